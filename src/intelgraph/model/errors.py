@@ -1,0 +1,61 @@
+"""The error tree: what is wrong with a request or a part, and whether trying again can help.
+
+``TransientError`` carries when to come back; ``PermanentError`` will fail again unchanged. A driver's own exceptions
+are turned into these at the edge of the package that owns the driver, and go no further.
+
+Every error can be shown as one ``Denied`` value: a stable ``code`` for machines, one sentence for people that states
+the refusal, the fact and the limit, and the facts themselves. The sentence is the same in the API, the audit trail,
+the CLI and the console, because all of them print this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Fact = str | int | float | bool | None | list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denied:
+    """A refusal: ``code`` is snake_case and stable, ``reason`` one sentence, ``facts`` what it was decided on."""
+
+    code: str
+    reason: str
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.code.replace("_", "").isalnum() or self.code != self.code.lower():
+            raise ValueError(f"a denial's code must be snake_case, not {self.code!r}")
+        if not self.reason:
+            raise ValueError(f"the denial {self.code} gives no reason")
+
+
+class IntelGraphError(Exception):
+    """Anything IntelGraph refuses or cannot do; ``denied`` is what to show."""
+
+    def __init__(self, denied: Denied) -> None:
+        super().__init__(denied.reason)
+        self.denied = denied
+
+
+class PermanentError(IntelGraphError):
+    """Trying the same again gives the same answer."""
+
+
+class TransientError(IntelGraphError):
+    """Trying again after ``retry_after_s`` seconds may succeed."""
+
+    def __init__(self, denied: Denied, *, retry_after_s: float) -> None:
+        super().__init__(denied)
+        self.retry_after_s = retry_after_s
+
+
+def refuse(code: str, reason: str, **facts: Fact) -> PermanentError:
+    """Build the permanent error of one refusal."""
+    return PermanentError(Denied(code=code, reason=reason, facts=facts))
+
+
+def retry(code: str, reason: str, *, retry_after_s: float, **facts: Fact) -> TransientError:
+    """Build the transient error of one refusal."""
+    return TransientError(Denied(code=code, reason=reason, facts=facts), retry_after_s=retry_after_s)

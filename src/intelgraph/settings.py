@@ -1,0 +1,96 @@
+"""How a process is told what it is: one JSON file per region, written by the fleet, read by its API workers and feed.
+
+At scale the same file is written by whatever deploys the region. Only this module and the fleet know its shape, and
+only the fleet's composition root reads the environment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from intelgraph.model.errors import refuse
+
+
+class Database(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to reach one PostgreSQL. ``host`` may be a socket directory."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    database: str = "intelgraph"
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another region as seen from here, over the WAN link: its database (role ``ig_peer``) and its API base URL."""
+
+    database: Database
+    api: str
+
+
+class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose tokens are believed. ``jwks`` is a file path or an https URL of a JSON Web Key Set."""
+
+    issuer: str
+    audience: str
+    jwks: str
+
+
+class ApiPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits of the door. Every field has its unit in its name."""
+
+    body_bytes_max: int = 8 * 1024 * 1024
+    operations_max: int = 1_000
+    request_timeout_s: float = 10.0
+    body_timeout_s: float = 10.0
+    bookmark_wait_s: float = 2.0
+    remote_wait_s: float = 5.0
+    pool_connections_max: int = 10
+    directory_ttl_s: float = 1.0
+    changes_limit_max: int = 1_000
+
+
+class FeedPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often the feed looks, echoes and compares."""
+
+    poll_s: float = 0.02
+    echo_s: float = 0.025
+    heartbeat_s: float = 1.0
+    compare_s: float = 5.0
+    batch_rows: int = 2_000
+
+
+class RegionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything a process of one region needs to know. ``control`` is the path of the SQLite control store.
+
+    ``database`` is the application role ``ig_api`` (may execute the door's functions, reads no table);
+    ``admin_database`` is the owner ``ig_admin``, used by the feed and by operator commands.
+    """
+
+    region: str
+    zone: str
+    directory: str
+    database: Database
+    admin_database: Database
+    peers: dict[str, Peer]
+    control: str
+    issuer: Issuer
+    api_host: str
+    api_port: int
+    api: ApiPolicy = ApiPolicy()
+    feed: FeedPolicy = FeedPolicy()
+
+
+def load_region_config(path: Path) -> RegionConfig:
+    """Read and validate one region's file; refuses with ``bad_region_config`` and what is wrong in it."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RegionConfig)
+    except (OSError, msgspec.DecodeError) as error:
+        raise refuse("bad_region_config", f"the region's settings {path} are refused: {error}") from error
+
+
+def dump_region_config(config: RegionConfig) -> bytes:
+    """Encode a region's settings as the JSON that ``load_region_config`` reads."""
+    return msgspec.json.format(msgspec.json.encode(config), indent=2)
