@@ -1,0 +1,163 @@
+"""Tenants and placements: created once, changed only from what was read, denied when unknown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from intelgraph.control.directory import Directory, moved
+from intelgraph.control.directory_cache import CachedDirectory
+from intelgraph.control.sqlite import SqliteControlStore
+from intelgraph.model.errors import IntelGraphError
+from intelgraph.model.placement import Durability, Placement, Tenant
+
+BOTH = Placement(
+    id="both",
+    home="us-east",
+    standby="eu-west",
+    regions=("us-east", "eu-west"),
+    epoch=1,
+    durability=Durability.REMOTE,
+)
+ACME = Tenant(id="acme", placement="both")
+
+
+def run(body: Awaitable[None]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(20):
+            await body
+
+    asyncio.run(bounded())
+
+
+@asynccontextmanager
+async def directory(tmp_path: Path) -> AsyncIterator[tuple[SqliteControlStore, Directory]]:
+    store = SqliteControlStore(tmp_path / "control.db", poll_s=0.01)
+    try:
+        yield store, Directory(store)
+    finally:
+        await store.close()
+
+
+async def refusal(action: Awaitable[object]) -> str:
+    with pytest.raises(IntelGraphError) as caught:
+        await action
+    return caught.value.denied.code
+
+
+def test_creating_the_same_placement_again_gives_the_same_answer_and_digest_key(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with directory(tmp_path) as (_, tenants):
+            first = await tenants.create_placement(BOTH)
+            assert len(bytes.fromhex(first.digest_key)) == 32
+            assert await tenants.create_placement(BOTH) == first
+
+    run(body())
+
+
+def test_creating_a_placement_with_other_values_is_refused(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with directory(tmp_path) as (_, tenants):
+            await tenants.create_placement(BOTH)
+            other = replace(BOTH, home="eu-west", standby="us-east")
+            assert await refusal(tenants.create_placement(other)) == "placement_exists"
+
+    run(body())
+
+
+def test_a_placement_is_changed_only_from_the_version_that_was_read(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with directory(tmp_path) as (_, tenants):
+            read = await tenants.create_placement(BOTH)
+            changed = await tenants.update_placement(read, moved(BOTH, "eu-west"))
+            assert (changed.placement.home, changed.placement.standby, changed.placement.epoch) == (
+                "eu-west",
+                "us-east",
+                2,
+            )
+            assert changed.digest_key == read.digest_key
+            assert await refusal(tenants.update_placement(read, moved(BOTH, "eu-west"))) == "placement_changed"
+            skipped = replace(changed.placement, epoch=4)
+            assert await refusal(tenants.update_placement(changed, skipped)) == "bad_epoch"
+
+    run(body())
+
+
+def test_a_tenant_needs_a_placement_and_stays_in_it(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with directory(tmp_path) as (_, tenants):
+            assert await refusal(tenants.create_tenant(ACME)) == "unknown_placement"
+            await tenants.create_placement(BOTH)
+            await tenants.create_placement(replace(BOTH, id="other"))
+            assert await tenants.create_tenant(ACME) == ACME
+            assert await tenants.create_tenant(ACME) == ACME
+            assert await refusal(tenants.create_tenant(replace(ACME, placement="other"))) == "tenant_exists"
+            assert await tenants.tenants() == [ACME]
+
+    run(body())
+
+
+def test_a_tenant_created_a_moment_ago_is_served_and_an_unknown_one_is_denied(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with directory(tmp_path) as (store, tenants):
+            cache = CachedDirectory(store, ttl_s=1.0)
+            assert await refusal(cache.locate("acme")) == "unknown_tenant"
+            await tenants.create_placement(BOTH)
+            await tenants.create_tenant(ACME)
+            assert (await cache.locate("acme")).placement == BOTH
+
+    run(body())
+
+
+def test_a_changed_placement_reaches_the_cache_by_its_watch(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with directory(tmp_path) as (store, _):
+            other = SqliteControlStore(tmp_path / "control.db")
+            tenants = Directory(other)
+            record = await tenants.create_placement(BOTH)
+            await tenants.create_tenant(ACME)
+            cache = CachedDirectory(store, ttl_s=1.0)
+            following = asyncio.create_task(cache.run())
+            await cache.locate("acme")
+            await tenants.update_placement(record, moved(BOTH, "eu-west"))
+            while (located := cache.cached("acme")) is None or located.placement.epoch != 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+            following.cancel()
+            await other.close()
+
+    run(body())
+
+
+def test_when_the_store_has_been_silent_too_long_every_tenant_is_denied(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with directory(tmp_path) as (store, tenants):
+            await tenants.create_placement(BOTH)
+            await tenants.create_tenant(ACME)
+            now_s = 100.0
+            cache = CachedDirectory(store, ttl_s=1.0, monotonic=lambda: now_s)
+            await cache.locate("acme")
+            assert cache.why_unreadable() is None
+            await store.close()
+            now_s += 10.0
+            assert cache.cached("acme") is None
+            assert "silent for 10.0 s" in (cache.why_unreadable() or "")
+            assert await refusal(cache.locate("acme")) == "directory_unreadable"
+
+    run(body())
+
+
+def test_a_malformed_placement_denies_its_tenants(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with directory(tmp_path) as (store, tenants):
+            record = await tenants.create_placement(BOTH)
+            await tenants.create_tenant(ACME)
+            await store.compare_and_set(expected={"placements/both": record.version}, writes={"placements/both": b"{}"})
+            cache = CachedDirectory(store, ttl_s=1.0)
+            assert await refusal(cache.locate("acme")) == "unknown_tenant"
+
+    run(body())
