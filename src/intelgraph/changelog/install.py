@@ -1,0 +1,66 @@
+"""Installs the log's schema into one region's database, and raises its life.
+
+Idempotent: a database that has the schema is left alone unless it belongs to another region, which is refused. The
+files of ``sql/`` run in the order of their names, in one transaction.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from intelgraph.model.errors import refuse
+from intelgraph.model.names import check_name
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+
+def schema_files() -> list[tuple[str, str]]:
+    """Return the (name, text) of every schema file, in order."""
+    folder = resources.files("intelgraph.changelog") / "sql"
+    found = [(entry.name, entry.read_text()) for entry in folder.iterdir() if entry.name.endswith(".sql")]
+    return sorted(found)
+
+
+async def install_schema(connection: Connection, *, region: str, peers: list[str]) -> bool:
+    """Make ``connection``'s database the log of ``region``; returns whether anything was installed.
+
+    ``connection`` must belong to the owner role. The roles ``ig_api`` and ``ig_peer`` must exist.
+    """
+    check_name("region", region)
+    if await connection.fetchval("select to_regclass('ig.region')") is not None:
+        present = await connection.fetchval("select name from ig.region")
+        if present != region:
+            raise refuse(
+                "wrong_region",
+                f"the database is refused as that of {region}: it is the database of {present}",
+                region=region,
+                present=present,
+            )
+        await _know_peers(connection, peers)
+        return False
+    async with connection.transaction():
+        for _name, text in schema_files():
+            await connection.execute(text)
+        await connection.execute("insert into ig.region (name, life) values ($1, 1)", region)
+        await _know_peers(connection, peers)
+    return True
+
+
+async def _know_peers(connection: Connection, peers: list[str]) -> None:
+    await connection.executemany(
+        "insert into ig.peer (name) values ($1) on conflict do nothing", [(check_name("region", peer),) for peer in peers]
+    )
+
+
+async def begin_new_life(connection: Connection) -> int:
+    """Give a restored database its next life, so that it never hands out a used position; returns the life.
+
+    Placements whose home it is stay fenced until an epoch is opened in the new life.
+    """
+    async with connection.transaction():
+        life: int = await connection.fetchval("update ig.region set life = life + 1 returning life")
+        await connection.execute("alter sequence ig.position restart")
+        await connection.execute("delete from ig.settling")
+    return life

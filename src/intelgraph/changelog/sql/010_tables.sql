@@ -1,0 +1,248 @@
+-- The log and what is derived from it. The laws are in docs/log.md; each object below names the one it holds.
+
+create schema ig;
+
+-- Which region this database is, and which of its lives. A restored or recreated database takes a new life, so that a
+-- position is never given out twice under one identity.
+create table ig.region (
+    only_row boolean primary key default true check (only_row),
+    name text not null,
+    life int not null check (life > 0),
+    reads int not null default 1         -- highest operation version this region can apply
+);
+
+create sequence ig.position;             -- drawn only after every lock of an append is held
+create sequence ig.arrival;              -- local order of arrival within one transaction
+
+-- Other regions as this one knows them. `sent` numbers the marks sent there; `got` is the last number heard from there.
+create table ig.peer (
+    name text primary key,
+    reads int not null default 1,
+    sent bigint not null default 0,
+    got bigint,
+    token_ns bigint,                     -- newest of our echo tokens that came back through the peer's log
+    heard_at timestamptz
+) with (fillfactor = 20);
+
+-- Identity: (origin, life, position) is the only unique key, and repeats are dropped before it can be violated.
+create table ig.change (
+    origin text not null,
+    life int not null,
+    position bigint not null,
+    placement text not null,
+    epoch bigint not null,
+    version int not null,
+    kind text not null,
+    tenant text,
+    key_hash bytea,
+    request_hash bytea,
+    replicate_to text[] not null,
+    touches bigint[] not null default '{}',
+    body jsonb,
+    digest bytea not null,
+    written_at timestamptz not null,
+    -- local to each region, set by the trigger, never replicated:
+    arrived xid8,
+    arrival bigint,
+    status text,
+    primary key (origin, life, position)
+);
+-- Order of arrival: every row with arrived < the oldest running transaction is final (the feed's cursor).
+create index change_arrival on ig.change (arrived, arrival);
+create index change_touches on ig.change using gin (touches);
+create index change_tenant on ig.change (tenant, epoch, position) where kind = 'write';
+create index change_waiting on ig.change (placement, arrived, arrival) where status in ('inert', 'held');
+create index change_control on ig.change (placement, epoch) where kind <> 'write';
+
+-- Epochs as told by `open` rows. Acceptance: see ig.recompute_force and ig.inside_cuts.
+create table ig.epoch (
+    placement text not null,
+    epoch bigint not null,
+    origin text not null,
+    life int not null,
+    position bigint not null,
+    home text not null,
+    standby text,
+    regions text[] not null,
+    durability text not null,
+    digest_key bytea not null,
+    in_force boolean not null,
+    primary key (placement, epoch, origin, life, position)
+);
+create table ig.cut (
+    placement text not null,
+    epoch bigint not null,
+    by_origin text not null,
+    by_life int not null,
+    by_position bigint not null,
+    origin text not null,
+    life int not null,
+    held int8multirange not null,
+    primary key (placement, epoch, by_origin, by_life, by_position, origin, life)
+);
+
+-- What this region believes of a placement now: the highest `open` in force, a hold, a gap.
+create table ig.placement (
+    id text primary key,
+    epoch bigint not null,
+    origin text not null,
+    life int not null,
+    home text not null,
+    standby text,
+    regions text[] not null,
+    durability text not null,
+    digest_key bytea not null,
+    hold text,                           -- why rows of it are kept but not applied
+    gap text                             -- why rows of it may be missing
+);
+
+-- Verdicts of `adopt` and `reject` rows on rows beyond a cut.
+create table ig.decision (
+    placement text not null,
+    origin text not null,
+    life int not null,
+    position bigint not null,
+    by_epoch bigint not null,
+    by_origin text not null,
+    by_life int not null,
+    by_position bigint not null,
+    adopt boolean not null,
+    reason text not null,
+    primary key (placement, origin, life, position, by_epoch, by_origin, by_life, by_position)
+);
+create index decision_by on ig.decision (by_origin, by_life, by_position);
+
+-- State: one row per object, with the rank (epoch, position) of the accepted row it comes from. Deleted ones stay as tombstones.
+create table ig.entity (
+    tenant text not null,
+    id text not null,
+    placement text not null,
+    type text,
+    name text,
+    properties jsonb,
+    confidence smallint,
+    valid_from timestamptz,
+    valid_until timestamptz,
+    sources text[],
+    created timestamptz,
+    updated timestamptz,
+    revision bigint not null,
+    deleted boolean not null,
+    epoch bigint not null,
+    position bigint not null,
+    primary key (tenant, id)
+) with (fillfactor = 90);
+create index entity_placement on ig.entity (placement);
+
+create table ig.relationship (
+    tenant text not null,
+    id text not null,
+    placement text not null,
+    type text,
+    source text,
+    target text,
+    properties jsonb,
+    confidence smallint,
+    valid_from timestamptz,
+    valid_until timestamptz,
+    sources text[],
+    created timestamptz,
+    updated timestamptz,
+    revision bigint not null,
+    deleted boolean not null,
+    epoch bigint not null,
+    position bigint not null,
+    primary key (tenant, id)
+) with (fillfactor = 90);
+create index relationship_source on ig.relationship (tenant, source) where not deleted;
+create index relationship_target on ig.relationship (tenant, target) where not deleted;
+create index relationship_placement on ig.relationship (placement);
+
+-- Erasure is for ever and not subject to acceptance. Only a hash of (tenant, kind, id) is kept.
+create table ig.erased (
+    tenant text not null,
+    touch bigint not null,
+    primary key (tenant, touch)
+);
+
+-- Every row that carried an idempotency key. Which of them answers a repeat is decided when asked.
+create table ig.outcome (
+    tenant text not null,
+    key_hash bytea not null,
+    origin text not null,
+    life int not null,
+    position bigint not null,
+    placement text not null,
+    epoch bigint not null,
+    request_hash bytea not null,
+    primary key (tenant, key_hash, origin, life, position)
+);
+
+-- Compaction: the objects of a deleted prefix of the log, and how far the prefix reaches.
+create table ig.snapshot (
+    placement text not null,
+    tenant text not null,
+    kind text not null,
+    id text not null,
+    epoch bigint not null,
+    position bigint not null,
+    object jsonb not null,
+    primary key (tenant, kind, id)
+);
+create table ig.compacted (
+    placement text not null,
+    origin text not null,
+    life int not null,
+    position bigint not null,
+    primary key (placement, origin, life)
+);
+
+-- The highest position of an origin below which nothing of it is in flight any more, as far as this region has heard.
+create table ig.settled (
+    origin text not null,
+    life int not null,
+    position bigint not null,
+    primary key (origin, life)
+) with (fillfactor = 20);
+-- For our own: every position up to `candidate` was drawn by a transaction older than `horizon`.
+create table ig.settling (
+    only_row boolean primary key default true check (only_row),
+    candidate bigint not null,
+    horizon xid8 not null
+) with (fillfactor = 20);
+
+-- Running digests per bucket of 4,096 positions, up to the tally's cursor in order of arrival.
+create table ig.digest (
+    placement text not null,
+    origin text not null,
+    life int not null,
+    bucket bigint not null,
+    rows bigint not null,
+    sum numeric(20) not null,
+    primary key (placement, origin, life, bucket)
+) with (fillfactor = 50);
+create table ig.cursor (
+    subscriber text primary key,
+    arrived xid8 not null,
+    arrival bigint not null,
+    moved_at timestamptz not null default now()
+) with (fillfactor = 20);
+
+-- Short-lived facts between regions: inserted and deleted in one transaction, so that only the replication stream sees them.
+create table ig.signal (
+    origin text not null,
+    destination text not null,
+    kind text not null,
+    body jsonb not null
+);
+
+-- What a trigger could not do; it never raises in the stream.
+create table ig.trouble (
+    at timestamptz not null default now(),
+    what text not null,
+    placement text,
+    origin text,
+    life int,
+    position bigint,
+    sqlstate text
+);

@@ -1,0 +1,117 @@
+-- From rows to objects. Two ways to the same state: `put` applies one row by rank; `derive` recomputes objects from the log.
+
+create function ig.stamp(at timestamptz) returns text language sql immutable parallel safe
+    return to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
+
+create function ig.entity_json(e ig.entity) returns jsonb language sql stable parallel safe
+    return jsonb_build_object('kind', 'entity', 'id', e.id, 'type', e.type, 'name', e.name, 'properties', e.properties,
+        'confidence', e.confidence, 'valid_from', ig.stamp(e.valid_from), 'valid_until', ig.stamp(e.valid_until),
+        'sources', to_jsonb(e.sources), 'created', ig.stamp(e.created), 'updated', ig.stamp(e.updated),
+        'revision', e.revision);
+
+create function ig.relationship_json(r ig.relationship) returns jsonb language sql stable parallel safe
+    return jsonb_build_object('kind', 'relationship', 'id', r.id, 'type', r.type, 'source', r.source, 'target', r.target,
+        'properties', r.properties, 'confidence', r.confidence, 'valid_from', ig.stamp(r.valid_from),
+        'valid_until', ig.stamp(r.valid_until), 'sources', to_jsonb(r.sources), 'created', ig.stamp(r.created),
+        'updated', ig.stamp(r.updated), 'revision', r.revision);
+
+-- Set objects to their form in one accepted row, unless a higher rank already holds them. Sorted, so that two streams
+-- that touch the same objects wait for each other in one order.
+create function ig.put(p_placement text, p_tenant text, p_epoch bigint, p_position bigint, p_objects jsonb)
+returns void language plpgsql as $$
+declare
+    blocked boolean := exists (select from ig.erased where tenant = p_tenant);
+begin
+    insert into ig.entity as e (tenant, id, placement, type, name, properties, confidence, valid_from, valid_until,
+                                sources, created, updated, revision, deleted, epoch, position)
+    select p_tenant, o.id, p_placement, o.type, o.name, o.properties, o.confidence, o.valid_from, o.valid_until,
+           o.sources, o.created, o.updated, o.revision, coalesce(o.deleted, false), p_epoch, p_position
+    from jsonb_to_recordset(p_objects) as o(kind text, id text, type text, name text, properties jsonb,
+        confidence smallint, valid_from timestamptz, valid_until timestamptz, sources text[], created timestamptz,
+        updated timestamptz, revision bigint, deleted boolean)
+    where o.kind = 'entity'
+      and not (blocked and exists (select from ig.erased x
+                                   where x.tenant = p_tenant and x.touch = ig.touch(p_tenant, 'entity', o.id)))
+    order by o.id
+    on conflict (tenant, id) do update set
+        type = excluded.type, name = excluded.name, properties = excluded.properties, confidence = excluded.confidence,
+        valid_from = excluded.valid_from, valid_until = excluded.valid_until, sources = excluded.sources,
+        created = excluded.created, updated = excluded.updated, revision = excluded.revision,
+        deleted = excluded.deleted, epoch = excluded.epoch, position = excluded.position
+    where (e.epoch, e.position) < (excluded.epoch, excluded.position);
+
+    insert into ig.relationship as r (tenant, id, placement, type, source, target, properties, confidence, valid_from,
+                                      valid_until, sources, created, updated, revision, deleted, epoch, position)
+    select p_tenant, o.id, p_placement, o.type, o.source, o.target, o.properties, o.confidence, o.valid_from,
+           o.valid_until, o.sources, o.created, o.updated, o.revision, coalesce(o.deleted, false), p_epoch, p_position
+    from jsonb_to_recordset(p_objects) as o(kind text, id text, type text, source text, target text, properties jsonb,
+        confidence smallint, valid_from timestamptz, valid_until timestamptz, sources text[], created timestamptz,
+        updated timestamptz, revision bigint, deleted boolean)
+    where o.kind = 'relationship'
+      and not (blocked and exists (select from ig.erased x
+                                   where x.tenant = p_tenant and x.touch = ig.touch(p_tenant, 'relationship', o.id)))
+    order by o.id
+    on conflict (tenant, id) do update set
+        type = excluded.type, source = excluded.source, target = excluded.target, properties = excluded.properties,
+        confidence = excluded.confidence, valid_from = excluded.valid_from, valid_until = excluded.valid_until,
+        sources = excluded.sources, created = excluded.created, updated = excluded.updated,
+        revision = excluded.revision, deleted = excluded.deleted, epoch = excluded.epoch, position = excluded.position
+    where (r.epoch, r.position) < (excluded.epoch, excluded.position);
+end $$;
+
+-- Recompute objects from the accepted rows of the log and the snapshot beneath it. `p_objects`: [{tenant, kind, id}].
+create function ig.derive(p_placement text, p_objects jsonb) returns void language plpgsql as $$
+declare
+    o record;
+    best record;
+begin
+    for o in select distinct x.tenant, x.kind, x.id from jsonb_to_recordset(p_objects) as x(tenant text, kind text, id text)
+             where x.kind in ('entity', 'relationship') order by 1, 2, 3
+    loop
+        select w.epoch, w.position, w.object into best
+        from (
+            select c.epoch, c.position, j.object
+            from ig.change c, jsonb_array_elements(c.body -> 'objects') as j(object)
+            where c.touches @> array[ig.touch(o.tenant, o.kind, o.id)]
+              and c.placement = p_placement and c.tenant = o.tenant and c.kind = 'write' and c.status = 'applied'
+              and j.object ->> 'kind' = o.kind and j.object ->> 'id' = o.id
+            union all
+            select s.epoch, s.position, s.object from ig.snapshot s
+            where s.tenant = o.tenant and s.kind = o.kind and s.id = o.id
+        ) w
+        order by w.epoch desc, w.position desc limit 1;
+        if o.kind = 'entity' then
+            delete from ig.entity where tenant = o.tenant and id = o.id;
+        else
+            delete from ig.relationship where tenant = o.tenant and id = o.id;
+        end if;
+        if best.object is not null then
+            perform ig.put(p_placement, o.tenant, best.epoch, best.position, jsonb_build_array(best.object));
+        end if;
+    end loop;
+end $$;
+
+-- Take the content of erased ids out of everything held here: state, log bodies, snapshot.
+create function ig.redact(p_tenant text, p_ids text[]) returns void language plpgsql as $$
+declare
+    hashes bigint[];
+begin
+    select array_agg(ig.touch(p_tenant, k, i)) into hashes
+    from unnest(p_ids) i, unnest(array['entity', 'relationship']) k;
+    insert into ig.erased (tenant, touch) select p_tenant, h from unnest(hashes) h on conflict do nothing;
+    delete from ig.entity where tenant = p_tenant and id = any (p_ids);
+    delete from ig.relationship where tenant = p_tenant and id = any (p_ids);
+    delete from ig.snapshot where tenant = p_tenant and id = any (p_ids);
+    update ig.change c set body = ig.without_erased(c.tenant, c.body)
+    where c.touches && hashes and c.tenant = p_tenant and c.body ? 'objects';
+end $$;
+
+-- A row's body without the objects whose ids are erased. The `erased` objects themselves stay: they carry the order.
+create function ig.without_erased(p_tenant text, p_body jsonb) returns jsonb language sql stable as $$
+    select jsonb_set(p_body, '{objects}', coalesce((
+        select jsonb_agg(o.object order by o.n)
+        from jsonb_array_elements(p_body -> 'objects') with ordinality as o(object, n)
+        where o.object ->> 'kind' = 'erased'
+           or not exists (select from ig.erased x where x.tenant = p_tenant
+                          and x.touch = ig.touch(p_tenant, o.object ->> 'kind', o.object ->> 'id'))), '[]'::jsonb));
+$$;

@@ -1,0 +1,212 @@
+-- From operations to whole resulting objects. Reads state under the append's locks and writes nothing.
+-- Operations see the ones before them: `ids` and `objects` are the request's working set, one object per (kind, id).
+
+-- The live or deleted form of one object outside the working set, as far as an operation needs it.
+create function ig.standing(p_tenant text, p_kind text, p_id text) returns jsonb language plpgsql stable as $$
+declare
+    found jsonb;
+begin
+    if p_kind = 'entity' then
+        select jsonb_build_object('kind', 'entity', 'id', e.id, 'type', e.type, 'revision', e.revision,
+                                  'deleted', e.deleted, 'created', ig.stamp(e.created))
+        into found from ig.entity e where e.tenant = p_tenant and e.id = p_id;
+    else
+        select jsonb_build_object('kind', 'relationship', 'id', r.id, 'type', r.type, 'source', r.source,
+                                  'target', r.target, 'revision', r.revision, 'deleted', r.deleted,
+                                  'created', ig.stamp(r.created))
+        into found from ig.relationship r where r.tenant = p_tenant and r.id = p_id;
+    end if;
+    return found;
+end $$;
+
+create function ig.is_live(p_object jsonb) returns boolean language sql immutable
+    return p_object is not null and p_object ->> 'kind' <> 'erased'
+       and not coalesce((p_object ->> 'deleted')::boolean, false);
+
+-- Does an entity exist for a relationship to end at, in the working set or in the tables?
+create function ig.entity_is_live(p_tenant text, p_id text, ids text[], objects jsonb[]) returns boolean
+language plpgsql stable as $$
+declare
+    i int := array_position(ids, 'entity ' || p_id);
+begin
+    if i is not null then
+        return ig.is_live(objects[i]);
+    end if;
+    return exists (select from ig.entity where tenant = p_tenant and id = p_id and not deleted);
+end $$;
+
+create function ig.is_erased(p_tenant text, p_kind text, p_id text) returns boolean language sql stable
+    return exists (select from ig.erased x where x.tenant = p_tenant and x.touch = ig.touch(p_tenant, p_kind, p_id));
+
+-- Why an upsert of `p_new` over `p_old` is refused, or null.
+create function ig.upsert_refusal(p_index int, p_op jsonb, p_new jsonb, p_old jsonb) returns jsonb
+language plpgsql immutable as $$
+declare
+    who text := format('%s %s', p_new ->> 'kind', p_new ->> 'id');
+    facts jsonb := jsonb_build_object('index', p_index, 'id', p_new ->> 'id');
+    now_at bigint := case when ig.is_live(p_old) then (p_old ->> 'revision')::bigint else 0 end;
+begin
+    if p_op ? 'if_revision' and (p_op ->> 'if_revision')::bigint <> now_at then
+        return ig.refusal('revision_mismatch', format('operation %s is refused: %s is at revision %s; if_revision says %s',
+                                                      p_index, who, now_at, p_op ->> 'if_revision'),
+                          facts || jsonb_build_object('revision', now_at));
+    elsif ig.is_live(p_old) and p_old ->> 'type' <> p_new ->> 'type' then
+        return ig.refusal('type_changed', format('operation %s is refused: %s has type %s; an object''s type never changes',
+                                                 p_index, who, p_old ->> 'type'), facts);
+    elsif ig.is_live(p_old) and p_new ->> 'kind' = 'relationship'
+          and (p_old ->> 'source', p_old ->> 'target') is distinct from (p_new ->> 'source', p_new ->> 'target') then
+        return ig.refusal('endpoints_changed', format('operation %s is refused: %s runs from %s to %s; its endpoints never change',
+                                                      p_index, who, p_old ->> 'source', p_old ->> 'target'), facts);
+    end if;
+    return null;
+end $$;
+
+-- The whole new form of an upserted object.
+create function ig.upserted(p_kind text, p_given jsonb, p_old jsonb, p_now text) returns jsonb language sql stable as $$
+    select jsonb_build_object('kind', p_kind, 'id', p_given -> 'id', 'type', p_given -> 'type')
+        || case p_kind when 'entity' then jsonb_build_object('name', p_given -> 'name')
+           else jsonb_build_object('source', p_given -> 'source', 'target', p_given -> 'target') end
+        || jsonb_build_object(
+            'properties', coalesce(nullif(p_given -> 'properties', 'null'), '{}'),
+            'confidence', p_given -> 'confidence',
+            'valid_from', ig.stamp((p_given ->> 'valid_from')::timestamptz),
+            'valid_until', ig.stamp((p_given ->> 'valid_until')::timestamptz),
+            'sources', coalesce(nullif(p_given -> 'sources', 'null'), '[]'),
+            'created', coalesce(ig.stamp((p_given ->> 'created')::timestamptz),
+                                case when ig.is_live(p_old) then p_old ->> 'created' end, p_now),
+            'updated', coalesce(ig.stamp((p_given ->> 'updated')::timestamptz), p_now),
+            'revision', coalesce((p_old ->> 'revision')::bigint, 0) + 1);
+$$;
+
+create function ig.tombstone(p_old jsonb) returns jsonb language sql immutable
+    return jsonb_build_object('kind', p_old ->> 'kind', 'id', p_old ->> 'id', 'deleted', true,
+                              'revision', (p_old ->> 'revision')::bigint + 1);
+
+-- Live relationships at an entity: those in the tables that the working set has not changed, and those in it.
+create function ig.relationships_at(p_tenant text, p_entity text, ids text[], objects jsonb[]) returns setof jsonb
+language sql stable as $$
+    select jsonb_build_object('kind', 'relationship', 'id', r.id, 'revision', r.revision)
+    from (select id, revision from ig.relationship where tenant = p_tenant and source = p_entity and not deleted
+          union
+          select id, revision from ig.relationship where tenant = p_tenant and target = p_entity and not deleted) r
+    where not ('relationship ' || r.id) = any (ids)
+    union all
+    select o from unnest(objects) o
+    where o ->> 'kind' = 'relationship' and ig.is_live(o) and p_entity in (o ->> 'source', o ->> 'target');
+$$;
+
+-- What one operation makes of the objects it names: {"objects": [...]} or a refusal.
+create function ig.resolve_one(p_tenant text, p_index int, p_op jsonb, ids text[], objects jsonb[], p_now text)
+returns jsonb language plpgsql stable as $$
+declare
+    name text := p_op ->> 'op';
+    kind text := case when name like '%\_entity' then 'entity' when name like '%\_relationship' then 'relationship' end;
+    given jsonb := coalesce(p_op -> kind, p_op);
+    id text := given ->> 'id';
+    old jsonb;
+    made jsonb;
+    refused jsonb;
+    facts jsonb := jsonb_build_object('index', p_index, 'id', given ->> 'id');
+    missing text;
+    i int;
+begin
+    if name = 'erase' and jsonb_typeof(p_op -> 'ids') = 'array' then
+        select coalesce(jsonb_agg(r), '[]') into made
+        from jsonb_array_elements_text(p_op -> 'ids') e, lateral ig.relationships_at(p_tenant, e, ids, objects) r
+        where not r ->> 'id' in (select jsonb_array_elements_text(p_op -> 'ids'));
+        return jsonb_build_object('objects',
+            (select coalesce(jsonb_agg(distinct ig.tombstone(r)), '[]') from jsonb_array_elements(made) r)
+            || (select coalesce(jsonb_agg(distinct jsonb_build_object('kind', 'erased', 'id', e)), '[]')
+                from jsonb_array_elements_text(p_op -> 'ids') e));
+    elsif kind is null or id is null or length(id) not between 1 and 256 then
+        return ig.refusal('bad_operation', format('operation %s is refused: %s', p_index,
+            case when kind is null then 'its op is not known here' else 'its id must have 1 to 256 characters' end), facts);
+    elsif ig.is_erased(p_tenant, kind, id) then
+        return ig.refusal('erased', format('operation %s is refused: %s %s was erased, for ever', p_index, kind, id), facts);
+    end if;
+    i := array_position(ids, kind || ' ' || id);
+    old := case when i is not null then objects[i] else ig.standing(p_tenant, kind, id) end;
+    if old ->> 'kind' = 'erased' then
+        return ig.refusal('erased', format('operation %s is refused: %s %s was erased, for ever', p_index, kind, id), facts);
+    end if;
+    if name like 'delete\_%' then
+        if not ig.is_live(old) then
+            return ig.refusal('not_found', format('operation %s is refused: there is no %s %s', p_index, kind, id), facts);
+        end if;
+        made := jsonb_build_array(ig.tombstone(old));
+        if kind = 'entity' then
+            made := made || (select coalesce(jsonb_agg(ig.tombstone(r)), '[]')
+                             from ig.relationships_at(p_tenant, id, ids, objects) r);
+        end if;
+        return jsonb_build_object('objects', made);
+    elsif name not in ('upsert_entity', 'upsert_relationship') or given ->> 'type' is null
+          or (kind = 'entity' and given ->> 'name' is null) then
+        return ig.refusal('bad_operation', format('operation %s is refused: it needs a known op, a type and, for an entity, a name',
+                                                  p_index), facts);
+    end if;
+    refused := ig.upsert_refusal(p_index, p_op, given || jsonb_build_object('kind', kind), old);
+    if refused is not null then
+        return refused;
+    elsif kind = 'relationship' then
+        select e into missing from unnest(array[given ->> 'source', given ->> 'target']) e
+        where e is null or not ig.entity_is_live(p_tenant, e, ids, objects) limit 1;
+        if found then
+            return ig.refusal('dangling', format('operation %s is refused: relationship %s ends at %s, which does not exist',
+                                                 p_index, id, coalesce(missing, 'nothing')),
+                              facts || jsonb_build_object('missing', missing));
+        end if;
+    end if;
+    return jsonb_build_object('objects', jsonb_build_array(ig.upserted(kind, given, old, p_now)));
+end $$;
+
+-- All operations of a request, in order: {"objects": [...]}, one per object touched, or the first refusal.
+create function ig.resolve(p_tenant text, p_ops jsonb) returns jsonb language plpgsql stable as $$
+declare
+    ids text[] := '{}';
+    objects jsonb[] := '{}';
+    step jsonb;
+    op jsonb;
+    made jsonb;
+    n int := -1;
+    i int;
+    this_moment text := ig.stamp(clock_timestamp());
+begin
+    for op in select x from jsonb_array_elements(p_ops) x loop
+        n := n + 1;
+        step := ig.resolve_one(p_tenant, n, op, ids, objects, this_moment);
+        if step ->> 'status' = 'refused' then
+            return step;
+        end if;
+        for made in select x from jsonb_array_elements(step -> 'objects') x loop
+            if made ->> 'kind' = 'erased' then
+                -- Whatever the request made of this id before is gone with it.
+                for i in select k from generate_subscripts(ids, 1) k
+                         where ids[k] in ('entity ' || (made ->> 'id'), 'relationship ' || (made ->> 'id')) loop
+                    objects[i] := made;
+                end loop;
+                if not ('entity ' || (made ->> 'id')) = any (ids) then
+                    ids := ids || ('entity ' || (made ->> 'id'));
+                    objects := objects || made;
+                end if;
+                if not ('relationship ' || (made ->> 'id')) = any (ids) then
+                    ids := ids || ('relationship ' || (made ->> 'id'));
+                    objects := objects || made;
+                end if;
+                continue;
+            end if;
+            i := array_position(ids, (made ->> 'kind') || ' ' || (made ->> 'id'));
+            if i is null then
+                ids := ids || ((made ->> 'kind') || ' ' || (made ->> 'id'));
+                objects := objects || made;
+            else
+                objects[i] := made;
+            end if;
+        end loop;
+        if cardinality(ids) > 10000 then
+            return ig.refusal('too_many_operations', format('operation %s is refused: with it the request touches %s objects; the limit is 10000',
+                                                            n, cardinality(ids)), jsonb_build_object('index', n, 'limit', 10000));
+        end if;
+    end loop;
+    return jsonb_build_object('objects', (select coalesce(jsonb_agg(distinct_object order by first), '[]') from (
+        select o as distinct_object, min(k) as first from unnest(objects) with ordinality as u(o, k) group by o) d));
+end $$;

@@ -1,0 +1,158 @@
+-- What regions tell each other through the log's own stream: marks (settled positions, echo tokens, versions read) and
+-- reissued rows. Each signal is inserted and deleted in one transaction: only the stream sees it.
+
+-- Advance our own settled position. A position is drawn by a transaction that already has its id, so every position up
+-- to a candidate read before the snapshot belongs to a transaction older than the snapshot's end.
+create function ig.settle() returns bigint language plpgsql security definer set search_path = '' as $$
+declare
+    local ig.region;
+    known bigint;
+    pending ig.settling;
+    drawn bigint;
+    moment pg_snapshot;
+begin
+    select * into local from ig.region;
+    select position into known from ig.settled where origin = local.name and life = local.life;
+    known := coalesce(known, 0);
+    select * into pending from ig.settling;
+    if pending.candidate > known and pending.horizon <= pg_snapshot_xmin(pg_current_snapshot()) then
+        insert into ig.settled (origin, life, position) values (local.name, local.life, pending.candidate)
+        on conflict (origin, life) do update set position = excluded.position
+        where settled.position < excluded.position;
+        known := pending.candidate;
+    end if;
+    select case when is_called then last_value else 0 end into drawn from ig.position;
+    if drawn > known and (pending.candidate is null or pending.candidate <= known) then
+        moment := pg_current_snapshot();
+        insert into ig.settling (candidate, horizon) values (drawn, pg_snapshot_xmax(moment))
+        on conflict (only_row) do update set candidate = excluded.candidate, horizon = excluded.horizon;
+    end if;
+    return known;
+end $$;
+
+create function ig.send(p_destination text, p_kind text, p_body jsonb) returns void language plpgsql as $$
+begin
+    insert into ig.signal (origin, destination, kind, body) values (ig.here(), p_destination, p_kind, p_body);
+    delete from ig.signal where destination = p_destination and kind = p_kind;
+end $$;
+
+-- Tell one region how far we are. `p_token_ns`: its own clock's reading, to be carried back to it (null: only a mark).
+create function ig.echo(p_destination text, p_token_ns bigint) returns void
+language plpgsql security definer set search_path = '' as $$
+declare
+    number bigint;
+    local ig.region;
+begin
+    select * into local from ig.region;
+    update ig.peer set sent = sent + 1 where name = p_destination returning sent into number;
+    if not found then
+        return;
+    end if;
+    perform ig.send(p_destination, 'mark', jsonb_build_object(
+        'life', local.life, 'reads', local.reads, 'number', number, 'token_ns', p_token_ns,
+        'settled', (select jsonb_agg(jsonb_build_array(s.life, s.position)) from ig.settled s where s.origin = local.name)));
+end $$;
+
+-- A heartbeat to every peer, so that a gap in the stream shows in the numbers even when no write was lost.
+create function ig.mark() returns void language plpgsql security definer set search_path = '' as $$
+declare
+    destination text;
+begin
+    for destination in select name from ig.peer order by name loop
+        perform ig.echo(destination, null);
+    end loop;
+end $$;
+
+-- Say that rows of some placements may be missing here. Placements whose home is here are told as well: their tail may
+-- be salvage from elsewhere, but their own rows are all here, so only others are marked.
+create function ig.note_gap(p_origin text, p_why text) returns void language sql as $$
+    update ig.placement set gap = p_why
+    where gap is null and ig.here() = any (regions) and p_origin = any (regions) and home <> ig.here();
+$$;
+
+create function ig.take_mark(p_from text, m jsonb) returns void language plpgsql as $$
+declare
+    before ig.peer;
+begin
+    select * into before from ig.peer where name = p_from for update;
+    if before.got is not null and (m ->> 'number')::bigint <> before.got + 1 then
+        perform ig.note_gap(p_from, format('marks %s to %s from %s never arrived', before.got + 1,
+                                           (m ->> 'number')::bigint - 1, p_from));
+    end if;
+    update ig.peer set got = (m ->> 'number')::bigint, reads = (m ->> 'reads')::int, heard_at = clock_timestamp(),
+                       token_ns = coalesce((m ->> 'token_ns')::bigint, token_ns)
+    where name = p_from;
+    insert into ig.settled (origin, life, position)
+    select p_from, (s ->> 0)::int, (s ->> 1)::bigint
+    from jsonb_array_elements(case jsonb_typeof(m -> 'settled') when 'array' then m -> 'settled' else '[]' end) s
+    on conflict (origin, life) do update set position = excluded.position where settled.position < excluded.position;
+end $$;
+
+-- The receiving end of ig.signal. Total: what fails is recorded.
+create function ig.receive() returns trigger language plpgsql set search_path = '' as $$
+begin
+    if new.origin = ig.here() then
+        return new;
+    end if;
+    if new.destination <> ig.here() then
+        return null;
+    end if;
+    begin
+        case new.kind
+            when 'mark' then perform ig.take_mark(new.origin, new.body);
+            when 'row' then
+                insert into ig.change select * from jsonb_populate_record(null::ig.change, new.body);
+            when 'snapshot' then perform ig.take_snapshot(new.body);
+            else raise exception 'a signal of kind % is not known here', new.kind;
+        end case;
+    exception when others then
+        insert into ig.trouble (what, origin, sqlstate) values ('signal ' || new.kind, new.origin, sqlstate);
+    end;
+    return null;
+end $$;
+create trigger receive before insert on ig.signal for each row execute function ig.receive();
+alter table ig.signal enable always trigger receive;
+
+-- Send rows of one stream again, to one region, keeping their identity. At most `p_limit` rows a call; returns the
+-- position to go on from, or null when done. RESIDENCY: only to a region the placement allows now.
+create function ig.reissue(p_placement text, p_destination text, p_origin text, p_life int, p_from bigint,
+                           p_limit int default 200)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare
+    p ig.placement;
+    row_ jsonb;
+    at bigint;
+    sent int := 0;
+begin
+    select * into p from ig.placement where id = p_placement;
+    if p.id is null or not p_destination = any (p.regions) then
+        return ig.refusal('region_not_allowed', format('cannot reissue %s to %s: it may live in %s only', p_placement,
+                                                       p_destination, coalesce(array_to_string(p.regions, ', '), 'no region known here')));
+    elsif not ig.here() = any (p.regions) then
+        return ig.refusal('region_not_allowed', format('cannot reissue %s from %s: it keeps none of it', p_placement, ig.here()));
+    end if;
+    for row_, at in
+        select to_jsonb(c) - 'arrived' - 'arrival' - 'status', c.position from ig.change c
+        where c.origin = p_origin and c.life = p_life and c.placement = p_placement and c.position >= p_from
+          and c.status <> 'dropped'
+        order by c.position limit p_limit
+    loop
+        perform ig.send(p_destination, 'row', row_);
+        sent := sent + 1;
+    end loop;
+    return jsonb_build_object('status', 'ok', 'rows', sent, 'next', case when sent = p_limit then at + 1 end);
+end $$;
+
+-- The streams that hold rows of a placement, as its opens tell.
+create function ig.streams(p_placement text) returns jsonb language sql stable security definer set search_path = '' as $$
+    select coalesce(jsonb_agg(jsonb_build_object('origin', s.origin, 'life', s.life, 'first_epoch', s.first)
+                              order by s.first), '[]')
+    from (select origin, life, min(epoch) as first from ig.epoch where placement = p_placement group by 1, 2) s;
+$$;
+
+create function ig.close_gap(p_placement text) returns void language sql security definer set search_path = '' as $$
+    update ig.placement set gap = null where id = p_placement;
+$$;
+create function ig.open_gap(p_placement text, p_why text) returns void language sql security definer set search_path = '' as $$
+    update ig.placement set gap = p_why where id = p_placement and gap is null;
+$$;

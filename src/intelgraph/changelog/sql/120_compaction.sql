@@ -1,0 +1,119 @@
+-- Compaction is a snapshot plus the deletion of a prefix. It is local: state does not change, digests are kept.
+
+-- Fold accepted rows of one stream up to `p_upto` into the snapshot and delete them. The caller vouches that every
+-- allowed region has settled beyond `p_upto`; what this database can check, it checks. Rows that carry an erasure, and
+-- opens and decisions, stay. Returns {"status", "rows"}.
+create function ig.compact(p_placement text, p_origin text, p_life int, p_upto bigint) returns jsonb
+language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+    floor_at bigint := (ig.bucket(p_upto + 1) << 12) - 1;      -- whole buckets only, so that digests stay comparable
+    settled bigint;
+    bad bigint;
+    n bigint;
+begin
+    perform ig.lock_placement(p_placement);
+    select position into settled from ig.settled where origin = p_origin and life = p_life;
+    if floor_at > coalesce(settled, 0) then
+        return ig.refusal('not_settled', format('cannot compact %s up to %s of %s/%s: it is settled up to %s only',
+                                                p_placement, floor_at, p_origin, p_life, coalesce(settled, 0)));
+    end if;
+    select min(c.position) into bad from ig.change c
+    where c.placement = p_placement and c.origin = p_origin and c.life = p_life and c.position <= floor_at
+      and (c.status = 'held' or (c.status = 'inert' and c.kind = 'write'
+                                 and ig.verdict(c.placement, c.origin, c.life, c.position) is null));
+    if bad is not null then
+        return ig.refusal('undecided', format('cannot compact %s up to %s of %s/%s: row %s is held or waits for a decision',
+                                              p_placement, floor_at, p_origin, p_life, bad));
+    end if;
+    perform ig.tally(2147483647);
+    insert into ig.snapshot as s (placement, tenant, kind, id, epoch, position, object)
+    select distinct on (c.tenant, o ->> 'kind', o ->> 'id')
+           c.placement, c.tenant, o ->> 'kind', o ->> 'id', c.epoch, c.position, o
+    from ig.change c, jsonb_array_elements(c.body -> 'objects') o
+    where c.placement = p_placement and c.origin = p_origin and c.life = p_life and c.position <= floor_at
+      and c.kind = 'write' and c.status = 'applied' and o ->> 'kind' <> 'erased'
+    order by c.tenant, o ->> 'kind', o ->> 'id', c.epoch desc, c.position desc
+    on conflict (tenant, kind, id) do update set epoch = excluded.epoch, position = excluded.position, object = excluded.object
+    where (s.epoch, s.position) < (excluded.epoch, excluded.position);
+    with gone as (
+        delete from ig.change c
+        where c.placement = p_placement and c.origin = p_origin and c.life = p_life and c.position <= floor_at
+          and c.kind = 'write' and not coalesce(c.body -> 'objects' @> '[{"kind": "erased"}]', false)
+          and (c.arrived, c.arrival) <= (select (u.arrived, u.arrival) from ig.cursor u where u.subscriber = 'digest')
+        returning c.tenant, c.key_hash, c.origin, c.life, c.position
+    ), forgotten as (
+        delete from ig.outcome o using gone g
+        where o.tenant = g.tenant and o.key_hash = g.key_hash and (o.origin, o.life, o.position) = (g.origin, g.life, g.position)
+    )
+    select count(*) into n from gone;
+    insert into ig.compacted as k (placement, origin, life, position) values (p_placement, p_origin, p_life, floor_at)
+    on conflict (placement, origin, life) do update set position = greatest(k.position, excluded.position);
+    return jsonb_build_object('status', 'ok', 'rows', n, 'floor', floor_at);
+end $$;
+
+-- Send what was compacted to one region: objects by the page, then how far they reach and the digests beneath.
+create function ig.reissue_snapshot(p_placement text, p_destination text, p_after jsonb default null, p_limit int default 500)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare
+    p ig.placement;
+    page jsonb;
+    last jsonb;
+begin
+    select * into p from ig.placement where id = p_placement;
+    if p.id is null or not p_destination = any (p.regions) or not ig.here() = any (p.regions) then
+        return ig.refusal('region_not_allowed', format('cannot reissue %s to %s: it may live in %s only', p_placement,
+                                                       p_destination, coalesce(array_to_string(p.regions, ', '), 'no region known here')));
+    end if;
+    select jsonb_agg(to_jsonb(s) order by s.tenant, s.kind, s.id) into page from (
+        select * from ig.snapshot x
+        where x.placement = p_placement
+          and (p_after is null or (x.tenant, x.kind, x.id) > (p_after ->> 0, p_after ->> 1, p_after ->> 2))
+        order by x.tenant, x.kind, x.id limit p_limit) s;
+    last := page -> -1;
+    if jsonb_array_length(page) = p_limit then
+        perform ig.send(p_destination, 'snapshot', jsonb_build_object('placement', p_placement, 'objects', page));
+        return jsonb_build_object('status', 'ok', 'next', jsonb_build_array(last -> 'tenant', last -> 'kind', last -> 'id'));
+    end if;
+    perform ig.send(p_destination, 'snapshot', jsonb_build_object('placement', p_placement, 'objects', coalesce(page, '[]'),
+        'floors', (select coalesce(jsonb_agg(to_jsonb(k)), '[]') from ig.compacted k where k.placement = p_placement),
+        'digests', (select coalesce(jsonb_agg(to_jsonb(d)), '[]') from ig.digest d join ig.compacted k
+                    on k.placement = d.placement and k.origin = d.origin and k.life = d.life and d.bucket <= ig.bucket(k.position)
+                    where d.placement = p_placement)));
+    return jsonb_build_object('status', 'ok', 'next', null);
+end $$;
+
+-- Take the sender's compaction over: its objects by rank, then its floors and digests, and drop the rows beneath.
+create function ig.take_snapshot(m jsonb) returns void language plpgsql as $$
+declare
+    s record;
+    f record;
+begin
+    perform ig.lock_placement(m ->> 'placement');
+    if not exists (select from ig.placement p where p.id = m ->> 'placement' and ig.here() = any (p.regions)) then
+        return;
+    end if;
+    for s in select * from jsonb_populate_recordset(null::ig.snapshot, m -> 'objects') loop
+        continue when ig.is_erased(s.tenant, s.kind, s.id);
+        insert into ig.snapshot as x values (s.placement, s.tenant, s.kind, s.id, s.epoch, s.position, s.object)
+        on conflict (tenant, kind, id) do update set epoch = excluded.epoch, position = excluded.position, object = excluded.object
+        where (x.epoch, x.position) < (excluded.epoch, excluded.position);
+        perform ig.put(s.placement, s.tenant, s.epoch, s.position, jsonb_build_array(s.object));
+    end loop;
+    if not m ? 'floors' then
+        return;
+    end if;
+    perform ig.tally(2147483647);
+    for f in select * from jsonb_populate_recordset(null::ig.compacted, m -> 'floors') loop
+        continue when f.position <= coalesce((select position from ig.compacted k where k.placement = f.placement
+                                              and k.origin = f.origin and k.life = f.life), -1);
+        delete from ig.change c where c.placement = f.placement and c.origin = f.origin and c.life = f.life
+            and c.position <= f.position and c.kind = 'write'
+            and not coalesce(c.body -> 'objects' @> '[{"kind": "erased"}]', false);
+        delete from ig.digest d where d.placement = f.placement and d.origin = f.origin and d.life = f.life
+            and d.bucket <= ig.bucket(f.position);
+        insert into ig.digest select x.* from jsonb_populate_recordset(null::ig.digest, m -> 'digests') x
+        where x.origin = f.origin and x.life = f.life;
+        insert into ig.compacted as k values (f.placement, f.origin, f.life, f.position)
+        on conflict (placement, origin, life) do update set position = excluded.position;
+    end loop;
+end $$;
