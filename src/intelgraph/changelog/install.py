@@ -50,7 +50,8 @@ async def install_schema(connection: Connection, *, region: str, peers: list[str
 
 async def _know_peers(connection: Connection, peers: list[str]) -> None:
     await connection.executemany(
-        "insert into ig.peer (name) values ($1) on conflict do nothing", [(check_name("region", peer),) for peer in peers]
+        "insert into ig.peer (name) values ($1) on conflict do nothing",
+        [(check_name("region", peer),) for peer in peers],
     )
 
 

@@ -6,7 +6,7 @@ grant usage on schema ig to ig_api, ig_peer;
 grant execute on function
     ig.append(text, bigint, text, text, bytea, jsonb), ig.read_entity(text, text, text, text),
     ig.read_page(text, text, text, text, int, text), ig.read_changes(text, text, text, int),
-    ig.key_outcome(text, text, text), ig.locate(text, text), ig.readable(text, text), ig.report()
+    ig.key_outcome(text, text, text), ig.locate(text, text), ig.readable(text, text), ig.report(), ig.flushed()
 to ig_api;
 -- Peers may ask for echoes, compare digests, and ask to have rows sent to a region that may hold them.
 grant execute on function

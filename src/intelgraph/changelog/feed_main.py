@@ -1,0 +1,224 @@
+"""``python -m intelgraph.changelog.feed_main --config region.json``: the one feed process of a region.
+
+It does four things for as long as it runs, each in its own loop so that a slow peer never holds the local log back:
+read the log (settle, digests, wake streams), echo with every peer (staleness), mark the stream (gaps), and compare
+digests with peers (repair). Killing it loses nothing: every loop goes on from what the database knows. Only one of a
+region's feeds works at a time; another waits for its lock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import asyncpg
+import uvloop
+
+from intelgraph.changelog import links, repair
+from intelgraph.changelog.feed import tally_digests, wake_streams
+from intelgraph.settings import Database, RegionConfig, load_region_config
+
+_FEED_LOCK = (7, 1)
+_RETRY_S = 0.5
+_IDLE_POLL_FACTOR = 2.0
+_ECHO_CONNECTIONS = 4
+
+
+def log(event: str, **facts: object) -> None:
+    """Write one JSON line; facts are names and numbers, never payloads."""
+    line = {"at": time.time(), "part": "feed", "event": event, **facts}
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+async def connect(database: Database) -> asyncpg.Connection:
+    """Open one connection; statements of the feed are short, so a silent link is given up after 5 s."""
+    return await asyncpg.connect(
+        host=database.host,
+        port=database.port,
+        user=database.user,
+        password=database.password,
+        database=database.database,
+        timeout=5,
+        command_timeout=5,
+        server_settings={"application_name": "intelgraph-feed"},
+    )
+
+
+async def keep(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Run ``work`` for ever; whatever ends it is logged once per kind and tried again."""
+    told: str | None = None
+    while True:
+        try:
+            await work()
+            told = None
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            kind = type(error).__name__
+            if kind != told:
+                log("loop_interrupted", loop=name, error=kind)
+                told = kind
+            await asyncio.sleep(_RETRY_S)
+
+
+class Feed:
+    """The loops of one region's feed."""
+
+    def __init__(self, config: RegionConfig) -> None:
+        self.config = config
+        self.here = config.region
+        self.policy = config.feed
+
+    async def run(self) -> None:
+        """Run every loop until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(keep("log", self.read_log))
+            group.create_task(keep("mark", self.mark))
+            for peer in self.config.peers:
+                group.create_task(keep(f"echo {peer}", lambda peer=peer: self.echo(peer)))  # type: ignore[misc]
+                group.create_task(keep(f"compare {peer}", lambda peer=peer: self.compare(peer)))  # type: ignore[misc]
+
+    async def read_log(self) -> None:
+        """Settle positions, count digests and wake streams whenever something moved."""
+        connection = await connect(self.config.admin_database)
+        try:
+            while not await connection.fetchval("select pg_try_advisory_lock($1, $2)", *_FEED_LOCK):
+                await asyncio.sleep(_RETRY_S)  # noqa: ASYNC110  (another process holds it)
+            log("reading", region=self.here)
+            seen = None
+            wait_s = self.policy.poll_s
+            while True:
+                await connection.fetchval("select ig.settle()")
+                counted = await tally_digests(connection, batch_rows=self.policy.batch_rows)
+                now = await connection.fetchval("select sum(position) from ig.settled")
+                if counted or now != seen:
+                    await wake_streams(connection)
+                    seen, wait_s = now, self.policy.poll_s
+                else:
+                    wait_s = min(wait_s * _IDLE_POLL_FACTOR, self.policy.poll_s * 4)
+                if counted < self.policy.batch_rows:
+                    await asyncio.sleep(wait_s)
+        finally:
+            await connection.close(timeout=1)
+
+    async def mark(self) -> None:
+        """Send heartbeats and watch the slots; a lost slot is replaced, and the marks tell the peer of the gap."""
+        connection = await connect(self.config.admin_database)
+        try:
+            while True:
+                await connection.execute("select ig.mark()")
+                for link in await links.outgoing_links(
+                    connection, here=self.here, destinations=list(self.config.peers)
+                ):
+                    if link.lost and not link.active:
+                        await links.recreate_slot(connection, here=self.here, destination=link.destination)
+                        log("slot_replaced", destination=link.destination)
+                await asyncio.sleep(self.policy.heartbeat_s)
+        finally:
+            await connection.close(timeout=1)
+
+    async def echo(self, peer: str) -> None:
+        """Send this machine's monotonic clock through the peer's log, several tokens under way at once."""
+        database = self.config.peers[peer].database
+        connections = [await connect(database)]
+        busy: set[asyncio.Task[None]] = set()
+        idle = list(connections)
+
+        async def one(connection: asyncpg.Connection) -> None:
+            await connection.execute("select ig.echo($1, $2)", self.here, time.monotonic_ns())
+            idle.append(connection)
+
+        try:
+            while True:
+                if not idle and len(connections) < _ECHO_CONNECTIONS:
+                    connections.append(await connect(database))
+                    idle.append(connections[-1])
+                if idle:
+                    busy.add(asyncio.create_task(one(idle.pop())))
+                await asyncio.sleep(self.policy.echo_s)
+                done = {task for task in busy if task.done()}
+                busy -= done
+                for task in done:
+                    task.result()
+        finally:
+            for task in busy:
+                task.cancel()
+            for connection in connections:
+                with contextlib.suppress(Exception):
+                    connection.terminate()
+
+    async def compare(self, peer: str) -> None:
+        """Compare digests with a peer; open a gap where rows are missing here, ask for them, close it when equal."""
+        here = await connect(self.config.admin_database)
+        try:
+            there = await connect(self.config.peers[peer].database)
+            try:
+                while True:
+                    told = await repair.report(here)
+                    gaps = False
+                    for placement, facts in told["placements"].items():
+                        if self.here in facts["regions"] and peer in facts["regions"]:
+                            gaps |= await self.compare_placement(here, there, placement, peer)
+                    await asyncio.sleep(min(_RETRY_S, self.policy.compare_s) if gaps else self.policy.compare_s)
+            finally:
+                there.terminate()
+        finally:
+            await here.close(timeout=1)
+
+    async def compare_placement(
+        self, here: asyncpg.Connection, there: asyncpg.Connection, placement: str, peer: str
+    ) -> bool:
+        """Compare and, if rows are missing here, repair one placement; returns whether it has a gap."""
+        gap = (await repair.report(here))["placements"][placement]["gap"]
+        peer_facts = (await repair.report(there))["placements"].get(placement)
+        if peer_facts is None or peer_facts["gap"] is not None:
+            return gap is not None
+        compared = await repair.compare(here, there, placement=placement, peer=peer)
+        missing = sum(len(buckets) for buckets in compared.lacking.values())
+        if missing and gap is None:
+            await here.execute(
+                "select ig.open_gap($1, $2)", placement, f"its digest differs from {peer}'s in {missing} buckets"
+            )
+            log("gap_opened", peer=peer, buckets=missing)
+        if missing:
+            await repair.ask_for_snapshot(there, here=self.here, placement=placement)
+            sent = await repair.ask_for_missing(there, here=self.here, compared=compared)
+            log("reissued", peer=peer, rows=sent)
+            return True
+        if gap is not None and compared.equal and self.covers(compared):
+            await here.execute("select ig.close_gap($1)", placement)
+            log("gap_closed", peer=peer)
+            return False
+        return gap is not None
+
+    @staticmethod
+    def covers(compared: repair.Compared) -> bool:
+        """Whether the comparison looked at anything: without a settled position nothing is proven."""
+        return bool(compared.cut)
+
+
+def main() -> None:
+    """Parse the arguments and run until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(description="Run the feed of one region.")
+    parser.add_argument("--config", type=Path, required=True, help="the region's settings (region.json)")
+    config = load_region_config(parser.parse_args().config)
+
+    async def run() -> None:
+        task = asyncio.ensure_future(Feed(config).run())
+        for name in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(name, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+
+
+if __name__ == "__main__":
+    main()

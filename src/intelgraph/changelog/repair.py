@@ -1,0 +1,129 @@
+"""Finds gaps by comparing digests with a peer, says so, and fills them by having the peer reissue rows.
+
+A gap is opened before anything is asked for (readers are told at once) and closed only when the digests agree again
+up to a stable cut. Reissued rows travel in the ordinary replication stream; the peer's database refuses to send to a
+region that may not hold them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from intelgraph.changelog.comparison import BUCKET_BITS, Stream, Sum, lacking_buckets, stable_cut
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One placement compared with one peer. ``cut`` is empty when nothing is settled in both yet."""
+
+    placement: str
+    peer: str
+    equal: bool
+    cut: dict[Stream, int]
+    lacking: dict[Stream, list[int]]
+
+
+async def report(connection: Connection) -> dict[str, Any]:
+    """Read ``ig.report()``: positions, settled, peers, placements."""
+    told: dict[str, Any] = _json(await connection.fetchval("select ig.report()"))
+    return told
+
+
+def _json(text: str) -> Any:
+    return json.loads(text)
+
+
+def _settled(told: dict[str, Any]) -> dict[Stream, int]:
+    settled = {}
+    for name, position in told["settled"].items():
+        origin, life = name.rsplit("/", 1)
+        settled[Stream(origin=origin, life=int(life))] = position
+    return settled
+
+
+async def _sums(connection: Connection, placement: str, cut: dict[Stream, int]) -> dict[Stream, Sum]:
+    asked = [{"origin": s.origin, "life": s.life, "position": p} for s, p in cut.items()]
+    told = _json(await connection.fetchval("select ig.digests($1, $2)", placement, json.dumps(asked)))
+    return {Stream(origin=d["origin"], life=d["life"]): Sum(rows=d["rows"], digest=int(d["sum"])) for d in told}
+
+
+async def _buckets(connection: Connection, placement: str, stream: Stream, upto: int) -> dict[int, Sum]:
+    told = _json(
+        await connection.fetchval(
+            "select ig.digest_buckets($1, $2, $3, $4)", placement, stream.origin, stream.life, upto
+        )
+    )
+    return {int(bucket): Sum(rows=rows, digest=int(digest)) for bucket, (rows, digest) in told.items()}
+
+
+async def compare(here: Connection, there: Connection, *, placement: str, peer: str) -> Compared:
+    """Compare one placement's digests with a peer's, up to the stable cut."""
+    told_here, told_there = await report(here), await report(there)
+    streams = [
+        Stream(origin=s["origin"], life=s["life"])
+        for s in _json(await there.fetchval("select ig.streams($1)", placement))
+    ]
+    cut = stable_cut(streams, _settled(told_here), _settled(told_there))
+    ours, theirs = await _sums(here, placement, cut), await _sums(there, placement, cut)
+    lacking = {}
+    for stream, upto in cut.items():
+        if ours.get(stream) != theirs.get(stream):
+            floor = await here.fetchval(
+                "select position from ig.compacted where placement = $1 and origin = $2 and life = $3",
+                placement, stream.origin, stream.life,
+            )  # fmt: skip
+            lacking[stream] = lacking_buckets(
+                await _buckets(here, placement, stream, upto),
+                await _buckets(there, placement, stream, upto),
+                floor=-1 if floor is None else floor,
+            )
+    equal = all(ours.get(stream) == theirs.get(stream) for stream in cut)
+    return Compared(placement=placement, peer=peer, equal=equal, cut=cut, lacking=lacking)
+
+
+async def ask_for_missing(there: Connection, *, here: str, compared: Compared) -> int:
+    """Have the peer reissue every bucket we lack rows of; returns the rows it sent."""
+    sent = 0
+    for stream, buckets in sorted(compared.lacking.items()):
+        for first, last in _runs(buckets):
+            position: int | None = first << BUCKET_BITS
+            end = (last + 1) << BUCKET_BITS
+            while position is not None and position < end:
+                told = _json(
+                    await there.fetchval(
+                        "select ig.reissue($1, $2, $3, $4, $5)",
+                        compared.placement, here, stream.origin, stream.life, position,
+                    )
+                )  # fmt: skip
+                if told["status"] != "ok":
+                    break
+                sent += told["rows"]
+                position = told["next"]
+    return sent
+
+
+def _runs(buckets: Sequence[int]) -> list[tuple[int, int]]:
+    """Join neighbouring buckets into (first, last) runs."""
+    runs: list[tuple[int, int]] = []
+    for bucket in buckets:
+        if runs and runs[-1][1] == bucket - 1:
+            runs[-1] = (runs[-1][0], bucket)
+        else:
+            runs.append((bucket, bucket))
+    return runs
+
+
+async def ask_for_snapshot(there: Connection, *, here: str, placement: str) -> None:
+    """Have the peer send what it has compacted: the objects of the prefix, its floors and digests."""
+    after: str | None = None
+    while True:
+        told = _json(await there.fetchval("select ig.reissue_snapshot($1, $2, $3)", placement, here, after))
+        if told["status"] != "ok" or told["next"] is None:
+            return
+        after = json.dumps(told["next"])
