@@ -88,8 +88,9 @@ class Feed:
         """Settle positions, count digests and wake streams whenever something moved."""
         connection = await connect(self.config.admin_database)
         try:
-            while not await connection.fetchval("select pg_try_advisory_lock($1, $2)", *_FEED_LOCK):
-                await asyncio.sleep(_RETRY_S)  # noqa: ASYNC110  (another process holds it)
+            # Another feed of this region may be working; its session ends with it.
+            while not await connection.fetchval("select pg_try_advisory_lock($1, $2)", *_FEED_LOCK):  # noqa: ASYNC110
+                await asyncio.sleep(_RETRY_S)
             log("reading", region=self.here)
             seen = None
             wait_s = self.policy.poll_s

@@ -1,0 +1,44 @@
+# Two commands on a fresh machine: `make demo` and `make test`. `make help` lists the rest.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check prove bench bench-write clean setup setup-dev lock
+ARGS ?=
+PY := .venv/bin/python
+
+help: ## say what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: ## install what running needs into .venv
+	@scripts/setup.sh runtime
+
+setup-dev: ## install what testing needs too
+	@scripts/setup.sh dev
+
+demo: setup ## bring two regions up, load MITRE ATT&CK, show the promises; ARGS=--exit ends after the show
+	@$(PY) -m intelgraph.demo $(ARGS)
+
+check: setup-dev ## ruff, mypy --strict, import contracts, the tidy test
+	@.venv/bin/ruff check src tests bench scripts
+	@.venv/bin/ruff format --check src tests bench scripts
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+	@$(PY) scripts/tidy.py
+
+test: check ## everything that must hold, in at most 15 minutes on 2 cores; ARGS go to pytest
+	@$(PY) -m pytest -m "not prove" $(ARGS)
+
+prove: setup-dev ## the long real-process proofs, resumable; tables go to docs/proof/
+	@$(PY) -m pytest -m prove --timeout 5400 $(ARGS)
+
+bench: bench-write ## every benchmark
+
+bench-write: setup-dev ## writes: SQL, HTTP and remote durability against pgbench in the same run
+	@$(PY) -m bench.write $(ARGS)
+
+lock: setup-dev ## pin the dependencies again (needs uv)
+	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --all-extras -q pyproject.toml -o requirements/runtime.lock
+	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --all-extras --group dev -q pyproject.toml -o requirements/dev.lock -c requirements/runtime.lock
+
+clean: ## stop the fleet and delete its data, caches and .venv
+	@if [ -x $(PY) ]; then $(PY) -m intelgraph.cli.main down --wipe --yes || true; fi
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist src/*.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,73 @@
+"""The tidy test: functions of at most 60 lines, files of at most 400, parameters at most 6, no catch-all names.
+
+Counts lines of code and comments alike; docstrings are free. SQL files and functions are held to the same file limit.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+FUNCTION_LINES_MAX = 60
+FILE_LINES_MAX = 400
+PARAMETERS_MAX = 6
+BANNED_NAMES = {"utils", "helpers", "manager", "common", "misc"}
+ROOTS = ("src", "tests", "bench", "scripts")
+
+
+def docstring_lines(node: ast.AST) -> int:
+    """Count the lines of a definition's docstring."""
+    body = getattr(node, "body", [])
+    if (
+        body
+        and isinstance(body[0], ast.Expr)
+        and isinstance(body[0].value, ast.Constant)
+        and isinstance(body[0].value.value, str)
+    ):
+        return (body[0].end_lineno or 0) - body[0].lineno + 1
+    return 0
+
+
+def complaints_of(path: Path) -> list[str]:
+    """Say everything that is untidy in one Python file."""
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    found = []
+    if path.stem in BANNED_NAMES:
+        found.append(f"{path}: a name that says nothing")
+    lines = len(text.splitlines()) - docstring_lines(tree)
+    if lines > FILE_LINES_MAX:
+        found.append(f"{path}: {lines} lines; the limit is {FILE_LINES_MAX}")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or 0) - node.lineno + 1 - docstring_lines(node)
+            if length > FUNCTION_LINES_MAX:
+                found.append(f"{path}:{node.lineno}: {node.name} has {length} lines; the limit is {FUNCTION_LINES_MAX}")
+            names = [a.arg for a in node.args.posonlyargs + node.args.args + node.args.kwonlyargs]
+            count = len([name for name in names if name not in ("self", "cls")])
+            if count > PARAMETERS_MAX and "tests" not in path.parts:
+                found.append(
+                    f"{path}:{node.lineno}: {node.name} takes {count} parameters; the limit is {PARAMETERS_MAX}"
+                )
+    return found
+
+
+def main() -> int:
+    """Check every tracked root; returns the exit code."""
+    found = []
+    for root in ROOTS:
+        for path in sorted(Path(root).rglob("*.py")):
+            found += complaints_of(path)
+        for path in sorted(Path(root).rglob("*.sql")):
+            lines = len(path.read_text(encoding="utf-8").splitlines())
+            if lines > FILE_LINES_MAX:
+                found.append(f"{path}: {lines} lines; the limit is {FILE_LINES_MAX}")
+    for complaint in found:
+        print(complaint)
+    print(f"tidy: {len(found)} complaints")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
