@@ -22,24 +22,28 @@ returns void language plpgsql as $$
 declare
     blocked boolean := exists (select from ig.erased where tenant = p_tenant);
 begin
-    insert into ig.entity as e (tenant, id, placement, type, name, properties, confidence, valid_from, valid_until,
-                                sources, created, updated, revision, deleted, epoch, position)
-    select p_tenant, o.id, p_placement, o.type, o.name, o.properties, o.confidence, o.valid_from, o.valid_until,
-           o.sources, o.created, o.updated, o.revision, coalesce(o.deleted, false), p_epoch, p_position
-    from jsonb_to_recordset(p_objects) as o(kind text, id text, type text, name text, properties jsonb,
-        confidence smallint, valid_from timestamptz, valid_until timestamptz, sources text[], created timestamptz,
-        updated timestamptz, revision bigint, deleted boolean)
-    where o.kind = 'entity'
-      and not (blocked and exists (select from ig.erased x
-                                   where x.tenant = p_tenant and x.touch = ig.touch(p_tenant, 'entity', o.id)))
-    order by o.id
-    on conflict (tenant, id) do update set
-        type = excluded.type, name = excluded.name, properties = excluded.properties, confidence = excluded.confidence,
-        valid_from = excluded.valid_from, valid_until = excluded.valid_until, sources = excluded.sources,
-        created = excluded.created, updated = excluded.updated, revision = excluded.revision,
-        deleted = excluded.deleted, epoch = excluded.epoch, position = excluded.position
-    where (e.epoch, e.position) < (excluded.epoch, excluded.position);
-
+    if p_objects @> '[{"kind": "entity"}]' then
+        insert into ig.entity as e (tenant, id, placement, type, name, properties, confidence, valid_from, valid_until,
+                                    sources, created, updated, revision, deleted, epoch, position)
+        select p_tenant, o.id, p_placement, o.type, o.name, o.properties, o.confidence, o.valid_from, o.valid_until,
+               o.sources, o.created, o.updated, o.revision, coalesce(o.deleted, false), p_epoch, p_position
+        from jsonb_to_recordset(p_objects) as o(kind text, id text, type text, name text, properties jsonb,
+            confidence smallint, valid_from timestamptz, valid_until timestamptz, sources text[], created timestamptz,
+            updated timestamptz, revision bigint, deleted boolean)
+        where o.kind = 'entity'
+          and not (blocked and exists (select from ig.erased x
+                                       where x.tenant = p_tenant and x.touch = ig.touch(p_tenant, 'entity', o.id)))
+        order by o.id
+        on conflict (tenant, id) do update set
+            type = excluded.type, name = excluded.name, properties = excluded.properties, confidence = excluded.confidence,
+            valid_from = excluded.valid_from, valid_until = excluded.valid_until, sources = excluded.sources,
+            created = excluded.created, updated = excluded.updated, revision = excluded.revision,
+            deleted = excluded.deleted, epoch = excluded.epoch, position = excluded.position
+        where (e.epoch, e.position) < (excluded.epoch, excluded.position);
+    end if;
+    if not p_objects @> '[{"kind": "relationship"}]' then
+        return;
+    end if;
     insert into ig.relationship as r (tenant, id, placement, type, source, target, properties, confidence, valid_from,
                                       valid_until, sources, created, updated, revision, deleted, epoch, position)
     select p_tenant, o.id, p_placement, o.type, o.source, o.target, o.properties, o.confidence, o.valid_from,

@@ -159,6 +159,13 @@ begin
     return jsonb_build_object('objects', jsonb_build_array(ig.upserted(kind, given, old, p_now)));
 end $$;
 
+-- Do the operations of a request depend on each other? Upserts of distinct objects of one kind do not.
+create function ig.independent(p_ops jsonb) returns boolean language sql immutable as $$
+    select count(distinct o ->> 'op') <= 1 and bool_and(o ->> 'op' in ('upsert_entity', 'upsert_relationship'))
+       and count(distinct coalesce(o #>> '{entity,id}', o #>> '{relationship,id}')) = count(*)
+    from jsonb_array_elements(p_ops) o;
+$$;
+
 -- All operations of a request, in order: {"objects": [...]}, one per object touched, or the first refusal.
 create function ig.resolve(p_tenant text, p_ops jsonb) returns jsonb language plpgsql stable as $$
 declare
@@ -170,7 +177,20 @@ declare
     n int := -1;
     i int;
     this_moment text := ig.stamp(clock_timestamp());
+    nothing text[] := '{}';
+    nothing_made jsonb[] := '{}';
 begin
+    if ig.independent(p_ops) then
+        for op in select x from jsonb_array_elements(p_ops) x loop
+            n := n + 1;
+            step := ig.resolve_one(p_tenant, n, op, nothing, nothing_made, this_moment);
+            if step ->> 'status' = 'refused' then
+                return step;
+            end if;
+            objects := objects || (step #> '{objects,0}');
+        end loop;
+        return jsonb_build_object('objects', to_jsonb(objects));
+    end if;
     for op in select x from jsonb_array_elements(p_ops) x loop
         n := n + 1;
         step := ig.resolve_one(p_tenant, n, op, ids, objects, this_moment);
@@ -207,6 +227,10 @@ begin
                                                             n, cardinality(ids)), jsonb_build_object('index', n, 'limit', 10000));
         end if;
     end loop;
+    if not exists (select from unnest(objects) o where o ->> 'kind' = 'erased') then
+        return jsonb_build_object('objects', to_jsonb(objects));
+    end if;
+    -- An erased id stands in the working set under both kinds; it is said once.
     return jsonb_build_object('objects', (select coalesce(jsonb_agg(distinct_object order by first), '[]') from (
         select o as distinct_object, min(k) as first from unnest(objects) with ordinality as u(o, k) group by o) d));
 end $$;
