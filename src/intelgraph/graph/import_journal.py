@@ -1,0 +1,113 @@
+"""Which batches of an import the door has taken, so that the next run goes on where this one was stopped.
+
+One JSON line for the import, one for each batch as it is done, appended at once: whatever stops the process, at most
+the batches in flight are sent again, under the same keys, which changes nothing. A line that was cut off is ignored.
+The file holds hashes, numbers, and the ids and reasons of what was refused; no content. A finished import deletes it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from intelgraph.graph.rejects import Rejected
+from intelgraph.model.errors import refuse
+
+_FORMAT = 1
+
+
+class Heading(msgspec.Struct, frozen=True, kw_only=True):
+    """Which import this is. ``run`` sets apart two imports of one file that both ran to their end."""
+
+    tenant: str
+    content_hash: str
+    operations_max: int
+    bytes_max: int
+    run: str
+    format: int = _FORMAT
+
+
+class DoneBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """One batch that the door has taken: with the keys it was sent under and what was taken out of it."""
+
+    kind: str
+    number: int
+    objects: int
+    bookmark: str | None
+    keys: tuple[str, ...]
+    rejected: tuple[Rejected, ...] = ()
+
+
+def new_run() -> str:
+    """A name for a run that was not there before."""
+    return secrets.token_hex(8)
+
+
+class ImportJournal:
+    """The journal of one run. ``done`` holds what earlier runs of the same import finished, by kind and number."""
+
+    def __init__(self, path: Path, heading: Heading, *, resume: bool) -> None:
+        self._path = path
+        self.done: dict[tuple[str, int], DoneBatch] = {}
+        found = _read(path) if resume else None
+        if found is not None and _is_same_import(found[0], heading):
+            self.heading, batches = found
+            self.done = {(batch.kind, batch.number): batch for batch in batches}
+        else:
+            self.heading = heading
+        try:
+            self._file = self._rewrite()
+        except OSError as error:
+            raise refuse(
+                "journal_not_writable",
+                f"the import is refused: its journal {path} cannot be written ({error.strerror}); "
+                "--journal names another place",
+            ) from error
+
+    def _rewrite(self) -> BinaryIO:
+        whole = b"".join(msgspec.json.encode(line) + b"\n" for line in (self.heading, *self.done.values()))
+        fresh = self._path.with_suffix(".new")
+        fresh.touch(mode=0o600)
+        fresh.write_bytes(whole)
+        fresh.replace(self._path)
+        return self._path.open("ab", buffering=0)
+
+    def add(self, batch: DoneBatch) -> None:
+        """Remember a batch that the door has taken."""
+        self._file.write(msgspec.json.encode(batch) + b"\n")
+
+    def forget(self, batch: DoneBatch) -> None:
+        """A batch noted earlier is not in the log after all."""
+        self.done.pop((batch.kind, batch.number), None)
+
+    def close(self) -> None:
+        """Leave the file for the next run."""
+        self._file.close()
+
+    def delete(self) -> None:
+        """The import is complete."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+def _is_same_import(found: Heading, asked: Heading) -> bool:
+    return msgspec.structs.replace(found, run="") == msgspec.structs.replace(asked, run="")
+
+
+def _read(path: Path) -> tuple[Heading, list[DoneBatch]] | None:
+    """The journal at ``path``; None when there is none that can be read."""
+    try:
+        first, *rest = path.read_bytes().split(b"\n")
+        heading = msgspec.json.decode(first, type=Heading)
+    except (OSError, msgspec.DecodeError, ValueError):
+        return None
+    batches = []
+    for line in rest:
+        try:
+            batches.append(msgspec.json.decode(line, type=DoneBatch))
+        except (msgspec.DecodeError, ValueError):
+            continue
+    return heading, batches

@@ -1,0 +1,144 @@
+"""A bundle, read once to its end and laid out for sending: entities first, relationships second, in equal batches.
+
+``scan`` reads the whole source before anything is sent, so a file that turns out not to be JSON at its last byte has
+changed nothing. It spools each object as the JSON of its operation into two files (entities, relationships) of a
+private directory, which needs as much disk as the bundle uncompressed and no memory, works for pipes, and cannot
+change under the import. Batches depend on the content and the limits alone: a resumed import sees the same ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from intelgraph.graph.bundle_source import BundleSource
+from intelgraph.graph.import_index import Claim, ImportIndex
+from intelgraph.graph.objects import GraphObject, Kind, upsert_operation
+from intelgraph.graph.rejects import Rejected, Rejects
+from intelgraph.graph.stix_mapping import stix_time
+from intelgraph.graph.stix_read import Limits, read_bundle
+
+KINDS: tuple[Kind, ...] = ("entity", "relationship")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchLimits:
+    """How much goes into one request. Large batches delay everyone's replication, so there is a limit on both."""
+
+    operations_max: int = 1_000
+    bytes_max: int = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Operations of one kind that travel together; ``number`` counts from 0 within its kind."""
+
+    kind: Kind
+    number: int
+    operations: tuple[bytes, ...]
+
+
+class ImportPlan:
+    """What ``scan`` found: batches to send, the index of ids, the hash of the content. Close it to delete its files."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.index = ImportIndex(directory / "index.sqlite")
+        self.content_hash = ""
+        self.elements = 0
+
+    def __enter__(self) -> ImportPlan:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.index.close()
+        for path in (self.spool("entity"), self.spool("relationship"), self._directory / "index.sqlite"):
+            path.unlink(missing_ok=True)
+
+    def spool(self, kind: Kind) -> Path:
+        """The file of one operation a line."""
+        return self._directory / f"{kind}.jsonl"
+
+    def batches(self, kind: Kind, limits: BatchLimits) -> Iterator[Batch]:
+        """The batches of ``kind``, in file order; the same ones every time."""
+        number, size = 0, 0
+        operations: list[bytes] = []
+        for operation in self._taken_lines(kind):
+            if operations and (len(operations) >= limits.operations_max or size + len(operation) > limits.bytes_max):
+                yield Batch(kind=kind, number=number, operations=tuple(operations))
+                number, size, operations = number + 1, 0, []
+            operations.append(operation)
+            size += len(operation) + 1
+        if operations:
+            yield Batch(kind=kind, number=number, operations=tuple(operations))
+
+    def _taken_lines(self, kind: Kind) -> Iterator[bytes]:
+        replaced = self.index.replaced_lines(kind)
+        next_replaced = next(replaced, None)
+        with self.spool(kind).open("rb") as lines:
+            for number, line in enumerate(lines):
+                if number == next_replaced:
+                    next_replaced = next(replaced, None)
+                    continue
+                yield line[:-1]
+
+
+def scan(
+    source: BundleSource,
+    directory: Path,
+    limits: Limits,
+    rejects: Rejects,
+    on_progress: Callable[[int, int], None] = lambda bytes_taken, elements: None,
+) -> ImportPlan:
+    """Read ``source`` to its end into a plan whose files are in ``directory``; an unreadable file is refused."""
+    plan = ImportPlan(directory)
+    try:
+        with contextlib.ExitStack() as stack:
+            scanner = _Scanner(plan, rejects, {k: stack.enter_context(plan.spool(k).open("wb")) for k in KINDS})
+            for element in read_bundle(source, limits):
+                plan.elements += 1
+                if isinstance(element, Rejected):
+                    rejects.add(element)
+                else:
+                    scanner.take(element.thing, element.position)
+                if plan.elements % 500 == 0:
+                    on_progress(source.bytes_taken, plan.elements)
+        plan.content_hash = source.content_hash
+        on_progress(source.bytes_taken, plan.elements)
+    except BaseException:
+        plan.__exit__(None, None, None)
+        raise
+    return plan
+
+
+class _Scanner:
+    """Enters each object into the index and spools the ones that count so far."""
+
+    def __init__(self, plan: ImportPlan, rejects: Rejects, spools: dict[Kind, BinaryIO]) -> None:
+        self._plan = plan
+        self._rejects = rejects
+        self._spools = spools
+        self._lines: dict[Kind, int] = dict.fromkeys(KINDS, 0)
+
+    def take(self, thing: GraphObject, position: int) -> None:
+        """Take the object at ``position`` of the file, or reject it or the form before it."""
+        claim, before = self._plan.index.claim(thing, line=self._lines[thing.kind], position=position)
+        if claim is Claim.SAME:
+            self._reject(thing, position, "duplicate", f"see element {before}")
+            return
+        if claim is Claim.OLDER:
+            self._reject(thing, position, "older_version", f"modified {stix_time(thing.updated)}, see element {before}")
+            return
+        if claim is Claim.NEWER:
+            self._reject(thing, before, "older_version", f"see element {position}")
+        self._spools[thing.kind].write(upsert_operation(thing) + b"\n")
+        self._lines[thing.kind] += 1
+
+    def _reject(self, thing: GraphObject, position: int, code: str, detail: str) -> None:
+        self._rejects.add(Rejected(position=position, id=thing.id, code=code, detail=detail))

@@ -1,0 +1,167 @@
+"""A bundle of any size and any quality: what can be read is read, the rest is named, and memory stays bounded."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intelgraph.graph.bundle_source import BundleSource, PieceReader
+from intelgraph.graph.rejects import Rejected
+from intelgraph.graph.stix_mapping import from_stix
+from intelgraph.graph.stix_read import Limits, Read, read_bundle
+from intelgraph.model.errors import IntelGraphError
+
+from .stix_objects import STIX
+
+GOOD = {"type": "url", "id": "url--31b940d4-6f7f-459a-80ea-9c1f17b5891b", "value": "https://example.org/"}
+LIMITS = Limits()
+
+
+class Dribble(io.RawIOBase):
+    """Hands out ``data`` in pieces of odd sizes."""
+
+    def __init__(self, data: bytes, sizes: list[int]) -> None:
+        super().__init__()
+        self._data = io.BytesIO(data)
+        self._sizes = sizes
+        self._turn = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        self._turn += 1
+        wanted = self._sizes[self._turn % len(self._sizes)]
+        return self._data.read(wanted if size < 0 else min(size, wanted))
+
+
+def read(data: bytes, limits: Limits = LIMITS) -> list[Read | Rejected]:
+    return list(read_bundle(BundleSource(io.BytesIO(data)), limits))
+
+
+def bundle(*elements: bytes) -> bytes:
+    return b'{"type":"bundle","id":"bundle--1","objects":[' + b",".join(elements) + b"]}"
+
+
+def codes(results: list[Read | Rejected]) -> list[str]:
+    return [result.code if isinstance(result, Rejected) else "read" for result in results]
+
+
+@given(st.lists(STIX, max_size=4), st.lists(st.integers(1, 40), min_size=1, max_size=4), st.booleans())
+def test_a_bundle_is_read_whatever_pieces_it_comes_in(
+    stix: list[dict[str, Any]], sizes: list[int], ascii: bool
+) -> None:
+    data = json.dumps({"objects": stix, "type": "bundle"}, ensure_ascii=ascii).encode()
+    results = list(read_bundle(BundleSource(Dribble(data, sizes)), LIMITS))
+    assert [result.thing for result in results if isinstance(result, Read)] == [from_stix(one) for one in stix]
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+def test_garbage_is_refused_with_a_type_and_never_with_a_traceback(data: bytes) -> None:
+    with pytest.raises(IntelGraphError):
+        read(data)
+
+
+@given(st.integers(0, 400), st.binary(max_size=3))
+def test_a_damaged_bundle_is_read_or_refused_with_a_type(place: int, junk: bytes) -> None:
+    data = bundle(orjson.dumps(GOOD), orjson.dumps({**GOOD, "x": [1, {"y": None}]}))
+    try:
+        read(data[:place] + junk + data[place + 1 :])
+    except IntelGraphError as refused:
+        assert refused.denied.code in ("not_json", "not_a_bundle", "bad_gzip", "wrong_spec_version")
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", "not_json"),
+        (b"[]", "not_a_bundle"),
+        (b'"bundle"', "not_a_bundle"),
+        (b"{}", "not_a_bundle"),
+        (orjson.dumps(GOOD), "not_a_bundle"),
+        (b'{"type":"bundle","spec_version":"2.0","objects":[]}', "wrong_spec_version"),
+        (bundle(orjson.dumps(GOOD))[:-1], "not_json"),
+        (bundle(orjson.dumps(GOOD)) + b"x", "not_json"),
+        (bundle(b'{"type":"url","x":NaN}'), "not_json"),
+        (bundle(b'{"type":"\xff"}'), "not_json"),
+        (b"\x1f\x8b\x08\x00junk", "bad_gzip"),
+        (gzip.compress(bundle(orjson.dumps(GOOD)))[:-9], "bad_gzip"),
+    ],
+)
+def test_a_file_that_is_not_a_bundle_is_refused_as_a_whole(data: bytes, code: str) -> None:
+    with pytest.raises(IntelGraphError) as refused:
+        read(data)
+    assert refused.value.denied.code == code
+
+
+def test_one_bad_element_costs_only_itself() -> None:
+    good = orjson.dumps(GOOD)
+    deep = b'{"x":' * 40 + b"1" + b"}" * 40
+    bad = {
+        b"7": "not_an_object",
+        b"[[1],{}]": "not_an_object",
+        b"{}": "missing_type",
+        deep: "too_deeply_nested",
+        b'{"x":"' + b"a" * 800_000 + b'","y":[1]}': "object_too_large",
+        good[:-1] + b',"x":1e400}': "number_out_of_range",
+        good[:-1] + b',"x":[1e-400]}': "number_out_of_range",
+        good[:-1] + b',"x":18446744073709551617}': "number_out_of_range",
+        good[:-1] + b',"x":"a\\u0000b"}': "unstorable_text",
+        good[:-1] + b',"x":"\\ud800"}': "unstorable_text",
+        good[:-1] + b',"x\\udfff":1}': "unstorable_text",
+        good[:-1] + b',"x":1,"x":2}': "duplicate_name",
+    }
+    elements = [part for one in bad for part in (one, good)]
+    expected = [part for code in bad.values() for part in (code, "read")]
+    assert codes(read(bundle(*elements))) == expected
+
+
+def test_text_that_only_looks_like_half_a_surrogate_is_kept() -> None:
+    texts = [r"C:\\ud800", r"\\\\ud800", r"\ud83d\ude00", r"\"\\udc00", r"\\\ud83d\ude00"]
+    data = bundle(*(orjson.dumps(GOOD)[:-1] + f',"x":"{text}"}}'.encode() for text in texts))
+    for sizes in ([1], [2], [5], [7, 3], [100_000]):
+        results = list(read_bundle(BundleSource(Dribble(data, sizes)), LIMITS))
+        got = [result.thing.properties["x"] for result in results if isinstance(result, Read)]
+        assert got == [json.loads(f'"{text}"') for text in texts]
+
+
+def test_gzip_and_a_byte_order_mark_are_understood_and_do_not_change_the_hash() -> None:
+    data = bundle(orjson.dumps(GOOD))
+    hashes = set()
+    for variant in (data, gzip.compress(data), b"\xef\xbb\xbf" + data, gzip.compress(b"\xef\xbb\xbf" + data)):
+        source = BundleSource(io.BytesIO(variant))
+        assert codes(list(read_bundle(source, LIMITS))) == ["read"]
+        hashes.add(source.content_hash)
+    assert len(hashes) == 1
+
+
+def test_a_single_value_that_would_not_fit_in_memory_is_refused() -> None:
+    def endless() -> Iterator[bytes]:
+        yield b'{"type":"bundle","objects":[{"type":"'
+        while True:
+            yield b"a" * 65_536
+
+    with pytest.raises(IntelGraphError) as refused:
+        list(read_bundle(BundleSource(PieceReader(endless())), LIMITS))
+    assert refused.value.denied.code == "value_too_large"
+
+
+def test_memory_does_not_grow_with_the_bundle() -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b'{"type":"bundle","objects":['
+        for number in range(60_000):
+            stix_id = f"url--31b940d4-6f7f-459a-80ea-{number:012x}"
+            yield orjson.dumps({**GOOD, "id": stix_id, "x_padding": "p" * 1_000}) + b","
+        yield orjson.dumps(GOOD) + b"]}"
+
+    process = psutil.Process()
+    before = process.memory_info().rss
+    count = sum(1 for _ in read_bundle(BundleSource(PieceReader(pieces())), LIMITS))
+    assert count == 60_001
+    assert process.memory_info().rss - before < 20 * 1024**2
