@@ -71,9 +71,10 @@ async def compare(here: Connection, there: Connection, *, placement: str, peer: 
     ]
     cut = stable_cut(streams, _settled(told_here), _settled(told_there))
     ours, theirs = await _sums(here, placement, cut), await _sums(there, placement, cut)
+    stubs: bool = await here.fetchval("select ig.has_stubs($1)", placement)
     lacking = {}
     for stream, upto in cut.items():
-        if ours.get(stream) != theirs.get(stream):
+        if stubs or ours.get(stream) != theirs.get(stream):
             floor = await here.fetchval(
                 "select position from ig.compacted where placement = $1 and origin = $2 and life = $3",
                 placement, stream.origin, stream.life,
@@ -83,7 +84,7 @@ async def compare(here: Connection, there: Connection, *, placement: str, peer: 
                 await _buckets(there, placement, stream, upto),
                 floor=-1 if floor is None else floor,
             )
-    equal = all(ours.get(stream) == theirs.get(stream) for stream in cut)
+    equal = not stubs and all(ours.get(stream) == theirs.get(stream) for stream in cut)
     return Compared(placement=placement, peer=peer, equal=equal, cut=cut, lacking=lacking)
 
 

@@ -51,7 +51,7 @@ create table ig.change (
 create index change_arrival on ig.change (arrived, arrival);
 create index change_touches on ig.change using gin (touches);
 create index change_tenant on ig.change (tenant, epoch, position) where kind = 'write';
-create index change_waiting on ig.change (placement, arrived, arrival) where status in ('inert', 'held');
+create index change_waiting on ig.change (placement, arrived, arrival) where status in ('inert', 'held', 'dropped');
 create index change_control on ig.change (placement, epoch) where kind <> 'write';
 
 -- Epochs as told by `open` rows. Acceptance: see ig.recompute_force and ig.inside_cuts.

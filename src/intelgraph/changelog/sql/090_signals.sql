@@ -143,6 +143,25 @@ begin
     return jsonb_build_object('status', 'ok', 'rows', sent, 'next', case when sent = p_limit then at + 1 end);
 end $$;
 
+-- Tell a region which epochs it was named in, without any tenant's data: the last word to one that was removed while
+-- it could not listen.
+create function ig.reissue_opens(p_placement text, p_destination text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+    row_ jsonb;
+    sent int := 0;
+begin
+    for row_ in
+        select to_jsonb(c) - 'arrived' - 'arrival' - 'status' from ig.change c
+        where c.placement = p_placement and c.kind = 'open' and p_destination = any (c.replicate_to)
+        order by c.epoch
+    loop
+        perform ig.send(p_destination, 'row', row_);
+        sent := sent + 1;
+    end loop;
+    return jsonb_build_object('status', 'ok', 'rows', sent);
+end $$;
+
 -- The streams that hold rows of a placement, as its opens tell.
 create function ig.streams(p_placement text) returns jsonb language sql stable security definer set search_path = '' as $$
     select coalesce(jsonb_agg(jsonb_build_object('origin', s.origin, 'life', s.life, 'first_epoch', s.first)

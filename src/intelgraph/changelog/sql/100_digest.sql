@@ -67,12 +67,18 @@ create function ig.digests(p_placement text, p_cuts jsonb) returns jsonb languag
         ) x) t;
 $$;
 
--- Per bucket, to find where two regions differ.
+-- Does a placement that may live here again still have stubs? Digests count them, so they are asked for by themselves.
+create function ig.has_stubs(p_placement text) returns boolean language sql stable security definer set search_path = '' as $$
+    select exists (select from ig.change where placement = p_placement and status = 'dropped');
+$$;
+
+-- Per bucket, to find where two regions differ. Stubs do not count: whoever has only them lacks the rows.
 create function ig.digest_buckets(p_placement text, p_origin text, p_life int, p_upto bigint) returns jsonb
 language sql stable security definer set search_path = '' as $$
     select coalesce(jsonb_object_agg(b.bucket, jsonb_build_array(b.rows, b.sum::text)), '{}') from (
         select ig.bucket(c.position) as bucket, count(*) as rows, mod(sum(ig.digest_number(c.digest)), 18446744073709551616) as sum
         from ig.change c
         where c.placement = p_placement and c.origin = p_origin and c.life = p_life and c.position <= p_upto
+          and c.status <> 'dropped'
         group by 1) b;
 $$;
