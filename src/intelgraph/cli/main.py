@@ -23,7 +23,6 @@ VERBS: dict[str, str] = {
     "logs": "intelgraph.cli.logs",
     "placement": "intelgraph.cli.placement",
     "restart": "intelgraph.cli.restart",
-    "salvage": "intelgraph.cli.salvage",
     "status": "intelgraph.cli.status",
     "tenant": "intelgraph.cli.tenant",
     "token": "intelgraph.cli.token",
