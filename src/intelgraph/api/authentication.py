@@ -1,0 +1,136 @@
+"""Who is asking? A bearer token's verified claims, and nothing else, say which tenant and which role.
+
+Required: a signature by a key of the issuer with an asymmetric algorithm, ``iss``, ``aud``, ``exp`` and ``nbf``. The
+tenant is the claim ``tenant``, the role the claim ``role``. A token that was verified is remembered until it expires or
+the issuer's keys change; one that was not is never remembered. What a tenant may do does not belong here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import jwt
+
+from intelgraph.api.keys import ALGORITHMS, KeySet
+from intelgraph.api.request import Request
+from intelgraph.model.errors import IntelGraphError, PermanentError, refuse
+from intelgraph.model.names import check_name
+from intelgraph.settings import Issuer
+
+LEEWAY_S = 5.0
+_REMEMBERED_MAX = 4_096
+_TOKEN_BYTES_MAX = 8_192
+
+
+class Role(Enum):
+    """What the bearer may do: ``analyst`` reads; ``writer`` and ``admin`` also write."""
+
+    ANALYST = "analyst"
+    WRITER = "writer"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Principal:
+    """The verified bearer. ``expires_at_s`` is Unix time, leeway included."""
+
+    tenant: str
+    role: Role
+    expires_at_s: float
+
+    @property
+    def may_write(self) -> bool:
+        """Whether the role writes."""
+        return self.role is not Role.ANALYST
+
+
+class Authenticator:
+    """Verifies bearer tokens of one issuer."""
+
+    def __init__(self, issuer: Issuer, keys: KeySet, *, wall_clock: Callable[[], float] = time.time) -> None:
+        self._issuer = issuer
+        self._keys = keys
+        self._wall_clock = wall_clock
+        self._remembered: dict[bytes, Principal] = {}
+        self._remembered_version = keys.version
+
+    async def authenticate(self, request: Request) -> Principal:
+        """Return the request's bearer; refuses with ``no_token``, ``bad_token``, ``token_expired``."""
+        header = request.headers.get(b"authorization")
+        if header is None:
+            raise refuse("no_token", "the request is refused: it carries no bearer token")
+        if self._remembered_version == self._keys.version:
+            found = self._remembered.get(header)
+            if found is not None and self._wall_clock() < found.expires_at_s:
+                return found
+        return await self._verify(header)
+
+    async def _verify(self, header: bytes) -> Principal:
+        scheme, _, token = header.partition(b" ")
+        if scheme.lower() != b"bearer" or not token or len(token) > _TOKEN_BYTES_MAX:
+            raise _bad("the Authorization header is not a bearer token")
+        try:
+            kid = jwt.get_unverified_header(token).get("kid")
+        except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise _bad("it is not a JSON Web Token") from error
+        if kid is not None and not isinstance(kid, str):
+            raise _bad("its key id is not a text")
+        key = await self._keys.find(kid)
+        if key is None:
+            raise _bad("the issuer has no key of its id")
+        principal = _principal(self._claims(token, key))
+        self._remember(header, principal)
+        return principal
+
+    def _claims(self, token: bytes, key: jwt.PyJWK) -> dict[str, Any]:
+        try:
+            return jwt.decode(
+                token,
+                key,
+                algorithms=[key.algorithm_name] if key.algorithm_name in ALGORITHMS else [],
+                audience=self._issuer.audience,
+                issuer=self._issuer.issuer,
+                leeway=LEEWAY_S,
+                options={"require": ["exp", "nbf", "iss", "aud"]},
+            )
+        except jwt.ExpiredSignatureError as error:
+            raise refuse("token_expired", "the request is refused: its bearer token has expired") from error
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise _bad(_WHY.get(type(error), "it cannot be verified")) from error
+
+    def _remember(self, header: bytes, principal: Principal) -> None:
+        if self._remembered_version != self._keys.version or len(self._remembered) >= _REMEMBERED_MAX:
+            self._remembered.clear()
+            self._remembered_version = self._keys.version
+        self._remembered[header] = principal
+
+
+_WHY: dict[type[BaseException], str] = {
+    jwt.InvalidSignatureError: "its signature is not the issuer's",
+    jwt.InvalidAlgorithmError: "its algorithm is not the key's",
+    jwt.InvalidAudienceError: "it is for another audience",
+    jwt.InvalidIssuerError: "it is of another issuer",
+    jwt.ImmatureSignatureError: "it is not valid yet",
+    jwt.MissingRequiredClaimError: "it lacks one of exp, nbf, iss and aud",
+}
+
+
+def _principal(claims: dict[str, Any]) -> Principal:
+    try:
+        tenant = check_name("tenant", claims.get("tenant", ""))
+    except IntelGraphError as error:
+        raise _bad("its claim tenant is missing or not a tenant's name") from error
+    try:
+        role = Role(claims.get("role"))
+    except (ValueError, TypeError) as error:
+        roles = ", ".join(known.value for known in Role)
+        raise refuse("role_not_allowed", f"the request is refused: its token's role is not one of {roles}") from error
+    return Principal(tenant=tenant, role=role, expires_at_s=float(claims["exp"]) + LEEWAY_S)
+
+
+def _bad(why: str) -> PermanentError:
+    return refuse("bad_token", f"the request is refused: its bearer token is not valid: {why}")

@@ -1,0 +1,234 @@
+"""The door's side of the region's PostgreSQL: every statement it may send, and what becomes of a failure.
+
+Guarantees: driver exceptions stop here; an outage shorter than ``HOLD_S`` makes a call slower, not failed, because a
+connection that broke is replaced and the call repeated (every call is a read or carries an idempotency key, so
+repeating it is safe); values reach the server as parameters and ``jsonb`` passes as bytes both ways, unparsed.
+
+No statement here names a table: the role ``ig_api`` may execute the door's functions and read nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import asyncpg
+
+from intelgraph.model.errors import TransientError, refuse, retry
+from intelgraph.settings import ApiPolicy
+from intelgraph.settings import Database as Login
+
+APPEND = "select ig.append($1, $2, $3, $4, $5, $6)"
+READ_ENTITY = "select ig.read_entity($1, $2, $3, $4)"
+READ_PAGE = "select ig.read_page($1, $2, $3, $4, $5, $6)"
+READ_CHANGES = "select ig.read_changes($1, $2, $3, $4)"
+KEY_OUTCOME = "select ig.key_outcome($1, $2, $3)"
+READABLE = "select ig.readable(p, b) from unnest($1::text[], $2::text[]) with ordinality as t (p, b, n) order by n"
+# The feed at work holds this advisory lock of the region's database (changelog.feed_main).
+FEED_AT_WORK = (
+    "select exists (select from pg_locks where locktype = 'advisory' and classid = 7 and objid = 1 and granted)"
+)
+SCHEMA_IS_THERE = "select has_function_privilege('ig.append(text, bigint, text, text, bytea, jsonb)', 'execute')"
+FEED_CHANNEL = "ig_feed"
+
+HOLD_S = 3.0
+_RETRY_PAUSE_S = 0.05
+_WAITING_PER_CONNECTION = 50
+_CONNECT_TIMEOUT_S = 2.0
+_PROBE_S = 1.0
+
+# The connection is gone, or the server is starting or stopping: the same call may succeed on another connection.
+_BROKEN = (
+    OSError,
+    EOFError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.ConnectionDoesNotExistError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+)
+
+
+class Database:
+    """A pool of connections as ``ig_api``, and calls on it that are repeated while the server is away."""
+
+    def __init__(self, login: Login, policy: ApiPolicy, *, on_retry: Callable[[], None] = lambda: None) -> None:
+        self._login = login
+        self._policy = policy
+        self._on_retry = on_retry
+        self._pool: asyncpg.Pool | None = None
+        self._waiter_pool: asyncpg.Pool | None = None
+        self._waiting = 0
+        self._waiting_max = policy.pool_connections_max * _WAITING_PER_CONNECTION
+
+    async def start(self) -> None:
+        """Make the pools; connections are made when they are needed, so the server may be away."""
+        self._pool = await self._make_pool(self._policy.pool_connections_max)
+        self._waiter_pool = await self._make_pool(1)
+
+    async def stop(self) -> None:
+        """End every connection."""
+        for pool in (self._pool, self._waiter_pool):
+            if pool is not None:
+                pool.terminate()
+
+    @property
+    def waiter_pool(self) -> asyncpg.Pool:
+        """The connection of the standby's waiter: its polls never queue behind requests."""
+        assert self._waiter_pool is not None
+        return self._waiter_pool
+
+    async def probe(self) -> bool:
+        """Say whether a feed is at work; raises ``database_unavailable`` when the door's functions cannot be called."""
+        assert self._waiter_pool is not None
+        try:
+            async with asyncio.timeout(_PROBE_S), self._waiter_pool.acquire() as connection:
+                if not await connection.fetchval(SCHEMA_IS_THERE):
+                    raise _no_schema()
+                return bool(await connection.fetchval(FEED_AT_WORK))
+        except (*_BROKEN, asyncpg.InterfaceError) as error:
+            raise unavailable(error) from None
+        except asyncpg.PostgresError as error:
+            raise translate(error) from None
+
+    async def _make_pool(self, connections_max: int) -> asyncpg.Pool:
+        return await asyncpg.create_pool(
+            **_arguments(self._login),
+            min_size=0,
+            max_size=connections_max,
+            max_inactive_connection_lifetime=0,
+            init=_prepare,
+            reset=_keep_session,
+            timeout=_CONNECT_TIMEOUT_S,
+            command_timeout=self._policy.request_timeout_s,
+            server_settings={
+                "application_name": "ig-api",
+                "statement_timeout": str(int(self._policy.request_timeout_s * 1000)),
+                "jit": "off",
+            },
+        )
+
+    async def call(self, statement: str, *arguments: object) -> bytes:
+        """Return the ``jsonb`` that a one-row statement answers, as bytes."""
+        answer = await self._repeat(lambda connection: connection.fetchval(statement, *arguments))
+        return answer if isinstance(answer, bytes) else b"null"
+
+    async def call_many(self, statement: str, *arguments: object) -> list[bytes]:
+        """Return the ``jsonb`` of each row that a statement answers."""
+        rows = await self._repeat(lambda connection: connection.fetch(statement, *arguments))
+        return [row[0] for row in rows]
+
+    async def listen(self, on_notice: Callable[[], None]) -> asyncpg.Connection:
+        """Open a connection of its own that calls ``on_notice`` whenever the feed says that something is new."""
+        connection = await asyncpg.connect(**_arguments(self._login), timeout=_CONNECT_TIMEOUT_S)
+        await connection.add_listener(FEED_CHANNEL, lambda *_: on_notice())
+        return connection
+
+    async def _repeat(self, action: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Any:
+        if self._waiting >= self._waiting_max:
+            raise retry(
+                "overloaded",
+                f"the request is refused: {self._waiting} others wait for the database here; the limit is "
+                f"{self._waiting_max}",
+                retry_after_s=1.0,
+            )
+        self._waiting += 1
+        try:
+            return await self._attempts(action, time.monotonic() + HOLD_S)
+        finally:
+            self._waiting -= 1
+
+    async def _attempts(self, action: Callable[[asyncpg.Connection], Awaitable[Any]], until: float) -> Any:
+        assert self._pool is not None
+        while True:
+            try:
+                async with self._pool.acquire(timeout=self._policy.request_timeout_s) as connection:
+                    return await action(connection)
+            except _BROKEN as error:
+                if isinstance(error, TimeoutError) or time.monotonic() >= until:
+                    raise unavailable(error) from None
+                self._on_retry()
+                await asyncio.sleep(_RETRY_PAUSE_S)
+            except asyncpg.InterfaceError as error:
+                # The pool replaces a connection that broke between two uses of it.
+                if time.monotonic() >= until:
+                    raise unavailable(error) from None
+                await asyncio.sleep(_RETRY_PAUSE_S)
+            except asyncpg.PostgresError as error:
+                raise translate(error) from None
+
+
+def translate(error: asyncpg.PostgresError) -> Exception:
+    """Turn what the server refused into an error of ours; its message may hold data and is left out."""
+    state = error.sqlstate or "?"
+    if state[:2] in ("22", "23", "54"):
+        return refuse(
+            "bad_request",
+            f"the request is refused: the database cannot hold a value in it (SQLSTATE {state})",
+            sqlstate=state,
+        )
+    if state in ("57014", "55P03"):
+        return retry("overloaded", "the request took longer than it may; try again", retry_after_s=1.0, sqlstate=state)
+    if state[:2] == "53":
+        return retry(
+            "overloaded",
+            f"the request is refused: the database is out of a resource (SQLSTATE {state})",
+            retry_after_s=1.0,
+            sqlstate=state,
+        )
+    if state in ("3F000", "42883", "42501"):
+        return _no_schema()
+    return unavailable(error)
+
+
+def _no_schema() -> TransientError:
+    return retry(
+        "database_unavailable",
+        "the request cannot be served: the log's schema is not installed in the region's database, or not for the door",
+        retry_after_s=1.0,
+    )
+
+
+def unavailable(error: BaseException) -> TransientError:
+    """Build the error of a database that cannot answer."""
+    state = getattr(error, "sqlstate", None)
+    why = f"SQLSTATE {state}" if state else type(error).__name__
+    return retry(
+        "database_unavailable",
+        f"the request cannot be served: the region's database does not answer ({why}); a write that was sent may "
+        "have happened: repeat it with the same Idempotency-Key",
+        retry_after_s=1.0,
+    )
+
+
+def _arguments(login: Login) -> dict[str, Any]:
+    return {
+        "host": login.host,
+        "port": login.port,
+        "user": login.user,
+        "password": login.password,
+        "database": login.database,
+    }
+
+
+async def _prepare(connection: asyncpg.Connection) -> None:
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=_to_jsonb, decoder=_from_jsonb, format="binary"
+    )
+
+
+async def _keep_session(connection: asyncpg.Connection) -> None:
+    """Nothing here changes a session, so nothing needs to be reset: one round trip less a call."""
+
+
+def _to_jsonb(value: bytes) -> bytes:
+    return b"\x01" + value
+
+
+def _from_jsonb(value: Sequence[int]) -> bytes:
+    return bytes(value[1:])

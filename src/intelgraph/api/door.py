@@ -1,0 +1,77 @@
+"""What every handler works with, and the one way in: token, tenant, placement, residency, role, in this order.
+
+``Door`` is made once a worker by the composition root (``app``). ``admit`` is the only place that turns a request
+into a tenant; a handler that has not been through it knows no tenant and can ask the database nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from intelgraph.api.authentication import Authenticator, Principal
+from intelgraph.api.bookmarks import BookmarkWaiters
+from intelgraph.api.database import Database
+from intelgraph.api.durability import LeaseCheck, RemoteWaiter
+from intelgraph.api.feed import FeedNotices
+from intelgraph.api.forward import Forwarder
+from intelgraph.api.logs import Log
+from intelgraph.api.metrics import Metrics
+from intelgraph.api.request import Request
+from intelgraph.control.directory_cache import CachedDirectory
+from intelgraph.model.errors import PermanentError, refuse
+from intelgraph.model.placement import Placement
+from intelgraph.residency import decision as residency
+from intelgraph.settings import ApiPolicy
+
+if TYPE_CHECKING:
+    from intelgraph.api.health import Readiness
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admitted:
+    """A request that may be served here: who asks, and the placement of their tenant."""
+
+    principal: Principal
+    placement: Placement
+
+
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """The parts of one worker."""
+
+    region: str
+    release: str
+    policy: ApiPolicy
+    authenticator: Authenticator
+    directory: CachedDirectory
+    database: Database
+    waiters: BookmarkWaiters
+    feed: FeedNotices
+    forwarder: Forwarder
+    standby: RemoteWaiter
+    lease: LeaseCheck
+    readiness: Readiness
+    metrics: Metrics
+    log: Log
+
+    async def admit(self, request: Request, *, writes: bool = False) -> Admitted:
+        """Let a request in, or raise why not."""
+        request.check()
+        principal = await self.authenticator.authenticate(request)
+        placement = await self.placement_of(principal)
+        if writes and not principal.may_write:
+            raise refuse(
+                "role_not_allowed",
+                f"the write is refused: the token's role {principal.role.value} may read only",
+                role=principal.role.value,
+            )
+        return Admitted(principal=principal, placement=placement)
+
+    async def placement_of(self, principal: Principal) -> Placement:
+        """Find where the tenant lives now; refuses with ``region_not_allowed`` if that is not here."""
+        located = self.directory.cached(principal.tenant) or await self.directory.locate(principal.tenant)
+        denied = residency.decide(region=self.region, placement=located.placement)
+        if denied is not None:
+            raise PermanentError(denied)
+        return located.placement

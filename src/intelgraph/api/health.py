@@ -1,0 +1,80 @@
+"""``/healthz``, ``/readyz``, ``/metrics``, ``/openapi.json``: for machines that watch, without a token.
+
+``/healthz`` says that the process answers. ``/readyz`` says whether it can serve, and if not why: the database, the
+log's schema, the directory, the feed. RESIDENCY: none of them names a tenant, a placement or an id.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from importlib.resources import files
+
+import orjson
+
+from intelgraph.api.door import Door
+from intelgraph.api.request import Request
+from intelgraph.api.response import Response
+from intelgraph.model.errors import IntelGraphError
+
+BELIEVED_S = 0.2
+FEED_ABSENT_MAX_S = 10.0
+
+
+async def alive(door: Door, request: Request) -> Response:
+    """``GET /healthz``."""
+    return Response(status=200, body=b'{"alive":true}')
+
+
+async def ready(door: Door, request: Request) -> Response:
+    """``GET /readyz``: 200 when every check passes, else 503 with the reasons."""
+    checks = await door.readiness.checks(door)
+    failed = {name: why for name, why in checks.items() if why is not None}
+    body = orjson.dumps({"ready": not failed, "region": door.region, "release": door.release, "checks": checks})
+    return Response(status=503 if failed else 200, body=body, headers=[(b"retry-after", b"1")] if failed else [])
+
+
+async def metrics(door: Door, request: Request) -> Response:
+    """``GET /metrics``."""
+    return Response(status=200, body=door.metrics.text(), content_type=b"text/plain; version=0.0.4; charset=utf-8")
+
+
+async def openapi(door: Door, request: Request) -> Response:
+    """``GET /openapi.json``."""
+    return Response(status=200, body=files("intelgraph.api").joinpath("openapi.json").read_bytes())
+
+
+@dataclass(kw_only=True)
+class Readiness:
+    """The last look, believed for ``BELIEVED_S``, and since when the feed has not been seen at work."""
+
+    _looked_at: float = float("-inf")
+    _found: dict[str, str | None] = field(default_factory=dict)
+    _feed_seen_at: float = field(default_factory=time.monotonic)
+
+    async def checks(self, door: Door) -> dict[str, str | None]:
+        """Return each check's name and, where it fails, why."""
+        if time.monotonic() - self._looked_at >= BELIEVED_S:
+            self._found = await self._look(door)
+            self._looked_at = time.monotonic()
+        return self._found
+
+    async def _look(self, door: Door) -> dict[str, str | None]:
+        found: dict[str, str | None] = {
+            "database": None,
+            "directory": door.directory.why_unreadable(),
+            "feed": None,
+        }
+        try:
+            feed_works = await door.database.probe()
+        except IntelGraphError as error:
+            found["database"] = error.denied.reason
+            return found
+        now = time.monotonic()
+        if feed_works:
+            self._feed_seen_at = now
+        elif now - self._feed_seen_at > FEED_ABSENT_MAX_S:
+            found["feed"] = (
+                f"no feed has been at work for {now - self._feed_seen_at:.0f} s; the bound is {FEED_ABSENT_MAX_S:g} s"
+            )
+        return found

@@ -1,0 +1,213 @@
+"""What a client may ask to be written: the operations of ``POST /v1/changes``, validated and re-encoded.
+
+What is sent to the database is the *re-encoding* of what was validated here, never the client's bytes: two JSON readers
+then cannot disagree about a repeated key, an escape or a number. Of a repeated key the last one counts.
+
+Refused here, before the database sees it: unknown operations and fields, NUL characters, times without an offset or
+beyond the calendar, nesting beyond ``DEPTH_MAX`` and numbers beyond ``NUMBER_DIGITS_MAX`` digits (PostgreSQL would
+write 1e308 out in full). Whether an operation fits the graph is the database's part.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Annotated, Any, cast
+
+import msgspec
+from msgspec import Meta, Struct
+
+from intelgraph.model.errors import PermanentError, refuse
+
+DEPTH_MAX = 32
+NUMBER_DIGITS_MAX = 64
+_LARGE, _SMALL = 10**NUMBER_DIGITS_MAX, 10.0**-NUMBER_DIGITS_MAX
+
+Id = Annotated[str, Meta(min_length=1, max_length=256)]
+Type = Annotated[str, Meta(min_length=1, max_length=256)]
+Text = Annotated[str, Meta(max_length=65_536)]
+Source = Annotated[str, Meta(max_length=4_096)]
+Confidence = Annotated[int, Meta(ge=0, le=100)]
+Revision = Annotated[int, Meta(ge=0, le=2**53)]
+Time = Annotated[datetime, Meta(tz=True)]
+
+
+class _Strict(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """An unknown field is refused; one that is not given is not passed on."""
+
+
+class _Described(_Strict, kw_only=True):
+    """What entities and relationships share; a field that is null is one that is not given."""
+
+    id: Id
+    type: Type
+    properties: dict[str, Any] | None = None
+    confidence: Confidence | None = None
+    valid_from: Time | None = None
+    valid_until: Time | None = None
+    sources: list[Source] | None = None
+    created: Time | None = None
+    updated: Time | None = None
+
+
+class Entity(_Described, kw_only=True):
+    """An entity as it is given, whole."""
+
+    name: Text
+
+
+class Relationship(_Described, kw_only=True):
+    """A relationship as it is given, whole."""
+
+    source: Id
+    target: Id
+
+
+class UpsertEntity(
+    Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="op", tag="upsert_entity"
+):
+    """Write an entity whole; ``if_revision`` 0 means that it must not exist."""
+
+    entity: Entity
+    if_revision: Revision | None = None
+
+
+class UpsertRelationship(
+    Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="op", tag="upsert_relationship"
+):
+    """Write a relationship whole."""
+
+    relationship: Relationship
+    if_revision: Revision | None = None
+
+
+class DeleteEntity(
+    Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="op", tag="delete_entity"
+):
+    """Delete an entity and its relationships."""
+
+    id: Id
+
+
+class DeleteRelationship(
+    Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="op", tag="delete_relationship"
+):
+    """Delete a relationship."""
+
+    id: Id
+
+
+class Erase(_Strict, kw_only=True, tag_field="op", tag="erase"):
+    """Redact whatever has these ids, everywhere and for ever."""
+
+    ids: Annotated[list[Id], Meta(min_length=1)]
+
+
+Operation = UpsertEntity | UpsertRelationship | DeleteEntity | DeleteRelationship | Erase
+
+
+class Changes(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body of ``POST /v1/changes``."""
+
+    operations: Annotated[list[Operation], Meta(min_length=1)]
+
+
+_DECODER = msgspec.json.Decoder(Changes)
+_ENCODER = msgspec.json.Encoder()
+_AT_OPERATION = re.compile(r"(.*) - at `(\$\.operations\[(\d+)\].*)`", re.DOTALL)
+_SHOWN_MAX = 200
+
+
+def read_operations(body: bytes, *, operations_max: int) -> bytes:
+    """Validate a request's body and return its operations as the JSON array that ``ig.append`` takes."""
+    changes = _decode(body)
+    count = sum(len(operation.ids) if isinstance(operation, Erase) else 1 for operation in changes.operations)
+    if count > operations_max:
+        raise refuse(
+            "too_many_operations",
+            f"the request is refused: it has {count} operations (every erased id counts); the limit is "
+            f"{operations_max}",
+            operations=count,
+            limit=operations_max,
+        )
+    maybe_nul = b"\\u0000" in body
+    for index, operation in enumerate(changes.operations):
+        problem = _problem(operation, maybe_nul)
+        if problem is not None:
+            raise _bad_operation(index, problem)
+    return _ENCODER.encode(changes.operations)
+
+
+def _decode(body: bytes) -> Changes:
+    try:
+        return _DECODER.decode(body)
+    except msgspec.ValidationError as error:
+        raise _refused(str(error)) from None
+    except msgspec.DecodeError as error:
+        raise refuse("bad_json", f"the request is refused: its body is not JSON: {error}") from None
+    except UnicodeDecodeError:
+        raise refuse("bad_json", "the request is refused: its body is not UTF-8") from None
+    except RecursionError:
+        raise refuse("bad_json", "the request is refused: its body is nested too deeply") from None
+    except ValueError:
+        raise refuse("bad_json", "the request is refused: its body holds a number that is too long") from None
+
+
+def _refused(message: str) -> PermanentError:
+    found = _AT_OPERATION.fullmatch(message)
+    if found is None:
+        return refuse("bad_request", f"the request is refused: {message[:_SHOWN_MAX]}")
+    what, path, index = found.groups()
+    return _bad_operation(int(index), f"{what[:_SHOWN_MAX]} at {path[:_SHOWN_MAX]}")
+
+
+def _bad_operation(index: int, what: str) -> PermanentError:
+    return refuse("bad_operation", f"operation {index} is refused: {what}", index=index)
+
+
+def _problem(operation: Operation, maybe_nul: bool) -> str | None:
+    if isinstance(operation, UpsertEntity):
+        problem = _settle(operation.entity)
+    elif isinstance(operation, UpsertRelationship):
+        problem = _settle(operation.relationship)
+    else:
+        problem = None
+    if problem is None and maybe_nul:
+        # The escape may also be the text "\\u0000", which is legal: look at what was decoded.
+        problem = _content_problem(msgspec.to_builtins(operation), DEPTH_MAX + 8)
+    return problem
+
+
+def _settle(given: Entity | Relationship) -> str | None:
+    """Turn times to UTC in place and look through the properties; return what is wrong."""
+    for name in ("valid_from", "valid_until", "created", "updated"):
+        at = getattr(given, name)
+        if isinstance(at, datetime) and at.tzinfo is not UTC:
+            try:
+                setattr(given, name, at.astimezone(UTC))
+            except OverflowError:
+                return f"{name} lies beyond the calendar in UTC"
+    return _content_problem(given.properties, DEPTH_MAX) if given.properties else None
+
+
+def _content_problem(value: object, depth_left: int) -> str | None:
+    if isinstance(value, str):
+        return "a text contains the character NUL" if "\x00" in value else None
+    if isinstance(value, float | int):
+        if value and not _SMALL < abs(value) < _LARGE:
+            return f"a number has more than {NUMBER_DIGITS_MAX} digits before or after the point"
+        return None
+    if value is None:
+        return None
+    if depth_left == 0:
+        return f"its properties are nested deeper than {DEPTH_MAX} levels"
+    parts: Iterable[object] = (
+        chain.from_iterable(value.items()) if isinstance(value, dict) else cast(list[object], value)
+    )
+    for part in parts:
+        problem = _content_problem(part, depth_left - 1)
+        if problem is not None:
+            return problem
+    return None

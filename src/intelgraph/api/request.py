@@ -1,0 +1,116 @@
+"""One request as handlers see it: checked names, no surprises, nothing decoded before it is asked for.
+
+Guarantees: a header that decides something (``SINGLE``) occurs once at most; path segments and query parameters are
+valid UTF-8 without NUL; a query parameter is known and occurs once. What the values mean does not belong here.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from intelgraph.api.response import Receive
+from intelgraph.model.errors import PermanentError, refuse
+
+SINGLE = frozenset(
+    {
+        b"authorization",
+        b"idempotency-key",
+        b"ig-bookmark",
+        b"ig-hop",
+        b"content-length",
+        b"content-type",
+        b"content-encoding",
+        b"last-event-id",
+    }
+)
+# Only what a program makes is taken over into logs: free text could carry a tenant's data out of its regions.
+_REQUEST_ID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+_QUERY_BYTES_MAX = 8_192
+
+
+class Request:
+    """A request: ``method``, ``raw_path``, ``headers`` by lower-case name, ``id`` for logs, ``receive`` the body."""
+
+    __slots__ = ("headers", "id", "method", "path_parameter", "query_string", "raw_path", "receive", "repeated")
+
+    def __init__(self, scope: Mapping[str, Any], receive: Receive) -> None:
+        headers: dict[bytes, bytes] = {}
+        repeated: bytes | None = None
+        for name, value in scope["headers"]:
+            if name in headers and name in SINGLE:
+                repeated = name
+            headers[name] = value
+        self.method: str = scope["method"]
+        self.raw_path: bytes = scope["raw_path"].partition(b"?")[0]
+        self.query_string: bytes = scope["query_string"]
+        self.headers = headers
+        self.repeated = repeated
+        self.receive = receive
+        self.path_parameter = b""
+        given = headers.get(b"x-request-id")
+        self.id = given if given is not None and _REQUEST_ID.fullmatch(given) else str(uuid.uuid4()).encode()
+
+    def check(self) -> None:
+        """Refuse a request that gives a deciding header twice."""
+        if self.repeated is not None:
+            name = self.repeated.decode("latin-1")
+            raise refuse("bad_request", f"the request is refused: its header {name} occurs more than once", header=name)
+
+    def header(self, name: bytes) -> str | None:
+        """Return a header's text if it is there; refuses what is not visible ASCII."""
+        value = self.headers.get(name)
+        if value is None:
+            return None
+        try:
+            return value.decode("ascii")
+        except UnicodeDecodeError as error:
+            shown = name.decode("latin-1")
+            raise refuse(
+                "bad_request", f"the request is refused: its header {shown} must be ASCII", header=shown
+            ) from error
+
+    @property
+    def hopped(self) -> bool:
+        """Whether another region has forwarded this request."""
+        return b"ig-hop" in self.headers
+
+    def segment(self) -> str:
+        """Return the path's variable segment, decoded."""
+        return _text(self.path_parameter, "the path")
+
+    def query(self, known: frozenset[str]) -> dict[str, str]:
+        """Return the query parameters; refuses unknown, repeated and malformed ones."""
+        found: dict[str, str] = {}
+        if not self.query_string:
+            return found
+        if len(self.query_string) > _QUERY_BYTES_MAX:
+            raise _bad(f"its query has {len(self.query_string)} bytes; the limit is {_QUERY_BYTES_MAX}")
+        for part in self.query_string.split(b"&"):
+            if not part:
+                continue
+            name_bytes, _, value_bytes = part.partition(b"=")
+            name = _text(name_bytes, "the query")
+            if name not in known:
+                raise _bad(f"it has a query parameter that is not known here; known are {', '.join(sorted(known))}")
+            if name in found:
+                raise _bad(f"its query parameter {name} occurs more than once")
+            found[name] = _text(value_bytes.replace(b"+", b" "), f"the query parameter {name}")
+        return found
+
+
+def _text(raw: bytes, where: str) -> str:
+    try:
+        text = unquote_to_bytes(raw).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _bad(f"{where} is not UTF-8") from error
+    if "\x00" in text:
+        raise _bad(f"{where} contains a NUL")
+    return text
+
+
+def _bad(what: str) -> PermanentError:
+    return refuse("bad_request", f"the request is refused: {what}")

@@ -1,0 +1,34 @@
+"""What a handler answers with: a whole ``Response``, or a ``Stream`` that writes its own body."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+Header = tuple[bytes, bytes]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+
+@dataclass(kw_only=True, slots=True)
+class Response:
+    """Status, body and the headers beyond those that every answer has. ``code`` names a refusal in logs and metrics."""
+
+    status: int
+    body: bytes
+    headers: list[Header] = field(default_factory=list)
+    content_type: bytes = b"application/json"
+    code: str | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class Stream:
+    """An answer that goes on: ``run`` sends body parts until it returns."""
+
+    run: Callable[[Send], Awaitable[None]]
+    content_type: bytes
+    headers: list[Header] = field(default_factory=list)
+
+
+Answer = Response | Stream

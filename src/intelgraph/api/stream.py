@@ -1,0 +1,169 @@
+"""``GET /v1/changes`` as server-sent events: the tenant's changes as they become readable here, in log order.
+
+Resumable: an event's ``id`` is its bookmark, ``Last-Event-ID`` (or ``after``) goes on behind it. Bounded: a stream
+holds one batch at a time and reads no further until the client has taken it; a client that takes nothing for
+``STALLED_S`` is let go. Fair: at most ``_READS_AT_ONCE`` streams of a worker ask the database at a time. It ends when
+the token expires or the tenant may no longer be served here, and says so in an ``end`` event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+import msgspec
+import orjson
+
+from intelgraph.api import problem
+from intelgraph.api.door import Admitted, Door
+from intelgraph.api.read import ChangesAnswer, ask_changes, checked_bookmark, limit_of, read_changes
+from intelgraph.api.request import Request
+from intelgraph.api.response import Answer, Send, Stream
+from intelgraph.model.errors import Denied, PermanentError, TransientError, retry
+
+HEARTBEAT_S = 10.0
+STALLED_S = 30.0
+STREAMS_MAX = 500
+_READS_AT_ONCE = 2
+_PAUSE_S = 0.5
+_reads = asyncio.Semaphore(_READS_AT_ONCE)
+_open_streams = 0
+
+
+class _Change(msgspec.Struct):
+    bookmark: str
+
+
+async def changes(door: Door, request: Request) -> Answer:
+    """``GET /v1/changes``: a page, or a stream for whoever accepts one."""
+    accept = request.headers.get(b"accept", b"")
+    if b"text/event-stream" not in accept:
+        return await read_changes(door, request)
+    admitted = await door.admit(request)
+    query = request.query(frozenset({"after", "limit"}))
+    limit = limit_of(query, door.policy.changes_limit_max)
+    after = checked_bookmark(request.header(b"last-event-id") or query.get("after"))
+    if _open_streams >= STREAMS_MAX:
+        raise retry(
+            "overloaded",
+            f"the stream is refused: {_open_streams} are open in this process; the limit is {STREAMS_MAX}",
+            retry_after_s=5.0,
+        )
+    first = await _read(door, admitted, after, limit)
+    following = _Following(door, request, admitted, limit)
+    return Stream(
+        run=lambda send: following.run(send, first),
+        content_type=b"text/event-stream",
+        headers=[(b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")],
+    )
+
+
+async def _read(door: Door, admitted: Admitted, after: str | None, limit: int) -> ChangesAnswer:
+    async with _reads:
+        return await ask_changes(door, admitted, after, limit)
+
+
+class _Following:
+    """One open stream."""
+
+    def __init__(self, door: Door, request: Request, admitted: Admitted, limit: int) -> None:
+        self._door = door
+        self._request = request
+        self._admitted = admitted
+        self._limit = limit
+        self._spoke_at = time.monotonic()
+
+    async def run(self, send: Send, first: ChangesAnswer) -> None:
+        """Send batches until the client goes, the token expires, or the tenant may not be served here."""
+        async with _counted(self._door), self._watched_client() as gone:
+            answer: ChangesAnswer | None = first
+            after = first.next
+            while not gone.done():
+                ended = self._ended()
+                if ended is not None:
+                    await self._say(send, end_event(ended))
+                    return
+                try:
+                    if answer is None:
+                        answer = await _read(self._door, self._admitted, after, self._limit)
+                except PermanentError as error:
+                    await self._say(send, end_event(error.denied))
+                    return
+                except TransientError:
+                    await self._idle(send)
+                    await asyncio.sleep(_PAUSE_S)
+                    continue
+                count, text = events(answer)
+                after, answer = answer.next, None
+                if count:
+                    await self._say(send, text)
+                if count < self._limit:
+                    await self._idle(send)
+                    await self._door.feed.wait()
+
+    def _ended(self) -> Denied | None:
+        principal = self._admitted.principal
+        if time.time() >= principal.expires_at_s:
+            return Denied(code="token_expired", reason="the stream ends: its bearer token has expired")
+        located = self._door.directory.cached(principal.tenant)
+        if located is not None and located.placement.epoch == self._admitted.placement.epoch:
+            return None
+        return Denied(
+            code="fenced",
+            reason="the stream ends: where the tenant lives has changed, or cannot be said now; connect again",
+        )
+
+    async def _idle(self, send: Send) -> None:
+        if time.monotonic() - self._spoke_at >= HEARTBEAT_S:
+            await self._say(send, b": heartbeat\n\n")
+
+    async def _say(self, send: Send, text: bytes) -> None:
+        async with asyncio.timeout(STALLED_S):
+            await send({"type": "http.response.body", "body": text, "more_body": True})
+        self._spoke_at = time.monotonic()
+
+    @contextlib.asynccontextmanager
+    async def _watched_client(self) -> AsyncIterator[asyncio.Task[None]]:
+        """Watch for the client's end: sending to a client that has gone raises nothing."""
+        gone = asyncio.create_task(_until_gone(self._request))
+        try:
+            yield gone
+        except TimeoutError:
+            return
+        finally:
+            gone.cancel()
+
+
+async def _until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+@contextlib.asynccontextmanager
+async def _counted(door: Door) -> AsyncIterator[None]:
+    global _open_streams
+    _open_streams += 1
+    door.metrics.streams.inc()
+    try:
+        yield
+    finally:
+        _open_streams -= 1
+        door.metrics.streams.dec()
+
+
+def events(answer: ChangesAnswer) -> tuple[int, bytes]:
+    """Write a batch as events: how many, and their bytes. A change's JSON passes through on one line."""
+    parts: list[bytes] = []
+    changes_raw = msgspec.json.decode(answer.changes, type=list[msgspec.Raw])
+    for change in changes_raw:
+        bookmark = msgspec.json.decode(change, type=_Change).bookmark
+        parts.append(b"id: %b\nevent: change\ndata: %b\n\n" % (bookmark.encode(), bytes(change)))
+    return len(changes_raw), b"".join(parts)
+
+
+def end_event(denied: Denied) -> bytes:
+    """Write the last event of a stream: why it ends."""
+    members = problem.details(denied, problem.status_of(denied), None)
+    return b"event: end\ndata: %b\n\n" % orjson.dumps(members)

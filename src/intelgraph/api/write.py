@@ -1,0 +1,183 @@
+"""``POST /v1/changes``: one request, one transaction, one answer.
+
+The order is the promise: who and where first (``Door.admit``), then the key, then the body, and only at the home the
+append. "ok" is said after the commit, after the standby has flushed it where the placement asks for that, and after
+the lease was looked at again; otherwise the answer is ``unknown`` with the bookmark.
+
+While a placement's home is changing, this region's directory and its database may disagree about the epoch, or the
+home may not answer: the write is held and tried again for ``HOLD_S`` before it is refused with ``fenced`` or
+``home_unreachable``. Trying again is safe because the key makes every attempt the same write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+
+import msgspec
+
+from intelgraph.api.body import read_body
+from intelgraph.api.database import APPEND
+from intelgraph.api.door import Admitted, Door
+from intelgraph.api.operations import read_operations
+from intelgraph.api.request import Request
+from intelgraph.api.response import Response
+from intelgraph.model.errors import Denied, Fact, PermanentError, TransientError, refuse
+from intelgraph.model.placement import Durability, Placement
+from intelgraph.placement.routing import ForwardTo, Hold, WriteHere, route_write
+
+HOLD_S = 2.0
+_HOLD_STEP_S = 0.05
+_KEY_LENGTH_MAX = 255
+# The database's answers that mean "the directory here and the log here disagree about who writes".
+_OUT_OF_STEP = frozenset({"fenced", "not_home", "unknown_placement"})
+
+
+class _Appended(msgspec.Struct, kw_only=True):
+    status: str
+    bookmark: str = ""
+    objects: msgspec.Raw = msgspec.Raw(b"[]")
+    code: str = ""
+    reason: str = ""
+    facts: dict[str, Fact] = {}
+
+
+class _Written(msgspec.Struct, kw_only=True):
+    status: str
+    bookmark: str
+    durability: str
+    objects: msgspec.Raw
+
+
+_APPENDED = msgspec.json.Decoder(_Appended)
+
+
+async def write_changes(door: Door, request: Request) -> Response:
+    """Take a write: append it here, or hand it to its home."""
+    admitted = await door.admit(request, writes=True)
+    key = idempotency_key(request)
+    _check_media_type(request)
+    body = await read_body(request, bytes_max=door.policy.body_bytes_max, timeout_s=door.policy.body_timeout_s)
+    return await _Write(door, request, admitted, key, body).settle()
+
+
+class _Write:
+    """One write on its way: where it has to go may change while it is held."""
+
+    def __init__(self, door: Door, request: Request, admitted: Admitted, key: str, body: bytes) -> None:
+        self._door = door
+        self._request = request
+        self._admitted = admitted
+        self._key = key
+        self._body = body
+        self._request_hash = hashlib.sha256(body).digest()
+        self._operations: bytes | None = None
+
+    async def settle(self) -> Response:
+        """Try until there is an answer or ``HOLD_S`` is over."""
+        placement = self._admitted.placement
+        until = time.monotonic() + HOLD_S
+        while True:
+            outcome = await self._attempt(placement)
+            if isinstance(outcome, Response):
+                return outcome
+            if time.monotonic() >= until:
+                raise outcome
+            await asyncio.sleep(_HOLD_STEP_S)
+            await self._door.directory.refresh()
+            placement = await self._door.placement_of(self._admitted.principal)
+
+    async def _attempt(self, placement: Placement) -> Response | TransientError:
+        """Answer the write, or return why it must be held."""
+        route = route_write(region=self._door.region, placement=placement, hopped=self._request.hopped)
+        if isinstance(route, WriteHere):
+            return await self._append(placement, route.epoch)
+        if isinstance(route, Hold):
+            return TransientError(route.denied, retry_after_s=1.0)
+        return await self._forward(route)
+
+    async def _forward(self, route: ForwardTo) -> Response | TransientError:
+        try:
+            return await self._door.forwarder.forward(self._request, self._body, route.home)
+        except TransientError as error:
+            return error
+
+    async def _append(self, placement: Placement, epoch: int) -> Response | TransientError:
+        if self._operations is None:
+            self._operations = read_operations(self._body, operations_max=self._door.policy.operations_max)
+        raw = await self._door.database.call(
+            APPEND,
+            placement.id,
+            epoch,
+            self._admitted.principal.tenant,
+            self._key,
+            self._request_hash,
+            self._operations,
+        )
+        appended = _APPENDED.decode(raw)
+        if appended.status == "refused":
+            self._door.metrics.appends.labels("refused").inc()
+            return _refusal(appended)
+        return await acknowledge(self._door, placement, appended)
+
+
+def _refusal(appended: _Appended) -> TransientError:
+    """Raise the database's refusal, or return it if it may pass by itself."""
+    if appended.code in _OUT_OF_STEP:
+        return TransientError(Denied(code="fenced", reason=appended.reason, facts=appended.facts), retry_after_s=1.0)
+    denied = Denied(code=appended.code, reason=appended.reason, facts=appended.facts)
+    if appended.code in ("held", "gap"):
+        raise TransientError(denied, retry_after_s=1.0)
+    raise PermanentError(denied)
+
+
+async def acknowledge(door: Door, placement: Placement, appended: _Appended) -> Response:
+    """Answer a committed write: with its outcome if that is certain by now, else ``unknown``."""
+    certain = True
+    if placement.durability is Durability.REMOTE and placement.standby is not None:
+        began = time.monotonic()
+        certain = await door.standby.wait(placement.standby, door.policy.remote_wait_s)
+        door.metrics.remote_wait.observe(time.monotonic() - began)
+    certain = certain and door.lease.may_acknowledge(placement.id)
+    status = appended.status if certain else "unknown"
+    door.metrics.appends.labels(status).inc()
+    written = _Written(
+        status=status,
+        bookmark=appended.bookmark,
+        durability=placement.durability.value,
+        objects=appended.objects,
+    )
+    return Response(
+        status=200 if certain else 202,
+        body=msgspec.json.encode(written),
+        headers=[(b"ig-bookmark", appended.bookmark.encode())],
+    )
+
+
+def idempotency_key(request: Request) -> str:
+    """Return the request's key; refuses with ``key_required`` if it is missing or not 1 to 255 visible characters."""
+    value = request.headers.get(b"idempotency-key", b"")
+    return checked_key(value)
+
+
+def checked_key(value: bytes) -> str:
+    """Return a key's text if it is 1 to 255 visible ASCII characters; else ``key_required``."""
+    if not 1 <= len(value) <= _KEY_LENGTH_MAX or not all(0x21 <= byte <= 0x7E for byte in value):
+        raise refuse(
+            "key_required",
+            f"the request is refused: an Idempotency-Key of 1 to {_KEY_LENGTH_MAX} visible ASCII characters is needed",
+            length=len(value),
+            limit=_KEY_LENGTH_MAX,
+        )
+    return value.decode("ascii")
+
+
+def _check_media_type(request: Request) -> None:
+    given = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    encoding = request.headers.get(b"content-encoding", b"identity").strip().lower()
+    if given != b"application/json" or encoding != b"identity":
+        raise refuse(
+            "unsupported_media_type",
+            "the request is refused: its body must be application/json without a content encoding",
+        )
