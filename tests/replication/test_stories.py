@@ -1,4 +1,4 @@
-"""The laws of the log on servers that really replicate: what arrives, what is withheld, what is noticed, what is repaired."""
+"""The laws of the log on servers that really replicate: what arrives, is withheld, is noticed, is repaired."""
 
 from __future__ import annotations
 
