@@ -1,6 +1,6 @@
 """Where long proofs write what they measured: one row a case, kept when the run is interrupted.
 
-A proof asks ``done(case)`` first, so a run that was stopped goes on with the cases it had not finished. The rows live in
+A proof asks ``done(case)`` first, so a stopped run goes on with the cases it had not finished. The rows live in
 ``.proof/NAME.json`` (not in git; delete it to prove again) and are rendered as a table into ``docs/proof/NAME.md``.
 """
 
