@@ -1,0 +1,244 @@
+"""The door's HTTP client: finds a region that may serve the tenant, follows it, and retries what may pass.
+
+Guarantees: a body is only sent to a region that has said, to a request without one, that it may hold the tenant; so
+nothing of a tenant's data reaches an edge of a region where the tenant may not be. A write is sent again only under
+its own ``Idempotency-Key``. Waiting is bounded (``ClientPolicy``), honours ``Retry-After`` and is jittered. What
+remains is raised as the typed error the door gave, or ``door_unreachable``.
+
+Where an ``edges`` entry is known for the region that answered, later requests go straight to that edge; when it fails,
+the search starts again at ``url``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from intelgraph.model.errors import Fact, IntelGraphError, TransientError, refuse, retry
+
+_RETRIED = frozenset({408, 429, 502, 503, 504})
+_HOPS_MAX = 4
+_SHOWN_MAX = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientPolicy:
+    """How long to try. A request is given up ``retry_budget_s`` after its first attempt, whatever it waits for."""
+
+    retry_budget_s: float = 60.0
+    backoff_first_s: float = 0.1
+    backoff_max_s: float = 5.0
+    request_timeout_s: float = 60.0
+    connect_timeout_s: float = 5.0
+    connections_max: int = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """An answer, and where it came from."""
+
+    status: int
+    body: bytes
+    region: str | None
+    bookmark: str | None
+    retry_after_s: float | None
+
+    def json(self) -> Any:
+        """The body; refuses with ``bad_answer`` what is not JSON."""
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError as error:
+            raise refuse("bad_answer", f"the door's answer of status {self.status} is not JSON") from error
+
+    def error(self) -> IntelGraphError:
+        """The refusal that this answer is."""
+        code, reason, facts = self.problem()
+        if self.status in _RETRIED:
+            return retry(code, reason, retry_after_s=self.retry_after_s or 1.0, **facts)
+        return refuse(code, reason, **facts)
+
+    def problem(self) -> tuple[str, str, dict[str, Fact]]:
+        """Code, reason and facts of problem details, or something as honest for an answer that has none."""
+        try:
+            details = orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            details = None
+        if not isinstance(details, dict) or not isinstance(details.get("code"), str):
+            shown = self.body[:_SHOWN_MAX].decode(errors="replace").strip()
+            return "bad_answer", f"the door answered {self.status}: {shown or 'nothing'}", {"status": self.status}
+        facts = details.get("facts")
+        reason = str(details.get("reason") or details["code"])
+        return details["code"], reason, facts if isinstance(facts, dict) else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Call:
+    """One request, whichever region it goes to."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    params: Mapping[str, str] | None = None
+    body: bytes | None = None
+
+
+def backoff_s(failures: int, retry_after_s: float | None, policy: ClientPolicy, chance: float) -> float:
+    """How long to wait after the ``failures``-th failure (from 1); ``chance`` in 0..1 spreads clients apart.
+
+    At least ``Retry-After``, at most half as much again; without it, between half of the doubling step and all.
+    """
+    step = min(policy.backoff_max_s, policy.backoff_first_s * 2.0 ** min(failures - 1, 20))
+    if retry_after_s is not None:
+        return retry_after_s + chance * min(step, 0.5 * max(retry_after_s, policy.backoff_first_s))
+    return step * (0.5 + 0.5 * chance)
+
+
+class DoorClient:
+    """One tenant's way in. ``token()`` gives a bearer token that is still valid; ``edges`` maps regions to URLs."""
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        token: Callable[[], str],
+        edges: Mapping[str, str] | None = None,
+        policy: ClientPolicy | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._url = check_url(url)
+        self._edges = {region: check_url(edge) for region, edge in (edges or {}).items()}
+        self._token = token
+        self._policy = policy or ClientPolicy()
+        self._chance = chance
+        self._settled: str | None = None
+        self._settling = asyncio.Lock()
+        self._session: aiohttp.ClientSession | None = None
+        self.retries = 0
+
+    async def __aenter__(self) -> DoorClient:
+        timeout = aiohttp.ClientTimeout(
+            total=self._policy.request_timeout_s, sock_connect=self._policy.connect_timeout_s
+        )
+        connector = aiohttp.TCPConnector(limit=self._policy.connections_max)
+        self._session = aiohttp.ClientSession(timeout=timeout, connector=connector)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(self, path: str, *, params: Mapping[str, str] | None = None, bookmark: str | None = None) -> Reply:
+        """Read; any final answer is returned, a success or a refusal."""
+        headers = {"IG-Bookmark": bookmark} if bookmark else {}
+        return await self._request(_Call(method="GET", path=path, headers=headers, params=params))
+
+    async def post(self, path: str, *, body: bytes, key: str) -> Reply:
+        """Write under an idempotency key; any final answer is returned."""
+        headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
+        return await self._request(_Call(method="POST", path=path, headers=headers, body=body))
+
+    async def _request(self, call: _Call) -> Reply:
+        started_s = time.monotonic()
+        failures = hops = 0
+        while True:
+            url, result = await self._try(call)
+            if isinstance(result, Reply):
+                edge = self._edge_after_421(result, refused=url)
+                if edge is not None and hops < _HOPS_MAX:
+                    hops += 1
+                    self._settled = edge
+                    continue
+                if result.status not in _RETRIED:
+                    return result
+            failures += 1
+            self._settled = None
+            error = result.error() if isinstance(result, Reply) else result
+            after_s = result.retry_after_s if isinstance(result, Reply) else None
+            wait_s = backoff_s(failures, after_s, self._policy, self._chance())
+            if time.monotonic() - started_s + wait_s > self._policy.retry_budget_s:
+                raise error
+            self.retries += 1
+            await asyncio.sleep(wait_s)
+
+    async def _try(self, call: _Call) -> tuple[str, Reply | TransientError]:
+        """One attempt: where it went and what came back."""
+        url = self._settled or self._url
+        try:
+            if call.body is not None:
+                url = await self._settle()
+            reply = await self._once(url, call)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            what = str(error) or type(error).__name__
+            return url, retry("door_unreachable", f"the door {url} cannot be reached: {what}", retry_after_s=1.0)
+        except TransientError as error:
+            return url, error
+        if reply.status == 200 and self._settled is None and reply.region in self._edges:
+            self._settled = self._edges[reply.region]
+        return url, reply
+
+    async def _settle(self) -> str:
+        """Find, with requests that have no body, an edge of a region that may serve the tenant."""
+        async with self._settling:
+            url = self._url
+            for _ in range(_HOPS_MAX):
+                if self._settled is not None:
+                    return self._settled
+                probe = _Call(method="GET", path="/v1/entities", headers={}, params={"limit": "1"})
+                reply = await self._once(url, probe)
+                edge = self._edge_after_421(reply, refused=url)
+                if reply.status == 200:
+                    self._settled = self._edges.get(reply.region or "", url)
+                elif edge is not None:
+                    url = edge
+                else:
+                    raise reply.error()
+            raise refuse("region_not_allowed", f"no region that may serve the tenant was found in {_HOPS_MAX} steps")
+
+    def _edge_after_421(self, reply: Reply, *, refused: str) -> str | None:
+        """The edge of the first region that a 421 names, that is known here and is not the one that sent us away."""
+        if reply.status != 421:
+            return None
+        regions = reply.problem()[2].get("regions")
+        named = regions if isinstance(regions, list) else []
+        return next((self._edges[name] for name in named if self._edges.get(name, refused) != refused), None)
+
+    async def _once(self, url: str, call: _Call) -> Reply:
+        if self._session is None:
+            raise RuntimeError("the client is used outside its context")
+        headers = {**call.headers, "Authorization": f"Bearer {self._token()}"}
+        target = URL(url + call.path, encoded=True).with_query(call.params)
+        async with self._session.request(
+            call.method, target, headers=headers, data=call.body, allow_redirects=False
+        ) as answer:
+            return Reply(
+                status=answer.status,
+                body=await answer.read(),
+                region=answer.headers.get("IG-Region"),
+                bookmark=answer.headers.get("IG-Bookmark"),
+                retry_after_s=_seconds(answer.headers.get("Retry-After")),
+            )
+
+
+def check_url(url: str) -> str:
+    """The URL without a slash at its end; refuses with ``bad_url`` what has no http scheme and host."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+        raise refuse("bad_url", f"the URL {url!r} is refused: it must read http://HOST[:PORT] or https://HOST[:PORT]")
+    return url.rstrip("/")
+
+
+def _seconds(text: str | None) -> float | None:
+    """``Retry-After`` in seconds; its date form is not used by the door."""
+    return float(text) if text is not None and text.isdigit() else None

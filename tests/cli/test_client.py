@@ -1,0 +1,133 @@
+"""The door's client goes where the tenant may be, tries again what may pass, and writes once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intelgraph.cli.client import ClientPolicy, DoorClient, backoff_s, check_url
+from intelgraph.model.errors import IntelGraphError, PermanentError, TransientError
+from tests.fakes.door import FakeDoor, Store
+
+QUICK = ClientPolicy(retry_budget_s=2.0, backoff_first_s=0.01, backoff_max_s=0.05, connect_timeout_s=1.0)
+ENTITY = {"id": "a", "type": "t", "name": "A"}
+BODY = orjson.dumps({"operations": [{"op": "upsert_entity", "entity": ENTITY}]})
+
+
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(test(), timeout=20))
+
+
+def client(url: str, **more: Any) -> DoorClient:
+    return DoorClient(url=url, token=lambda: "acme:writer", policy=QUICK, **more)
+
+
+@pytest.mark.parametrize("trouble", ["503", "drop", "lose"])
+def test_a_write_in_trouble_is_sent_again_under_its_key_and_counts_once(trouble: str) -> None:
+    async def test() -> None:
+        async with FakeDoor().serve() as door, client(door.url) as acme:
+            door.trouble.extend([trouble, trouble])
+            reply = await acme.post("/v1/changes", body=BODY, key="k1")
+            assert reply.status == 200
+            assert door.store.of("acme", "entity")["a"]["revision"] == 1
+            assert acme.retries == 2
+
+    run(test)
+
+
+def test_no_body_reaches_a_region_where_the_tenant_may_not_be() -> None:
+    async def test() -> None:
+        store = Store()
+        us = FakeDoor(region="us-east", store=store, allowed=["eu-west"])
+        eu = FakeDoor(region="eu-west", store=store, allowed=["eu-west"])
+        async with us.serve(), eu.serve():
+            async with client(us.url, edges={"us-east": us.url, "eu-west": eu.url}) as acme:
+                for number in range(3):
+                    assert (await acme.post("/v1/changes", body=BODY, key=f"k{number}")).status == 200
+                assert (await acme.get("/v1/entities/a")).status == 200
+            assert us.requests == [("GET", "/v1/entities")]
+            assert (us.bodies, eu.bodies) == (0, 3)
+
+    run(test)
+
+
+def test_a_read_follows_a_421_too() -> None:
+    async def test() -> None:
+        us = FakeDoor(region="us-east", allowed=["eu-west"])
+        eu = FakeDoor(region="eu-west", allowed=["eu-west"])
+        async with us.serve(), eu.serve(), client(us.url, edges={"eu-west": eu.url}) as acme:
+            assert (await acme.get("/v1/entities")).region == "eu-west"
+
+    run(test)
+
+
+def test_where_no_allowed_edge_is_known_the_refusal_is_the_doors() -> None:
+    async def test() -> None:
+        async with FakeDoor(allowed=["eu-west"]).serve() as us, client(us.url) as acme:
+            assert (await acme.get("/v1/entities")).status == 421
+            with pytest.raises(PermanentError) as refused:
+                await acme.post("/v1/changes", body=BODY, key="k")
+            assert refused.value.denied.code == "region_not_allowed"
+            assert us.bodies == 0
+
+    run(test)
+
+
+def test_a_region_that_dies_is_left_for_another() -> None:
+    async def test() -> None:
+        store = Store()
+        first = FakeDoor(region="us-east", store=store, allowed=["us-east", "eu-west"])
+        other = FakeDoor(region="eu-west", store=store, allowed=["us-east", "eu-west"])
+        async with other.serve():
+            edges = {"us-east": "http://127.0.0.1:1", "eu-west": other.url}
+            async with first.serve() as front, client(front.url, edges=edges) as acme:
+                assert (await acme.get("/v1/entities")).region == "us-east"  # and from now on to its dead edge
+                front.region = "eu-west"
+                assert (await acme.post("/v1/changes", body=BODY, key="k")).region == "eu-west"
+
+    run(test)
+
+
+def test_an_unreachable_door_is_given_up_in_bounded_time_with_a_type() -> None:
+    async def test() -> None:
+        began = time.monotonic()
+        async with client("http://127.0.0.1:1") as acme:
+            with pytest.raises(TransientError) as refused:
+                await acme.get("/v1/entities")
+        assert refused.value.denied.code == "door_unreachable"
+        assert time.monotonic() - began < QUICK.retry_budget_s + 1
+
+    run(test)
+
+
+def test_a_permanent_refusal_is_not_tried_again() -> None:
+    async def test() -> None:
+        async with FakeDoor().serve() as door, client(door.url) as acme:
+            assert (await acme.get("/v1/entities/nobody")).problem()[0] == "not_found"
+            assert len(door.requests) == 1
+
+    run(test)
+
+
+@given(st.integers(1, 10_000), st.none() | st.floats(0, 100), st.floats(0, 1))
+def test_waiting_is_bounded_and_never_shorter_than_the_door_asked(
+    failures: int, after: float | None, chance: float
+) -> None:
+    wait_s = backoff_s(failures, after, QUICK, chance)
+    if after is None:
+        assert 0 < wait_s <= QUICK.backoff_max_s
+    else:
+        assert after <= wait_s <= after + QUICK.backoff_max_s
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8080", "ftp://x", "http://", "http://x/?a=b"])
+def test_a_url_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(IntelGraphError, match="refused"):
+        check_url(url)
