@@ -28,18 +28,18 @@ import asyncpg
 import jwt
 import requests
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from intelgraph.changelog import links
 from intelgraph.changelog.install import install_schema
-from intelgraph.control.directory import Directory, PlacementRecord
+from intelgraph.control import issuer
+from intelgraph.control.directory import Directory
+from intelgraph.control.opening import open_epoch
 from intelgraph.control.sqlite import SqliteControlStore
 from intelgraph.fleet.ports import free_ports
 from intelgraph.fleet.scratch import Scratch, start_scratch
 from intelgraph.model.placement import Durability, Placement, Tenant
 from intelgraph.settings import ApiPolicy, Issuer, Peer, RegionConfig, dump_region_config
 
-ISSUER, AUDIENCE = "https://intelgraph.test", "intelgraph"
 READY_TIMEOUT_S = 20.0
 US, EU = "us-east", "eu-west"
 PLACEMENTS = {
@@ -51,36 +51,20 @@ TENANTS = {"acme": "both", "globex": "both", "initech": "sure", "hooli": "europe
 
 
 class TokenIssuer:
-    """Signs tokens and publishes its key set."""
+    """The local issuer of a state directory, and a way to sign claims that it never would."""
 
-    def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self.key = Ed25519PrivateKey.generate()
-        self.kid = "test-1"
-        self.jwks = directory / "jwks.json"
-        self.publish({self.kid: self.key})
-
-    def publish(self, keys: dict[str, Ed25519PrivateKey]) -> None:
-        """Write the key set."""
-        items = []
-        for kid, key in keys.items():
-            item = jwt.algorithms.OKPAlgorithm.to_jwk(key.public_key(), as_dict=True)
-            items.append({**item, "kid": kid, "alg": "EdDSA", "use": "sig"})
-        self.jwks.write_text(json.dumps({"keys": items}))
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.jwks = issuer.ensure_key(state)
+        self.kid = json.loads(self.jwks.read_text())["keys"][0]["kid"]
+        pem = (issuer.key_directory(state) / "private.pem").read_bytes()
+        self.key = serialization.load_pem_private_key(pem, password=None)
 
     def claims(self, tenant: str, role: str = "writer", *, ttl_s: float = 600) -> dict[str, Any]:
         """The claims of a good token."""
         now = int(time.time())
-        return {
-            "iss": ISSUER,
-            "aud": AUDIENCE,
-            "sub": "tests",
-            "iat": now,
-            "nbf": now,
-            "exp": int(now + ttl_s),
-            "tenant": tenant,
-            "role": role,
-        }
+        life = {"iat": now, "nbf": now, "exp": int(now + ttl_s)}
+        return {"iss": issuer.ISSUER, "aud": issuer.AUDIENCE, "tenant": tenant, "role": role, **life}
 
     def sign(self, claims: dict[str, Any]) -> str:
         """Sign any claims with the published key."""
@@ -89,12 +73,6 @@ class TokenIssuer:
     def token(self, tenant: str, role: str = "writer", *, ttl_s: float = 600) -> str:
         """A good token."""
         return self.sign(self.claims(tenant, role, ttl_s=ttl_s))
-
-    def private_pem(self) -> bytes:
-        """The private key."""
-        return self.key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
 
 
 @dataclass(kw_only=True)
@@ -244,11 +222,11 @@ def two_regions(directory: Path, *, policy: ApiPolicy | None = None, feed: bool 
 
 
 def _describe(directory: Path, servers: dict[str, Scratch], policy: ApiPolicy) -> Site:
-    issuer = TokenIssuer(directory / "issuer")
+    tokens = TokenIssuer(directory)
     ports = dict(zip(servers, free_ports(len(servers)), strict=True))
-    site = Site(regions={}, issuer=issuer, control=directory / "control.db", directory=directory)
+    site = Site(regions={}, issuer=tokens, control=directory / "control.db", directory=directory)
     for name, server in servers.items():
-        home = directory / name
+        home = directory / "regions" / name
         home.mkdir(parents=True)
         config = RegionConfig(
             region=name,
@@ -262,7 +240,7 @@ def _describe(directory: Path, servers: dict[str, Scratch], policy: ApiPolicy) -
                 if other != name
             },
             control=str(site.control),
-            issuer=Issuer(issuer=ISSUER, audience=AUDIENCE, jwks=str(issuer.jwks)),
+            issuer=Issuer(issuer=issuer.ISSUER, audience=issuer.AUDIENCE, jwks=str(tokens.jwks)),
             api_host="127.0.0.1",
             api_port=ports[name],
             api=policy,
@@ -296,7 +274,8 @@ async def _provision(site: Site) -> None:
             )
         directory = Directory(store)
         for placement in PLACEMENTS.values():
-            await open_epoch(connections[placement.home], await directory.create_placement(placement))
+            record = await directory.create_placement(placement)
+            await open_epoch(record, site.regions[placement.home].config.admin_database)
         for tenant, placement_id in TENANTS.items():
             await directory.create_tenant(Tenant(id=tenant, placement=placement_id))
         for placement in PLACEMENTS.values():
@@ -308,23 +287,8 @@ async def _provision(site: Site) -> None:
             await connection.close()
 
 
-async def open_epoch(connection: asyncpg.Connection, record: PlacementRecord) -> None:
-    """Open a placement's epoch in its home's database."""
-    place = record.placement
-    answer = await connection.fetchval(
-        "select ig.open($1, $2, $3, $4, $5, $6, $7)",
-        place.id,
-        place.epoch,
-        place.home,
-        list(place.regions),
-        place.standby,
-        place.durability.value,
-        bytes.fromhex(record.digest_key),
-    )
-    assert json.loads(answer)["status"] in ("ok", "repeated"), answer
-
-
 async def _until_known(connection: asyncpg.Connection, placement: str) -> None:
     async with asyncio.timeout(READY_TIMEOUT_S):
-        while not await connection.fetchval("select exists (select from ig.placement where id = $1)", placement):
+        known = "select exists (select from ig.placement where id = $1)"
+        while not await connection.fetchval(known, placement):  # noqa: ASYNC110
             await asyncio.sleep(0.02)

@@ -1,0 +1,109 @@
+"""Where a command finds the fleet: its state directory, the settings of its regions, its control store.
+
+Every verb that talks to a running fleet takes ``--state`` or ``--topology`` and starts here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from intelgraph.control.directory import Directory
+from intelgraph.control.sqlite import SqliteControlStore
+from intelgraph.fleet.topology_file import find_topology_file, load_topology
+from intelgraph.model.errors import refuse
+from intelgraph.settings import RegionConfig, load_region_config
+
+STATE_NAME = ".intelgraph"
+SYSTEM_STATE = Path("/var/lib/intelgraph")
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """A fleet on this machine: its state directory and its regions' settings by name."""
+
+    state: Path
+    regions: dict[str, RegionConfig]
+
+    def region(self, name: str) -> RegionConfig:
+        """Return a region's settings; ``unknown_region`` if the fleet has none of that name."""
+        found = self.regions.get(name)
+        if found is None:
+            known = sorted(self.regions)
+            raise refuse(
+                "unknown_region",
+                f"the region {name} is refused: the fleet has {', '.join(known)} only",
+                region=name,
+                known=known,
+            )
+        return found
+
+    @asynccontextmanager
+    async def directory(self) -> AsyncIterator[Directory]:
+        """Open the directory of tenants and placements."""
+        store = SqliteControlStore(Path(next(iter(self.regions.values())).control))
+        try:
+            yield Directory(store)
+        finally:
+            await store.close()
+
+
+def find_site(state: Path) -> Site:
+    """Read what ``intelgraph up`` wrote into the state directory; ``no_fleet`` if there is nothing."""
+    regions = {path.parent.name: load_region_config(path) for path in sorted(state.glob("regions/*/region.json"))}
+    if not regions:
+        raise refuse("no_fleet", f"there is no fleet in {state}: `intelgraph up` makes one", state=str(state))
+    return Site(state=state, regions=regions)
+
+
+def the_site(state: Path | None, topology: Path | None) -> Site:
+    """Find the fleet that a command's options mean."""
+    if state is not None:
+        return find_site(state)
+    path = topology or find_topology_file(Path.cwd())
+    named = load_topology(path).state
+    places = [named] if named else [(path.absolute().parent if path else Path.cwd()) / STATE_NAME, SYSTEM_STATE]
+    for place in places:
+        if any(place.glob("regions/*/region.json")):
+            return find_site(place)
+    return find_site(places[0])
+
+
+def fleet_options(command: F) -> F:
+    """Add the options that say which fleet is meant: ``--topology`` and ``--state``."""
+    command = click.option(
+        "--topology",
+        type=click.Path(path_type=Path, dir_okay=False),
+        envvar="INTELGRAPH_TOPOLOGY",
+        help="Topology file [default: intelgraph.toml here, else two regions].",
+    )(command)
+    return click.option(
+        "--state",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="State directory [default: the topology's].",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")(command)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's asynchronous part to its end."""
+    return asyncio.run(work)
+
+
+def show(value: object, text: str, *, as_json: bool) -> None:
+    """Print a command's result, as JSON or as text for people."""
+    click.echo(msgspec.json.encode(value).decode() if as_json else text)

@@ -1,0 +1,76 @@
+"""``intelgraph tenant``: which placement a tenant belongs to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from intelgraph.cli.placement import value_of
+from intelgraph.cli.site import Site, fleet_options, json_option, run, show, the_site
+from intelgraph.control.directory import describe
+from intelgraph.model.placement import Placement, Tenant
+
+
+@click.group()
+def command() -> None:
+    """Create and show tenants.
+
+    \b
+    Examples:
+      intelgraph tenant create acme --placement both
+      intelgraph tenant show acme
+      intelgraph tenant list --json
+    """
+
+
+@command.command("create")
+@click.argument("name")
+@click.option("--placement", required=True, help="The placement it belongs to, which must exist.")
+@fleet_options
+@json_option
+def create(name: str, placement: str, state: Path | None, topology: Path | None, as_json: bool) -> None:
+    """Create tenant NAME; the same again changes nothing."""
+    tenant = run(_create(the_site(state, topology), Tenant(id=name, placement=placement)))
+    show(_value(tenant), f"tenant {tenant.id}: placement {tenant.placement}", as_json=as_json)
+
+
+@command.command("show")
+@click.argument("name")
+@fleet_options
+@json_option
+def show_(name: str, state: Path | None, topology: Path | None, as_json: bool) -> None:
+    """Show tenant NAME and where it lives."""
+    tenant, placement = run(_read(the_site(state, topology), name))
+    value = {"id": tenant.id, "placement": value_of(placement)}
+    show(value, f"tenant {tenant.id}: placement {placement.id}: {describe(placement)}", as_json=as_json)
+
+
+@command.command("list")
+@fleet_options
+@json_option
+def list_(state: Path | None, topology: Path | None, as_json: bool) -> None:
+    """List every tenant."""
+    tenants = run(_read_all(the_site(state, topology)))
+    lines = [f"{tenant.id}: placement {tenant.placement}" for tenant in tenants]
+    show({"tenants": [_value(tenant) for tenant in tenants]}, "\n".join(lines) or "no tenants", as_json=as_json)
+
+
+def _value(tenant: Tenant) -> dict[str, str]:
+    return {"id": tenant.id, "placement": tenant.placement}
+
+
+async def _create(site: Site, tenant: Tenant) -> Tenant:
+    async with site.directory() as directory:
+        return await directory.create_tenant(tenant)
+
+
+async def _read(site: Site, name: str) -> tuple[Tenant, Placement]:
+    async with site.directory() as directory:
+        tenant = await directory.tenant(name)
+        return tenant, (await directory.placement(tenant.placement)).placement
+
+
+async def _read_all(site: Site) -> list[Tenant]:
+    async with site.directory() as directory:
+        return await directory.tenants()

@@ -1,0 +1,119 @@
+"""``tenant``, ``placement`` and ``token`` against a fleet's real databases: idempotent, typed, resumable."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.api.site import EU, US, Site, entity, two_regions
+
+pytestmark = pytest.mark.postgres
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    def value(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with two_regions(tmp_path_factory.mktemp("verbs")) as site:
+        yield site
+
+
+def intelgraph(site: Site, *arguments: str) -> Ran:
+    done = subprocess.run(
+        [sys.executable, "-m", "intelgraph.cli.main", *arguments, "--state", str(site.directory)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return Ran(code=done.returncode, out=done.stdout, err=done.stderr)
+
+
+def test_a_placement_and_a_tenant_made_by_command_take_writes_at_once(fleet: Site) -> None:
+    made = intelgraph(
+        fleet, "placement", "create", "new", "--regions", "us-east,eu-west", "--standby", "eu-west", "--json"
+    )
+    assert made.code == 0, made.err
+    assert made.value()["opened"]["repeated"] is False
+    assert intelgraph(fleet, "tenant", "create", "umbrella", "--placement", "new").code == 0
+    signed = intelgraph(fleet, "token", "--tenant", "umbrella", "--role", "writer", "--json")
+    client = fleet.client(US, tenant="umbrella")
+    client.http.headers["authorization"] = f"Bearer {signed.value()['token']}"
+    assert client.write(entity()).status_code == 200
+
+
+def test_creating_the_same_again_gives_the_same_answer_and_other_values_are_refused(fleet: Site) -> None:
+    arguments = ("placement", "create", "twice", "--regions", "us-east,eu-west", "--json")
+    first, again = intelgraph(fleet, *arguments).value(), intelgraph(fleet, *arguments).value()
+    assert again == {**first, "opened": {**first["opened"], "repeated": True}}
+    other = intelgraph(fleet, "placement", "create", "twice", "--regions", "us-east", "--json")
+    assert (other.code, other.value()["error"]["code"]) == (1, "placement_exists")
+    assert "exists with other values" in other.err
+    missing = intelgraph(fleet, "tenant", "create", "nobody", "--placement", "nowhere")
+    assert (missing.code, "there is no placement nowhere" in missing.err) == (1, True)
+
+
+def test_a_region_that_the_fleet_does_not_have_is_refused(fleet: Site) -> None:
+    refused = intelgraph(fleet, "placement", "create", "far", "--regions", "us-east,ap-south", "--json")
+    assert (refused.code, refused.value()["error"]["code"]) == (1, "unknown_region")
+
+
+def test_opening_at_the_standby_moves_the_writes_and_running_it_again_changes_nothing(fleet: Site) -> None:
+    intelgraph(fleet, "placement", "create", "move", "--regions", "us-east,eu-west", "--standby", "eu-west")
+    intelgraph(fleet, "tenant", "create", "wonka", "--placement", "move")
+    us, eu = fleet.client(US, tenant="wonka"), fleet.client(EU, tenant="wonka")
+    before = us.write(entity("kept")).json()["bookmark"]
+    assert eu.entity("kept", before).status_code == 200
+    opened = intelgraph(fleet, "placement", "open", "move", "--home", EU, "--json")
+    assert opened.code == 0, opened.err
+    assert (opened.value()["epoch"], opened.value()["home"], opened.value()["standby"]) == (2, EU, US)
+    again = intelgraph(fleet, "placement", "open", "move", "--home", EU, "--json").value()
+    assert (again["epoch"], again["opened"]["repeated"]) == (2, True)
+    after = us.write(entity("moved"))
+    assert (after.status_code, after.headers["IG-Region"]) == (200, EU), after.text
+    assert after.json()["bookmark"].startswith("eu-west/1/2/")
+    assert us.entity("kept", after.json()["bookmark"]).status_code == 200
+
+
+def test_an_epoch_change_that_was_interrupted_is_finished_by_running_it_again(fleet: Site) -> None:
+    intelgraph(fleet, "placement", "create", "halfway", "--regions", "us-east,eu-west", "--standby", "eu-west")
+    with sqlite3.connect(fleet.control) as store:
+        (value,) = store.execute("select value from entry where key = 'placements/halfway'").fetchone()
+        decided = {**json.loads(value), "home": EU, "standby": US, "epoch": 2}
+        store.execute("update store set revision = revision + 1")
+        store.execute(
+            "update entry set value = ?, revision = (select revision from store) where key = 'placements/halfway'",
+            (json.dumps(decided).encode(),),
+        )
+    finished = intelgraph(fleet, "placement", "open", "halfway", "--home", EU, "--json")
+    assert finished.code == 0, finished.err
+    assert (finished.value()["epoch"], finished.value()["opened"]["repeated"]) == (2, False)
+
+
+def test_list_and_show_say_where_everything_lives_and_hide_the_digest_key(fleet: Site) -> None:
+    listed = intelgraph(fleet, "placement", "list", "--json").value()["placements"]
+    assert {"both", "sure", "europe"} <= {placement["id"] for placement in listed}
+    assert "digest_key" not in json.dumps(listed)
+    assert intelgraph(fleet, "tenant", "show", "acme", "--json").value()["placement"]["home"] == US
+    assert intelgraph(fleet, "placement", "show", "nowhere").code == 1
+
+
+@pytest.mark.parametrize("ttl", ["0", "-1h", "1y", "9999999999d", "1 h"])
+def test_a_token_s_time_to_live_must_make_sense(fleet: Site, ttl: str) -> None:
+    assert (
+        intelgraph(fleet, "token", "--tenant", "acme", f"--ttl={ttl}", "--json").value()["error"]["code"] == "bad_ttl"
+    )
