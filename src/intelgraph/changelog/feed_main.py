@@ -48,7 +48,8 @@ async def connect(database: Database) -> asyncpg.Connection:
         database=database.database,
         timeout=5,
         command_timeout=5,
-        server_settings={"application_name": "intelgraph-feed"},
+        # Nothing the feed writes is acknowledged to anybody: no flush is waited for.
+        server_settings={"application_name": "intelgraph-feed", "synchronous_commit": "off"},
     )
 
 

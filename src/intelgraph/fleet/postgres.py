@@ -42,6 +42,8 @@ SETTINGS: Mapping[str, str] = {
     # a cut link is noticed and a healed one used again within seconds
     "wal_receiver_status_interval": "1s",
     "wal_retrieve_retry_interval": "500ms",
+    # the apply worker commits asynchronously and reports a flush as soon as the WAL writer has made it
+    "wal_writer_delay": "5ms",
     "wal_sender_timeout": "10s",
     "wal_receiver_timeout": "10s",
     # one append may lock some 3,000 objects
