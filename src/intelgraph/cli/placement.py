@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import click
 
+from intelgraph.changelog.removal import Removal, complete_removal
+from intelgraph.cli.owner import owner_connection
 from intelgraph.cli.site import Site, fleet_options, json_option, run, show, the_site
 from intelgraph.control.directory import PlacementRecord, describe, moved
 from intelgraph.control.opening import Opened, open_epoch
+from intelgraph.model.errors import refuse
 from intelgraph.model.placement import Durability, Placement
 
 
@@ -74,6 +79,32 @@ def open_(name: str, home: str, state: Path | None, topology: Path | None, **res
     wanted = _Wanted(home=home, standby=rest["standby"], regions=regions)
     done = run(_open(site, name, wanted, force=bool(rest["force"])))
     show(done.value(), done.text(), as_json=bool(rest["as_json"]))
+
+
+@command.command("remove-region")
+@click.argument("name")
+@click.argument("region")
+@click.option("--cut-off", is_flag=True, help="Skip what REGION has not received: it is unreachable.")
+@click.option("--wait", "wait_s", type=float, default=10.0, show_default=True, help="Seconds to wait for its links.")
+@fleet_options
+@json_option
+def remove_region(name: str, region: str, state: Path | None, topology: Path | None, **rest: Any) -> None:
+    """Take REGION off placement NAME, and wait until nothing addressed to it is still on its way.
+
+    \b
+    Run it again to finish one that was interrupted. Examples:
+      intelgraph placement remove-region both us-east
+      intelgraph placement remove-region both us-east --cut-off
+    """
+    site = the_site(state, topology)
+    site.region(region)
+    removal = run(_remove(site, name, region, wait_s=rest["wait_s"], cut=rest["cut_off"]))
+    passed = f"delivered by {', '.join(removal.passed)}" if removal.passed else ""
+    skipped = (
+        f"cut off at {', '.join(removal.cut)}: what it misses of other placements is repaired" if removal.cut else ""
+    )
+    text = f"{region} is removed from {name} ({'; '.join(part for part in (passed, skipped) if part)})"
+    show(asdict(removal), text, as_json=bool(rest["as_json"]))
 
 
 @command.command("show")
@@ -171,6 +202,32 @@ async def _open(site: Site, name: str, wanted: _Wanted, *, force: bool) -> _Done
 async def _open_at_home(site: Site, record: PlacementRecord, *, force: bool) -> _Done:
     home = site.region(record.placement.home).admin_database
     return _Done(record=record, opened=await open_epoch(record, home, force=force))
+
+
+async def _remove(site: Site, name: str, region: str, *, wait_s: float, cut: bool) -> Removal:
+    async with site.directory() as directory:
+        record = await directory.placement(name)
+        place = record.placement
+        if region in place.regions:
+            if region == place.home:
+                raise refuse(
+                    "home_not_allowed",
+                    f"{region} cannot be removed from {name}: it is its home; open the placement elsewhere first",
+                    placement=name,
+                    home=region,
+                )
+            standby = None if place.standby == region else place.standby
+            durability = place.durability if standby else Durability.HOME
+            left = tuple(each for each in place.regions if each != region)
+            following = replace(place, regions=left, standby=standby, durability=durability, epoch=place.epoch + 1)
+            record = await directory.update_placement(record, following)
+    await _open_at_home(site, record, force=False)
+    async with AsyncExitStack() as stack:
+        origins = {}
+        for origin in record.placement.regions:
+            database = site.region(origin).admin_database
+            origins[origin] = await stack.enter_async_context(owner_connection(database))
+        return await complete_removal(origins, placement=name, region=region, wait_s=wait_s, cut=cut)
 
 
 async def _read(site: Site, name: str) -> PlacementRecord:

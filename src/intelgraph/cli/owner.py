@@ -1,0 +1,38 @@
+"""A region's database as its owner sees it: for operators' commands on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from intelgraph.model.errors import retry
+from intelgraph.settings import Database
+
+
+@asynccontextmanager
+async def owner_connection(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    """Connect for the length of the block; ``database_unavailable`` when it does not answer."""
+    try:
+        connection = await asyncpg.connect(
+            host=database.host,
+            port=database.port,
+            user=database.user,
+            password=database.password,
+            database=database.database,
+            timeout=5,
+            command_timeout=30,
+        )
+    except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+        raise retry(
+            "database_unavailable",
+            f"the database at port {database.port} does not answer ({type(error).__name__}); "
+            "`intelgraph status` says more",
+            retry_after_s=2.0,
+            port=database.port,
+        ) from error
+    try:
+        yield connection
+    finally:
+        connection.terminate()

@@ -1,0 +1,105 @@
+"""``intelgraph verify``: do all regions of a placement hold the same rows, up to a stable cut?"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import click
+
+from intelgraph.changelog.repair import Compared, compare, report
+from intelgraph.cli.owner import owner_connection
+from intelgraph.cli.site import Site, fleet_options, json_option, run, show, the_site
+
+_AGAIN_S = 0.05
+
+
+@click.command()
+@click.option("--placement", help="Only this placement [default: all].")
+@click.option("--wait", "wait_s", type=float, default=0.0, show_default=True, help="Seconds to wait for equality.")
+@fleet_options
+@json_option
+def command(state: Path | None, topology: Path | None, **rest: Any) -> None:
+    """Compare the log digests of every placement between its regions. Exit code 1 when any differ.
+
+    \b
+    Examples:
+      intelgraph verify
+      intelgraph verify --placement both --wait 10 --json
+    """
+    lines = run(_verify(the_site(state, topology), rest["placement"], rest["wait_s"]))
+    shown = [line.text() for line in lines] or ["nothing to compare: no placement is in two regions"]
+    show({"compared": [line.value() for line in lines]}, "\n".join(shown), as_json=bool(rest["as_json"]))
+    if not all(line.good for line in lines):
+        raise click.exceptions.Exit(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Line:
+    compared: Compared
+    one: str
+    gap: str | None
+    rows: int
+
+    @property
+    def good(self) -> bool:
+        return self.compared.equal and self.gap is None
+
+    def value(self) -> dict[str, Any]:
+        cut = {f"{stream.origin}/{stream.life}": position for stream, position in self.compared.cut.items()}
+        regions = [self.one, self.compared.peer]
+        return {
+            "placement": self.compared.placement,
+            "regions": regions,
+            "equal": self.compared.equal,
+            "rows": self.rows,
+            "cut": cut,
+            "gap": self.gap,
+        }
+
+    def text(self) -> str:
+        cut = ", ".join(f"{s.origin}/{s.life} up to {p}" for s, p in self.compared.cut.items()) or "nothing settled yet"
+        verdict = "equal" if self.compared.equal else "DIFFERENT"
+        gap = f"; {self.gap}" if self.gap else ""
+        pair = f"{self.one} and {self.compared.peer}"
+        return f"{self.compared.placement}: {pair} are {verdict}: {self.rows} rows, {cut}{gap}"
+
+
+async def _verify(site: Site, only: str | None, wait_s: float) -> list[_Line]:
+    async with AsyncExitStack() as stack:
+        at = {
+            name: await stack.enter_async_context(owner_connection(config.admin_database))
+            for name, config in site.regions.items()
+        }
+        async with site.directory() as directory:
+            records = [await directory.placement(only)] if only else await directory.placements()
+        deadline = time.monotonic() + wait_s
+        lines = []
+        for record in records:
+            for one, other in itertools.combinations(record.placement.regions, 2):
+                while True:
+                    line = await _compare(at, record.placement.id, one, other)
+                    if line.good or time.monotonic() >= deadline:
+                        break
+                    await asyncio.sleep(_AGAIN_S)
+                lines.append(line)
+        return lines
+
+
+async def _compare(at: dict[str, asyncpg.Connection], placement: str, one: str, other: str) -> _Line:
+    compared = await compare(at[one], at[other], placement=placement, peer=other)
+    gaps = [
+        f"{name} has a gap: {facts['gap']}"
+        for name in (one, other)
+        if (facts := (await report(at[name]))["placements"].get(placement)) and facts["gap"]
+    ]
+    rows = await at[one].fetchval(
+        "select coalesce(sum(rows), 0)::bigint from ig.digest where placement = $1", placement
+    )
+    return _Line(compared=compared, one=one, gap="; ".join(gaps) or None, rows=rows)
