@@ -1,0 +1,130 @@
+"""What the acts use: ``intelgraph`` commands as subprocesses, requests to the doors, and words for the audience."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import click
+
+from intelgraph.cli.site import Site, the_site
+
+_COMMAND_TIMEOUT_S = 300.0
+
+
+class ActFailed(Exception):
+    """Something the demo claims did not hold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """One door's answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: Any
+    seconds: float
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """The terminal and the fleet. ``topology`` is passed to every command."""
+
+    topology: Path | None
+    acts: int = 0
+    _tokens: dict[str, str] = field(default_factory=dict)
+
+    def act(self, title: str) -> None:
+        """Announce the next act."""
+        self.acts += 1
+        click.echo("\n" + click.style(f"{self.acts}. {title}", bold=True))
+
+    def say(self, text: str) -> None:
+        """Tell the audience something."""
+        click.echo(f"   {text}")
+
+    def run(self, *arguments: str, quiet: bool = False) -> str:
+        """Type one ``intelgraph`` command, show it and its output, and return its output; its failure ends the demo."""
+        if not quiet:
+            click.echo(click.style("   $ intelgraph " + " ".join(arguments), fg="cyan"))
+        topology = ["--topology", str(self.topology)] if self.topology else []
+        done = subprocess.run(
+            [sys.executable, "-m", "intelgraph.cli.main", *arguments, *topology],
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=_COMMAND_TIMEOUT_S,
+            check=False,
+        )
+        if not quiet:
+            for line in done.stdout.splitlines():
+                click.echo("     " + line)
+        if done.returncode != 0:
+            raise ActFailed(f"`intelgraph {' '.join(arguments)}` ended with {done.returncode}")
+        return done.stdout
+
+    def site(self) -> Site:
+        """The fleet that is up."""
+        return the_site(None, self.topology)
+
+    def token(self, tenant: str) -> str:
+        """A writer's token of a tenant."""
+        if tenant not in self._tokens:
+            told = self.run("token", "--tenant", tenant, "--role", "writer", quiet=True).strip()
+            self._tokens[tenant] = told
+        return self._tokens[tenant]
+
+    async def write(self, http: aiohttp.ClientSession, url: str, tenant: str, entity: dict[str, Any]) -> Answered:
+        """Write one entity."""
+        return await self.send(
+            http,
+            "POST",
+            f"{url}/v1/changes",
+            tenant,
+            body={"operations": [{"op": "upsert_entity", "entity": entity}]},
+        )
+
+    async def read(
+        self, http: aiohttp.ClientSession, url: str, tenant: str, entity_id: str, bookmark: str | None = None
+    ) -> Answered:
+        """Read one entity, at a bookmark if given."""
+        headers = {"IG-Bookmark": bookmark} if bookmark else {}
+        return await self.send(http, "GET", f"{url}/v1/entities/{entity_id}", tenant, headers=headers)
+
+    async def send(
+        self,
+        http: aiohttp.ClientSession,
+        method: str,
+        url: str,
+        tenant: str,
+        *,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answered:
+        """Ask a door as a tenant."""
+        sent = {"Authorization": f"Bearer {self.token(tenant)}", **(headers or {})}
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
+            sent |= {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())}
+        began = time.monotonic()
+        async with http.request(method, url, data=data, headers=sent) as answer:
+            text = await answer.read()
+            return Answered(
+                status=answer.status,
+                headers={name.lower(): value for name, value in answer.headers.items()},
+                body=json.loads(text) if text else None,
+                seconds=time.monotonic() - began,
+            )
+
+
+def check(holds: bool, claim: str) -> None:
+    """End the demo unless ``holds``."""
+    if not holds:
+        raise ActFailed(f"this did not hold: {claim}")
