@@ -27,6 +27,7 @@ from intelgraph.settings import Database
 ADMIN, API, PEER, REPLICATION = "ig_admin", "ig_api", "ig_peer", "ig_repl"
 ROLES = (ADMIN, API, PEER, REPLICATION)
 DATABASE = "intelgraph"
+DRIVER_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _SOCKET_PATH_BYTES_MAX = 100
 _INITDB_TIMEOUT_S = 120.0
 
@@ -225,11 +226,11 @@ async def answers(server: Server) -> bool:
             Database(host=login.host, port=login.port, user=ADMIN, password=login.password, database="postgres"),
             timeout_s=2.0,
         )
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+    except DRIVER_ERRORS:
         return False
     try:
         return bool(await asyncio.wait_for(connection.fetchval("SELECT true"), 2.0))
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+    except DRIVER_ERRORS:
         return False
     finally:
         connection.terminate()

@@ -1,0 +1,194 @@
+"""Where a fleet keeps things: the state directory's layout, its ports, and the short paths of its sockets.
+
+Under the state directory, ``regions/<region>/`` holds everything that may contain that region's tenants' data and is
+written by that region's own processes alone; ``fleet/`` holds what is common and free of tenants' data: keys, settings,
+the control store, the supervisor's notes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import tempfile
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from intelgraph.fleet.binaries import ROOT_STATE, can_reach, server_account
+from intelgraph.fleet.ports import free_ports
+from intelgraph.fleet.postgres import Server
+from intelgraph.fleet.topology import Topology, fixed_ports, port_conflicts, port_names
+from intelgraph.fleet.topology_file import TopologyFile
+from intelgraph.model.errors import refuse
+
+STATE_NAME = ".intelgraph"
+_SOCKET_PATH_BYTES_MAX = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fleet:
+    """A topology with its place on this machine. ``id`` marks the processes that belong to it."""
+
+    topology: Topology
+    state: Path
+    run: Path
+    ports: Mapping[str, int]
+    id: str
+
+    @property
+    def common(self) -> Path:
+        """The directory of what belongs to no region."""
+        return self.state / "fleet"
+
+    @property
+    def control(self) -> Path:
+        """The control store's file."""
+        return self.common / "control.db"
+
+    @property
+    def issuer(self) -> Path:
+        """The directory of the local token issuer's keys."""
+        return self.common / "issuer"
+
+    @property
+    def common_logs(self) -> Path:
+        """The logs of the parts that belong to no region."""
+        return self.common / "log"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        """Where the supervisor answers."""
+        return self.run / "supervisor.sock"
+
+    def region(self, region: str) -> Path:
+        """A region's directory."""
+        return self.state / "regions" / region
+
+    def region_config(self, region: str) -> Path:
+        """The settings file that a region's processes read."""
+        return self.region(region) / "region.json"
+
+    def logs(self, region: str | None) -> Path:
+        """The directory of a region's logs, or of the common ones for ``None``."""
+        return self.common_logs if region is None else self.region(region) / "log"
+
+    def wan_socket(self, link: str) -> Path:
+        """Where the relay of a link is controlled."""
+        return self.run / f"wan-{hashlib.sha256(link.encode()).hexdigest()[:12]}.sock"
+
+    def server(self, region: str) -> Server:
+        """A region's PostgreSQL."""
+        return Server(
+            directory=self.region(region) / "postgres",
+            port=self.ports[f"{region}/postgres"],
+            settings=self.topology.postgres_settings,
+        )
+
+
+def state_directory(file: TopologyFile, *, start: Path) -> Path:
+    """Where the fleet of this file keeps its state; for root, a place that PostgreSQL's account can reach."""
+    account = server_account()
+    if file.state is not None:
+        if not can_reach(file.state, account):
+            name = account.name if account else "this account"
+            raise refuse(
+                "state_not_reachable",
+                f"the state directory {file.state} is refused: PostgreSQL runs as {name}, which cannot enter it",
+            )
+        return file.state
+    beside = (file.path.absolute().parent if file.path else start.absolute()).resolve() / STATE_NAME
+    if account is None or can_reach(beside, account):
+        return beside
+    digest = hashlib.sha256(os.fsencode(beside)).hexdigest()[:8]
+    return ROOT_STATE / "fleets" / f"{beside.parent.name or 'root'}-{digest}"
+
+
+def locate(file: TopologyFile, *, start: Path) -> Fleet:
+    """The fleet of a topology file, without creating anything; its ports are known once it has been ``settle``d."""
+    state = state_directory(file, start=start)
+    kept = _kept(state)
+    ports = {**_kept_ports(kept), **fixed_ports(file.topology)}
+    return Fleet(
+        topology=file.topology,
+        state=state,
+        run=_run_directory(state),
+        ports={name: ports[name] for name in port_names(file.topology) if name in ports},
+        id=str(kept.get("id", "")),
+    )
+
+
+def settle(file: TopologyFile, *, start: Path) -> Fleet:
+    """Create the fleet's directories, choose the ports that are still open, and keep the choice."""
+    state = state_directory(file, start=start)
+    _create_directories(state, file.topology)
+    kept = _kept(state)
+    names = port_names(file.topology)
+    ports = {name: port for name, port in {**_kept_ports(kept), **fixed_ports(file.topology)}.items() if name in names}
+    missing = [name for name in names if name not in ports]
+    ports.update(zip(missing, free_ports(len(missing), taken=frozenset(ports.values())), strict=True))
+    conflicts = port_conflicts(ports)
+    if conflicts:
+        raise refuse("bad_topology", f"the topology is refused: {'; '.join(conflicts)}", mistakes=conflicts)
+    identity = str(kept.get("id") or uuid.uuid4())
+    free = file.topology.base_port is None
+    write_private(
+        state / "fleet" / "fleet.json",
+        json.dumps({"id": identity, "ports": {name: ports[name] for name in names} if free else {}}, indent=2),
+    )
+    run = _run_directory(state)
+    _create_private(run)
+    return Fleet(topology=file.topology, state=state, run=run, ports=ports, id=identity)
+
+
+def write_private(path: Path, content: str | bytes) -> None:
+    """Write a file that only this account may read, whole or not at all."""
+    data = content.encode() if isinstance(content, str) else content
+    staging = path.with_name(f".{path.name}.{os.getpid()}.new")
+    staging.unlink(missing_ok=True)
+    with os.fdopen(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
+    staging.replace(path)
+
+
+def _kept(state: Path) -> dict[str, object]:
+    try:
+        kept = json.loads((state / "fleet" / "fleet.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return kept if isinstance(kept, dict) else {}
+
+
+def _kept_ports(kept: Mapping[str, object]) -> dict[str, int]:
+    ports = kept.get("ports")
+    return {str(name): int(port) for name, port in ports.items()} if isinstance(ports, dict) else {}
+
+
+def _create_directories(state: Path, topology: Topology) -> None:
+    # PostgreSQL's account passes through some of these on its way to its own directory; it can list none of them.
+    passage = 0o711 if server_account() is not None else 0o700
+    for directory in (state, state / "regions", *(state / "regions" / region.name for region in topology.regions)):
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(passage)
+    private = [state / "fleet", state / "fleet" / "log", state / "fleet" / "issuer"]
+    for directory in (*private, *(state / "regions" / region.name / "log" for region in topology.regions)):
+        _create_private(directory)
+
+
+def _create_private(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise refuse("directory_not_ours", f"the directory {directory} is refused: it belongs to another account")
+    directory.chmod(0o700)
+
+
+def _run_directory(state: Path) -> Path:
+    """``run`` under the state directory, or a short stand-in where a socket's path would be too long."""
+    run = state / "run"
+    if len(os.fsencode(run)) + 30 <= _SOCKET_PATH_BYTES_MAX:
+        return run
+    digest = hashlib.sha256(os.fsencode(state)).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"intelgraph-{os.geteuid()}-{digest}"

@@ -1,0 +1,63 @@
+"""Makes running PostgreSQL servers into regions of one fleet: roles, the log's schema, publications, subscriptions.
+
+Every step is idempotent and is repeated on each ``up``. A region is installed as soon as its own server is up; its
+subscriptions need the other servers, over the WAN, and so come second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from intelgraph.changelog import links
+from intelgraph.changelog.install import install_schema
+from intelgraph.fleet import postgres
+from intelgraph.fleet.places import Fleet
+from intelgraph.fleet.topology import wan_port
+
+
+async def provision(fleet: Fleet) -> None:
+    """Install every region, then link them all."""
+    regions = [region.name for region in fleet.topology.regions]
+    await asyncio.gather(*(install_region(fleet, region) for region in regions))
+    await asyncio.gather(*(link_region(fleet, region) for region in regions))
+
+
+async def install_region(fleet: Fleet, region: str) -> None:
+    """Roles, schema, and one filtered publication with its slot for each other region."""
+    server = fleet.server(region)
+    await postgres.create_roles(server)
+    peers = _peers(fleet, region)
+    connection = await postgres.connect(server.login(postgres.ADMIN))
+    try:
+        await install_schema(connection, region=region, peers=peers)
+        for peer in peers:
+            await links.publish(connection, here=region, destination=peer)
+    finally:
+        await connection.close()
+
+
+async def link_region(fleet: Fleet, region: str) -> None:
+    """Subscribe ``region`` to every other region, over the WAN links; fails if a link that is new cannot be used."""
+    connection = await postgres.connect(fleet.server(region).login(postgres.ADMIN))
+    failures: list[str] = []
+    try:
+        for peer in _peers(fleet, region):
+            parameters: dict[str, str | int] = {
+                "host": "127.0.0.1",
+                "port": fleet.ports[wan_port(region, peer, "postgres")],
+                "user": postgres.REPLICATION,
+                "password": fleet.server(peer).password(postgres.REPLICATION),
+                "dbname": postgres.DATABASE,
+            }
+            try:
+                await links.subscribe(connection, here=region, origin=peer, parameters=parameters)
+            except postgres.DRIVER_ERRORS as error:
+                failures.append(f"{peer}: {error}")
+    finally:
+        await connection.close()
+    if failures:
+        raise ConnectionError(f"{region} cannot subscribe to {'; '.join(failures)}")
+
+
+def _peers(fleet: Fleet, region: str) -> list[str]:
+    return [other.name for other in fleet.topology.regions if other.name != region]
