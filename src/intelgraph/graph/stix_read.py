@@ -20,9 +20,11 @@ from intelgraph.graph.bundle_source import BundleSource
 from intelgraph.graph.objects import INTEGER_MAX, INTEGER_MIN, GraphObject, Json
 from intelgraph.graph.rejects import Rejected
 from intelgraph.graph.stix_mapping import NotMapped, from_stix
-from intelgraph.model.errors import PermanentError, refuse
+from intelgraph.model.errors import refuse
 
 Event = tuple[str, Json]
+_STARTS: dict[str, type[dict[str, Json]] | type[list[Json]]] = {"start_map": dict, "start_array": list}
+_ENDS = frozenset({"end_map", "end_array"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,16 @@ class _Fault(Exception):
 
 def read_bundle(source: BundleSource, limits: Limits) -> Iterator[Read | Rejected]:
     """Every element of the bundle's ``objects``; refuses the file with ``not_json`` or ``not_a_bundle``."""
-    events = _events(source)
+    try:
+        yield from _bundle(source, ijson.basic_parse(source, use_float=False), limits)
+    except (ijson.JSONError, ValueError, ArithmeticError, SystemError) as error:
+        raise refuse(
+            "not_json",
+            f"the file is refused: it is not JSON at or before byte {source.handed_on_bytes} ({_complaint(error)})",
+        ) from error
+
+
+def _bundle(source: BundleSource, events: Iterator[Event], limits: Limits) -> Iterator[Read | Rejected]:
     if next(events)[0] != "start_map":
         raise refuse("not_a_bundle", "the file is refused: a STIX bundle is one JSON object, and this is not")
     head: dict[str, Json] = {}
@@ -62,11 +73,13 @@ def read_bundle(source: BundleSource, limits: Limits) -> Iterator[Read | Rejecte
     for name in _names(events):
         event, value = next(events)
         if name == "objects" and event == "start_array":
-            for element in _elements(events, limits, position):
+            for event, _ in events:
+                if event == "end_array":
+                    break
+                yield _element(source, events, event, limits, position)
                 position += 1
-                yield element
         elif event in ("start_map", "start_array"):
-            _skip(events)
+            _skip(source, events)
         else:
             head[name] = value
     for _ in events:  # whatever follows the bundle is a syntax error, which the parser raises
@@ -82,20 +95,6 @@ def _check_head(head: dict[str, Json]) -> None:
             "wrong_spec_version",
             f"the file is refused: it is a bundle of STIX {str(head['spec_version'])[:20]!r}; 2.1 is read",
         )
-
-
-def _events(source: BundleSource) -> Iterator[Event]:
-    try:
-        for event in ijson.basic_parse(source, use_float=False):
-            source.idle_bytes = 0
-            yield event
-    except PermanentError:
-        raise
-    except (ijson.JSONError, ValueError, ArithmeticError, SystemError) as error:
-        raise refuse(
-            "not_json",
-            f"the file is refused: it is not JSON at or before byte {source.handed_on_bytes} ({_complaint(error)})",
-        ) from error
 
 
 def _complaint(error: Exception) -> str:
@@ -114,26 +113,19 @@ def _names(events: Iterator[Event]) -> Iterator[str]:
         yield value
 
 
-def _elements(events: Iterator[Event], limits: Limits, position: int) -> Iterator[Read | Rejected]:
-    for event, value in events:
-        if event == "end_array":
-            return
-        yield _element(events, event, limits, position)
-        position += 1
-        del value
-
-
-def _element(events: Iterator[Event], event: str, limits: Limits, position: int) -> Read | Rejected:
+def _element(
+    source: BundleSource, events: Iterator[Event], event: str, limits: Limits, position: int
+) -> Read | Rejected:
     if event != "start_map":
         if event == "start_array":
-            _skip(events)
+            _skip(source, events)
         return Rejected(position=position, id=None, code="not_an_object")
-    builder = _Builder(limits)
+    builder = _Builder(source, limits)
     try:
         builder.build(events)
         return Read(position=position, thing=from_stix(builder.root))
     except _Fault as fault:
-        _skip(events, builder.depth)
+        _skip(source, events, builder.depth)
         code, detail = fault.code, fault.detail
     except NotMapped as fault:
         code, detail = fault.code, fault.detail
@@ -142,10 +134,11 @@ def _element(events: Iterator[Event], event: str, limits: Limits, position: int)
     return Rejected(position=position, id=shown, code=code, detail=detail)
 
 
-def _skip(events: Iterator[Event], depth: int = 1) -> None:
+def _skip(source: BundleSource, events: Iterator[Event], depth: int = 1) -> None:
     """Consume events until the ``depth`` open lists and objects are closed."""
     while depth:
         event = next(events)[0]
+        source.idle_bytes = 0
         if event in ("start_map", "start_array"):
             depth += 1
         elif event in ("end_map", "end_array"):
@@ -155,9 +148,10 @@ def _skip(events: Iterator[Event], depth: int = 1) -> None:
 class _Builder:
     """Builds one element from its events, and stops at the first thing that may not be (``_Fault``)."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, source: BundleSource, limits: Limits) -> None:
         self.root: dict[str, Json] = {}
         self.depth = 1
+        self._source = source
         self._limits = limits
         self._bytes_left = limits.object_bytes_max
 
@@ -165,58 +159,53 @@ class _Builder:
         """Fill ``root`` up to the end of the element; ``depth`` says how much is open if a fault stops it."""
         container: dict[str, Json] | list[Json] = self.root
         name = ""
-        outer: list[tuple[dict[str, Json] | list[Json], str]] = []
+        outer: list[dict[str, Json] | list[Json]] = []
         for event, value in events:
             if event == "map_key":
-                name = self._name(container, value)
+                self._take(value)
+                if value in container:
+                    raise _Fault("duplicate_name", value[:60])
+                name = value
                 continue
-            if event in ("end_map", "end_array"):
+            if event == "string":
+                self._take(value)
+            elif event in _ENDS:
                 self.depth -= 1
                 if self.depth == 0:
                     return
-                container, name = outer.pop()
+                container = outer.pop()
                 continue
-            if event in ("start_map", "start_array"):
-                self.depth += 1
-                if self.depth > self._limits.depth_max:
-                    raise _Fault("too_deeply_nested", f"the limit is {self._limits.depth_max} levels")
-                value = {} if event == "start_map" else []
-            elif event == "string":
-                self._take_text(value)
-            else:
-                value = self._scalar(event, value)
+            elif event in _STARTS:
+                self._descend()
+                value = _STARTS[event]()
+            elif event == "number":
+                value = _number(value)
             if isinstance(container, dict):
                 container[name] = value
             else:
                 container.append(value)
-            if event in ("start_map", "start_array"):
-                outer.append((container, name))
+                self._take("")
+            if event in _STARTS:
+                outer.append(container)
                 container = value
 
-    def _name(self, container: dict[str, Json] | list[Json], name: str) -> str:
-        self._take_text(name)
-        if name in container:
-            raise _Fault("duplicate_name", name[:60])
-        return name
+    def _descend(self) -> None:
+        self.depth += 1
+        if self.depth > self._limits.depth_max:
+            raise _Fault("too_deeply_nested", f"the limit is {self._limits.depth_max} levels")
 
-    def _take_text(self, text: str) -> None:
-        self._take(len(text) if text.isascii() else len(text.encode(errors="surrogatepass")))
-        if "\x00" in text or not _is_storable(text):
-            raise _Fault("unstorable_text")
-
-    def _scalar(self, event: str, value: Json) -> Json:
-        self._take(8)
-        return _number(value) if event == "number" else value
-
-    def _take(self, size: int) -> None:
-        self._bytes_left -= size + 3
+    def _take(self, text: str) -> None:
+        """Count a text or a place in a list; a fault when it is one too many, or when it cannot be stored."""
+        plain = text.isascii()
+        self._bytes_left -= 4 + (len(text) if plain else len(text.encode(errors="surrogatepass")))
         if self._bytes_left < 0:
             raise _Fault("object_too_large", f"the limit is {self._limits.object_bytes_max} bytes")
+        self._source.idle_bytes = 0
+        if "\x00" in text or not (plain or _is_storable(text)):
+            raise _Fault("unstorable_text")
 
 
 def _is_storable(text: str) -> bool:
-    if text.isascii():
-        return True
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,0 +1,113 @@
+"""Where a command finds the door and who it says it is: URL, the regions' edges, a bearer token.
+
+Every verb that speaks HTTP to the door takes ``--region`` or ``--url`` and ``--token`` and starts here. Without a token
+the local issuer signs one, again whenever it is about to expire.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from intelgraph.cli.client import DoorClient
+from intelgraph.cli.site import Site, find_site, fleet_options
+from intelgraph.control import issuer
+from intelgraph.fleet.places import locate
+from intelgraph.fleet.topology import GLOBAL_EDGE
+from intelgraph.fleet.topology_file import find_topology_file, load_topology
+from intelgraph.model.errors import refuse
+from intelgraph.model.names import check_name
+
+TOKEN_TTL_S = 3_600.0
+_RENEWED_AFTER = 0.8
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoorOptions:
+    """What ``door_options`` adds to a verb."""
+
+    tenant: str
+    region: str | None
+    url: str | None
+    token: str | None
+    state: Path | None
+    topology: Path | None
+
+    @property
+    def needs_fleet(self) -> bool:
+        """Whether a fleet on this machine has to be found: for its doors or for its issuer."""
+        return self.url is None or self.token is None
+
+
+def door_options(command: F) -> F:
+    """Add ``--tenant``, ``--region``, ``--url``, ``--token`` and which fleet is meant."""
+    command = click.option("--token", envvar="INTELGRAPH_TOKEN", help="Bearer token [default: signed here].")(command)
+    command = click.option("--url", help="The door's URL [default: the global edge].")(command)
+    command = click.option("--region", help="Go in by this region's edge.")(command)
+    command = click.option("--tenant", required=True, help="Whose graph it is.")(command)
+    return fleet_options(command)
+
+
+def open_door(options: DoorOptions, *, role: str) -> DoorClient:
+    """The client that the options mean; refuses what does not fit together before anything is sent."""
+    check_name("tenant", options.tenant)
+    if options.region is not None and options.url is not None:
+        raise refuse("bad_usage", "the command is refused: --region and --url both say where to go; give one of them")
+    places = find_places(options.state, options.topology) if options.needs_fleet else None
+    token = _given(options.token) if options.token is not None else _signed(places, options.tenant, role)
+    if options.url is not None:
+        return DoorClient(url=options.url, token=token)
+    assert places is not None
+    url = places.url if options.region is None else places.edges[places.site.region(options.region).region]
+    return DoorClient(url=url, token=token, edges=places.edges)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """A fleet on this machine as a client sees it: the global edge's ``url`` and each region's edge."""
+
+    site: Site
+    url: str
+    edges: dict[str, str]
+
+
+def find_places(state: Path | None, topology: Path | None) -> Places:
+    """Find the fleet that the options mean; ``no_fleet`` if it was never started.
+
+    A state directory that is not the topology's own has no edges that are known here: its regions' doors stand in.
+    """
+    fleet = locate(load_topology(topology or find_topology_file(Path.cwd())), start=Path.cwd())
+    site = find_site(state or fleet.state)
+    if site.state.resolve() == fleet.state.resolve() and GLOBAL_EDGE in fleet.ports:
+        edges = {name: f"http://127.0.0.1:{fleet.ports[f'{name}/edge']}" for name in site.regions}
+        return Places(site=site, url=f"http://127.0.0.1:{fleet.ports[GLOBAL_EDGE]}", edges=edges)
+    edges = {name: f"http://{config.api_host}:{config.api_port}" for name, config in site.regions.items()}
+    return Places(site=site, url=next(iter(edges.values())), edges=edges)
+
+
+def _given(token: str) -> Callable[[], str]:
+    if not token or not token.isascii() or any(character.isspace() for character in token):
+        raise refuse("bad_token", "the token is refused: it is not one line of ASCII text")
+    return lambda: token
+
+
+def _signed(places: Places | None, tenant: str, role: str) -> Callable[[], str]:
+    assert places is not None
+    state = places.site.state
+    signed: list[tuple[float, str]] = []
+
+    def token() -> str:
+        now_s = time.monotonic()
+        if not signed or now_s - signed[-1][0] > _RENEWED_AFTER * TOKEN_TTL_S:
+            signed[:] = [(now_s, issuer.sign(state, tenant, role, TOKEN_TTL_S))]
+        return signed[-1][1]
+
+    token()  # whatever is wrong with the issuer is said before anything else is done
+    return token

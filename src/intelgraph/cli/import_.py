@@ -1,0 +1,277 @@
+"""``intelgraph import``: a STIX 2.1 bundle into a tenant's graph, through the door."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+from urllib.parse import quote
+
+import click
+import msgspec
+
+from intelgraph.cli.client import DoorClient, Reply
+from intelgraph.cli.doors import DoorOptions, door_options, find_places, open_door
+from intelgraph.cli.progress import Steps
+from intelgraph.cli.site import json_option
+from intelgraph.graph.bundle_source import BundleSource, PieceReader
+from intelgraph.graph.import_answer import Answer
+from intelgraph.graph.import_journal import Heading, ImportJournal, new_run
+from intelgraph.graph.import_plan import KINDS, ImportPlan, scan
+from intelgraph.graph.import_run import ImportPolicy, ImportRun
+from intelgraph.graph.rejects import Rejects
+from intelgraph.graph.sample_attack import SampleAttack
+from intelgraph.graph.stix_read import Limits
+from intelgraph.model.errors import IntelGraphError, refuse, retry
+
+SAMPLES = ("attack",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """The command line of one import."""
+
+    file: str | None
+    sample: str | None
+    rejects: Path | None
+    journal: Path | None
+    resume: bool
+    as_json: bool
+    door: DoorOptions
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import did. ``rejected`` counts by reason; ``bookmark`` names its last write."""
+
+    tenant: str
+    entities: int
+    relationships: int
+    rejected: dict[str, int]
+    seconds: float
+    objects_per_s: float
+    bookmark: str | None
+    batches: int
+    batches_resumed: int
+    batches_unconfirmed: int
+    retries: int
+    content_hash: str
+
+
+@click.command()
+@click.argument("file", required=False)
+@click.option("--sample", type=click.Choice(SAMPLES), help="Import a sample instead of a file: MITRE ATT&CK.")
+@click.option(
+    "--rejects", type=click.Path(path_type=Path, dir_okay=False), help="List what was not taken, as JSON lines."
+)
+@click.option("--journal", type=click.Path(path_type=Path, dir_okay=False), help="Where to note what is done.")
+@click.option("--resume/--no-resume", default=True, show_default=True, help="Go on where the last run was stopped.")
+@door_options
+@json_option
+def command(**options: Any) -> None:
+    """Import the STIX 2.1 bundle FILE (.json, also gzipped; - for standard input) into a tenant's graph.
+
+    The file is read to its end before anything is sent. Entities are sent before relationships, in batches that are
+    each written whole or not at all; what cannot be taken is listed with its reason. Stopped at any point, the same
+    command goes on where it was. Needs as much room under TMPDIR as the bundle takes uncompressed.
+
+    \b
+    Examples:
+      intelgraph import bundle.json --tenant acme
+      intelgraph import --sample attack --tenant acme
+      zcat feed.json.gz | intelgraph import - --tenant acme --rejects rejected.jsonl
+    """
+    own = {name: options.pop(name) for name in ("file", "sample", "rejects", "journal", "resume", "as_json")}
+    asked = ImportOptions(**own, door=DoorOptions(**options))
+    if (asked.file is None) == (asked.sample is None):
+        raise click.UsageError("give either FILE or --sample")
+    client = open_door(asked.door, role="writer")
+    _check_places(asked)
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="intelgraph-import-")))
+        sink = stack.enter_context(asked.rejects.open("wb")) if asked.rejects else None
+        rejects = Rejects(sink)
+        steps = stack.enter_context(Steps(quiet=asked.as_json))
+        began_s = time.monotonic()
+        plan = stack.enter_context(_scan(asked, directory, rejects, steps))
+        run, retries = asyncio.run(_send(asked, client, plan, rejects, steps))
+        summary = _summary(asked, plan, run, rejects, retries, time.monotonic() - began_s)
+    _report(summary, rejects, as_json=asked.as_json)
+    if run.batches_unconfirmed:
+        raise retry(
+            "not_confirmed",
+            f"the import is written at home, but {run.batches_unconfirmed} of its {run.batches} batches were not "
+            "confirmed by the standby in time; run the same command again to have them confirmed",
+            retry_after_s=5.0,
+        )
+
+
+def _check_places(asked: ImportOptions) -> None:
+    """What is under a region's directory is that region's processes' alone."""
+    if not asked.door.needs_fleet:
+        return
+    regions = find_places(asked.door.state, asked.door.topology).site.state.resolve() / "regions"
+    for path in (asked.rejects, asked.journal):
+        if path is not None and path.resolve().is_relative_to(regions):
+            raise refuse("bad_place", f"the file {path} is refused: {regions} belongs to the regions' own processes")
+
+
+def _scan(asked: ImportOptions, directory: Path, rejects: Rejects, steps: Steps) -> ImportPlan:
+    with _opened(asked) as (raw, size):
+        steps.start("reading", size)
+        return scan(BundleSource(raw), directory, Limits(), rejects, lambda taken, elements: steps.set(taken))
+
+
+@contextlib.contextmanager
+def _opened(asked: ImportOptions) -> Iterator[tuple[BinaryIO, int | None]]:
+    """The bytes to import and how many they are, if that is known."""
+    if asked.sample is not None:
+        sample = SampleAttack()
+        yield cast(BinaryIO, PieceReader(sample.pieces())), None
+        if not asked.as_json:
+            click.echo(
+                f"ATT&CK 18.1: {sample.revoked} objects are revoked and {sample.deprecated} deprecated; all are kept",
+                err=True,
+            )
+    elif asked.file == "-":
+        yield sys.stdin.buffer, None
+    else:
+        path = Path(str(asked.file))
+        try:
+            raw = path.open("rb")
+        except OSError as error:
+            raise refuse("no_file", f"the import is refused: {path}: {error.strerror}") from error
+        with raw:
+            yield raw, os.fstat(raw.fileno()).st_size
+
+
+async def _send(
+    asked: ImportOptions, client: DoorClient, plan: ImportPlan, rejects: Rejects, steps: Steps
+) -> tuple[ImportRun, int]:
+    policy = ImportPolicy()
+    journal = _journal(asked, plan, policy)
+    totals = {kind: plan.index.count(kind) for kind in KINDS}
+    started: set[str] = set()
+
+    def on_done(kind: str, objects: int) -> None:
+        if kind not in started:
+            started.add(kind)
+            steps.start({"entity": "entities", "relationship": "relationships"}[kind], totals[cast(Any, kind)])
+        steps.advance(objects)
+
+    async with client:
+        run = ImportRun(
+            plan=plan, sender=DoorSender(client), journal=journal, rejects=rejects, policy=policy, on_done=on_done
+        )
+        try:
+            await run.run()
+        except (asyncio.CancelledError, IntelGraphError):
+            journal.close()
+            if not asked.as_json:
+                click.echo("the import is not complete; the same command goes on where it was", err=True)
+            raise
+    if run.batches_unconfirmed:
+        journal.close()
+    else:
+        journal.delete()
+    return run, client.retries
+
+
+def _journal(asked: ImportOptions, plan: ImportPlan, policy: ImportPolicy) -> ImportJournal:
+    heading = Heading(
+        tenant=asked.door.tenant,
+        content_hash=plan.content_hash,
+        operations_max=policy.batch.operations_max,
+        bytes_max=policy.batch.bytes_max,
+        run=new_run(),
+    )
+    path = asked.journal
+    if path is None:
+        name = hashlib.sha256(f"{asked.door.tenant}\n{asked.door.url}\n{plan.content_hash}".encode()).hexdigest()[:16]
+        path = _journal_directory(asked.door) / f".intelgraph-import-{name}.json"
+    return ImportJournal(path, heading, resume=asked.resume)
+
+
+def _journal_directory(door: DoorOptions) -> Path:
+    """Beside the fleet's state directory, never in it: what is under a region is that region's processes' alone."""
+    if not door.needs_fleet:
+        return Path.cwd()
+    return find_places(door.state, door.topology).site.state.resolve().parent
+
+
+class DoorSender:
+    """An import's way through the door."""
+
+    def __init__(self, client: DoorClient) -> None:
+        self._client = client
+
+    async def send(self, *, key: str, body: bytes) -> Answer:
+        """Post one request of operations."""
+        reply = await self._client.post("/v1/changes", body=body, key=key)
+        if reply.status < 400:
+            return Answer(status=reply.status, bookmark=reply.json().get("bookmark"))
+        code, reason, facts = reply.problem()
+        return Answer(status=reply.status, code=code, reason=reason, facts=facts)
+
+    async def has_entity(self, entity_id: str) -> bool:
+        """Whether the tenant holds this entity."""
+        return self._found(await self._client.get(f"/v1/entities/{quote(entity_id, safe='')}"))
+
+    async def is_accepted(self, key: str) -> bool:
+        """Whether a write with this key is in force."""
+        reply = await self._client.get(f"/v1/outcomes/{quote(key, safe='')}")
+        outcomes = reply.json().get("outcomes", []) if self._found(reply) else []
+        return any(outcome.get("outcome") in ("accepted", "adopted") for outcome in outcomes)
+
+    def _found(self, reply: Reply) -> bool:
+        if reply.status not in (200, 404):
+            raise reply.error()
+        return reply.status == 200
+
+
+def _summary(
+    asked: ImportOptions, plan: ImportPlan, run: ImportRun, rejects: Rejects, retries: int, seconds: float
+) -> Summary:
+    return Summary(
+        tenant=asked.door.tenant,
+        entities=run.written["entity"],
+        relationships=run.written["relationship"],
+        rejected=dict(sorted(rejects.by_code.items())),
+        seconds=round(seconds, 3),
+        objects_per_s=round(sum(run.written.values()) / max(seconds, 0.001), 1),
+        bookmark=str(run.bookmark) if run.bookmark else None,
+        batches=run.batches,
+        batches_resumed=run.batches_resumed,
+        batches_unconfirmed=run.batches_unconfirmed,
+        retries=retries,
+        content_hash=plan.content_hash,
+    )
+
+
+def _report(summary: Summary, rejects: Rejects, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(summary).decode())
+        return
+    click.echo(
+        f"imported into {summary.tenant}: {summary.entities:,} entities and {summary.relationships:,} relationships in "
+        f"{summary.seconds:.1f} s ({summary.objects_per_s:,.0f} objects/s)"
+    )
+    if summary.batches_resumed:
+        click.echo(f"{summary.batches_resumed} of {summary.batches} batches were there from an earlier run")
+    if summary.bookmark:
+        click.echo(f"bookmark {summary.bookmark}")
+    if rejects.total:
+        counts = ", ".join(f"{count:,} {code}" for code, count in summary.rejected.items())
+        click.echo(f"not taken: {rejects.total:,} ({counts})")
+        for rejected in rejects.shown:
+            place = f"element {rejected.position}" if rejected.position is not None else "an element"
+            click.echo(f"  {place} {rejected.id or '(no id)'}: {rejected.reason}")
+        if rejects.total > len(rejects.shown):
+            click.echo(f"  and {rejects.total - len(rejects.shown):,} more: --rejects FILE lists all of them")
