@@ -1,0 +1,227 @@
+"""What breaks behind the door makes requests slower or refuses them with a type; it never fails them otherwise."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from intelgraph.settings import ApiPolicy
+
+from .site import EU, US, Site, entity, two_regions
+
+pytestmark = pytest.mark.postgres
+BACK_S = 3.0
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    policy = ApiPolicy(remote_wait_s=0.5, body_timeout_s=1.0)
+    with two_regions(tmp_path_factory.mktemp("outages"), policy=policy) as site:
+        yield site
+
+
+def until(condition: Callable[[], bool], *, timeout_s: float = 15.0) -> float:
+    """Wait until something holds; returns how long that took."""
+    began = time.monotonic()
+    while time.monotonic() - began < timeout_s:
+        if condition():
+            return time.monotonic() - began
+        time.sleep(0.02)
+    raise AssertionError(f"{condition} did not hold within {timeout_s} s")
+
+
+class SteadyWriter(threading.Thread):
+    """Writes one keyed entity after another, repeating each until it is acknowledged."""
+
+    def __init__(self, site: Site, region: str) -> None:
+        super().__init__()
+        self.client = site.client(region)
+        self.ending = threading.Event()
+        self.acknowledged: list[str] = []
+        self.statuses: dict[int, int] = {}
+        self.gap_s_max = 0.0
+
+    def run(self) -> None:
+        last = time.monotonic()
+        while not self.ending.is_set():
+            entity_id, key = f"steady-{uuid.uuid4()}", str(uuid.uuid4())
+            while not self.ending.is_set():
+                status = self._try(entity_id, key)
+                self.statuses[status] = self.statuses.get(status, 0) + 1
+                if status == 200:
+                    self.acknowledged.append(entity_id)
+                    self.gap_s_max = max(self.gap_s_max, time.monotonic() - last)
+                    last = time.monotonic()
+                    break
+                time.sleep(0.02)
+
+    def _try(self, entity_id: str, key: str) -> int:
+        try:
+            return self.client.write(entity(entity_id), key=key).status_code
+        except requests.RequestException:
+            return 0
+
+    def __enter__(self) -> SteadyWriter:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ending.set()
+        self.join()
+
+
+def counted_once(site: Site, region: str, ids: list[str]) -> bool:
+    """Every id is there, and each was written by one row."""
+    rows = site.regions[region].sql(
+        "select count(*) from ig.change c, jsonb_array_elements(c.body -> 'objects') o "
+        "where c.kind = 'write' and c.status = 'applied' and o ->> 'id' = any ($1)",
+        ids,
+    )
+    return bool(rows == len(ids))
+
+
+def test_postgres_killed_under_load_is_a_pause_without_a_failed_request(broken: Site) -> None:
+    with SteadyWriter(broken, US) as writer:
+        until(lambda: len(writer.acknowledged) > 20)
+        broken.us.postgres.kill()
+        broken.us.postgres.start()
+        count = len(writer.acknowledged)
+        until(lambda: len(writer.acknowledged) > count + 20)
+    assert set(writer.statuses) == {200}, writer.statuses
+    assert writer.gap_s_max <= BACK_S
+    assert counted_once(broken, US, writer.acknowledged)
+    until(lambda: counted_once(broken, EU, writer.acknowledged))
+
+
+def test_a_longer_outage_of_postgres_is_refused_with_a_type_and_told_by_readyz(broken: Site) -> None:
+    broken.us.postgres.stop()
+    try:
+        began = time.monotonic()
+        answer = broken.client(US).write(entity())
+        assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+        assert "retry-after" in answer.headers
+        assert time.monotonic() - began < 6
+        ready = requests.get(f"{broken.us.url}/readyz", timeout=5)
+        assert ready.status_code == 503
+        assert "database" in ready.json()["checks"]["database"]
+        assert requests.get(f"{broken.us.url}/healthz", timeout=5).status_code == 200
+    finally:
+        broken.us.postgres.start()
+    assert until(lambda: broken.client(US).write(entity()).status_code == 200) <= BACK_S
+    broken.us.wait_ready()
+
+
+def test_a_worker_that_is_killed_is_replaced(broken: Site) -> None:
+    with SteadyWriter(broken, US) as writer:
+        until(lambda: len(writer.acknowledged) > 20)
+        [worker] = psutil.Process(broken.us.processes["api"].pid).children()
+        worker.kill()
+        count = len(writer.acknowledged)
+        until(lambda: len(writer.acknowledged) > count + 20)
+    assert writer.gap_s_max <= BACK_S
+    assert counted_once(broken, US, writer.acknowledged)
+
+
+def test_the_server_process_that_is_killed_leaves_no_worker_behind_and_its_port_is_free(broken: Site) -> None:
+    server = broken.us.processes["api"]
+    workers = psutil.Process(server.pid).children()
+    os.kill(server.pid, signal.SIGKILL)
+    server.wait(5)
+    broken.us.start("api")
+    broken.us.wait_ready()
+    until(lambda: not any(worker.is_running() for worker in workers), timeout_s=5)
+    assert broken.client(US).write(entity()).status_code == 200
+
+
+def test_a_home_that_cannot_be_reached_is_refused_with_a_type_in_bounded_time(broken: Site) -> None:
+    broken.us.stop("api")
+    try:
+        began = time.monotonic()
+        answer = broken.client(EU).write(entity())
+        assert (answer.status_code, answer.json()["code"]) == (503, "home_unreachable")
+        assert answer.json()["facts"] == {"home": US, "sent": False}
+        assert time.monotonic() - began < 5
+        assert broken.client(EU).get("/v1/entities").status_code == 200
+    finally:
+        broken.us.start("api")
+        broken.us.wait_ready()
+
+
+def test_a_remote_write_that_its_standby_does_not_confirm_is_unknown_and_ok_when_repeated(broken: Site) -> None:
+    client, key, operation = broken.client(US, tenant="initech"), str(uuid.uuid4()), entity()
+    assert client.write(entity()).json()["status"] == "ok"
+    broken.eu.postgres.stop()
+    try:
+        answer = client.write(operation, key=key)
+        assert (answer.status_code, answer.json()["status"]) == (202, "unknown")
+        again = client.write(operation, key=key)
+        assert (again.status_code, again.json()["status"]) == (202, "unknown")
+        assert again.json()["bookmark"] == answer.json()["bookmark"]
+    finally:
+        broken.eu.postgres.start()
+    until(lambda: client.write(operation, key=key).json()["status"] == "repeated")
+
+
+def test_a_write_that_has_hopped_is_not_passed_on(broken: Site) -> None:
+    answer = broken.client(EU).write(entity(), **{"ig-hop": "1"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "fenced")
+
+
+def test_a_write_in_an_old_epoch_is_refused_and_a_bookmark_of_the_cut_off_tail_is_superseded(broken: Site) -> None:
+    with sqlite3.connect(broken.control) as store:
+        (value,) = store.execute("select value from entry where key = 'placements/both'").fetchone()
+    key = bytes.fromhex(json.loads(value)["digest_key"])
+    opened = broken.us.sql(
+        "select ig.open('both', 2, 'us-east', array['us-east', 'eu-west'], 'eu-west', 'home', $1)", key
+    )
+    assert json.loads(opened)["status"] == "ok"
+    answer = broken.client(US).write(entity())
+    assert (answer.status_code, answer.json()["code"]) == (503, "fenced")
+    assert (answer.json()["facts"]["asked"], answer.json()["facts"]["epoch"]) == (1, 2)
+    with sqlite3.connect(broken.control) as store:
+        store.execute("update store set revision = revision + 1")
+        store.execute(
+            "update entry set value = ?, revision = (select revision from store) where key = 'placements/both'",
+            (json.dumps({**json.loads(value), "epoch": 2}).encode(),),
+        )
+    until(lambda: broken.client(US).write(entity()).status_code == 200)
+    gone = broken.client(US).entity("e", "us-east/1/1/999999999")
+    assert (gone.status_code, gone.json()["code"]) == (409, "superseded")
+
+
+def test_an_unreadable_directory_denies_everybody(broken: Site) -> None:
+    assert broken.client(US).get("/v1/entities").status_code == 200
+    content = {path: path.read_bytes() for path in broken.control.parent.glob("control.db*")}
+    try:
+        for path in content:
+            path.write_bytes(b"garbage" * 2_000)
+        until(lambda: broken.client(US).get("/v1/entities").status_code == 503)
+        answer = broken.client(US).get("/v1/entities")
+        assert answer.json()["code"] == "directory_unreadable"
+        assert "silent" in requests.get(f"{broken.us.url}/readyz", timeout=5).json()["checks"]["directory"]
+    finally:
+        for path, bytes_ in content.items():
+            path.write_bytes(bytes_)
+
+
+def test_a_schema_that_is_missing_is_told_by_readyz(broken: Site) -> None:
+    broken.eu.sql("revoke execute on function ig.append(text, bigint, text, text, bytea, jsonb) from ig_api")
+    until(lambda: requests.get(f"{broken.eu.url}/readyz", timeout=5).status_code == 503)
+    assert "schema" in requests.get(f"{broken.eu.url}/readyz", timeout=5).json()["checks"]["database"]
+
+
+def test_no_region_s_log_holds_a_failure_of_ours(broken: Site) -> None:
+    for region in broken.regions.values():
+        log = Path(region.log_path).read_text()
+        assert '"request_failed"' not in log and '"internal"' not in log
