@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from intelgraph.fleet.scratch import Scratch
+from tests.replication.lone import Lone, lone, lone_server
 from tests.replication.world import World, run, servers_of
 
 Story = Callable[[World, str], Coroutine[Any, Any, None]]
@@ -33,3 +35,23 @@ def regions() -> Iterator[Callable[[Story], None]]:
             run(servers, lambda world: story(world, name))
 
         yield tell
+
+
+@pytest.fixture(scope="session")
+def _lone_server() -> Iterator[Scratch]:
+    with lone_server() as server:
+        yield server
+
+
+@pytest.fixture
+def alone(_lone_server: Scratch) -> Callable[[Callable[[Lone], Coroutine[Any, Any, None]]], None]:
+    """Tell a story on one region's database whose streams are played by hand."""
+
+    def tell(story: Callable[[Lone], Coroutine[Any, Any, None]]) -> None:
+        async def told() -> None:
+            async with lone(_lone_server) as region:
+                await story(region)
+
+        asyncio.run(told())
+
+    return tell

@@ -1,19 +1,20 @@
 -- What regions tell each other through the log's own stream: marks (settled positions, echo tokens, versions read) and
 -- reissued rows. Each signal is inserted and deleted in one transaction: only the stream sees it.
 
--- Advance our own settled position. A position is drawn by a transaction that already has its id, so every position up
--- to a candidate read before the snapshot belongs to a transaction older than the snapshot's end.
+-- Advance our own settled position. A position is drawn by a transaction that already has its id. So this transaction,
+-- which takes its own id only after it read how far positions are drawn, has a higher id than whoever drew them; once
+-- nothing older than it runs, they are all over. (A snapshot's end would not do: it lies below ids that are running.)
 create function ig.settle() returns bigint language plpgsql security definer set search_path = '' as $$
 declare
     local ig.region;
     known bigint;
     pending ig.settling;
     drawn bigint;
-    moment pg_snapshot;
+    fresh boolean := pg_current_xact_id_if_assigned() is null;
 begin
     select * into local from ig.region;
-    select position into known from ig.settled where origin = local.name and life = local.life;
-    known := coalesce(known, 0);
+    select case when is_called then last_value else 0 end into drawn from ig.position;
+    select coalesce(max(position), 0) into known from ig.settled where origin = local.name and life = local.life;
     select * into pending from ig.settling;
     if pending.candidate > known and pending.horizon <= pg_snapshot_xmin(pg_current_snapshot()) then
         insert into ig.settled (origin, life, position) values (local.name, local.life, pending.candidate)
@@ -21,10 +22,8 @@ begin
         where settled.position < excluded.position;
         known := pending.candidate;
     end if;
-    select case when is_called then last_value else 0 end into drawn from ig.position;
-    if drawn > known and (pending.candidate is null or pending.candidate <= known) then
-        moment := pg_current_snapshot();
-        insert into ig.settling (candidate, horizon) values (drawn, pg_snapshot_xmax(moment))
+    if fresh and drawn > known and (pending.candidate is null or pending.candidate <= known) then
+        insert into ig.settling (candidate, horizon) values (drawn, pg_current_xact_id())
         on conflict (only_row) do update set candidate = excluded.candidate, horizon = excluded.horizon;
     end if;
     return known;
