@@ -79,6 +79,14 @@ class Fleet:
         """Where the relay of a link is controlled."""
         return self.run / f"wan-{hashlib.sha256(link.encode()).hexdigest()[:12]}.sock"
 
+    def edge_config(self, region: str | None) -> Path:
+        """Envoy's settings for a region's edge, or for the global one."""
+        return (self.common if region is None else self.region(region)) / "edge.json"
+
+    def edge_admin_socket(self, region: str | None) -> Path:
+        """Where an edge's own administration answers."""
+        return self.run / f"edge-{hashlib.sha256((region or '').encode()).hexdigest()[:12]}.sock"
+
     def server(self, region: str) -> Server:
         """A region's PostgreSQL."""
         return Server(

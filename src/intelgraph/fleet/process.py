@@ -69,18 +69,21 @@ class Running:
     child: subprocess.Popen[bytes] | None = None
     handle: int | None = None
     exit_code: int | None = None
+    gone: bool = False
 
     async def wait(self) -> int | None:
         """Wait until it has ended; returns its exit code, or ``None`` where another was its parent."""
         if self.handle is not None:
             await _readable(self.handle)
         else:
-            while look(self.identity.pid) is not None:  # noqa: ASYNC110 - no event exists to wait for
+            while self.alive():  # noqa: ASYNC110 - no event exists to wait for
                 await asyncio.sleep(_POLL_S)
         return self.reap()
 
     def alive(self) -> bool:
         """Whether it still runs."""
+        if self.gone:
+            return False
         if self.child is not None:
             return self.child.poll() is None
         return recognise(self.identity, look(self.identity.pid)) is Recognition.SAME
@@ -93,13 +96,18 @@ class Running:
             elif self.alive():
                 os.kill(self.identity.pid, number)
 
-    def reap(self) -> int | None:
-        """Collect the exit code of a child that has ended, and let go of the handle."""
+    def let_go(self) -> None:
+        """Give up the handle of a process that is to run on unwatched."""
         if self.handle is not None:
             os.close(self.handle)
             self.handle = None
+
+    def reap(self) -> int | None:
+        """Collect the exit code of a child that has ended, and let go of the handle."""
+        self.let_go()
         if self.child is not None:
             self.exit_code = self.child.wait()
+        self.gone = True
         return self.exit_code
 
 

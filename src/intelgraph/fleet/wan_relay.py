@@ -15,6 +15,7 @@ import contextlib
 import socket
 import struct
 from collections import deque
+from typing import cast
 
 from intelgraph.fleet.wan_settings import Cut, Direction
 
@@ -135,7 +136,7 @@ class End(asyncio.Protocol):
         self._incoming = incoming
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # a stream's; uvloop's are not of that class
         channel = transport.get_extra_info("socket")
         if channel is not None:
             channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,0 +1,65 @@
+"""``intelgraph down``: stop every part of the fleet, with or without its supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+import click
+
+from intelgraph.cli.fleet_place import json_option, read_topology, topology_option
+from intelgraph.fleet.places import Fleet, locate
+from intelgraph.fleet.status import Request
+from intelgraph.fleet.supervision import ask, log_path, stop_without_supervisor, the_only_one, wipe
+from intelgraph.fleet.topology import GLOBAL_EDGE
+from intelgraph.model.errors import IntelGraphError, refuse
+
+_LOOK_S = 0.1
+
+
+@click.command()
+@topology_option
+@click.option("--wipe", "delete", is_flag=True, help="Delete the data, logs and keys too.")
+@click.option("--yes", is_flag=True, help="Do not ask before deleting.")
+@click.option("--timeout", "timeout_s", default=60.0, show_default=True, help="Seconds to wait until all has stopped.")
+@json_option
+def command(topology: Path | None, delete: bool, yes: bool, timeout_s: float, as_json: bool) -> None:
+    """Stop the fleet. Its data stays, unless --wipe.
+
+    \b
+    Examples:
+      intelgraph down
+      intelgraph down --wipe --yes
+    """
+    fleet = locate(read_topology(topology), start=Path.cwd())
+    if delete and not yes:
+        click.confirm(f"Delete all data, logs and keys in {fleet.state}?", abort=True, err=as_json)
+    stopped = _stop(fleet, timeout_s) if fleet.id and GLOBAL_EDGE in fleet.ports else 0
+    if delete and fleet.state.exists():
+        wipe(fleet)
+    if as_json:
+        click.echo(json.dumps({"stopped": stopped, "wiped": delete, "state": str(fleet.state)}))
+        return
+    click.echo(f"The fleet is stopped ({stopped} parts)." if stopped else "The fleet was not running.")
+    if delete:
+        click.echo(f"{fleet.state} is deleted.")
+
+
+def _stop(fleet: Fleet, timeout_s: float) -> int:
+    deadline = time.monotonic() + timeout_s
+    status = ask(fleet, Request(do="stop"))
+    count = sum(1 for part in status.parts if part.pid) if status else 0
+    while time.monotonic() < deadline:
+        try:
+            with the_only_one(fleet):
+                return count + asyncio.run(stop_without_supervisor(fleet))
+        except IntelGraphError as error:
+            if error.denied.code != "already_supervised":
+                raise
+            ask(fleet, Request(do="stop"))  # it may not have listened yet the first time
+        time.sleep(_LOOK_S)
+    raise refuse(
+        "not_stopped", f"the fleet has not stopped within {timeout_s:g} s; the supervisor's log is {log_path(fleet)}"
+    )

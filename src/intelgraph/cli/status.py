@@ -1,0 +1,128 @@
+"""``intelgraph status``: every process, its health and memory; every region's positions and lag."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+import msgspec
+
+from intelgraph.cli.fleet_place import addresses, json_option, phase_text, the_fleet, topology_option
+from intelgraph.fleet.memory import part_pss_bytes
+from intelgraph.fleet.notes import read_notes
+from intelgraph.fleet.parts import all_parts
+from intelgraph.fleet.places import Fleet
+from intelgraph.fleet.process import adopt
+from intelgraph.fleet.replication_status import RegionLog, read_region_logs
+from intelgraph.fleet.status import FleetStatus, PartStatus, Phase, Request
+from intelgraph.fleet.supervision import ask
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """One part with what only this machine can tell."""
+
+    part: PartStatus
+    uptime_s: float | None
+    pss_bytes: int | None
+
+
+@click.command()
+@topology_option
+@json_option
+@click.option("--quick", is_flag=True, help="Processes only: ask no database.")
+def command(topology: Path | None, as_json: bool, quick: bool) -> int:
+    """Show every part of the fleet; the exit code is 0 when all of it is ready, else 1.
+
+    \b
+    Examples:
+      intelgraph status
+      intelgraph status --json | jq '.parts[] | select(.part.phase != "ready")'
+    """
+    fleet = the_fleet(topology)
+    told = ask(fleet, Request(do="status"))
+    status = told or _without_supervisor(fleet)
+    seen = [_look(part) for part in status.parts]
+    logs = [] if quick else read_region_logs(fleet)
+    supervisor_bytes = part_pss_bytes(status.supervisor_pid, descendants=False) if status.supervisor_pid else None
+    total = sum(each.pss_bytes or 0 for each in seen) + (supervisor_bytes or 0)
+    if as_json:
+        value = {
+            "ready": status.ready,
+            "supervised": told is not None,
+            "supervisor_pid": status.supervisor_pid or None,
+            "state": str(fleet.state),
+            "addresses": addresses(fleet),
+            "pss_bytes": total,
+            "parts": seen,
+            "steps": status.steps,
+            "regions": logs,
+        }
+        click.echo(msgspec.json.encode(value).decode())
+    else:
+        _print(fleet, status, seen, logs, total)
+    return 0 if status.ready else 1
+
+
+def _without_supervisor(fleet: Fleet) -> FleetStatus:
+    notes = read_notes(fleet)
+    parts = []
+    for part in all_parts(fleet):
+        note = notes.parts.get(part.name)
+        running = adopt(note.identity) if note else None
+        if running is not None:
+            running.let_go()
+        parts.append(
+            PartStatus(
+                name=part.name,
+                kind=part.kind.value,
+                region=part.region,
+                phase=Phase.UNREADY if running else Phase.STOPPING,
+                pid=note.pid if note and running else None,
+                started_unix_s=note.started_unix_s if note and running else None,
+                restarts=note.restarts if note else 0,
+                reason="it runs without a supervisor" if running else "it does not run",
+                ports=list(part.ports),
+                log=str(part.log),
+            )
+        )
+    return FleetStatus(supervisor_pid=0, plan=notes.plan, ready=False, stopping=False, adopted=0, parts=parts, steps=[])
+
+
+def _look(part: PartStatus) -> Seen:
+    uptime_s = max(0.0, time.time() - part.started_unix_s) if part.started_unix_s else None
+    return Seen(part=part, uptime_s=uptime_s, pss_bytes=part_pss_bytes(part.pid) if part.pid else None)
+
+
+def _print(fleet: Fleet, status: FleetStatus, seen: list[Seen], logs: list[RegionLog], total: int) -> None:
+    supervisor = f"supervisor pid {status.supervisor_pid}" if status.supervisor_pid else "no supervisor"
+    word = click.style("ready", fg="green") if status.ready else click.style("not ready", fg="red")
+    click.echo(f"{word}, {supervisor}, {total / 1e6:.0f} MB (PSS), state in {fleet.state}\n")
+    click.echo(f"{'PART':<28} {'PID':>7} {'UPTIME':>9} {'RESTARTS':>8} {'MB':>6} {'PORT':>6}  HEALTH")
+    for each in seen:
+        part = each.part
+        uptime = _duration(each.uptime_s) if each.uptime_s is not None else "-"
+        memory = f"{each.pss_bytes / 1e6:.0f}" if each.pss_bytes else "-"
+        port = str(part.ports[0]) if part.ports else "-"
+        why = f"  {part.reason}" if part.reason else ""
+        row = f"{part.name:<28} {part.pid or '-':>7} {uptime:>9} {part.restarts:>8} {memory:>6} {port:>6}"
+        click.echo(f"{row}  {phase_text(part)}{why}")
+    for step in status.steps:
+        if step.phase is not Phase.DONE:
+            click.echo(f"{step.name:<28} {phase_text(step)}  {step.reason or ''}")
+    for log in logs:
+        click.echo("")
+        click.echo(f"{log.region}: " + (log.refusal or f"life {log.life}, settled position {log.settled}"))
+        for stream in log.streams:
+            lag = "unknown" if stream.echo_lag_ms is None else f"{stream.echo_lag_ms:.0f} ms"
+            kept = "unknown" if stream.kept_bytes is None else f"{stream.kept_bytes / 1e6:.1f} MB"
+            state = "lost" if stream.lost else "connected" if stream.active else "not connected"
+            click.echo(f"  to {stream.destination:<20} {state:<14} {kept} of log kept;  from it: echo lag {lag}")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} m {seconds % 60:.0f} s"
+    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} m"

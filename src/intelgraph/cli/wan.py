@@ -1,0 +1,124 @@
+"""``intelgraph wan``: look at the links between regions, slow them, cut them, heal them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import msgspec
+
+from intelgraph.cli.fleet_place import json_option, the_fleet, topology_option
+from intelgraph.fleet import wan
+from intelgraph.fleet.places import Fleet
+from intelgraph.fleet.topology import Link
+from intelgraph.fleet.wan_main import Report
+from intelgraph.fleet.wan_settings import Ask, Cut, Direction
+from intelgraph.model.errors import refuse
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
+_UNIT_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
+
+
+class _Duration(click.ParamType[float]):
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = _DURATION.fullmatch(str(value))
+        if match is None:
+            self.fail(f"{value!r} is not a duration such as 30s, 5m or 500ms", param, ctx)
+        return float(match[1]) * _UNIT_S[match[2]]
+
+
+@click.command()
+@click.argument("regions", nargs=-1, metavar="[A B]")
+@topology_option
+@click.option("--delay-ms", type=float, help="Delay each direction by this much.")
+@click.option("--cut", type=click.Choice(["a-to-b", "b-to-a", "both"]), help="Let nothing through.")
+@click.option("--reset", is_flag=True, help="With --cut: end and refuse connections instead of falling silent.")
+@click.option("--heal", is_flag=True, help="End cuts and temporary settings.")
+@click.option("--for", "for_s", type=_Duration(), help="Go back by itself after this long, such as 30s.")
+@json_option
+def command(regions: tuple[str, ...], topology: Path | None, as_json: bool, **wanted: object) -> None:
+    """Show every link, or the one between regions A and B, or change it while the fleet runs.
+
+    The directions are those of A and B as typed. Without A and B, --heal heals every link.
+
+    \b
+    Examples:
+      intelgraph wan
+      intelgraph wan us-east eu-west --delay-ms 40
+      intelgraph wan us-east eu-west --cut a-to-b --for 30s
+      intelgraph wan us-east eu-west --heal
+    """
+    fleet = the_fleet(topology)
+    request = _request(**wanted)  # type: ignore[arg-type]
+    links = _links(fleet, regions)
+    if request != Ask() and not regions and request != Ask(heal=True):
+        raise click.UsageError("say between which two regions: intelgraph wan A B …")
+    turned = bool(regions) and (links[0].a, links[0].b) != regions
+    reports = [wan.ask(fleet, link, _turn(request) if turned else request) for link in links]
+    if as_json:
+        click.echo(msgspec.json.encode({"links": reports}).decode())
+        return
+    for report in reports:
+        for line in _lines(report):
+            click.echo(line)
+
+
+def _request(*, delay_ms: float | None, cut: str | None, reset: bool, heal: bool, for_s: float | None) -> Ask:
+    if reset and cut is None:
+        raise click.UsageError("--reset says how to cut: give --cut as well")
+    if for_s is not None and delay_ms is None and cut is None:
+        raise click.UsageError("--for says how long: give --delay-ms or --cut as well")
+    how = Cut.RESET if reset else Cut.SILENT
+    return Ask(
+        a_to_b_delay_ms=delay_ms,
+        b_to_a_delay_ms=delay_ms,
+        a_to_b_cut=how if cut in ("a-to-b", "both") else None,
+        b_to_a_cut=how if cut in ("b-to-a", "both") else None,
+        heal=heal,
+        for_s=for_s,
+    )
+
+
+def _turn(request: Ask) -> Ask:
+    return msgspec.structs.replace(
+        request,
+        a_to_b_cut=request.b_to_a_cut,
+        b_to_a_cut=request.a_to_b_cut,
+        a_to_b_delay_ms=request.b_to_a_delay_ms,
+        b_to_a_delay_ms=request.a_to_b_delay_ms,
+    )
+
+
+def _links(fleet: Fleet, regions: tuple[str, ...]) -> list[Link]:
+    if not regions:
+        return list(fleet.topology.links)
+    if len(regions) != 2:
+        raise click.UsageError("a link has two ends: give both regions")
+    try:
+        return [fleet.topology.link(*regions)]
+    except KeyError:
+        known = ", ".join(f"{link.a} {link.b}" for link in fleet.topology.links)
+        raise refuse("unknown_link", f"there is no link between {' and '.join(regions)}: known are {known}") from None
+
+
+def _lines(report: Report) -> list[str]:
+    ways = (
+        (report.a, report.b, report.settings.a_to_b, report.a_to_b_bytes),
+        (report.b, report.a, report.settings.b_to_a, report.b_to_a_bytes),
+    )
+    until = "" if report.reverts_in_s is None else f", for {report.reverts_in_s:.1f} s more"
+    return [
+        f"{source} → {target}  {_state(direction)}{until}  {passed / 1e6:.1f} MB passed"
+        for source, target, direction, passed in ways
+    ]
+
+
+def _state(direction: Direction) -> str:
+    delay = f"+{direction.delay_ms:g} ms"
+    if direction.cut is Cut.NONE:
+        return click.style(f"open, {delay}", fg="green")
+    how = "cut" if direction.cut is Cut.SILENT else "cut, connections reset"
+    return click.style(f"{how}, {delay}", fg="red")

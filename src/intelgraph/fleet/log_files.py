@@ -1,0 +1,46 @@
+"""Keeps the parts' logs bounded, and reads their ends.
+
+A part appends to its log directly, so that it needs nobody to go on logging. A log that has grown too large is copied
+aside and emptied in place; lines written between the copy and the emptying, within a millisecond, can be lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+LOG_BYTES_MAX = 8 * 1024 * 1024
+KEPT = 2
+
+
+def rotate(path: Path, *, bytes_max: int = LOG_BYTES_MAX) -> bool:
+    """Copy a log aside and empty it if it is too large; returns whether it was."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_size <= bytes_max:
+            return False
+        for number in range(KEPT, 1, -1):
+            older = path.with_name(f"{path.name}.{number - 1}")
+            if older.exists():
+                older.replace(path.with_name(f"{path.name}.{number}"))
+        shutil.copy2(path, path.with_name(f"{path.name}.1"))
+        os.truncate(path, 0)
+        return True
+    return False
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """The last lines of a log, without reading what is before them; none if there is no log."""
+    if count <= 0:
+        return []
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        position, tail = file.tell(), b""
+        while position > 0 and tail.count(b"\n") <= count:
+            step = min(65_536, position)
+            position -= step
+            file.seek(position)
+            tail = file.read(step) + tail
+        return tail.decode("utf-8", errors="replace").splitlines()[-count:]
+    return []

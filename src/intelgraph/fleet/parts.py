@@ -1,0 +1,202 @@
+"""The parts of a fleet: each process with its command, what it waits for, and how it is found ready.
+
+Pure: derived from the fleet's value. A *step* is a piece of work that parts wait for, such as installing the schema.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from intelgraph.fleet import postgres, wan
+from intelgraph.fleet.binaries import envoy_program
+from intelgraph.fleet.places import Fleet
+from intelgraph.fleet.topology import GLOBAL_EDGE, Link, Region, wan_port
+
+SCHEMA, LINKS = "schema", "links"
+
+
+class Kind(Enum):
+    """What a part is."""
+
+    POSTGRES = "postgres"
+    API = "api"
+    FEED = "feed"
+    EDGE = "edge"
+    GLOBAL_EDGE = "global-edge"
+    WAN = "wan"
+
+
+class Probe(Enum):
+    """How a part is found ready."""
+
+    POSTGRES = "postgres"  # it lets the owner in
+    HTTP = "http"  # it answers 200 at ``probe_path``
+    LISTENS = "listens"  # its first port accepts
+    CONTROLLED = "controlled"  # its private socket accepts
+    LIVES = "lives"  # it has run for a moment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One process of the fleet. ``name`` is ``region/kind``, ``wan:a--b`` or ``global-edge``."""
+
+    name: str
+    kind: Kind
+    region: str | None
+    command: tuple[str, ...]
+    directory: Path
+    log: Path
+    environment: Mapping[str, str]
+    probe: Probe
+    ports: tuple[int, ...] = ()
+    probe_path: str = "/healthz"
+    needs: tuple[str, ...] = ()
+    stop_s: float = 5.0
+    stop_level: int = 0
+    private_sockets: tuple[Path, ...] = field(default_factory=tuple)
+
+
+def all_parts(fleet: Fleet) -> list[Part]:
+    """Every part, in the order in which they are shown."""
+    parts: list[Part] = []
+    for region in fleet.topology.regions:
+        parts += [_postgres(fleet, region), _api(fleet, region), _feed(fleet, region), _edge(fleet, region)]
+    parts += [_wan(fleet, link) for link in fleet.topology.links]
+    return [*parts, _global_edge(fleet)]
+
+
+def stop_levels(parts: Iterable[Part]) -> list[list[Part]]:
+    """Groups of parts in the order in which they stop; a group stops at once."""
+    levels: dict[int, list[Part]] = {}
+    for part in parts:
+        levels.setdefault(part.stop_level, []).append(part)
+    return [levels[level] for level in sorted(levels)]
+
+
+def mark(fleet: Fleet, part: str) -> str:
+    """What a part's processes carry in their environment."""
+    return f"{fleet.id}/{part}"
+
+
+def python_environment() -> dict[str, str]:
+    """The environment of our own processes: nothing of the caller's that could change what they do."""
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "TMPDIR", "PYTHONPATH")}
+    return {**kept, "LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"}
+
+
+def _postgres(fleet: Fleet, region: Region) -> Part:
+    server = fleet.server(region.name)
+    return Part(
+        name=f"{region.name}/postgres",
+        kind=Kind.POSTGRES,
+        region=region.name,
+        command=tuple(postgres.command(server)),
+        directory=server.directory,
+        log=fleet.logs(region.name) / "postgres.log",
+        environment=postgres.server_environment(),
+        probe=Probe.POSTGRES,
+        ports=(server.port,),
+        stop_s=10.0,
+        stop_level=3,
+    )
+
+
+def _api(fleet: Fleet, region: Region) -> Part:
+    command = _module("intelgraph.api", fleet.region_config(region.name))
+    return Part(
+        name=f"{region.name}/api",
+        kind=Kind.API,
+        region=region.name,
+        command=(*command, "--workers", str(region.api_workers)),
+        directory=fleet.region(region.name),
+        log=fleet.logs(region.name) / "api.log",
+        environment=python_environment(),
+        probe=Probe.HTTP,
+        ports=(fleet.ports[f"{region.name}/api"],),
+        needs=(f"{region.name}/{SCHEMA}",),
+        stop_s=8.0,
+        stop_level=1,
+    )
+
+
+def _feed(fleet: Fleet, region: Region) -> Part:
+    return Part(
+        name=f"{region.name}/feed",
+        kind=Kind.FEED,
+        region=region.name,
+        command=_module("intelgraph.changelog.feed_main", fleet.region_config(region.name)),
+        directory=fleet.region(region.name),
+        log=fleet.logs(region.name) / "feed.log",
+        environment=python_environment(),
+        probe=Probe.LIVES,
+        needs=(f"{region.name}/{SCHEMA}",),
+        stop_level=1,
+    )
+
+
+def _edge(fleet: Fleet, region: Region) -> Part:
+    return Part(
+        name=f"{region.name}/edge",
+        kind=Kind.EDGE,
+        region=region.name,
+        command=_envoy(fleet.edge_config(region.name)),
+        directory=fleet.region(region.name),
+        log=fleet.logs(region.name) / "edge.log",
+        environment=_envoy_environment(),
+        probe=Probe.LISTENS,
+        ports=(fleet.ports[f"{region.name}/edge"],),
+        stop_level=0,
+        private_sockets=(fleet.edge_admin_socket(region.name),),
+    )
+
+
+def _global_edge(fleet: Fleet) -> Part:
+    return Part(
+        name=GLOBAL_EDGE,
+        kind=Kind.GLOBAL_EDGE,
+        region=None,
+        command=_envoy(fleet.edge_config(None)),
+        directory=fleet.common,
+        log=fleet.logs(None) / "global-edge.log",
+        environment=_envoy_environment(),
+        probe=Probe.HTTP,
+        probe_path="/readyz",
+        ports=(fleet.ports[GLOBAL_EDGE],),
+        stop_level=0,
+        private_sockets=(fleet.edge_admin_socket(None),),
+    )
+
+
+def _wan(fleet: Fleet, link: Link) -> Part:
+    ways = ((link.a, link.b), (link.b, link.a))
+    return Part(
+        name=f"wan:{link.name}",
+        kind=Kind.WAN,
+        region=None,
+        command=_module("intelgraph.fleet.wan_main", wan.config_path(fleet, link)),
+        directory=fleet.common,
+        log=fleet.logs(None) / f"wan-{link.name}.log",
+        environment=python_environment(),
+        probe=Probe.CONTROLLED,
+        ports=tuple(fleet.ports[wan_port(*way, what)] for way in ways for what in ("postgres", "edge")),
+        stop_level=2,
+        private_sockets=(fleet.wan_socket(link.name),),
+    )
+
+
+def _module(module: str, config: Path) -> tuple[str, ...]:
+    return (sys.executable, "-m", module, "--config", str(config))
+
+
+def _envoy(config: Path) -> tuple[str, ...]:
+    options = ("--concurrency", "1", "--log-level", "warning", "--disable-hot-restart")
+    return (str(envoy_program()), "-c", str(config), *options)
+
+
+def _envoy_environment() -> dict[str, str]:
+    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}

@@ -1,0 +1,69 @@
+"""Writes the settings files that a fleet's processes read: each region's, the edges', the links', the issuer's key."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+from intelgraph.control.issuer import AUDIENCE, ISSUER, ensure_key
+from intelgraph.fleet import postgres, wan
+from intelgraph.fleet.binaries import postgres_programs
+from intelgraph.fleet.envoy import Upstream, global_edge, region_edge
+from intelgraph.fleet.places import Fleet, write_private
+from intelgraph.fleet.topology import GLOBAL_EDGE, Region, wan_port
+from intelgraph.settings import Issuer, Peer, RegionConfig, dump_region_config
+
+
+def prepare_servers(fleet: Fleet) -> None:
+    """Create the PostgreSQL clusters that do not exist yet, and write every server's settings; blocks."""
+    postgres_programs()  # found once, before the threads look for it
+    with ThreadPoolExecutor() as pool:
+        servers = [fleet.server(region.name) for region in fleet.topology.regions]
+        for _ in pool.map(postgres.prepare, servers):
+            pass
+
+
+def write_files(fleet: Fleet) -> None:
+    """Write every settings file, from scratch; the servers' passwords must exist (``prepare_servers``)."""
+    issuer = Issuer(issuer=ISSUER, audience=AUDIENCE, jwks=str(ensure_key(fleet.state)))
+    for region in fleet.topology.regions:
+        write_private(fleet.region_config(region.name), dump_region_config(region_config(fleet, region, issuer)))
+        api = Upstream(name=region.name, port=fleet.ports[f"{region.name}/api"])
+        edge = region_edge(
+            port=fleet.ports[f"{region.name}/edge"],
+            admin_socket=str(fleet.edge_admin_socket(region.name)),
+            api=api,
+        )
+        write_private(fleet.edge_config(region.name), json.dumps(edge, indent=1))
+    edges = [Upstream(name=each.name, port=fleet.ports[f"{each.name}/edge"]) for each in fleet.topology.regions]
+    in_front = global_edge(port=fleet.ports[GLOBAL_EDGE], admin_socket=str(fleet.edge_admin_socket(None)), edges=edges)
+    write_private(fleet.edge_config(None), json.dumps(in_front, indent=1))
+    for link in fleet.topology.links:
+        wan.write_config(fleet, link)
+
+
+def region_config(fleet: Fleet, region: Region, issuer: Issuer) -> RegionConfig:
+    """What the processes of one region are told."""
+    server = fleet.server(region.name)
+    peers = {
+        other.name: Peer(
+            database=fleet.server(other.name).login(
+                postgres.PEER, host="127.0.0.1", port=fleet.ports[wan_port(region.name, other.name, "postgres")]
+            ),
+            api=f"http://127.0.0.1:{fleet.ports[wan_port(region.name, other.name, 'edge')]}",
+        )
+        for other in fleet.topology.regions
+        if other.name != region.name
+    }
+    return RegionConfig(
+        region=region.name,
+        zone=region.zone,
+        directory=str(fleet.region(region.name)),
+        database=server.login(postgres.API),
+        admin_database=server.login(postgres.ADMIN),
+        peers=peers,
+        control=str(fleet.control),
+        issuer=issuer,
+        api_host="127.0.0.1",
+        api_port=fleet.ports[f"{region.name}/api"],
+    )
