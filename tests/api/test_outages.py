@@ -139,8 +139,8 @@ def test_the_server_process_that_is_killed_leaves_no_worker_behind_and_its_port_
     os.kill(server.pid, signal.SIGKILL)
     server.wait(5)
     broken.us.start("api")
-    broken.us.wait_ready()
     until(lambda: not any(worker.is_running() for worker in workers), timeout_s=5)
+    broken.us.wait_ready()
     assert broken.client(US).write(entity()).status_code == 200
 
 

@@ -65,7 +65,7 @@ def test_a_remote_write_is_confirmed_by_its_standby(site: Site) -> None:
 
 
 def test_objects_are_paged_in_id_order(site: Site) -> None:
-    client = site.client(US, tenant="globex")
+    client = site.client(US, tenant="cyberdyne")
     ids = sorted(f"p-{n:03d}" for n in range(25))
     client.write(*(entity(name) for name in ids))
     assert client.write(relationship("p-001", "p-002", "r-1")).status_code == 200

@@ -7,10 +7,12 @@ process does. What the workers count is added up in files under the region's dir
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import shutil
 from pathlib import Path
 
+from intelgraph.api.lifeline import Lifeline
 from intelgraph.settings import RegionConfig, load_region_config
 
 _BACKLOG = 1_024
@@ -37,11 +39,21 @@ def serve(config: RegionConfig, *, workers: int) -> None:
     from granian.constants import HTTPModes, Interfaces, Loops
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
-    from granian.server import Server
+    from granian.server.mp import MPServer
 
     from intelgraph.api.app import App
 
-    server = Server(
+    lifeline = Lifeline()
+
+    class Stopping(MPServer):
+        """The server, which tells its workers before it stops them."""
+
+        def signal_handler_interrupt(self, *arguments: object) -> None:
+            lifeline.cut()
+            super().signal_handler_interrupt(*arguments)  # type: ignore[no-untyped-call]
+
+    multiprocessing.set_start_method("fork", force=True)
+    server = Stopping(
         "intelgraph.api",
         address=config.api_host,
         port=config.api_port,
@@ -58,7 +70,9 @@ def serve(config: RegionConfig, *, workers: int) -> None:
         workers_kill_timeout=_KILL_AFTER_S,
     )
     try:
-        server.serve(target_loader=lambda: App(config, metrics_directory=directory), wrap_loader=False)
+        server.serve(
+            target_loader=lambda: App(config, metrics_directory=directory, lifeline=lifeline), wrap_loader=False
+        )
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from intelgraph.api.feed import FeedNotices
 from intelgraph.api.forward import Forwarder
 from intelgraph.api.health import Readiness
 from intelgraph.api.keys import KeySet
+from intelgraph.api.lifeline import Lifeline
 from intelgraph.api.logs import Log
 from intelgraph.api.metrics import Metrics
 from intelgraph.api.request import Request
@@ -35,16 +35,14 @@ from intelgraph.control.sqlite import SqliteControlStore
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.settings import RegionConfig
 
-_ORPHAN_CHECK_S = 0.25
-_ORPHAN_GRACE_S = 2.0
-
 
 class App:
     """One worker's application: call it as ASGI. The parts are made when the server says that it starts."""
 
-    def __init__(self, config: RegionConfig, *, metrics_directory: Path | None = None) -> None:
+    def __init__(self, config: RegionConfig, metrics_directory: Path, lifeline: Lifeline) -> None:
         self._config = config
         self._metrics_directory = metrics_directory
+        self._lifeline = lifeline
         self._every: list[Header] = [
             (b"ig-region", config.region.encode()),
             (b"ig-release", __version__.encode()),
@@ -138,12 +136,13 @@ class App:
         database = Database(config.database, config.api, on_retry=metrics.database_retries.inc)
         await database.start()
         waiters, feed = BookmarkWaiters(database), FeedNotices(database)
+        keys = KeySet(config.issuer.jwks)
         directory = CachedDirectory(self._store, ttl_s=config.api.directory_ttl_s)
         door = Door(
             region=config.region,
             release=__version__,
             policy=config.api,
-            authenticator=Authenticator(config.issuer, KeySet(config.issuer.jwks)),
+            authenticator=Authenticator(config.issuer, keys),
             directory=directory,
             database=database,
             waiters=waiters,
@@ -155,7 +154,8 @@ class App:
             metrics=metrics,
             log=Log(facts={"region": config.region, "release": __version__, "worker": os.getpid()}),
         )
-        for work in (directory.run, waiters.run, feed.run, _end_with_parent):
+        self._lifeline.hold(door.begin_stop)
+        for work in (keys.run, directory.run, waiters.run, feed.run):
             self._tasks.append(asyncio.create_task(self._keep(door, work.__qualname__, work)))
         self._door = door
         door.log.write("started")
@@ -180,13 +180,3 @@ class App:
             self._door.log.flush()
         if self._store is not None:
             await self._store.close()
-
-
-async def _end_with_parent() -> None:
-    """End this worker when the server process that started it has died, so that its port is free again."""
-    parent = os.getppid()
-    while os.getppid() == parent:  # noqa: ASYNC110 - the death of a parent has no event
-        await asyncio.sleep(_ORPHAN_CHECK_S)
-    os.kill(os.getpid(), signal.SIGTERM)
-    await asyncio.sleep(_ORPHAN_GRACE_S)
-    os._exit(1)

@@ -6,7 +6,8 @@ into a tenant; a handler that has not been through it knows no tenant and can as
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from intelgraph.api.authentication import Authenticator, Principal
@@ -54,6 +55,12 @@ class Door:
     readiness: Readiness
     metrics: Metrics
     log: Log
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def begin_stop(self) -> None:
+        """Have every stream end: this process is about to stop."""
+        self.stopping.set()
+        self.feed.wake()
 
     async def admit(self, request: Request, *, writes: bool = False) -> Admitted:
         """Let a request in, or raise why not."""

@@ -52,9 +52,10 @@ class FeedNotices:
     def _notice(self) -> None:
         if not self._gathering:
             self._gathering = True
-            asyncio.get_running_loop().call_later(GATHER_S, self._tell)
+            asyncio.get_running_loop().call_later(GATHER_S, self.wake)
 
-    def _tell(self) -> None:
+    def wake(self) -> None:
+        """Have every stream look now."""
         self._gathering = False
         news, self._news = self._news, asyncio.Event()
         news.set()

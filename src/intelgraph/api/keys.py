@@ -1,8 +1,9 @@
 """The issuer's public keys: a JSON Web Key Set from a file or an https URL, cached.
 
-Guarantees: only asymmetric keys are taken; a key id that is not known makes the set be read again, at most once in
-``REREAD_MIN_S``, so that a rotated key is found and a flood of made-up ids costs nothing; a set that cannot be read
-again is believed for ``STALE_MAX_S`` more. Tokens do not belong here (``authentication``).
+Guarantees: only asymmetric keys are taken; the set is read again every ``REREAD_S``, so that a key that was withdrawn
+is forgotten; a key id that is not known makes it be read at once, at most once in ``REREAD_MIN_S``, so that a new key
+is found and a flood of made-up ids costs nothing; a set that cannot be read again is believed for ``STALE_MAX_S``.
+Tokens do not belong here (``authentication``).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from intelgraph.model.errors import retry
 
 ALGORITHMS = ("EdDSA", "ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 REREAD_MIN_S = 2.0
-REREAD_MAX_S = 300.0
+REREAD_S = 60.0
 STALE_MAX_S = 3_600.0
 _FETCH_TIMEOUT_S = 5.0
 _BYTES_MAX = 1_000_000
@@ -41,17 +42,21 @@ class KeySet:
 
     async def find(self, kid: str | None) -> jwt.PyJWK | None:
         """Return the key of an id, or ``None`` if the issuer has none; ``keys_unavailable`` if nobody can say."""
-        age_s = self._monotonic() - self._read_at
-        if age_s > REREAD_MAX_S or kid not in self._keys:
+        if kid not in self._keys:
             await self._reread()
-            age_s = self._monotonic() - self._read_at
-        if age_s > STALE_MAX_S:
+        if self._monotonic() - self._read_at > STALE_MAX_S:
             raise retry(
                 "keys_unavailable",
                 "the request is refused: the token issuer's keys cannot be read, and an unverified token means no",
                 retry_after_s=REREAD_MIN_S,
             )
         return self._keys.get(kid)
+
+    async def run(self) -> None:
+        """Read the set again for ever."""
+        while True:
+            await self._reread()
+            await asyncio.sleep(REREAD_S)
 
     async def _reread(self) -> None:
         async with self._lock:

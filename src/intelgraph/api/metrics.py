@@ -18,9 +18,9 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 
 class Metrics:
-    """The counters of one worker. ``directory``: where all workers keep theirs; ``None`` when there is one only."""
+    """The counters of one worker. ``directory`` is where all workers keep theirs."""
 
-    def __init__(self, directory: Path | None) -> None:
+    def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._registry = CollectorRegistry()
         registry = self._registry
@@ -63,8 +63,6 @@ class Metrics:
 
     def text(self) -> bytes:
         """Write out every worker's numbers, added up."""
-        if self._directory is None:
-            return generate_latest(self._registry)
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=str(self._directory))  # type: ignore[no-untyped-call]
         return generate_latest(registry)

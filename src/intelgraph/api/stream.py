@@ -3,7 +3,7 @@
 Resumable: an event's ``id`` is its bookmark, ``Last-Event-ID`` (or ``after``) goes on behind it. Bounded: a stream
 holds one batch at a time and reads no further until the client has taken it; a client that takes nothing for
 ``STALLED_S`` is let go. Fair: at most ``_READS_AT_ONCE`` streams of a worker ask the database at a time. It ends when
-the token expires or the tenant may no longer be served here, and says so in an ``end`` event.
+the token expires, the tenant's placement changes or this process stops, and says so in an ``end`` event.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from collections.abc import AsyncIterator
 import msgspec
 import orjson
 
-from intelgraph.api import problem
 from intelgraph.api.door import Admitted, Door
 from intelgraph.api.read import ChangesAnswer, ask_changes, checked_bookmark, limit_of, read_changes
 from intelgraph.api.request import Request
@@ -105,6 +104,8 @@ class _Following:
 
     def _ended(self) -> Denied | None:
         principal = self._admitted.principal
+        if self._door.stopping.is_set():
+            return Denied(code="stopping", reason="the stream ends: this process is stopping; connect again")
         if time.time() >= principal.expires_at_s:
             return Denied(code="token_expired", reason="the stream ends: its bearer token has expired")
         located = self._door.directory.cached(principal.tenant)
@@ -165,5 +166,5 @@ def events(answer: ChangesAnswer) -> tuple[int, bytes]:
 
 def end_event(denied: Denied) -> bytes:
     """Write the last event of a stream: why it ends."""
-    members = problem.details(denied, problem.status_of(denied), None)
+    members = {"code": denied.code, "reason": denied.reason, "facts": dict(denied.facts)}
     return b"event: end\ndata: %b\n\n" % orjson.dumps(members)
