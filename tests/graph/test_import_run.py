@@ -80,7 +80,7 @@ async def take(
 ) -> tuple[ImportRun, Rejects]:
     data = orjson.dumps({"type": "bundle", "objects": objects})
     rejects = Rejects()
-    with scan(BundleSource(io.BytesIO(data)), directory, Limits(), rejects) as plan:
+    with scan(BundleSource(io.BytesIO(data)), Limits(), rejects) as plan:
         heading = Heading(
             tenant=TENANT,
             content_hash=plan.content_hash,

@@ -20,7 +20,7 @@ from intelgraph.graph.stix_mapping import from_stix
 from intelgraph.graph.stix_read import Limits, Read, read_bundle
 from intelgraph.model.errors import IntelGraphError
 
-from .stix_objects import STIX
+from .stix_objects import GENERATED, STIX
 
 GOOD = {"type": "url", "id": "url--31b940d4-6f7f-459a-80ea-9c1f17b5891b", "value": "https://example.org/"}
 LIMITS = Limits()
@@ -53,6 +53,7 @@ def codes(results: list[Read | Rejected]) -> list[str]:
     return [result.code if isinstance(result, Rejected) else "read" for result in results]
 
 
+@GENERATED
 @given(st.lists(STIX, max_size=4), st.lists(st.integers(1, 40), min_size=1, max_size=4), st.booleans())
 def test_a_bundle_is_read_whatever_pieces_it_comes_in(
     stix: list[dict[str, Any]], sizes: list[int], ascii: bool
@@ -62,12 +63,14 @@ def test_a_bundle_is_read_whatever_pieces_it_comes_in(
     assert [result.thing for result in results if isinstance(result, Read)] == [from_stix(one) for one in stix]
 
 
+@GENERATED
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_garbage_is_refused_with_a_type_and_never_with_a_traceback(data: bytes) -> None:
     with pytest.raises(IntelGraphError):
         read(data)
 
 
+@GENERATED
 @given(st.integers(0, 400), st.binary(max_size=3))
 def test_a_damaged_bundle_is_read_or_refused_with_a_type(place: int, junk: bytes) -> None:
     data = bundle(orjson.dumps(GOOD), orjson.dumps({**GOOD, "x": [1, {"y": None}]}))

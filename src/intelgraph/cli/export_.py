@@ -43,6 +43,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What was exported. ``written_since`` says whether writes were seen after the bookmark; null without one."""
 
     tenant: str
+    regions: tuple[str, ...]
     entities: int
     relationships: int
     digest: str
@@ -79,16 +80,16 @@ def command(**options: Any) -> None:
     client = open_door(asked.door, role="analyst")
     with Steps(quiet=asked.as_json) as steps:
         summary = asyncio.run(_export(asked, client, steps))
-    to_stdout = asked.file == "-"
+    bundle_on_stdout = asked.file == "-"
     if asked.as_json:
-        click.echo(msgspec.json.encode(summary).decode(), err=to_stdout)
+        click.echo(msgspec.json.encode(summary).decode(), err=bundle_on_stdout)
         return
     click.echo(
-        f"exported {summary.tenant}: {summary.entities:,} entities and {summary.relationships:,} relationships "
-        f"in {summary.seconds:.1f} s",
-        err=to_stdout,
+        f"read {summary.entities:,} entities and {summary.relationships:,} relationships of {summary.tenant} "
+        f"in {', '.join(summary.regions)} in {summary.seconds:.1f} s",
+        err=True,
     )
-    click.echo(f"content digest {summary.digest}", err=to_stdout)
+    click.echo(summary.digest if asked.digest_only else f"content digest {summary.digest}", err=bundle_on_stdout)
     if summary.written_since:
         click.echo(f"writes followed {asked.bookmark}: the export may mix their befores and afters", err=True)
 
@@ -96,10 +97,15 @@ def command(**options: Any) -> None:
 async def _export(asked: ExportOptions, client: DoorClient, steps: Steps) -> Summary:
     began_s = time.monotonic()
     async with client:
-        digest = await _write(asked, client, steps)
+        walk = _Walk(client, asked.bookmark, steps)
+        try:
+            digest = await _write(asked, walk)
+        except OSError as error:
+            raise refuse("file_not_writable", f"the export is not complete: {error}") from error
         written_since = await _written_since(client, asked.bookmark)
     return Summary(
         tenant=asked.door.tenant,
+        regions=tuple(sorted(walk.regions)),
         entities=digest.entities,
         relationships=digest.relationships,
         digest=digest.hexdigest(),
@@ -108,50 +114,60 @@ async def _export(asked: ExportOptions, client: DoorClient, steps: Steps) -> Sum
     )
 
 
-async def _write(asked: ExportOptions, client: DoorClient, steps: Steps) -> ContentDigest:
+async def _write(asked: ExportOptions, walk: _Walk) -> ContentDigest:
     if asked.digest_only:
         digest = ContentDigest()
-        async for thing in _objects(client, asked.bookmark, steps):
+        async for thing in walk.objects():
             digest.add(thing)
         return digest
     with contextlib.ExitStack() as stack:
         target = sys.stdout.buffer if asked.file == "-" else stack.enter_context(whole_file(Path(str(asked.file))))
         writer = BundleWriter(target)
-        async for thing in _objects(client, asked.bookmark, steps):
+        async for thing in walk.objects():
             writer.add(thing)
         writer.finish()
         target.flush()
     return writer.digest
 
 
-async def _objects(client: DoorClient, bookmark: str | None, steps: Steps) -> AsyncIterator[GraphObject]:
-    """A tenant's objects in (kind, id) order, a page at a time; the next page is on its way while one is worked on."""
-    for kind, path in _PATHS.items():
-        steps.start({"entity": "entities", "relationship": "relationships"}[kind], None)
-        coming: asyncio.Task[dict[str, Any]] | None = asyncio.create_task(_page(client, path, None, bookmark))
-        try:
-            while coming is not None:
-                page = await coming
-                after = page.get("next")
-                coming = asyncio.create_task(_page(client, path, after, bookmark)) if after is not None else None
-                await asyncio.sleep(0)
-                for value in page["objects"]:
-                    yield read_object(kind, value)
-                steps.advance(len(page["objects"]))
-        finally:
-            if coming is not None:
-                coming.cancel()
+class _Walk:
+    """Reads a tenant's objects in (kind, id) order, a page at a time; ``regions`` are those that answered."""
 
+    def __init__(self, client: DoorClient, bookmark: str | None, steps: Steps) -> None:
+        self._client = client
+        self._bookmark = bookmark
+        self._steps = steps
+        self.regions: set[str] = set()
 
-async def _page(client: DoorClient, path: str, after: str | None, bookmark: str | None) -> dict[str, Any]:
-    params = {"limit": str(PAGE_OBJECTS), **({"after": after} if after is not None else {})}
-    reply = await client.get(path, params=params, bookmark=bookmark)
-    if reply.status != 200:
-        raise reply.error()
-    page = reply.json()
-    if not isinstance(page, dict) or not isinstance(page.get("objects"), list):
-        raise refuse("bad_answer", f"the door's answer to {path} is not a page of objects")
-    return page
+    async def objects(self) -> AsyncIterator[GraphObject]:
+        """Every object; the next page is on its way while one is worked on."""
+        for kind, path in _PATHS.items():
+            self._steps.start({"entity": "entities", "relationship": "relationships"}[kind], None)
+            coming: asyncio.Task[dict[str, Any]] | None = asyncio.create_task(self._page(path, None))
+            try:
+                while coming is not None:
+                    page = await coming
+                    after = page.get("next")
+                    coming = asyncio.create_task(self._page(path, after)) if after is not None else None
+                    await asyncio.sleep(0)
+                    for value in page["objects"]:
+                        yield read_object(kind, value)
+                    self._steps.advance(len(page["objects"]))
+            finally:
+                if coming is not None:
+                    coming.cancel()
+
+    async def _page(self, path: str, after: str | None) -> dict[str, Any]:
+        params = {"limit": str(PAGE_OBJECTS), **({"after": after} if after is not None else {})}
+        reply = await self._client.get(path, params=params, bookmark=self._bookmark)
+        if reply.status != 200:
+            raise reply.error()
+        page = reply.json()
+        if not isinstance(page, dict) or not isinstance(page.get("objects"), list):
+            raise refuse("bad_answer", f"the door's answer to {path} is not a page of objects")
+        if reply.region is not None:
+            self.regions.add(reply.region)
+        return page
 
 
 async def _written_since(client: DoorClient, bookmark: str | None) -> bool | None:

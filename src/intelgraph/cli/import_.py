@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,12 +94,10 @@ def command(**options: Any) -> None:
     client = open_door(asked.door, role="writer")
     _check_places(asked)
     with contextlib.ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="intelgraph-import-")))
-        sink = stack.enter_context(asked.rejects.open("wb")) if asked.rejects else None
-        rejects = Rejects(sink)
+        rejects = Rejects(stack.enter_context(_created(asked.rejects)) if asked.rejects else None)
         steps = stack.enter_context(Steps(quiet=asked.as_json))
         began_s = time.monotonic()
-        plan = stack.enter_context(_scan(asked, directory, rejects, steps))
+        plan = stack.enter_context(_scan(asked, rejects, steps))
         run, retries = asyncio.run(_send(asked, client, plan, rejects, steps))
         summary = _summary(asked, plan, run, rejects, retries, time.monotonic() - began_s)
     _report(summary, rejects, as_json=asked.as_json)
@@ -123,10 +120,20 @@ def _check_places(asked: ImportOptions) -> None:
             raise refuse("bad_place", f"the file {path} is refused: {regions} belongs to the regions' own processes")
 
 
-def _scan(asked: ImportOptions, directory: Path, rejects: Rejects, steps: Steps) -> ImportPlan:
+def _scan(asked: ImportOptions, rejects: Rejects, steps: Steps) -> ImportPlan:
     with _opened(asked) as (raw, size):
         steps.start("reading", size)
-        return scan(BundleSource(raw), directory, Limits(), rejects, lambda taken, elements: steps.set(taken))
+        try:
+            return scan(BundleSource(raw), Limits(), rejects, lambda taken, elements: steps.set(taken))
+        except OSError as error:
+            raise refuse("cannot_read", f"the import is refused while reading: {error}") from error
+
+
+def _created(path: Path) -> BinaryIO:
+    try:
+        return path.open("wb")
+    except OSError as error:
+        raise refuse("file_not_writable", f"the import is refused: {path}: {error.strerror}") from error
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Iterator
 from enum import Enum
 from importlib import resources
-from pathlib import Path
 
 from intelgraph.graph.objects import GraphObject, Kind, Relationship
 
@@ -27,8 +26,8 @@ class Claim(Enum):
 class ImportIndex:
     """The ids of one file. Not for several threads."""
 
-    def __init__(self, path: Path) -> None:
-        self._database = sqlite3.connect(path, isolation_level=None)
+    def __init__(self) -> None:
+        self._database = sqlite3.connect("", isolation_level=None)  # on disk, without a name
         self._database.execute("pragma journal_mode = off")
         self._database.execute("pragma synchronous = off")
         self._database.execute("pragma cache_size = -16000")

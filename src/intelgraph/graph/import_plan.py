@@ -1,17 +1,17 @@
 """A bundle, read once to its end and laid out for sending: entities first, relationships second, in equal batches.
 
 ``scan`` reads the whole source before anything is sent, so a file that turns out not to be JSON at its last byte has
-changed nothing. It spools each object as the JSON of its operation into two files (entities, relationships) of a
-private directory, which needs as much disk as the bundle uncompressed and no memory, works for pipes, and cannot
-change under the import. Batches depend on the content and the limits alone: a resumed import sees the same ones.
+changed nothing. It spools each object as the JSON of its operation into two temporary files (entities, relationships),
+which needs as much disk as the bundle uncompressed and no memory, works for pipes, and cannot change under the import.
+The files have no name, so that a killed import leaves none of a tenant's data behind. Batches depend on the content
+and the limits alone: a resumed import sees the same ones.
 """
 
 from __future__ import annotations
 
-import contextlib
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
@@ -23,6 +23,7 @@ from intelgraph.graph.stix_mapping import stix_time
 from intelgraph.graph.stix_read import Limits, read_bundle
 
 KINDS: tuple[Kind, ...] = ("entity", "relationship")
+_PROGRESS_ELEMENTS = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +44,13 @@ class Batch:
 
 
 class ImportPlan:
-    """What ``scan`` found: batches to send, the index of ids, the hash of the content. Close it to delete its files."""
+    """What ``scan`` found: batches to send, the index of ids, the hash of the content. Close it to free the disk."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self.index = ImportIndex(directory / "index.sqlite")
+    def __init__(self) -> None:
+        self.index = ImportIndex()
         self.content_hash = ""
         self.elements = 0
+        self._spools: dict[Kind, BinaryIO] = {kind: tempfile.TemporaryFile() for kind in KINDS}  # noqa: SIM115
 
     def __enter__(self) -> ImportPlan:
         return self
@@ -57,16 +58,20 @@ class ImportPlan:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.index.close()
-        for path in (self.spool("entity"), self.spool("relationship"), self._directory / "index.sqlite"):
-            path.unlink(missing_ok=True)
+        self.close()
 
-    def spool(self, kind: Kind) -> Path:
-        """The file of one operation a line."""
-        return self._directory / f"{kind}.jsonl"
+    def close(self) -> None:
+        """Let go of the temporary files."""
+        self.index.close()
+        for spool in self._spools.values():
+            spool.close()
+
+    def add(self, thing: GraphObject) -> None:
+        """Spool one more object."""
+        self._spools[thing.kind].write(upsert_operation(thing) + b"\n")
 
     def batches(self, kind: Kind, limits: BatchLimits) -> Iterator[Batch]:
-        """The batches of ``kind``, in file order; the same ones every time."""
+        """The batches of ``kind``, in file order; the same ones every time, but one reading at a time."""
         number, size = 0, 0
         operations: list[bytes] = []
         for operation in self._taken_lines(kind):
@@ -81,38 +86,37 @@ class ImportPlan:
     def _taken_lines(self, kind: Kind) -> Iterator[bytes]:
         replaced = self.index.replaced_lines(kind)
         next_replaced = next(replaced, None)
-        with self.spool(kind).open("rb") as lines:
-            for number, line in enumerate(lines):
-                if number == next_replaced:
-                    next_replaced = next(replaced, None)
-                    continue
-                yield line[:-1]
+        spool = self._spools[kind]
+        spool.seek(0)
+        for number, line in enumerate(spool):
+            if number == next_replaced:
+                next_replaced = next(replaced, None)
+                continue
+            yield line[:-1]
 
 
 def scan(
     source: BundleSource,
-    directory: Path,
     limits: Limits,
     rejects: Rejects,
     on_progress: Callable[[int, int], None] = lambda bytes_taken, elements: None,
 ) -> ImportPlan:
-    """Read ``source`` to its end into a plan whose files are in ``directory``; an unreadable file is refused."""
-    plan = ImportPlan(directory)
+    """Read ``source`` to its end; an unreadable file is refused. Temporary files go where TMPDIR says."""
+    plan = ImportPlan()
     try:
-        with contextlib.ExitStack() as stack:
-            scanner = _Scanner(plan, rejects, {k: stack.enter_context(plan.spool(k).open("wb")) for k in KINDS})
-            for element in read_bundle(source, limits):
-                plan.elements += 1
-                if isinstance(element, Rejected):
-                    rejects.add(element)
-                else:
-                    scanner.take(element.thing, element.position)
-                if plan.elements % 500 == 0:
-                    on_progress(source.bytes_taken, plan.elements)
+        scanner = _Scanner(plan, rejects)
+        for element in read_bundle(source, limits):
+            plan.elements += 1
+            if isinstance(element, Rejected):
+                rejects.add(element)
+            else:
+                scanner.take(element.thing, element.position)
+            if plan.elements % _PROGRESS_ELEMENTS == 0:
+                on_progress(source.bytes_taken, plan.elements)
         plan.content_hash = source.content_hash
         on_progress(source.bytes_taken, plan.elements)
     except BaseException:
-        plan.__exit__(None, None, None)
+        plan.close()
         raise
     return plan
 
@@ -120,10 +124,9 @@ def scan(
 class _Scanner:
     """Enters each object into the index and spools the ones that count so far."""
 
-    def __init__(self, plan: ImportPlan, rejects: Rejects, spools: dict[Kind, BinaryIO]) -> None:
+    def __init__(self, plan: ImportPlan, rejects: Rejects) -> None:
         self._plan = plan
         self._rejects = rejects
-        self._spools = spools
         self._lines: dict[Kind, int] = dict.fromkeys(KINDS, 0)
 
     def take(self, thing: GraphObject, position: int) -> None:
@@ -137,7 +140,7 @@ class _Scanner:
             return
         if claim is Claim.NEWER:
             self._reject(thing, before, "older_version", f"see element {position}")
-        self._spools[thing.kind].write(upsert_operation(thing) + b"\n")
+        self._plan.add(thing)
         self._lines[thing.kind] += 1
 
     def _reject(self, thing: GraphObject, position: int, code: str, detail: str) -> None:

@@ -214,7 +214,11 @@ def _is_storable(text: str) -> bool:
 
 
 def _number(number: int | Decimal) -> int | float:
-    """The number as a 64-bit integer or the nearest double; a fault where that would be another number altogether."""
+    """The number as a 64-bit integer or the nearest double; a fault where that would be another number altogether.
+
+    A whole double beyond 2^53 becomes the integer it is: its shortest spelling, 6.352348041570061e16, would be taken by
+    a decimal store for ...610, while the double is ...608.
+    """
     if isinstance(number, int) and INTEGER_MIN <= number <= INTEGER_MAX:
         return number
     try:
@@ -224,4 +228,4 @@ def _number(number: int | Decimal) -> int | float:
     whole_changed = isinstance(number, int) and int(double) != number
     if double in (float("inf"), float("-inf")) or whole_changed or (double == 0 and number != 0):
         raise _Fault("number_out_of_range")
-    return double
+    return int(double) if 2**53 <= abs(double) and INTEGER_MIN <= double <= INTEGER_MAX else double

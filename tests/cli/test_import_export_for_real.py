@@ -1,0 +1,117 @@
+"""``import`` and ``export`` against real regions: MITRE ATT&CK in both, odd objects through PostgreSQL and back."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from intelgraph.cli.client import DoorClient
+from intelgraph.cli.import_ import DoorSender
+from intelgraph.graph.bundle_source import BundleSource
+from intelgraph.graph.import_journal import Heading, ImportJournal, new_run
+from intelgraph.graph.import_plan import scan
+from intelgraph.graph.import_run import ImportPolicy, ImportRun
+from intelgraph.graph.objects import normal_value, read_object
+from intelgraph.graph.rejects import Rejects
+from intelgraph.graph.stix_mapping import to_stix
+from intelgraph.graph.stix_read import Limits
+from tests.api.site import EU, US, Site, two_regions
+from tests.graph.stix_objects import ENTITIES
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with two_regions(tmp_path_factory.mktemp("stix")) as site:
+        yield site
+
+
+def ig(site: Site, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "intelgraph.cli.main", *arguments, "--state", str(site.directory)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_attack_goes_in_by_one_region_and_comes_out_of_the_other(fleet: Site) -> None:
+    summary = json.loads(ig(fleet, "import", "--sample", "attack", "--tenant", "acme", "--json"))
+    assert (summary["entities"], summary["relationships"], summary["rejected"]) == (4_724, 20_048, {})
+    assert summary["seconds"] <= 20
+    digests = []
+    for region in (US, EU):
+        told = ig(
+            fleet,
+            "export",
+            "--digest-only",
+            "--json",
+            "--tenant",
+            "acme",
+            "--region",
+            region,
+            "--bookmark",
+            summary["bookmark"],
+        )
+        exported = json.loads(told)
+        assert (exported["regions"], exported["written_since"]) == ([region], False)
+        digests.append(exported["digest"])
+    assert digests[0] == digests[1]
+
+    path = str(fleet.directory / "attack.json")
+    ig(fleet, "export", path, "--tenant", "acme")
+    ig(fleet, "import", path, "--tenant", "globex")
+    assert ig(fleet, "export", "--digest-only", "--tenant", "globex").strip() == digests[0]
+
+
+def test_a_european_tenants_import_through_the_other_region_sends_it_no_body(fleet: Site) -> None:
+    bundle = fleet.directory / "eu.json"
+    thing = {"type": "url", "id": "url--31b940d4-6f7f-459a-80ea-9c1f17b5891b", "value": "https://example.org/"}
+    bundle.write_text(json.dumps({"type": "bundle", "objects": [thing]}))
+    assert ig(fleet, "import", str(bundle), "--tenant", "hooli", "--region", US)
+    assert fleet.client(EU, tenant="hooli").entity(thing["id"]).status_code == 200
+    assert fleet.client(US, tenant="hooli").entity(thing["id"]).status_code == 421
+    assert not list((fleet.directory / "regions").rglob(".intelgraph-import-*"))
+
+
+@settings(deadline=None, max_examples=8, phases=[Phase.explicit, Phase.generate], derandomize=True)
+@given(objects=st.lists(ENTITIES, min_size=1, max_size=12, unique_by=lambda stix: stix["id"]))
+def test_what_the_door_takes_comes_back_from_postgresql_property_by_property(
+    fleet: Site, objects: list[dict[str, Any]]
+) -> None:
+    async def there_and_back() -> tuple[set[str], list[dict[str, Any]]]:
+        rejects = Rejects()
+        data = orjson.dumps({"type": "bundle", "objects": objects})
+        token = fleet.issuer.token("acme")
+        with scan(BundleSource(io.BytesIO(data)), Limits(), rejects) as plan:
+            heading = Heading(tenant="acme", content_hash="", operations_max=1, bytes_max=1, run=new_run())
+            journal = ImportJournal(fleet.directory / "journal.json", heading, resume=False)
+            async with DoorClient(url=fleet.us.url, token=lambda: token) as client:
+                sender = DoorSender(client)
+                run = ImportRun(plan=plan, sender=sender, journal=journal, rejects=rejects, policy=ImportPolicy())
+                await run.run()
+                journal.delete()
+                replies = [await client.get(f"/v1/entities/{stix['id']}") for stix in objects]
+        assert run.written["entity"] + rejects.total == len(objects)
+        assert {one.code for one in rejects.shown} <= {"bad_operation", "type_changed"}
+        refused = {one.id or "" for one in rejects.shown}
+        return refused, [to_stix(read_object("entity", reply.json())) for reply in replies if reply.status == 200]
+
+    refused, back = asyncio.run(asyncio.wait_for(there_and_back(), timeout=60))
+    expected = {stix["id"]: normal_value(stix) for stix in objects if stix["id"] not in refused}
+    got = {stix["id"]: normal_value(stix) for stix in back if stix["id"] not in refused}
+    assert got == expected
