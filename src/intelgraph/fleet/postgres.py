@@ -164,6 +164,8 @@ def prepare(server: Server, *, durable: bool = True) -> None:
         _initialise(server, account, durable=durable)
     _write_owned(server.data / "postgresql.conf", configuration(server), account)
     _write_owned(server.data / "pg_hba.conf", access_rules(), account)
+    if server.settings:
+        _check_settings(server, account)
 
 
 def command(server: Server) -> list[str]:
@@ -236,6 +238,36 @@ async def answers(server: Server) -> bool:
         connection.terminate()
 
 
+def _check_settings(server: Server, account: Account | None) -> None:
+    """Let PostgreSQL itself judge the settings, which may come from a file that a person wrote."""
+    said = _run_as(account, [*command(server), "-C", "config_file"], server.directory)
+    if said.returncode != 0:
+        faults = [
+            line.partition(":  ")[2] or line for line in said.stderr.splitlines() if "contains errors" not in line
+        ]
+        raise refuse(
+            "bad_postgres_settings",
+            f"PostgreSQL refuses its settings: {'; '.join(faults)}. See [postgres.settings] of the topology file",
+        )
+
+
+def _run_as(account: Account | None, arguments: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        arguments,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=_INITDB_TIMEOUT_S,
+        check=False,
+        cwd=directory,
+        env=server_environment(),
+        user=account.uid if account else None,
+        group=account.gid if account else None,
+        extra_groups=[] if account else None,
+    )
+
+
 def _initialise(server: Server, account: Account | None, *, durable: bool) -> None:
     shutil.rmtree(server.data, ignore_errors=True)  # what an interrupted creation left
     staging = server.directory / "data.creating"
@@ -246,20 +278,7 @@ def _initialise(server: Server, account: Account | None, *, durable: bool) -> No
     arguments += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin"]
     arguments += ["--builtin-locale=C.UTF-8", "--no-instructions"]
     try:
-        done = subprocess.run(
-            arguments if durable else [*arguments, "--no-sync"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_INITDB_TIMEOUT_S,
-            check=False,
-            cwd=server.directory,
-            env=server_environment(),
-            user=account.uid if account else None,
-            group=account.gid if account else None,
-            extra_groups=[] if account else None,
-        )
+        done = _run_as(account, arguments if durable else [*arguments, "--no-sync"], server.directory)
     finally:
         password.unlink(missing_ok=True)
     if done.returncode != 0:

@@ -160,12 +160,11 @@ def adopt(recorded: Identity) -> Running | None:
 def marked(mark: str) -> list[Identity]:
     """The processes that carry this mark, oldest first: the part itself and the children it started."""
     found: list[tuple[float, Identity]] = []
-    for process in psutil.process_iter():
+    for pid in psutil.pids():
         with contextlib.suppress(psutil.Error, OSError, ValueError):
-            if process.environ().get(MARK) == mark:
-                seen = look(process.pid)
-                if seen is not None:
-                    found.append((process.create_time(), seen))
+            seen = look(pid) if _carries(pid, mark) else None
+            if seen is not None:
+                found.append((psutil.Process(pid).create_time(), seen))
     return [identity for _, identity in sorted(found, key=lambda entry: (entry[0], entry[1].pid))]
 
 
@@ -202,6 +201,13 @@ async def _readable(descriptor: int) -> None:
     finally:
         loop.remove_reader(own)
         os.close(own)
+
+
+def _carries(pid: int, mark: str) -> bool:
+    environment = Path(f"/proc/{pid}/environ")
+    if environment.parent.exists():
+        return f"{MARK}={mark}".encode() in environment.read_bytes().split(b"\0")
+    return bool(psutil.Process(pid).environ().get(MARK) == mark)
 
 
 def _open_handle(pid: int) -> int | None:

@@ -142,7 +142,10 @@ class End(asyncio.Protocol):
             channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._outgoing.source = transport
         self._incoming.sink = transport
-        self._incoming.pump()
+        if self._connection.is_refused:
+            self._connection.reset()
+        else:
+            self._incoming.pump()
 
     def data_received(self, data: bytes) -> None:
         self._outgoing.feed(data)
@@ -175,11 +178,14 @@ class Connection:
         self.back = Pipe(back, self)
         self._dialling: asyncio.Task[None] | None = None
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether a direction refuses connections now."""
+        return Cut.RESET in (self._there_way.now.cut, self._back_way.now.cut)
+
     def client(self) -> End:
         """The protocol of the accepted side."""
-        if Cut.RESET in (self._there_way.now.cut, self._back_way.now.cut):
-            asyncio.get_running_loop().call_soon(self.reset)
-        else:
+        if not self.is_refused:
             self._dialling = asyncio.get_running_loop().create_task(self._dial())
         return End(self, outgoing=self.there, incoming=self.back)
 
