@@ -39,7 +39,8 @@ def _json(text: str) -> Any:
     return json.loads(text)
 
 
-def _settled(told: dict[str, Any]) -> dict[Stream, int]:
+def settled_of(told: dict[str, Any]) -> dict[Stream, int]:
+    """Read the settled positions out of a region's report."""
     settled = {}
     for name, position in told["settled"].items():
         origin, life = name.rsplit("/", 1)
@@ -69,7 +70,7 @@ async def compare(here: Connection, there: Connection, *, placement: str, peer: 
         Stream(origin=s["origin"], life=s["life"])
         for s in _json(await there.fetchval("select ig.streams($1)", placement))
     ]
-    cut = stable_cut(streams, _settled(told_here), _settled(told_there))
+    cut = stable_cut(streams, settled_of(told_here), settled_of(told_there))
     ours, theirs = await _sums(here, placement, cut), await _sums(there, placement, cut)
     stubs: bool = await here.fetchval("select ig.has_stubs($1)", placement)
     lacking = {}

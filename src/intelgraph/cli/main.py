@@ -17,6 +17,7 @@ from intelgraph import __version__
 from intelgraph.model.errors import IntelGraphError
 
 VERBS: dict[str, str] = {
+    "compact": "intelgraph.cli.compact",
     "down": "intelgraph.cli.down",
     "export": "intelgraph.cli.export_",
     "import": "intelgraph.cli.import_",

@@ -1,0 +1,53 @@
+"""The log's pure decisions: what two digests say, how far a log may be compacted, who has flushed what."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intelgraph.changelog.compaction import safe_floors
+from intelgraph.changelog.comparison import BUCKET_BITS, Stream, Sum, lacking_buckets, stable_cut
+from intelgraph.changelog.durability import FlushReport, lsn_number
+
+US = Stream(origin="us-east", life=1)
+EU = Stream(origin="eu-west", life=1)
+positions = st.integers(min_value=1, max_value=1 << 20)
+sums = st.builds(Sum, rows=st.integers(0, 5), digest=st.integers(0, 3))
+
+
+def test_a_stream_one_region_has_not_settled_is_not_compared() -> None:
+    assert stable_cut([US, EU], {US: 10, EU: 4}, {US: 7}) == {US: 7}
+
+
+@given(st.dictionaries(st.integers(0, 9), sums))
+def test_equal_buckets_lack_nothing(buckets: dict[int, Sum]) -> None:
+    assert lacking_buckets(buckets, buckets) == []
+
+
+@given(st.dictionaries(st.integers(0, 9), sums), st.dictionaries(st.integers(0, 9), sums))
+def test_where_regions_differ_at_least_one_of_them_asks(ours: dict[int, Sum], theirs: dict[int, Sum]) -> None:
+    ours_asks, they_ask = set(lacking_buckets(ours, theirs)), set(lacking_buckets(theirs, ours))
+    for bucket in set(ours) | set(theirs):
+        if ours.get(bucket, Sum(rows=0, digest=0)) != theirs.get(bucket, Sum(rows=0, digest=0)):
+            assert bucket in ours_asks | they_ask
+
+
+def test_a_compacted_bucket_is_never_asked_for() -> None:
+    theirs = {0: Sum(rows=9, digest=1), 1: Sum(rows=9, digest=1)}
+    assert lacking_buckets({}, theirs, floor=(1 << BUCKET_BITS) - 1) == [1]
+
+
+@given(st.lists(st.dictionaries(st.sampled_from([US, EU]), positions), min_size=1, max_size=4), st.integers(0, 9000))
+def test_nothing_is_compacted_that_any_region_has_not_settled(settled: list[dict[Stream, int]], keep: int) -> None:
+    for stream, floor in safe_floors(settled, keep).items():
+        assert all(region[stream] >= floor + keep for region in settled)
+        assert (floor + 1) % (1 << BUCKET_BITS) == 0
+
+
+def test_an_unknown_flush_position_is_below_every_other() -> None:
+    assert lsn_number(None) < lsn_number("0/0") < lsn_number("0/1") < lsn_number("1/0")
+
+
+def test_a_report_names_what_each_slot_has_flushed() -> None:
+    report = FlushReport(here=lsn_number("0/10"), there={"a": lsn_number("0/10"), "b": lsn_number("0/F")})
+    assert report.there["a"] >= report.here > report.there["b"]
