@@ -23,7 +23,7 @@ from .site import US, Site, two_regions
 
 pytestmark = pytest.mark.postgres
 QUIET = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 OPENAPI = json.loads((Path(problem.__file__).parent / "openapi.json").read_text())
 DESCRIPTION = schemathesis.openapi.from_dict(OPENAPI)
@@ -31,7 +31,7 @@ DESCRIPTION = schemathesis.openapi.from_dict(OPENAPI)
 
 @pytest.fixture(scope="module")
 def garbage_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    policy = ApiPolicy(body_timeout_s=1.0, bookmark_wait_s=0.01)
+    policy = ApiPolicy(body_timeout_s=1.5, bookmark_wait_s=0.01)
     with two_regions(tmp_path_factory.mktemp("garbage"), policy=policy) as site:
         yield site
         log = site.us.log_path.read_text()
@@ -96,7 +96,7 @@ def test_a_body_that_ends_early_writes_nothing_wherever_it_is_cut(garbage_site: 
                 half_close=half_close,
                 timeout_s=0.3,
             )
-    time.sleep(1.2)
+    time.sleep(1.7)
     assert rows(garbage_site) == before
 
 
@@ -105,12 +105,13 @@ def test_a_body_that_does_not_come_is_given_up_in_time(garbage_site: Site) -> No
     answer = exchange(garbage_site, head(garbage_site, length=1_000) + b"{")
     assert answer.startswith(b"HTTP/1.1 408 "), answer[:200]
     assert b"body_timeout" in answer
-    assert 0.9 < time.monotonic() - began < 4
+    assert 1.4 < time.monotonic() - began < 4.5
 
 
 def test_a_whole_body_in_small_pieces_is_one_write(garbage_site: Site) -> None:
     before = rows(garbage_site)
-    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in WHOLE) + b"0\r\n\r\n"
+    pieces = [WHOLE[at : at + 16] for at in range(0, len(WHOLE), 16)]
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
     answer = exchange(garbage_site, head(garbage_site, "transfer-encoding: chunked") + chunks)
     assert answer.startswith(b"HTTP/1.1 200 "), answer[:300]
     assert rows(garbage_site) == before + 1
@@ -181,7 +182,7 @@ def test_any_headers_paths_and_bodies_get_a_typed_answer(
 
 
 @DESCRIPTION.parametrize()
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 def test_every_operation_keeps_to_its_description(garbage_site: Site, case: schemathesis.Case) -> None:
     """Requests made from the description, legal and not: the answer is one that the description names."""
     token = garbage_site.issuer.token("acme")

@@ -37,9 +37,9 @@ def test_whichever_worker_is_asked_the_numbers_are_those_of_all(crowd: Site) -> 
     assert {counted(crowd) for _ in range(10)} == {40}
 
 
-def test_a_thousand_reads_with_bookmarks_are_never_stale(crowd: Site) -> None:
+def test_reads_with_bookmarks_are_never_stale(crowd: Site) -> None:
     us, eu = crowd.client(US), crowd.client(EU)
-    for n in range(1_000):
+    for n in range(300):
         answer = us.write(entity("counter", properties={"n": n})).json()
         read = eu.entity("counter", answer["bookmark"])
         assert (read.status_code, read.json().get("properties")) == (200, {"n": n})
