@@ -158,10 +158,14 @@ async def recreate_slot(origin: Connection, *, here: str, destination: str) -> N
 async def cut_off(origin: Connection, *, here: str, destination: str) -> None:
     """Skip everything not yet delivered to ``destination``: a frozen address must not leak to a removed region.
 
-    What the destination may still hold of other placements is reissued afterwards. Refuses while the destination is
-    connected (then the ordinary stream delivers the removal itself).
+    A sender that still hangs on to a silent link is ended first. What the destination may still hold of other
+    placements is reissued afterwards. Refuses if the destination connects again meanwhile: it is reachable, and the
+    ordinary stream delivers the removal itself.
     """
     slot = slot_name(here, destination)
+    await origin.execute(
+        "select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where slot_name = $1 and active", slot
+    )
     try:
         await origin.execute("select pg_replication_slot_advance($1, pg_current_wal_flush_lsn())", slot)
     except asyncpg.ObjectInUseError as error:
@@ -170,3 +174,11 @@ async def cut_off(origin: Connection, *, here: str, destination: str) -> None:
             f"cannot skip what {destination} has not received yet: it is connected to {here} and receiving",
             destination=destination,
         ) from error
+
+
+async def receiver_patience_s(origin: Connection) -> float:
+    """How long a receiver stays at a silent link, where regions are configured alike."""
+    patience: float = await origin.fetchval(
+        "select extract(epoch from current_setting('wal_receiver_timeout')::interval)::float8"
+    )
+    return patience

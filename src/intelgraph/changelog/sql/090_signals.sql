@@ -172,5 +172,6 @@ create function ig.close_gap(p_placement text) returns void language sql securit
     update ig.placement set gap = null where id = p_placement;
 $$;
 create function ig.open_gap(p_placement text, p_why text) returns void language sql security definer set search_path = '' as $$
-    update ig.placement set gap = p_why where id = p_placement and gap is null;
+    -- A comparison may end after its placement has left this region: then nothing is missing here.
+    update ig.placement set gap = p_why where id = p_placement and gap is null and ig.here() = any (regions);
 $$;
