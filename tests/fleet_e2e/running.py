@@ -1,0 +1,227 @@
+"""A whole fleet of real processes, started and stopped by the real command line, with its own directory and ports."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import psutil
+
+from intelgraph.cli.site import Site, find_site
+from intelgraph.control import issuer
+from intelgraph.fleet.parts import mark
+from intelgraph.fleet.places import Fleet, locate
+from intelgraph.fleet.process import Identity, look, marked
+from intelgraph.fleet.topology import GLOBAL_EDGE
+from intelgraph.fleet.topology_file import load_topology
+
+HOME, AWAY = "us-east", "eu-west"
+GLOBAL = "global"
+_COMMAND_TIMEOUT_S = 120.0
+_POLL_S = 0.02
+
+TWO_REGIONS = f"""
+state = "state"
+ports = "free"
+zones = ["us", "eu"]
+
+[[region]]
+name = "{HOME}"
+zone = "us"
+
+[[region]]
+name = "{AWAY}"
+zone = "eu"
+
+[postgres.settings]
+max_slot_wal_keep_size = "64MB"
+"""
+
+
+class CommandFailed(AssertionError):
+    """An ``intelgraph`` command ended with a failure."""
+
+
+class RunningFleet:
+    """What a test may do to a fleet: type commands, find its processes, ask its databases."""
+
+    def __init__(self, directory: Path, topology: str) -> None:
+        self.directory = directory
+        self.topology = directory / "intelgraph.toml"
+        self.topology.write_text(topology, encoding="utf-8")
+        self._tokens: dict[str, str] = {}
+
+    def cli(self, *arguments: str, timeout_s: float = _COMMAND_TIMEOUT_S) -> Any:
+        """Run one command with ``--json``; its answer, or ``CommandFailed`` with everything it said."""
+        done = subprocess.run(
+            [sys.executable, "-m", "intelgraph.cli.main", *arguments, "--topology", str(self.topology), "--json"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            cwd=self.directory,
+        )
+        if done.returncode != 0:
+            raise CommandFailed(f"intelgraph {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    @property
+    def fleet(self) -> Fleet:
+        """Where its things are."""
+        return locate(load_topology(self.topology), start=self.directory)
+
+    @property
+    def site(self) -> Site:
+        """Its regions' settings."""
+        return find_site(self.fleet.state)
+
+    def region_directory(self, region: str) -> Path:
+        """Everything that one region has on disk."""
+        return self.fleet.region(region)
+
+    @property
+    def doors(self) -> dict[str, str]:
+        """The URL of each way in: the global edge and every region's."""
+        fleet = self.fleet
+        urls = {GLOBAL: f"http://127.0.0.1:{fleet.ports[GLOBAL_EDGE]}"}
+        urls |= {each.name: f"http://127.0.0.1:{fleet.ports[f'{each.name}/edge']}" for each in fleet.topology.regions}
+        return urls
+
+    def token(self, tenant: str) -> str:
+        """A writer's token."""
+        if tenant not in self._tokens:
+            self._tokens[tenant] = issuer.sign(self.fleet.state, tenant, "writer", 3_600)
+        return self._tokens[tenant]
+
+    def tenant(self, name: str, *placement: str) -> None:
+        """Create a placement of the same name with the given options, and a tenant in it."""
+        self.cli("placement", "create", name, *placement)
+        self.cli("tenant", "create", name, "--placement", name)
+
+    def processes(self, part: str) -> list[Identity]:
+        """The processes of a part: the part itself first, then all that it started."""
+        main = marked(mark(self.fleet, part))[:1]
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(main[0].pid).children(recursive=True) if main else []:
+                seen = look(child.pid)
+                main += [seen] if seen is not None else []
+        return main
+
+    def main_process(self, part: str) -> Identity:
+        """The part itself."""
+        found = self.processes(part)
+        assert found, f"{part} does not run"
+        return found[0]
+
+    def supervisor(self) -> Identity:
+        """The supervisor."""
+        found = look(int(self.cli("status", "--quick")["supervisor_pid"]))
+        assert found is not None, "the supervisor does not run"
+        return found
+
+    @contextlib.asynccontextmanager
+    async def owner(self, region: str) -> AsyncIterator[asyncpg.Connection]:
+        """A region's database as its owner."""
+        login = self.site.region(region).admin_database
+        connection = await asyncpg.connect(
+            host=login.host,
+            port=login.port,
+            user=login.user,
+            password=login.password,
+            database=login.database,
+            timeout=10,
+            command_timeout=60,
+        )
+        try:
+            yield connection
+        finally:
+            connection.terminate()
+
+    def gaps(self) -> dict[str, dict[str, str]]:
+        """Each region's placements that may lack rows, and why."""
+
+        async def look_everywhere() -> dict[str, dict[str, str]]:
+            found = {}
+            for region in self.site.regions:
+                async with self.owner(region) as database:
+                    rows = await database.fetch("select id, gap from ig.placement where gap is not null")
+                    found[region] = {row["id"]: row["gap"] for row in rows}
+            return found
+
+        return asyncio.run(look_everywhere())
+
+    def wait_until_whole(self, wait_s: float = 60.0) -> None:
+        """Wait until no region has a gap and every placement's logs are equal."""
+        deadline = time.monotonic() + wait_s
+        while any((gaps := self.gaps()).values()):
+            assert time.monotonic() < deadline, f"gaps are still open {wait_s:g} s later: {gaps}"
+            time.sleep(0.2)
+        self.cli("verify", "--wait", str(wait_s))
+
+    def stop(self) -> None:
+        """Stop everything and delete everything, whatever state it is in."""
+        try:
+            self.cli("down", "--wipe", "--yes")
+        finally:
+            self._end_processes()
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _end_processes(self) -> None:
+        with contextlib.suppress(Exception):
+            fleet = self.fleet
+            if not fleet.id:
+                return
+            parts = [f"{each.name}/{kind}" for each in fleet.topology.regions for kind in ("api", "edge", "feed")]
+            parts += [f"{each.name}/postgres" for each in fleet.topology.regions]
+            for part in ["supervisor", GLOBAL_EDGE, *(f"wan:{link.name}" for link in fleet.topology.links), *parts]:
+                for identity in marked(mark(fleet, part)):
+                    if look(identity.pid) == identity:
+                        os.kill(identity.pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def started(topology: str) -> Iterator[RunningFleet]:
+    """Run a fleet for the length of the block; nothing of it is left, however the block ends."""
+    directory = Path(tempfile.mkdtemp(prefix="ig-e2e-"))
+    directory.chmod(0o711)  # PostgreSQL's account passes through
+    fleet = RunningFleet(directory, topology)
+    try:
+        fleet.cli("up")
+        yield fleet
+    finally:
+        fleet.stop()
+
+
+def until(condition: Callable[[], Any], wait_s: float, otherwise: str) -> Any:
+    """Wait until a condition holds and return its value."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"{otherwise}, {wait_s:g} s later"
+        time.sleep(_POLL_S)
+
+
+async def until_true(condition: Callable[[], Coroutine[Any, Any, Any]], wait_s: float, otherwise: str) -> Any:
+    """The same for a condition that asks somebody."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        value = await condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"{otherwise}, {wait_s:g} s later"
+        await asyncio.sleep(_POLL_S)
