@@ -17,12 +17,10 @@ import msgspec
 
 from intelgraph.control.directory import Directory
 from intelgraph.control.sqlite import SqliteControlStore
+from intelgraph.fleet.places import state_directory
 from intelgraph.fleet.topology_file import find_topology_file, load_topology
 from intelgraph.model.errors import refuse
 from intelgraph.settings import RegionConfig, load_region_config
-
-STATE_NAME = ".intelgraph"
-SYSTEM_STATE = Path("/var/lib/intelgraph")
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -70,13 +68,8 @@ def the_site(state: Path | None, topology: Path | None) -> Site:
     """Find the fleet that a command's options mean."""
     if state is not None:
         return find_site(state)
-    path = topology or find_topology_file(Path.cwd())
-    named = load_topology(path).state
-    places = [named] if named else [(path.absolute().parent if path else Path.cwd()) / STATE_NAME, SYSTEM_STATE]
-    for place in places:
-        if any(place.glob("regions/*/region.json")):
-            return find_site(place)
-    return find_site(places[0])
+    file = load_topology(topology or find_topology_file(Path.cwd()))
+    return find_site(state_directory(file, start=Path.cwd()))
 
 
 def fleet_options(command: F) -> F:
