@@ -228,4 +228,4 @@ def _number(number: int | Decimal) -> int | float:
     whole_changed = isinstance(number, int) and int(double) != number
     if double in (float("inf"), float("-inf")) or whole_changed or (double == 0 and number != 0):
         raise _Fault("number_out_of_range")
-    return int(double) if 2**53 <= abs(double) and INTEGER_MIN <= double <= INTEGER_MAX else double
+    return int(double) if abs(double) >= 2**53 and INTEGER_MIN <= double <= INTEGER_MAX else double
