@@ -67,7 +67,12 @@ def command(topology: Path | None, foreground: bool, timeout_s: float, as_json: 
             asyncio.run(_stay(fleet))
         return
     supervisor = spawn(fleet, topology=file.path, start=Path.cwd())
-    _finish(fleet, _until_ready(fleet, supervisor, timeout_s, quiet=as_json), as_json=as_json, already=False)
+    try:
+        status = _until_ready(fleet, supervisor, timeout_s, quiet=as_json)
+    except KeyboardInterrupt:
+        click.echo("\nThe fleet goes on starting in the background; `intelgraph down` stops it.", err=True)
+        raise
+    _finish(fleet, status, as_json=as_json, already=False)
 
 
 def _refuse_another_plan(fleet: Fleet, status: FleetStatus) -> None:
@@ -95,7 +100,8 @@ def _until_ready(
                 return status
         elif supervisor is None or supervisor.poll() is not None:
             code, reason = told_refusal(fleet)
-            raise refuse(code, reason)
+            if code != "already_supervised" or supervisor is None:
+                raise refuse(code, reason)  # else another `up` was faster: its supervisor will answer
         time.sleep(_LOOK_S)
     if last is None:
         raise refuse("not_ready", f"the supervisor has not answered for {timeout_s:g} s; its log is {log_path(fleet)}")

@@ -20,6 +20,7 @@ from pathlib import Path
 from intelgraph.model.errors import refuse
 
 ROOT_STATE = Path("/var/lib/intelgraph")
+_PROGRAMS = Path("/var/cache/intelgraph")
 _ACCOUNTS = ("postgres", "nobody")
 _PROBE_TIMEOUT_S = 20.0
 
@@ -96,11 +97,10 @@ def _package(module: str, distribution: str) -> Path:
 def _copy_programs(installed: Path) -> Path:
     """Copy the wheel to a world-readable place once; its libraries are found by relative path, so keep its shape."""
     stamp = int((installed / "pginstall/bin/postgres").stat().st_mtime)
-    target = ROOT_STATE / "programs" / f"postgres-{stamp}"
+    target = _PROGRAMS / f"postgres-{stamp}"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        for directory in (ROOT_STATE, target.parent):
-            directory.chmod(0o755)
+        _PROGRAMS.chmod(0o755)
         staging = Path(tempfile.mkdtemp(prefix="copying-", dir=target.parent))
         staging.chmod(0o755)
         skip = shutil.ignore_patterns("include", "pgxs", "*.a", "doc")

@@ -7,13 +7,15 @@ the control store, the supervisor's notes.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import stat
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,8 +112,7 @@ def state_directory(file: TopologyFile, *, start: Path) -> Path:
     beside = (file.path.absolute().parent if file.path else start.absolute()).resolve() / STATE_NAME
     if account is None or can_reach(beside, account):
         return beside
-    digest = hashlib.sha256(os.fsencode(beside)).hexdigest()[:8]
-    return ROOT_STATE / "fleets" / f"{beside.parent.name or 'root'}-{digest}"
+    return ROOT_STATE
 
 
 def locate(file: TopologyFile, *, start: Path) -> Fleet:
@@ -132,6 +133,11 @@ def settle(file: TopologyFile, *, start: Path) -> Fleet:
     """Create the fleet's directories, choose the ports that are still open, and keep the choice."""
     state = state_directory(file, start=start)
     _create_directories(state, file.topology)
+    with _alone(state / "fleet" / "settle.lock"):
+        return _settle(file, state)
+
+
+def _settle(file: TopologyFile, state: Path) -> Fleet:
     kept = _kept(state)
     names = port_names(file.topology)
     ports = {name: port for name, port in {**_kept_ports(kept), **fixed_ports(file.topology)}.items() if name in names}
@@ -159,6 +165,17 @@ def write_private(path: Path, content: str | bytes) -> None:
     with os.fdopen(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(data)
     staging.replace(path)
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Hold a lock: two that settle one new fleet at once must agree on its id and ports."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _kept(state: Path) -> dict[str, object]:

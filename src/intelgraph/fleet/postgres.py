@@ -269,7 +269,12 @@ def _run_as(account: Account | None, arguments: list[str], directory: Path) -> s
 
 
 def _initialise(server: Server, account: Account | None, *, durable: bool) -> None:
-    shutil.rmtree(server.data, ignore_errors=True)  # what an interrupted creation left
+    if server.data.exists():  # creation renames a whole cluster into place: this is something else, perhaps precious
+        raise refuse(
+            "not_a_cluster",
+            f"the PostgreSQL of {server.directory} is not started: {server.data} exists and has no PG_VERSION; "
+            "restore it, or move it away to begin with an empty one",
+        )
     staging = server.directory / "data.creating"
     shutil.rmtree(staging, ignore_errors=True)
     password = server.directory / "password.creating"

@@ -136,6 +136,7 @@ def start(launch: Launch) -> Running:
             cwd=launch.directory,
             env={**launch.environment, MARK: launch.mark},
             start_new_session=True,
+            umask=0o077,
             user=account.uid if account else None,
             group=account.gid if account else None,
             extra_groups=[] if account else None,

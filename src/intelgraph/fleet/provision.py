@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 
+import asyncpg
+
 from intelgraph.changelog import links
-from intelgraph.changelog.install import install_schema
+from intelgraph.changelog.install import begin_new_life, install_schema
 from intelgraph.fleet import postgres
-from intelgraph.fleet.places import Fleet
+from intelgraph.fleet.places import Fleet, write_private
 from intelgraph.fleet.topology import wan_port
 
 
@@ -29,11 +31,25 @@ async def install_region(fleet: Fleet, region: str) -> None:
     peers = _peers(fleet, region)
     connection = await postgres.connect(server.login(postgres.ADMIN))
     try:
-        await install_schema(connection, region=region, peers=peers)
+        fresh = await install_schema(connection, region=region, peers=peers)
+        await _keep_life(fleet, region, connection, fresh=fresh)
         for peer in peers:
             await links.publish(connection, here=region, destination=peer)
     finally:
         await connection.close()
+
+
+async def _keep_life(fleet: Fleet, region: str, connection: asyncpg.Connection, *, fresh: bool) -> None:
+    """Give a new database a life above all that the region has had here: no position is ever drawn twice.
+
+    The highest life is kept outside the region's directory, whose loss is why a database is made anew.
+    """
+    kept = fleet.common / f"life-{region}"
+    lived = int(kept.read_text(encoding="ascii")) if kept.exists() else 0
+    life: int = await connection.fetchval("SELECT life FROM ig.region")
+    while fresh and life <= lived:
+        life = await begin_new_life(connection)
+    write_private(kept, str(max(life, lived)))
 
 
 async def link_region(fleet: Fleet, region: str) -> None:

@@ -58,7 +58,8 @@ class Supervisor:
         with contextlib.suppress(ValueError):
             loop.add_signal_handler(signal.SIGHUP, lambda: None)
         await self._take_over()
-        await self._refuse_taken_ports()
+        if self._adopted == 0:  # else the others are worth supervising, and status tells who holds the port
+            await self._refuse_taken_ports()
         control = await self._listen()
         tasks = [asyncio.ensure_future(tended.tend()) for tended in self._tended.values()]
         tasks += [asyncio.ensure_future(self._work(*step)) for step in self._all_steps()]
@@ -201,7 +202,10 @@ class Supervisor:
                     started_unix_s=tended.started_unix_s,
                     restarts=tended.restarts,
                 )
-        write_notes(self._fleet, Notes(plan=self._plan, parts=parts))
+        try:
+            write_notes(self._fleet, Notes(plan=self._plan, parts=parts))
+        except OSError as error:  # a full disk must not end the one that keeps everything running
+            sys.stderr.write(f"the notes for the next supervisor are not written: {error}\n")
 
     async def _rotate_logs(self) -> None:
         own = self._fleet.common_logs / "supervisor.log"

@@ -61,9 +61,9 @@ class Tended:
     async def restart(self) -> None:
         """End the process in an orderly way; ``tend`` starts it again at once. Returns when it is ready again."""
         running = self.running
-        self._asked_to_restart = True
         self.ready.clear()
         if running is not None:
+            self._asked_to_restart = True
             self._become(Phase.STOPPING, "a restart was asked for")
             await stop_part(self.part, running, mark=mark(self.fleet, self.part.name))
         await self.ready.wait()

@@ -1,0 +1,102 @@
+"""Where a fleet keeps things: chosen once and kept, private, short enough for sockets."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from intelgraph.fleet.binaries import can_reach, server_account
+from intelgraph.fleet.notes import Note, Notes, may_adopt, plan_digest, read_notes, write_notes
+from intelgraph.fleet.parts import Kind, all_parts, stop_levels
+from intelgraph.fleet.places import Fleet, locate, settle
+from intelgraph.fleet.topology import port_names
+from intelgraph.fleet.topology_file import load_topology
+from intelgraph.model.errors import IntelGraphError
+
+AS_ROOT = os.geteuid() == 0
+
+
+def test_free_ports_are_chosen_once_and_kept(two_regions: Path) -> None:
+    file = load_topology(two_regions)
+    first = settle(file, start=two_regions.parent)
+    assert sorted(first.ports) == sorted(port_names(file.topology))
+    assert len(set(first.ports.values())) == len(first.ports)
+    assert settle(file, start=two_regions.parent) == first
+    assert locate(file, start=two_regions.parent) == first
+
+
+def test_two_who_settle_one_new_fleet_at_once_agree(place: Path, two_regions: Path) -> None:
+    shutil.rmtree(place / ".intelgraph", ignore_errors=True)
+    file = load_topology(two_regions)
+    settled: list[Fleet] = []
+    threads = [threading.Thread(target=lambda: settled.append(settle(file, start=place))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(settled) == 8
+    assert all(fleet == settled[0] for fleet in settled)
+
+
+def test_others_see_nothing_of_the_state(two_regions: Path) -> None:
+    fleet = settle(load_topology(two_regions), start=two_regions.parent)
+    for directory in (fleet.state, fleet.common, fleet.run, fleet.region("us-east"), fleet.logs("us-east")):
+        assert stat.S_IMODE(directory.stat().st_mode) & 0o066 == 0, directory
+
+
+def test_a_long_path_gets_short_sockets(place: Path) -> None:
+    deep = place / ("d" * 90)
+    deep.mkdir(exist_ok=True)
+    deep.chmod(0o711)
+    file = deep / "intelgraph.toml"
+    file.write_text('ports = "free"\nzones = ["us"]\n[[region]]\nname = "us-east"\nzone = "us"\n', encoding="utf-8")
+    fleet = settle(load_topology(file), start=deep)
+    try:
+        for path in (fleet.supervisor_socket, fleet.wan_socket("a--b"), fleet.edge_admin_socket("us-east")):
+            assert len(os.fsencode(path)) < 100
+        assert fleet.server("us-east").socket_directory is None
+    finally:
+        shutil.rmtree(fleet.run)
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root runs PostgreSQL as another account")
+def test_a_state_directory_that_the_servers_account_cannot_enter_is_refused(place: Path) -> None:
+    private = place / "private"
+    private.mkdir(mode=0o700)
+    assert not can_reach(private / "state", server_account())
+    file = place / "unreachable.toml"
+    file.write_text(
+        'state = "private/state"\nzones = ["us"]\n[[region]]\nname = "us-east"\nzone = "us"\n', encoding="utf-8"
+    )
+    with pytest.raises(IntelGraphError, match="cannot enter it"):
+        settle(load_topology(file), start=place)
+
+
+def test_parts_stop_from_the_outside_in(two_regions: Path) -> None:
+    fleet = settle(load_topology(two_regions), start=two_regions.parent)
+    levels = [{part.kind for part in level} for level in stop_levels(all_parts(fleet))]
+    assert levels == [{Kind.EDGE, Kind.GLOBAL_EDGE}, {Kind.API, Kind.FEED}, {Kind.WAN}, {Kind.POSTGRES}]
+
+
+def test_only_a_process_of_the_same_plan_and_command_may_be_adopted(two_regions: Path) -> None:
+    fleet = settle(load_topology(two_regions), start=two_regions.parent)
+    part, plan = all_parts(fleet)[0], plan_digest(fleet)
+    note = Note(pid=1, birth="boot/1", command=list(part.command), started_unix_s=0, restarts=0)
+    write_notes(fleet, Notes(plan=plan, parts={part.name: note}))
+    notes = read_notes(fleet)
+    assert may_adopt(notes, plan=plan, part=part) == note
+    assert may_adopt(notes, plan="another", part=part) is None
+    assert may_adopt(notes, plan=plan, part=all_parts(fleet)[1]) is None
+    other = Note(pid=1, birth="boot/1", command=["another"], started_unix_s=0, restarts=0)
+    assert may_adopt(Notes(plan=plan, parts={part.name: other}), plan=plan, part=part) is None
+
+
+def test_notes_that_cannot_be_read_are_no_notes(two_regions: Path) -> None:
+    fleet = settle(load_topology(two_regions), start=two_regions.parent)
+    (fleet.common / "parts.json").write_text("{", encoding="utf-8")
+    assert read_notes(fleet) == Notes(plan="", parts={})
