@@ -348,7 +348,8 @@ def arrive(holding: Holding, row: Row) -> Holding:
     after = replace(holding, rows={**holding.rows, row.identity: row})
     if not after.serves:
         stubs = {key: one.as_stub() if one.kind is Kind.WRITE else one for key, one in after.rows.items()}
-        return replace(after, rows=stubs, unread=holding.unread - _stubs(stubs))
+        unread = holding.unread - _stubs(stubs)
+        return replace(after, rows=stubs, held=bool(unread), unread=unread)
     if holding.held or row.version > holding.reads:
         return replace(after, held=True, unread=holding.unread | {row.identity})
     return after

@@ -1,0 +1,212 @@
+"""Bugs to plant in the log's SQL, one for each law: what the state machine must find.
+
+A bug is a name and its changes: the file, the text that is there, and what stands there instead. Planting asserts that
+each text is there exactly once: when the SQL changes, its bugs must be planted anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Change = tuple[str, str, str]
+"""A file of the schema, the text in it, and what is to stand there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planted:
+    """``law`` is the law of the log (shared design) or the section of docs/log.md that the bug breaks."""
+
+    name: str
+    law: str
+    changes: tuple[Change, ...]
+
+    def schema(self, file: str, text: str) -> str:
+        """One file of the schema, with the bug in it."""
+        for where, old, new in self.changes:
+            if where == file:
+                found = text.count(old)
+                assert found == 1, f"{self.name}: the text to change is there {found} times"
+                text = text.replace(old, new)
+        return text
+
+
+PLANTED = (
+    Planted(
+        name="the position is drawn before the locks are held",
+        law="2, order",
+        changes=(
+            (
+                "060_append.sql",
+                "    perform ig.lock_objects(p_tenant, p_ops, p_key);\n    answer := ig.first_outcome",
+                (
+                    "    perform set_config('ig.drawn', nextval('ig.position')::text, true);\n"
+                    "    perform ig.lock_objects(p_tenant, p_ops, p_key);\n    answer := ig.first_outcome"
+                ),
+            ),
+            (
+                "060_append.sql",
+                "    at := nextval('ig.position');",
+                "    at := coalesce(nullif(current_setting('ig.drawn', true), '')::bigint, nextval('ig.position'));",
+            ),
+        ),
+    ),
+    Planted(
+        name="a row is classified by its first object alone",
+        law="3, each row whole",
+        changes=(
+            (
+                "080_salvage.sql",
+                "select from jsonb_array_elements(r.body -> 'objects') o\n        where exists",
+                "select from jsonb_path_query(r.body, '$.objects[0]') o\n        where exists",
+            ),
+        ),
+    ),
+    Planted(
+        name="an adopted row counts only for objects that have no state",
+        law="3, each row whole",
+        changes=(
+            (
+                "030_state.sql",
+                "c.kind = 'write' and c.status = 'applied'\n              and j.object",
+                (
+                    "c.kind = 'write' and c.status = 'applied'\n"
+                    "              and not coalesce(ig.verdict(c.placement, c.origin, c.life, c.position)\n"
+                    "                               and c.body -> 'objects' -> 0 ->> 'id' <> o.id, false)\n"
+                    "              and j.object"
+                ),
+            ),
+        ),
+    ),
+    Planted(
+        name="the cut is ignored",
+        law="3, epochs open with a cut",
+        changes=(
+            (
+                "020_acceptance.sql",
+                "and c.origin = p_origin and c.life = p_life and c.held @> p_position));",
+                ("and c.origin = p_origin and c.life = p_life));"),
+            ),
+        ),
+    ),
+    Planted(
+        name="the cut forgets the positions that are missing below the highest",
+        law="3, epochs open with a cut",
+        changes=(
+            (
+                "070_open.sql",
+                "return coalesce((select range_agg(int8range(c.position, c.position, '[]'))",
+                ("return coalesce((select int8multirange(int8range(1, max(c.position), '[]'))"),
+            ),
+        ),
+    ),
+    Planted(
+        name="rows beyond the cut stay applied where they were",
+        law="3, a region re-derives the touched objects",
+        changes=(
+            (
+                "040_arrival.sql",
+                "      and (c.status = 'inert'\n           or exists (select from ig.epoch e",
+                ("      and (c.status = 'inert'\n           or false and exists (select from ig.epoch e"),
+            ),
+        ),
+    ),
+    Planted(
+        name="a repeat raises instead of being dropped",
+        law="1, identity",
+        changes=(
+            (
+                "040_arrival.sql",
+                "            return null;\n        end if;\n        delete from ig.change c",
+                ("            raise unique_violation;\n        end if;\n        delete from ig.change c"),
+            ),
+        ),
+    ),
+    Planted(
+        name="a frozen address leaks: a removed region keeps the body of a late row",
+        law="5, addressing",
+        changes=(
+            (
+                "040_arrival.sql",
+                "any (coalesce(p.regions, r.replicate_to))",
+                ("any (r.replicate_to)"),
+            ),
+        ),
+    ),
+    Planted(
+        name="a row of an unknown version is skipped",
+        law="4, apply is total",
+        changes=(
+            (
+                "040_arrival.sql",
+                "    if r.version > local.reads then\n",
+                ("    if r.version > local.reads then\n        return null;\n"),
+            ),
+        ),
+    ),
+    Planted(
+        name="a row of an unknown version is applied as if it were known",
+        law="4, apply is total",
+        changes=(
+            (
+                "040_arrival.sql",
+                "    if r.version > local.reads then\n",
+                ("    if false then\n"),
+            ),
+        ),
+    ),
+    Planted(
+        name="erased content comes back with a row that arrives later",
+        law="6, erasure",
+        changes=(
+            (
+                "040_arrival.sql",
+                "        r.body := ig.without_erased(r.tenant, r.body);\n",
+                ("        null;\n"),
+            ),
+        ),
+    ),
+    Planted(
+        name="erased content stays in the log and is reissued",
+        law="6, erasure",
+        changes=(
+            (
+                "030_state.sql",
+                "(c.tenant, c.body)\n    where c.touches",
+                "(c.tenant, c.body)\n    where false and c.touches",
+            ),
+        ),
+    ),
+    Planted(
+        name="the last to arrive wins, not the highest",
+        law="2, order",
+        changes=(
+            (
+                "030_state.sql",
+                "    where (e.epoch, e.position) < (excluded.epoch, excluded.position);",
+                ("    where e.epoch <= excluded.epoch;"),
+            ),
+        ),
+    ),
+    Planted(
+        name="an inert outcome answers a repeat",
+        law="docs/log.md, outcomes",
+        changes=(
+            (
+                "060_append.sql",
+                "sha256(convert_to(p_key, 'UTF8')) and c.status = 'applied'\n    order by",
+                ("sha256(convert_to(p_key, 'UTF8'))\n    order by"),
+            ),
+        ),
+    ),
+    Planted(
+        name="a home in a new life goes on writing in the epoch of the old one",
+        law="1, identity",
+        changes=(
+            (
+                "060_append.sql",
+                "    elsif p.life <> local.life then\n",
+                ("    elsif false then\n"),
+            ),
+        ),
+    ),
+)
