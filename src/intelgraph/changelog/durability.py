@@ -83,12 +83,14 @@ class StandbyWaiter:
 
     async def _poll(self) -> None:
         while self._waiting:
+            # Who begins to wait during the look may have committed after it: the next look is theirs.
+            waiting = list(self._waiting)
             try:
                 report = await self._look()
             except Exception:  # the database may be away; waiters time out as unknown
                 await asyncio.sleep(_POLL_SLOW_S)
                 continue
-            for waiter in settle_waiters(list(self._waiting), report):
+            for waiter in settle_waiters(waiting, report):
                 if not waiter.done.done():
                     waiter.done.set_result(None)
             await asyncio.sleep(_POLL_S)
