@@ -31,6 +31,9 @@ HOME, AWAY = "us-east", "eu-west"
 GLOBAL = "global"
 _COMMAND_TIMEOUT_S = 120.0
 _POLL_S = 0.02
+_SPIN_CPU_S = 0.1
+_CALM_MAX = 1.5
+_STRETCH_MAX = 5.0
 
 TWO_REGIONS = f"""
 state = "state"
@@ -128,9 +131,7 @@ class RunningFleet:
 
     def supervisor(self) -> Identity:
         """The supervisor."""
-        found = look(int(self.cli("status", "--quick")["supervisor_pid"]))
-        assert found is not None, "the supervisor does not run"
-        return found
+        return self.main_process("supervisor")
 
     @contextlib.asynccontextmanager
     async def owner(self, region: str) -> AsyncIterator[asyncpg.Connection]:
@@ -225,3 +226,15 @@ async def until_true(condition: Callable[[], Coroutine[Any, Any, Any]], wait_s: 
             return value
         assert time.monotonic() < deadline, f"{otherwise}, {wait_s:g} s later"
         await asyncio.sleep(_POLL_S)
+
+
+def contention() -> float:
+    """How many times longer work takes now than alone on a core, 5 at most; 1 where nobody keeps the machine busy.
+
+    Bounds of seconds are for a machine of one's own: a test that shares one stretches them by this much.
+    """
+    began_s, began_cpu_s = time.monotonic(), time.thread_time()
+    while time.thread_time() - began_cpu_s < _SPIN_CPU_S:
+        pass
+    factor = (time.monotonic() - began_s) / _SPIN_CPU_S
+    return min(factor, _STRETCH_MAX) if factor > _CALM_MAX else 1.0
