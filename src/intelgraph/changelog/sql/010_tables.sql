@@ -93,7 +93,8 @@ create table ig.placement (
     durability text not null,
     digest_key bytea not null,
     hold text,                           -- why rows of it are kept but not applied
-    gap text                             -- why rows of it may be missing
+    gap text,                            -- why rows of it may be missing
+    whole_epoch bigint not null default 0 -- up to which epoch a comparison with the home found every cut held here
 );
 
 -- Verdicts of `adopt` and `reject` rows on rows beyond a cut.
@@ -189,6 +190,7 @@ create table ig.snapshot (
     object jsonb not null,
     primary key (tenant, kind, id)
 );
+create index snapshot_rank on ig.snapshot (placement, tenant, epoch, position);
 create table ig.compacted (
     placement text not null,
     origin text not null,
@@ -227,14 +229,15 @@ create table ig.cursor (
     arrival bigint not null,
     moved_at timestamptz not null default now()
 ) with (fillfactor = 20);
+insert into ig.cursor (subscriber, arrived, arrival) values ('digest', '0', 0);
 
--- Short-lived facts between regions: inserted and deleted in one transaction, so that only the replication stream sees them.
+-- Short-lived facts between regions, some 40 a second: inserted and deleted in one transaction, so that only the replication stream sees them.
 create table ig.signal (
     origin text not null,
     destination text not null,
     kind text not null,
     body jsonb not null
-);
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, vacuum_truncate = off);
 
 -- What a trigger could not do; it never raises in the stream.
 create table ig.trouble (

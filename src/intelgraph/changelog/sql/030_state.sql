@@ -63,6 +63,33 @@ begin
     where (r.epoch, r.position) < (excluded.epoch, excluded.position);
 end $$;
 
+-- The form of an object in the highest accepted row that touches it, or in the snapshot beneath. Rows are opened from
+-- the highest down, and only until one has it: an object may have thousands of versions, each in a row of many objects.
+create function ig.highest_form(p_placement text, p_tenant text, p_kind text, p_id text,
+                                out epoch bigint, out "position" bigint, out object jsonb)
+language plpgsql stable as $$
+declare
+    c record;
+    s ig.snapshot;
+begin
+    select * into s from ig.snapshot x where x.tenant = p_tenant and x.kind = p_kind and x.id = p_id;
+    for c in select w.origin, w.life, w.epoch, w.position from ig.change w
+             where w.touches @> array[ig.touch(p_tenant, p_kind, p_id)]
+               and w.placement = p_placement and w.tenant = p_tenant and w.kind = 'write' and w.status = 'applied'
+               and (s.id is null or (w.epoch, w.position) > (s.epoch, s.position))
+             order by w.epoch desc, w.position desc
+    loop
+        select j.object into object from ig.change w, jsonb_array_elements(w.body -> 'objects') as j(object)
+        where (w.origin, w.life, w.position) = (c.origin, c.life, c.position)
+          and j.object ->> 'kind' = p_kind and j.object ->> 'id' = p_id limit 1;
+        if found then
+            epoch := c.epoch; "position" := c.position;
+            return;
+        end if;
+    end loop;
+    epoch := s.epoch; "position" := s.position; object := s.object;
+end $$;
+
 -- Recompute objects from the accepted rows of the log and the snapshot beneath it. `p_objects`: [{tenant, kind, id}].
 create function ig.derive(p_placement text, p_objects jsonb) returns void language plpgsql as $$
 declare
@@ -72,18 +99,7 @@ begin
     for o in select distinct x.tenant, x.kind, x.id from jsonb_to_recordset(p_objects) as x(tenant text, kind text, id text)
              where x.kind in ('entity', 'relationship') order by 1, 2, 3
     loop
-        select w.epoch, w.position, w.object into best
-        from (
-            select c.epoch, c.position, j.object
-            from ig.change c, jsonb_array_elements(c.body -> 'objects') as j(object)
-            where c.touches @> array[ig.touch(o.tenant, o.kind, o.id)]
-              and c.placement = p_placement and c.tenant = o.tenant and c.kind = 'write' and c.status = 'applied'
-              and j.object ->> 'kind' = o.kind and j.object ->> 'id' = o.id
-            union all
-            select s.epoch, s.position, s.object from ig.snapshot s
-            where s.tenant = o.tenant and s.kind = o.kind and s.id = o.id
-        ) w
-        order by w.epoch desc, w.position desc limit 1;
+        select * into best from ig.highest_form(p_placement, o.tenant, o.kind, o.id);
         if o.kind = 'entity' then
             delete from ig.entity where tenant = o.tenant and id = o.id;
         else
@@ -111,11 +127,20 @@ begin
 end $$;
 
 -- A row's body without the objects whose ids are erased. The `erased` objects themselves stay: they carry the order.
+-- Total: of a body that is not what it should be nothing is kept.
 create function ig.without_erased(p_tenant text, p_body jsonb) returns jsonb language sql stable as $$
-    select jsonb_set(p_body, '{objects}', coalesce((
-        select jsonb_agg(o.object order by o.n)
-        from jsonb_array_elements(p_body -> 'objects') with ordinality as o(object, n)
-        where o.object ->> 'kind' = 'erased'
-           or not exists (select from ig.erased x where x.tenant = p_tenant
-                          and x.touch = ig.touch(p_tenant, o.object ->> 'kind', o.object ->> 'id'))), '[]'::jsonb));
+    select case
+        when jsonb_typeof(p_body) is distinct from 'object' then null
+        when jsonb_typeof(p_body -> 'objects') is distinct from 'array' then p_body - 'objects'
+        else jsonb_set(p_body, '{objects}', coalesce((
+            select jsonb_agg(o.object order by o.n)
+            from jsonb_array_elements(p_body -> 'objects') with ordinality as o(object, n)
+            where o.object ->> 'kind' = 'erased'
+               or not exists (select from ig.erased x where x.tenant = p_tenant
+                              and x.touch = ig.touch(p_tenant, o.object ->> 'kind', o.object ->> 'id'))), '[]'::jsonb))
+    end;
 $$;
+
+-- Does a body carry an erasure? Such rows take their placement's lock alone: an erasure must see every other row.
+create function ig.erases(p_body jsonb) returns boolean language sql immutable parallel safe
+    return coalesce(p_body @> '{"objects": [{"kind": "erased"}]}', false);

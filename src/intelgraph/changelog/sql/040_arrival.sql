@@ -35,13 +35,46 @@ begin
     end if;
 end $$;
 
+-- Every (origin, life) with rows here: one look at the primary key per stream.
+create function ig.streams_held() returns table (origin text, life int) language sql stable as $$
+    with recursive s as (
+        (select c.origin, c.life from ig.change c order by c.origin, c.life limit 1)
+        union all
+        select n.origin, n.life from s, lateral (
+            select c.origin, c.life from ig.change c where (c.origin, c.life) > (s.origin, s.life)
+            order by c.origin, c.life limit 1) n
+    )
+    select origin, life from s;
+$$;
+
+-- The range that a cut begins with: its settled prefix, if it has one.
+create function ig.first_range(p_held int8multirange) returns int8range language sql immutable parallel safe
+    return (select r from unnest(p_held) r limit 1);
+
+-- The rows whose acceptance may change when the opens of `p_opens` come into force: those beyond their cuts. A cut
+-- begins with a settled prefix, so that only the tail above it is looked at, however long the log is.
+create function ig.rows_beyond(p_placement text, p_opens ig.epoch[]) returns jsonb language sql stable as $$
+    select coalesce(jsonb_agg(distinct jsonb_build_object('origin', c.origin, 'life', c.life, 'position', c.position)), '[]')
+    from unnest(p_opens) e cross join ig.streams_held() s
+    left join ig.cut k on k.placement = p_placement and k.epoch = e.epoch and k.by_origin = e.origin
+        and k.by_life = e.life and k.by_position = e.position and k.origin = s.origin and k.life = s.life
+    cross join lateral (
+        select w.origin, w.life, w.position from ig.change w
+        where w.origin = s.origin and w.life = s.life
+          and w.position >= case when k.held @> 1::bigint then upper(ig.first_range(k.held)) else 0 end
+          and w.placement = p_placement and w.epoch < e.epoch and not coalesce(k.held @> w.position, false)) c;
+$$;
+
 -- Learn an epoch: record it and its cut, settle what is in force, re-derive every row beyond the cuts.
 create function ig.take_open(r ig.change) returns void language plpgsql as $$
 declare
     top ig.epoch;
     known ig.placement;
+    before ig.epoch[];
+    risen ig.epoch[];
     rows jsonb;
 begin
+    select array_agg(e) into before from ig.epoch e where e.placement = r.placement and e.in_force;
     insert into ig.epoch (placement, epoch, origin, life, position, home, standby, regions, durability, digest_key, in_force)
     values (r.placement, r.epoch, r.origin, r.life, r.position, r.body ->> 'home', r.body ->> 'standby',
             array(select jsonb_array_elements_text(r.body -> 'regions')), r.body ->> 'durability',
@@ -54,7 +87,7 @@ begin
     if not ig.recompute_force(r.placement) then
         return;
     end if;
-    select * into known from ig.placement where id = r.placement;
+    select * into known from ig.placement where id = r.placement and epoch > 0;
     select * into top from ig.epoch where placement = r.placement and in_force order by epoch desc limit 1;
     insert into ig.placement as p (id, epoch, origin, life, home, standby, regions, durability, digest_key)
     values (top.placement, top.epoch, top.origin, top.life, top.home, top.standby, top.regions, top.durability, top.digest_key)
@@ -65,40 +98,63 @@ begin
         perform ig.drop_placement(r.placement);
         return;
     end if;
-    -- Newly allowed here, after rows were written that were not addressed here: say so until reissue has filled it.
-    if (known.id is null and top.epoch > 1) or not ig.here() = any (known.regions) then
+    if (top.origin, top.life) = (select g.name, g.life from ig.region g) then
+        -- The home lacks nothing: what it did not hold when it opened, its cut has cut off.
+        update ig.placement set gap = null where id = r.placement;
+    elsif (known.id is null and (top.epoch > 1 or r.position <= (select z.position from ig.settled z
+                                                                 where z.origin = r.origin and z.life = r.life)))
+          or not ig.here() = any (known.regions) then
+        -- Newly allowed here, after rows were written that were not addressed here, or told of it by reissue: say so
+        -- until reissue has filled it.
         update ig.placement set gap = 'this region joined the placement at epoch ' || top.epoch where id = r.placement;
     end if;
-    select jsonb_agg(jsonb_build_object('origin', c.origin, 'life', c.life, 'position', c.position)) into rows
-    from ig.change c
-    where c.placement = r.placement
-      and (c.status = 'inert'
-           or exists (select from ig.epoch e
-                      where e.placement = r.placement and e.in_force and c.epoch < e.epoch
-                        and not exists (select from ig.cut k
-                                        where k.placement = e.placement and k.epoch = e.epoch and k.by_origin = e.origin
-                                          and k.by_life = e.life and k.by_position = e.position
-                                          and k.origin = c.origin and k.life = c.life and k.held @> c.position)));
-    perform ig.reclassify(r.placement, coalesce(rows, '[]'));
+    select array_agg(e) into risen from ig.epoch e
+    where e.placement = r.placement and e.in_force
+      and not exists (select from unnest(before) b
+                      where (b.epoch, b.origin, b.life, b.position) = (e.epoch, e.origin, e.life, e.position));
+    select ig.rows_beyond(r.placement, coalesce(risen, '{}')) || coalesce(jsonb_agg(jsonb_build_object(
+        'origin', c.origin, 'life', c.life, 'position', c.position)), '[]') into rows
+    from ig.change c where c.placement = r.placement and c.status = 'inert';
+    perform ig.reclassify(r.placement, rows);
 end $$;
 
--- The placement may not live here any more: keep identities and digests, nothing else.
+-- The placement may not live here any more: keep identities and digests, nothing else. What was compacted has no
+-- identities left here, so its digests go too: they would say that rows are here which are not.
 create function ig.drop_placement(p_placement text) returns void language plpgsql as $$
+declare
+    tenants text[];
 begin
+    select array_agg(distinct x.tenant) into tenants from (
+        select tenant from ig.change where placement = p_placement
+        union select tenant from ig.snapshot where placement = p_placement) x;
+    delete from ig.erased where tenant = any (tenants);
     delete from ig.entity where placement = p_placement;
     delete from ig.relationship where placement = p_placement;
     delete from ig.snapshot where placement = p_placement;
     delete from ig.outcome where placement = p_placement;
     update ig.change set body = null, touches = '{}', tenant = null, key_hash = null, request_hash = null,
                          status = 'dropped'
-    where placement = p_placement and kind = 'write' and status <> 'dropped';
+    where placement = p_placement and kind not in ('open', 'adopt', 'reject') and status <> 'dropped';
+    -- Why rows were adopted or rejected is written by people.
+    update ig.change set body = ig.without_reason(body) where placement = p_placement and kind in ('adopt', 'reject');
+    update ig.decision set reason = '' where placement = p_placement;
+    update ig.placement set gap = null, whole_epoch = 0, hold = case when exists (
+        select from ig.change c where c.placement = p_placement and c.status = 'held') then hold end
+    where id = p_placement;
+    delete from ig.compacted where placement = p_placement;
+    if found then
+        perform ig.retally(p_placement);
+    end if;
 end $$;
+
+create function ig.without_reason(p_body jsonb) returns jsonb language sql immutable
+    return case jsonb_typeof(p_body) when 'object' then p_body - 'reason' end;
 
 create function ig.take_decision(r ig.change) returns void language plpgsql as $$
 begin
     insert into ig.decision (placement, origin, life, position, by_epoch, by_origin, by_life, by_position, adopt, reason)
     select r.placement, d.origin, d.life, d.position, r.epoch, r.origin, r.life, r.position, r.kind = 'adopt',
-           r.body ->> 'reason'
+           coalesce(r.body ->> 'reason', '')
     from jsonb_to_recordset(r.body -> 'rows') as d(origin text, life int, position bigint)
     on conflict do nothing;
     perform ig.reclassify(r.placement, r.body -> 'rows');
@@ -107,7 +163,6 @@ end $$;
 -- Apply one row that may live here; returns the status it gets.
 create function ig.take(r ig.change) returns text language plpgsql as $$
 declare
-    gone text[];
     counts boolean;
 begin
     if r.kind = 'open' then
@@ -118,16 +173,19 @@ begin
         return case when ig.inside_cuts(r.placement, r.epoch, r.origin, r.life, r.position) then 'applied' else 'inert' end;
     elsif r.kind <> 'write' then
         raise exception 'a row of kind % is not known here', r.kind;
+    elsif r.tenant is null or jsonb_typeof(r.body -> 'objects') is distinct from 'array' then
+        raise exception 'a write without a tenant or without objects cannot be applied';
     end if;
     if r.key_hash is not null then
         insert into ig.outcome (tenant, key_hash, origin, life, position, placement, epoch, request_hash)
         values (r.tenant, r.key_hash, r.origin, r.life, r.position, r.placement, r.epoch, r.request_hash)
         on conflict do nothing;
     end if;
-    select array_agg(o ->> 'id') into gone from jsonb_array_elements(r.body -> 'objects') o where o ->> 'kind' = 'erased';
-    if gone is not null then
-        perform ig.redact(r.tenant, gone);
-    end if;
+    -- The open of an epoch comes before its rows; without it something was lost, the open at least.
+    update ig.placement p set gap = format('rows of epoch %s came from %s without its open', r.epoch, r.origin)
+    where p.id = r.placement and p.epoch between 1 and r.epoch - 1 and p.gap is null
+      and not exists (select from ig.epoch e where e.placement = r.placement and e.epoch = r.epoch
+                      and e.origin = r.origin and e.life = r.life);
     counts := ig.accepted(r.placement, r.epoch, r.origin, r.life, r.position, r.kind);
     if counts then
         perform ig.put(r.placement, r.tenant, r.epoch, r.position, r.body -> 'objects');
@@ -135,40 +193,69 @@ begin
     return case when counts then 'applied' else 'inert' end;
 end $$;
 
-create function ig.hold(p_placement text, p_why text) returns void language sql as $$
-    update ig.placement set hold = p_why where id = p_placement and hold is null;
+-- Hold a placement, known here or not: a placement whose first row cannot be read is held under epoch 0.
+create function ig.hold(r ig.change, p_why text) returns void language sql as $$
+    insert into ig.placement as p (id, epoch, origin, life, home, regions, durability, digest_key, hold)
+    values (r.placement, 0, r.origin, r.life, r.origin, r.replicate_to, 'home', '', p_why)
+    on conflict (id) do update set hold = excluded.hold where p.hold is null;
 $$;
+
+-- A row of a version that is read here, whether its placement is held or not; returns the status it gets. Neither an
+-- erasure nor a removal waits for a hold to be lifted.
+create function ig.consider(r ig.change, p_held boolean) returns text language plpgsql as $$
+declare
+    gone text[];
+begin
+    if r.kind = 'write' and ig.erases(r.body) then
+        select array_agg(o ->> 'id') into gone from jsonb_array_elements(r.body -> 'objects') o where o ->> 'kind' = 'erased';
+        perform ig.redact(r.tenant, gone);
+    elsif p_held and r.kind = 'open' and not r.body -> 'regions' ? ig.here()
+          and r.epoch > (select p.epoch from ig.placement p where p.id = r.placement) then
+        return ig.take(r);
+    end if;
+    return case when p_held then 'held' else ig.take(r) end;
+end $$;
+
+-- Will it pass when tried again? A deadlock, a full disk, a shutdown: the row is not to blame.
+create function ig.passes(p_sqlstate text) returns boolean language sql immutable
+    return left(p_sqlstate, 2) in ('40', '53', '57', '58') or p_sqlstate = '55P03';
 
 -- What becomes of a row that is not a repeat: drop, redact, hold or apply. Returns the row as it is to be kept.
 create function ig.admit(r ig.change) returns ig.change language plpgsql as $$
 declare
     p ig.placement;
     local ig.region;
+    control boolean := r.kind in ('open', 'adopt', 'reject');
 begin
     select * into local from ig.region;
     select * into p from ig.placement where id = r.placement;
-    if r.kind = 'write' and not local.name = any (coalesce(p.regions, r.replicate_to)) then
-        r.body := null; r.touches := '{}'; r.tenant := null; r.key_hash := null; r.request_hash := null;
-        r.status := 'dropped';
-        return r;
+    if not local.name = any (coalesce(case when p.epoch > 0 then p.regions end, r.replicate_to)) then
+        if not control then
+            r.body := null; r.touches := '{}'; r.tenant := null; r.key_hash := null; r.request_hash := null;
+            r.status := 'dropped';
+            return r;
+        elsif r.kind <> 'open' then
+            r.body := ig.without_reason(r.body);
+        end if;
     end if;
-    if r.kind = 'write' and exists (select from ig.erased x where x.tenant = r.tenant and x.touch = any (r.touches)) then
+    if not control and exists (select from ig.erased x where x.tenant = r.tenant and x.touch = any (r.touches)) then
         r.body := ig.without_erased(r.tenant, r.body);
     end if;
     if r.version > local.reads then
-        perform ig.hold(r.placement, format('%s/%s/%s is of operation version %s; this region reads up to %s',
-                                            r.origin, r.life, r.position, r.version, local.reads));
-        r.status := 'held';
-    elsif p.hold is not null then
+        perform ig.hold(r, format('%s/%s/%s is of operation version %s; this region reads up to %s',
+                                  r.origin, r.life, r.position, r.version, local.reads));
         r.status := 'held';
     elsif local.name = r.origin and local.life = r.life and current_setting('session_replication_role') <> 'replica' then
-        r.status := ig.take(r);
+        r.status := ig.consider(r, p.hold is not null);
     else
         begin
-            r.status := ig.take(r);
+            r.status := ig.consider(r, p.hold is not null);
         exception when others then
-            perform ig.hold(r.placement, format('%s/%s/%s could not be applied (SQLSTATE %s)',
-                                                r.origin, r.life, r.position, sqlstate));
+            if ig.passes(sqlstate) then
+                raise;
+            end if;
+            perform ig.hold(r, format('%s/%s/%s could not be applied (SQLSTATE %s)',
+                                      r.origin, r.life, r.position, sqlstate));
             insert into ig.trouble (what, placement, origin, life, position, sqlstate)
             values ('apply', r.placement, r.origin, r.life, r.position, sqlstate);
             r.status := 'held';
@@ -177,13 +264,25 @@ begin
     return r;
 end $$;
 
+-- A row that cannot be kept at all: what identifies it is missing, or too long for an index.
+create function ig.unkeepable(r ig.change) returns boolean language sql immutable
+    return r.origin is null or r.life is null or r.position is null or r.placement is null or r.epoch is null
+        or r.version is null or r.kind is null or r.replicate_to is null or r.touches is null or r.digest is null
+        or r.written_at is null or length(r.origin) > 256 or length(r.placement) > 256 or length(r.kind) > 256
+        or length(r.tenant) > 256;
+
 create function ig.arrive() returns trigger language plpgsql set search_path = '' as $$
 declare
     kept ig.change;
 begin
+    if ig.unkeepable(new) then
+        insert into ig.trouble (what, placement, origin, life, position)
+        values ('unkeepable', left(new.placement, 256), left(new.origin, 256), new.life, new.position);
+        return null;
+    end if;
     new.arrived := pg_current_xact_id();
     new.arrival := nextval('ig.arrival');
-    if new.kind = 'write' then
+    if new.kind = 'write' and not ig.erases(new.body) then
         perform ig.lock_placement_shared(new.placement);
     else
         perform ig.lock_placement(new.placement);
@@ -199,6 +298,11 @@ begin
         end if;
         delete from ig.change c where c.origin = new.origin and c.life = new.life and c.position = new.position;
         perform ig.untally(kept);
+    elsif new.kind = 'write' and not ig.erases(new.body)
+          and ig.is_compacted(new.placement, new.origin, new.life, new.position)
+          and ig.verdict(new.placement, new.origin, new.life, new.position) is not true then
+        -- It is part of the snapshot.
+        return null;
     end if;
     return ig.admit(new);
 end $$;
@@ -222,5 +326,6 @@ begin
         where (c.origin, c.life, c.position) = (r.origin, r.life, r.position);
         n := n + 1;
     end loop;
+    delete from ig.placement where id = p_placement and epoch = 0 and hold is null;
     return n;
 end $$;

@@ -95,14 +95,40 @@ language sql stable as $$
     where o ->> 'kind' = 'relationship' and ig.is_live(o) and p_entity in (o ->> 'source', o ->> 'target');
 $$;
 
+-- The part of an operation that names what it is about. Locks are taken and objects written by this one reading of it.
+create function ig.op_target(p_op jsonb) returns jsonb language sql immutable parallel safe
+    return case p_op ->> 'op' when 'upsert_entity' then p_op -> 'entity' when 'upsert_relationship' then p_op -> 'relationship'
+           else p_op end;
+
+-- The ids an erasure names; none when it is malformed.
+create function ig.op_erases(p_op jsonb) returns text[] language sql immutable parallel safe
+    return case when p_op ->> 'op' = 'erase' and jsonb_typeof(p_op -> 'ids') = 'array'
+           then array(select jsonb_array_elements_text(p_op -> 'ids')) else '{}' end;
+
+-- Is an erasure as it must be: a list of ids, each a text of 1 to 256 characters?
+create function ig.may_erase(p_op jsonb) returns boolean language sql immutable parallel safe
+    return jsonb_typeof(p_op -> 'ids') = 'array'
+       and not exists (select from jsonb_array_elements(case jsonb_typeof(p_op -> 'ids') when 'array' then p_op -> 'ids' else '[]' end) e
+                       where jsonb_typeof(e) <> 'string' or length(e #>> '{}') not between 1 and 256);
+
+-- Has an object that is to be upserted the shape of one? (Times are cast where they are used.)
+create function ig.has_shape(p_op jsonb, p_given jsonb) returns boolean language sql immutable parallel safe
+    return jsonb_typeof(p_given -> 'type') = 'string'
+       and (p_op ->> 'op' <> 'upsert_entity' or coalesce(jsonb_typeof(p_given -> 'name') = 'string', false))
+       and coalesce(jsonb_typeof(p_given -> 'properties') in ('object', 'null'), true)
+       and coalesce(jsonb_typeof(p_given -> 'sources') in ('array', 'null'), true)
+       and case jsonb_typeof(p_given -> 'confidence') when 'number' then (p_given ->> 'confidence')::numeric between 0 and 100
+           when 'null' then true else not p_given ? 'confidence' end
+       and (not p_op ? 'if_revision' or coalesce(p_op ->> 'if_revision' ~ '^[0-9]{1,18}$', false));
+
 -- What one operation makes of the objects it names: {"objects": [...]} or a refusal.
 create function ig.resolve_one(p_tenant text, p_index int, p_op jsonb, ids text[], objects jsonb[], p_now text)
 returns jsonb language plpgsql stable as $$
 declare
     name text := p_op ->> 'op';
     kind text := case when name like '%\_entity' then 'entity' when name like '%\_relationship' then 'relationship' end;
-    given jsonb := coalesce(p_op -> kind, p_op);
-    id text := given ->> 'id';
+    given jsonb := ig.op_target(p_op);
+    id text := case jsonb_typeof(given -> 'id') when 'string' then given ->> 'id' end;
     old jsonb;
     made jsonb;
     refused jsonb;
@@ -110,7 +136,7 @@ declare
     missing text;
     i int;
 begin
-    if name = 'erase' and jsonb_typeof(p_op -> 'ids') = 'array' then
+    if name = 'erase' and ig.may_erase(p_op) then
         select coalesce(jsonb_agg(r), '[]') into made
         from jsonb_array_elements_text(p_op -> 'ids') e, lateral ig.relationships_at(p_tenant, e, ids, objects) r
         where not r ->> 'id' in (select jsonb_array_elements_text(p_op -> 'ids'));
@@ -140,8 +166,8 @@ begin
         end if;
         return jsonb_build_object('objects', made);
     elsif name not in ('upsert_entity', 'upsert_relationship') or given ->> 'type' is null
-          or (kind = 'entity' and given ->> 'name' is null) then
-        return ig.refusal('bad_operation', format('operation %s is refused: it needs a known op, a type and, for an entity, a name',
+          or ig.has_shape(p_op, given) is not true then
+        return ig.refusal('bad_operation', format('operation %s is refused: it needs a known op, a type and, for an entity, a name, and every field in its form',
                                                   p_index), facts);
     end if;
     refused := ig.upsert_refusal(p_index, p_op, given || jsonb_build_object('kind', kind), old);
@@ -162,7 +188,7 @@ end $$;
 -- Do the operations of a request depend on each other? Upserts of distinct objects of one kind do not.
 create function ig.independent(p_ops jsonb) returns boolean language sql immutable as $$
     select count(distinct o ->> 'op') <= 1 and bool_and(o ->> 'op' in ('upsert_entity', 'upsert_relationship'))
-       and count(distinct coalesce(o #>> '{entity,id}', o #>> '{relationship,id}')) = count(*)
+       and count(distinct ig.op_target(o) ->> 'id') = count(*)
     from jsonb_array_elements(p_ops) o;
 $$;
 

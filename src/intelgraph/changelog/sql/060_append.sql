@@ -6,8 +6,8 @@ declare
     hash bigint;
 begin
     for hash in
-        select ig.touch(p_tenant, 'entity', o #>> '{entity,id}') from jsonb_array_elements(p_ops) o
-        where o #>> '{entity,id}' is not null
+        select ig.touch(p_tenant, 'entity', ig.op_target(o) ->> 'id') from jsonb_array_elements(p_ops) o
+        where ig.op_target(o) ->> 'id' is not null
         union select ig.touch(p_tenant, 'key', p_key) where p_key is not null
         order by 1
     loop
@@ -31,7 +31,7 @@ begin
         fresh := 0;
         for lock in
             with op as materialized (
-                select o ->> 'op' as name, o, coalesce(o ->> 'id', o #>> '{entity,id}', o #>> '{relationship,id}') as id
+                select o ->> 'op' as name, o, ig.op_target(o) ->> 'id' as id
                 from jsonb_array_elements(p_ops) o
             ), need(hash, alone) as (
                 select ig.touch(p_tenant, 'entity', id), true from op where name in ('upsert_entity', 'delete_entity')
@@ -48,15 +48,13 @@ begin
                      lateral (values (r.source), (r.target)) e(id)
                 where name in ('upsert_relationship', 'delete_relationship')
                 union all
-                select ig.touch(p_tenant, k, e), true from op, jsonb_array_elements_text(o -> 'ids') e,
+                select ig.touch(p_tenant, k, e), true from op, unnest(ig.op_erases(o)) e,
                        unnest(array['entity', 'relationship']) k
-                where name = 'erase'
                 union all
                 select ig.touch(p_tenant, 'entity', e.id), false
-                from op, jsonb_array_elements_text(o -> 'ids') i
+                from op, unnest(ig.op_erases(o)) i
                      join ig.relationship r on r.tenant = p_tenant and r.id = i and not r.deleted,
                      lateral (values (r.source), (r.target)) e(id)
-                where name = 'erase'
                 union all
                 select ig.touch(p_tenant, 'key', p_key), true where p_key is not null
             )
@@ -90,7 +88,7 @@ declare
 begin
     select * into local from ig.region;
     select * into p from ig.placement where id = p_placement;
-    if p.id is null then
+    if p.id is null or p.epoch = 0 then
         return ig.refusal('unknown_placement', format('cannot write to placement %s: it has never been opened in %s',
                                                       p_placement, local.name));
     elsif p.epoch <> p_epoch then
@@ -175,11 +173,17 @@ declare
     touches bigint[];
     bookmark text;
 begin
-    if jsonb_array_length(p_ops) > 1000 then
+    if jsonb_typeof(p_ops) is distinct from 'array' then
+        return ig.refusal('bad_operation', 'the request is refused: its operations are not a list');
+    elsif jsonb_array_length(p_ops) > 1000 then
         return ig.refusal('too_many_operations', format('the request is refused: it has %s operations; the limit is 1000',
                                                         jsonb_array_length(p_ops)), jsonb_build_object('limit', 1000));
     end if;
-    perform ig.lock_placement_shared(p_placement);
+    if p_ops @? '$[*] ? (@.op == "erase")' then
+        perform ig.lock_placement(p_placement);
+    else
+        perform ig.lock_placement_shared(p_placement);
+    end if;
     answer := ig.fence(p_placement, p_epoch);
     if answer is not null then
         return answer;

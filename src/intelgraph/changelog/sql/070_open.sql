@@ -1,7 +1,7 @@
 -- Opening an epoch: the new home says which rows of older epochs it holds, and from then on nothing else counts.
 
 -- The positions of one stream that are held here for a placement. With a settled prefix nothing below it is missing;
--- with a gap only what is really here counts.
+-- with a gap only what is really here, whole, counts: not even of our own rows all are, after a removal and a return.
 create function ig.held_positions(p_placement text, p_origin text, p_life int) returns int8multirange
 language plpgsql stable as $$
 declare
@@ -13,16 +13,18 @@ begin
     select * into local from ig.region;
     select p.gap into gap from ig.placement p where p.id = p_placement;
     select position into floor_at from ig.compacted where placement = p_placement and origin = p_origin and life = p_life;
-    if p_origin = local.name and p_life = local.life then
+    if gap is not null then
+        settled := null;
+    elsif p_origin = local.name and p_life = local.life then
         -- The placement's lock is held alone: no row of it is in flight here.
         select last_value into settled from ig.position where is_called;
-    elsif gap is null then
+    else
         select position into settled from ig.settled where origin = p_origin and life = p_life;
     end if;
     settled := greatest(settled, floor_at, 0);
     return coalesce((select range_agg(int8range(c.position, c.position, '[]'))
                      from ig.change c where c.origin = p_origin and c.life = p_life and c.position > settled
-                       and c.placement = p_placement), '{}')
+                       and c.placement = p_placement and c.status <> 'dropped'), '{}')
          + case when settled > 0 then int8multirange(int8range(1, settled, '[]')) else '{}' end;
 end $$;
 
@@ -46,6 +48,9 @@ begin
     elsif not p_home = any (p_regions) then
         return ig.refusal('home_not_allowed', format('cannot open epoch %s of %s in %s: it may live in %s only',
                                                      p_epoch, p_placement, p_home, array_to_string(p_regions, ', ')));
+    elsif not coalesce(p_standby = any (p_regions) and p_standby <> p_home, true) then
+        return ig.refusal('standby_not_allowed', format('cannot open epoch %s of %s: its standby %s must be another of the regions %s',
+                                                        p_epoch, p_placement, p_standby, array_to_string(p_regions, ', ')));
     elsif p.epoch = p_epoch and p.origin = local.name and p.life = local.life and p.regions = p_regions
           and p.standby is not distinct from p_standby and p.durability = p_durability then
         return jsonb_build_object('status', 'repeated', 'bookmark', (
@@ -58,7 +63,7 @@ begin
         return ig.refusal('held', format('cannot open epoch %s of %s in %s: it is held: %s', p_epoch, p_placement, local.name, p.hold));
     elsif p.gap is not null and not p_force then
         return ig.refusal('gap', format('cannot open epoch %s of %s in %s: rows may be missing: %s', p_epoch, p_placement, local.name, p.gap));
-    elsif p.id is null and p_epoch > 1 and not p_force then
+    elsif coalesce(p.epoch, 0) = 0 and p_epoch > 1 and not p_force then
         return ig.refusal('unknown_placement', format('cannot open epoch %s of %s in %s: no earlier epoch has arrived here',
                                                       p_epoch, p_placement, local.name));
     end if;

@@ -41,6 +41,7 @@ declare
     refused jsonb;
     p ig.placement;
     bad record;
+    region text;
 begin
     perform ig.lock_placement(p_placement);
     select * into p from ig.placement where id = p_placement;
@@ -61,6 +62,15 @@ begin
         return ig.refusal(case when bad.status = 'inert' then 'erased' else 'not_inert' end,
             format('cannot decide about %s/%s/%s: it is %s', bad.origin, bad.life, bad.position,
                    case when bad.status = 'inert' then 'about erased ids' else coalesce(bad.status, 'not held here') end));
+    end if;
+    if p_adopt then
+        -- The rows go with the decision: a region that lacks one (the old home may be gone) must not lack what counts.
+        foreach region in array p.regions loop
+            perform ig.send(region, 'row', to_jsonb(c) - 'arrived' - 'arrival' - 'status')
+            from jsonb_to_recordset(p_rows) as r(origin text, life int, position bigint)
+            join ig.change c on (c.origin, c.life, c.position) = (r.origin, r.life, r.position)
+            where region <> ig.here();
+        end loop;
     end if;
     return jsonb_build_object('status', 'ok', 'bookmark', ig.write_row(
         p, case when p_adopt then 'adopt' else 'reject' end, null, null, null,

@@ -29,10 +29,14 @@ begin
     return known;
 end $$;
 
+-- The row is deleted by its place: looking for it would read whatever earlier signals have left to be vacuumed.
 create function ig.send(p_destination text, p_kind text, p_body jsonb) returns void language plpgsql as $$
+declare
+    place tid;
 begin
-    insert into ig.signal (origin, destination, kind, body) values (ig.here(), p_destination, p_kind, p_body);
-    delete from ig.signal where destination = p_destination and kind = p_kind;
+    insert into ig.signal (origin, destination, kind, body) values (ig.here(), p_destination, p_kind, p_body)
+    returning ctid into place;
+    delete from ig.signal where ctid = place;
 end $$;
 
 -- Tell one region how far we are. `p_token_ns`: its own clock's reading, to be carried back to it (null: only a mark).
@@ -62,11 +66,11 @@ begin
     end loop;
 end $$;
 
--- Say that rows of some placements may be missing here. Placements whose home is here are told as well: their tail may
--- be salvage from elsewhere, but their own rows are all here, so only others are marked.
+-- Say that rows of some placements may be missing here. A home lacks nothing that counts: what it did not hold when it
+-- opened is cut off, so only others are marked. A gap that is known is said anew: whoever is about to close it must not.
 create function ig.note_gap(p_origin text, p_why text) returns void language sql as $$
     update ig.placement set gap = p_why
-    where gap is null and ig.here() = any (regions) and p_origin = any (regions) and home <> ig.here();
+    where ig.here() = any (regions) and p_origin = any (regions) and home <> ig.here() and epoch > 0;
 $$;
 
 create function ig.take_mark(p_from text, m jsonb) returns void language plpgsql as $$
@@ -100,12 +104,17 @@ begin
         case new.kind
             when 'mark' then perform ig.take_mark(new.origin, new.body);
             when 'row' then
+                -- Many rows come in one transaction: with the lock taken alone at once, none has to be raised later.
+                perform ig.lock_placement(new.body ->> 'placement');
                 insert into ig.change select * from jsonb_populate_record(null::ig.change, new.body);
             when 'snapshot' then perform ig.take_snapshot(new.body);
             else raise exception 'a signal of kind % is not known here', new.kind;
         end case;
     exception when others then
-        insert into ig.trouble (what, origin, sqlstate) values ('signal ' || new.kind, new.origin, sqlstate);
+        if ig.passes(sqlstate) then
+            raise;
+        end if;
+        insert into ig.trouble (what, origin, sqlstate) values ('signal ' || coalesce(new.kind, '?'), new.origin, sqlstate);
     end;
     return null;
 end $$;
@@ -124,7 +133,7 @@ declare
     sent int := 0;
 begin
     select * into p from ig.placement where id = p_placement;
-    if p.id is null or not p_destination = any (p.regions) then
+    if p.id is null or p.epoch = 0 or not p_destination = any (p.regions) then
         return ig.refusal('region_not_allowed', format('cannot reissue %s to %s: it may live in %s only', p_placement,
                                                        p_destination, coalesce(array_to_string(p.regions, ', '), 'no region known here')));
     elsif not ig.here() = any (p.regions) then
@@ -161,17 +170,26 @@ begin
     return jsonb_build_object('status', 'ok', 'rows', sent);
 end $$;
 
--- The streams that hold rows of a placement, as its opens tell.
+-- The streams that hold rows of a placement, as its opens tell: the epochs each opened, how far one must look into it
+-- to have seen every open in force and all that their cuts cover, and how far it is compacted here.
 create function ig.streams(p_placement text) returns jsonb language sql stable security definer set search_path = '' as $$
-    select coalesce(jsonb_agg(jsonb_build_object('origin', s.origin, 'life', s.life, 'first_epoch', s.first)
-                              order by s.first), '[]')
-    from (select origin, life, min(epoch) as first from ig.epoch where placement = p_placement group by 1, 2) s;
+    select coalesce(jsonb_agg(jsonb_build_object('origin', s.origin, 'life', s.life, 'first_epoch', s.first, 'last_epoch', s.last,
+        'needed', greatest(s.opened, (select max(upper(c.held)) - 1 from ig.cut c join ig.epoch e
+                        on e.placement = c.placement and e.epoch = c.epoch and e.origin = c.by_origin and e.life = c.by_life
+                       and e.position = c.by_position and e.in_force
+                     where c.placement = p_placement and c.origin = s.origin and c.life = s.life), 0),
+        'compacted', (select k.position from ig.compacted k
+                      where k.placement = p_placement and k.origin = s.origin and k.life = s.life)) order by s.first), '[]')
+    from (select origin, life, min(epoch) as first, max(epoch) as last, max(position) filter (where in_force) as opened
+          from ig.epoch where placement = p_placement group by 1, 2) s;
 $$;
 
-create function ig.close_gap(p_placement text) returns void language sql security definer set search_path = '' as $$
-    update ig.placement set gap = null where id = p_placement;
+-- `p_known` is the gap that was looked into: one that was noted meanwhile stays.
+create function ig.close_gap(p_placement text, p_known text default null) returns void language sql security definer set search_path = '' as $$
+    update ig.placement set gap = null where id = p_placement and gap = coalesce(p_known, gap);
 $$;
+-- A comparison may end after its placement has left this region, or come home: then nothing is missing here.
 create function ig.open_gap(p_placement text, p_why text) returns void language sql security definer set search_path = '' as $$
-    -- A comparison may end after its placement has left this region: then nothing is missing here.
-    update ig.placement set gap = p_why where id = p_placement and gap is null and ig.here() = any (regions);
+    update ig.placement set gap = p_why
+    where id = p_placement and gap is null and ig.here() = any (regions) and home <> ig.here();
 $$;

@@ -16,12 +16,11 @@ begin
     if found then
         return case found_status when 'applied' then 'visible' when 'inert' then 'superseded' when 'held' then 'held'
                else 'not_here' end;
+    elsif not ig.accepted(p_placement, b_epoch, b_origin, b_life, b_position, 'write') then
+        return 'superseded';
     elsif exists (select from ig.compacted k where k.placement = p_placement and k.origin = b_origin and k.life = b_life
                   and k.position >= b_position) then
         return 'visible';
-    elsif not ig.inside_cuts(p_placement, b_epoch, b_origin, b_life, b_position)
-          and not coalesce(ig.verdict(p_placement, b_origin, b_life, b_position), false) then
-        return 'superseded';
     elsif exists (select from ig.placement p where p.id = p_placement and p.gap is not null) then
         return 'gap';
     end if;
@@ -88,26 +87,114 @@ begin
         'next', case when jsonb_array_length(objects) = p_max then objects -> -1 -> 'id' end);
 end $$;
 
--- The tenant's feed in log order: accepted rows after a bookmark, up to what is settled, so that nothing can appear
--- below a cursor that was given out. At home the settled position trails by one look of the feed.
+-- Does this region hold everything that an open's cut says of one stream? Of the prefix it knows by being settled; of
+-- the positions beyond, each is of this placement and can be counted.
+create function ig.holds_cut(k ig.cut) returns boolean language plpgsql stable as $$
+declare
+    upto bigint;
+    rest int8multirange;
+begin
+    select greatest(max(z.position), 0) into upto from (
+        select s.position from ig.settled s where s.origin = k.origin and s.life = k.life
+        union all
+        select c.position from ig.compacted c where c.placement = k.placement and c.origin = k.origin and c.life = k.life) z;
+    rest := k.held - int8multirange(int8range(1, upto + 1));
+    if k.held @> 1::bigint and upper(ig.first_range(k.held)) - 1 > upto then
+        return false;
+    end if;
+    return isempty(rest) or (select sum(upper(r) - lower(r)) from unnest(rest) r) = (
+        select count(*) from ig.change c
+        where c.origin = k.origin and c.life = k.life and c.position > upto and c.position < upper(rest)
+          and c.placement = k.placement and c.status <> 'dropped' and rest @> c.position);
+end $$;
+
+-- Up to which epoch are the rows here all there will be? Above `p_from`, which a reader has passed already, every open
+-- must find its cut held: another region's rows of older epochs may still be on their way.
+create function ig.whole_to(p_placement text, p_from bigint) returns bigint language plpgsql stable as $$
+declare
+    reached bigint;
+    o ig.epoch;
+begin
+    select greatest(p_from, p.whole_epoch) into reached from ig.placement p where p.id = p_placement;
+    for o in select * from ig.epoch e where e.placement = p_placement and e.in_force and e.epoch > reached order by e.epoch loop
+        exit when exists (select from ig.cut k where k.placement = p_placement and k.epoch = o.epoch and k.by_origin = o.origin
+                          and k.by_life = o.life and k.by_position = o.position and not ig.holds_cut(k));
+        reached := o.epoch;
+    end loop;
+    return reached;
+end $$;
+
+create function ig.note_whole(p_placement text, p_epoch bigint) returns void language sql security definer set search_path = '' as $$
+    update ig.placement set whole_epoch = p_epoch where id = p_placement and epoch = p_epoch and whole_epoch < p_epoch;
+$$;
+
+-- What one decision did to a tenant's objects: the state now of everything that the rows it names touch. What has no
+-- state any more is told as deleted, at revision 0.
+create function ig.decided(d ig.change, p_tenant text) returns jsonb language sql stable as $$
+    select coalesce(jsonb_agg(coalesce(
+        (select case when e.deleted then jsonb_build_object('kind', 'entity', 'id', e.id, 'deleted', true, 'revision', e.revision)
+                     else ig.entity_json(e) end
+         from ig.entity e where o.kind = 'entity' and e.tenant = p_tenant and e.id = o.id),
+        (select case when r.deleted then jsonb_build_object('kind', 'relationship', 'id', r.id, 'deleted', true, 'revision', r.revision)
+                     else ig.relationship_json(r) end
+         from ig.relationship r where o.kind = 'relationship' and r.tenant = p_tenant and r.id = o.id),
+        jsonb_build_object('kind', o.kind, 'id', o.id, 'deleted', true, 'revision', 0)) order by o.kind, o.id), '[]')
+    from (
+        select distinct x ->> 'kind' as kind, x ->> 'id' as id
+        from ig.decision n join ig.change c on (c.origin, c.life, c.position) = (n.origin, n.life, n.position),
+             jsonb_array_elements(c.body -> 'objects') x
+        where n.by_origin = d.origin and n.by_life = d.life and n.by_position = d.position and n.placement = d.placement
+          and c.tenant = p_tenant and x ->> 'kind' in ('entity', 'relationship')
+          and (d.kind = 'adopt' or exists (          -- a reject matters only to what was adopted before
+              select from ig.decision b where b.placement = n.placement and b.origin = n.origin and b.life = n.life
+              and b.position = n.position and b.adopt and (b.by_epoch, b.by_position) < (d.epoch, d.position)))) o;
+$$;
+
+-- The tenant's feed in log order: what counts after a bookmark, up to where nothing can appear below a cursor that was
+-- given out. Adopted rows are of an older epoch: they are told where their `adopt` stands. What was compacted is told
+-- by the latest form of each object. At home the settled position trails by one look of the feed.
 create function ig.read_changes(p_placement text, p_tenant text, p_after text, p_max int) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 declare
     answer jsonb := ig.readable(p_placement, p_after);
     part text[] := string_to_array(p_after, '/');
+    at_epoch bigint := coalesce(part[3]::bigint, 0);
+    at_position bigint := coalesce(part[4]::bigint, 0);
+    whole bigint;
     changes jsonb;
 begin
     if answer ->> 'status' <> 'ok' then
         return answer;
     end if;
+    whole := ig.whole_to(p_placement, at_epoch);
     select coalesce(jsonb_agg(jsonb_build_object('bookmark', concat_ws('/', c.origin, c.life, c.epoch, c.position),
-               'objects', c.body -> 'objects', 'written_at', ig.stamp(c.written_at)) order by c.epoch, c.position), '[]')
+               'objects', c.objects, 'written_at', ig.stamp(c.written_at)) order by c.epoch, c.position), '[]')
     into changes from (
-        select c.* from ig.change c
-        join ig.settled s on s.origin = c.origin and s.life = c.life and c.position <= s.position
-        where c.tenant = p_tenant and c.placement = p_placement and c.kind = 'write' and c.status = 'applied'
-          and (p_after is null or (c.epoch, c.position) > (part[3]::bigint, part[4]::bigint))
-        order by c.epoch, c.position limit p_max) c;
+        (select w.origin, w.life, w.epoch, w.position, w.body -> 'objects' as objects, w.written_at
+         from ig.change w left join ig.settled s on s.origin = w.origin and s.life = w.life
+         where w.tenant = p_tenant and w.placement = p_placement and w.kind = 'write' and w.status = 'applied'
+           and (w.epoch, w.position) > (at_epoch, at_position)
+           and (w.epoch < whole or (w.epoch = whole and w.position <= s.position))
+           and not (exists (select from ig.decision n where n.placement = p_placement and n.origin = w.origin
+                            and n.life = w.life and n.position = w.position)
+                    and not ig.inside_cuts(p_placement, w.epoch, w.origin, w.life, w.position))
+         order by w.epoch, w.position limit p_max)
+        union all
+        (select d.origin, d.life, d.epoch, d.position, t.objects, d.written_at
+         from ig.change d left join ig.settled s on s.origin = d.origin and s.life = d.life
+         cross join lateral ig.decided(d, p_tenant) as t(objects)
+         where d.placement = p_placement and d.kind in ('adopt', 'reject') and d.status = 'applied'
+           and (d.epoch, d.position) > (at_epoch, at_position)
+           and (d.epoch < whole or (d.epoch = whole and d.position <= s.position))
+           and t.objects <> '[]'
+         order by d.epoch, d.position limit p_max)
+        union all
+        (select max(e.origin), max(e.life), x.epoch, x.position, jsonb_agg(x.object order by x.kind, x.id), null
+         from ig.snapshot x join ig.epoch e on e.placement = x.placement and e.epoch = x.epoch and e.in_force
+         where x.placement = p_placement and x.tenant = p_tenant and (x.epoch, x.position) > (at_epoch, at_position)
+           and x.epoch <= whole
+         group by x.epoch, x.position order by x.epoch, x.position limit p_max)
+        order by epoch, position limit p_max) c;
     return answer || jsonb_build_object('changes', changes,
         'next', coalesce(changes -> -1 -> 'bookmark', to_jsonb(p_after)));
 end $$;
@@ -138,7 +225,7 @@ create function ig.report() returns jsonb language sql stable security definer s
         'peers', (select coalesce(jsonb_object_agg(q.name, jsonb_build_object('token_ns', q.token_ns, 'heard_at', q.heard_at,
                                                                               'reads', q.reads)), '{}') from ig.peer q),
         'placements', (select coalesce(jsonb_object_agg(p.id, jsonb_build_object('epoch', p.epoch, 'home', p.home,
-                           'regions', p.regions, 'hold', p.hold, 'gap', p.gap)), '{}') from ig.placement p),
+                           'regions', p.regions, 'hold', p.hold, 'gap', p.gap, 'whole_epoch', p.whole_epoch)), '{}') from ig.placement p),
         'troubles', (select count(*) from ig.trouble))
     from ig.region r;
 $$;

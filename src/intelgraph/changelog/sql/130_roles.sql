@@ -13,3 +13,6 @@ grant execute on function
     ig.echo(text, bigint), ig.report(), ig.streams(text), ig.digests(text, jsonb), ig.digest_buckets(text, text, int, bigint),
     ig.reissue(text, text, text, int, bigint, int), ig.reissue_snapshot(text, text, jsonb, int)
 to ig_peer;
+-- A session that stops inside a transaction keeps its placement's lock, and the stream waits for it.
+alter role ig_api set idle_in_transaction_session_timeout = '10s';
+alter role ig_peer set idle_in_transaction_session_timeout = '10s';
