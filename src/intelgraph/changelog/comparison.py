@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 BUCKET_BITS = 12
+EVERYTHING = (1 << 62) - 1  # a cut beyond every position: the stream is compared to its end
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -51,3 +52,8 @@ def lacking_buckets(here: Mapping[int, Sum], there: Mapping[int, Sum], floor: in
         if ours != theirs and theirs.rows >= ours.rows:
             lacking.append(bucket)
     return sorted(lacking)
+
+
+def lacks_compacted(lacking: Sequence[int], compacted: int) -> bool:
+    """Whether one of the ``lacking`` buckets lies in what the other region has compacted up to ``compacted``."""
+    return any((bucket + 1) << BUCKET_BITS <= compacted + 1 for bucket in lacking)

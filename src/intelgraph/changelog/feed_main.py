@@ -16,12 +16,15 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import uvloop
 
 from intelgraph.changelog import links, repair
+from intelgraph.changelog.comparison import Stream
 from intelgraph.changelog.feed import tally_digests, wake_streams
 from intelgraph.settings import Database, RegionConfig, load_region_config
 
@@ -161,12 +164,15 @@ class Feed:
         try:
             there = await connect(self.config.peers[peer].database)
             try:
+                before: Round | None = None
                 while True:
-                    told = await repair.report(here)
+                    before = Round(
+                        peer=peer, here=await repair.report(here), there=await repair.report(there), before=before
+                    )
                     gaps = False
-                    for placement, facts in told["placements"].items():
-                        if self.here in facts["regions"] and peer in facts["regions"]:
-                            gaps |= await self.compare_placement(here, there, placement, peer)
+                    for placement in before.shared(self.here):
+                        gaps |= await self.compare_placement(here, there, before, placement)
+                    before = before.alone()
                     await asyncio.sleep(min(_RETRY_S, self.policy.compare_s) if gaps else self.policy.compare_s)
             finally:
                 there.terminate()
@@ -174,14 +180,14 @@ class Feed:
             await here.close(timeout=1)
 
     async def compare_placement(
-        self, here: asyncpg.Connection, there: asyncpg.Connection, placement: str, peer: str
+        self, here: asyncpg.Connection, there: asyncpg.Connection, at: Round, placement: str
     ) -> bool:
         """Compare and, if rows are missing here, repair one placement; returns whether it has a gap."""
-        gap = (await repair.report(here))["placements"][placement]["gap"]
-        peer_facts = (await repair.report(there))["placements"].get(placement)
-        if peer_facts is None or peer_facts["gap"] is not None:
+        ours, theirs, peer = at.here["placements"].get(placement), at.there["placements"][placement], at.peer
+        gap = ours["gap"] if ours else None
+        if theirs["gap"] is not None:
             return gap is not None
-        compared = await repair.compare(here, there, placement=placement, peer=peer)
+        compared = await repair.compare(here, there, placement=placement, peer=peer, stalled=at.stalled)
         missing = sum(len(buckets) for buckets in compared.lacking.values())
         if missing and gap is None:
             await here.execute(
@@ -189,20 +195,56 @@ class Feed:
             )
             log("gap_opened", peer=peer, buckets=missing)
         if missing:
-            await repair.ask_for_snapshot(there, here=self.here, placement=placement)
+            if compared.snapshot:
+                await repair.ask_for_snapshot(there, here=self.here, placement=placement)
             sent = await repair.ask_for_missing(there, here=self.here, compared=compared)
             log("reissued", peer=peer, rows=sent)
             return True
-        if gap is not None and compared.equal and self.covers(compared):
-            await here.execute("select ig.close_gap($1)", placement)
+        if not (compared.equal and compared.covers and at.is_home(placement)):
+            return gap is not None
+        if ours and ours["whole_epoch"] < theirs["epoch"]:
+            await here.execute("select ig.note_whole($1, $2)", placement, theirs["epoch"])
+        if gap is not None:
+            await here.execute("select ig.close_gap($1, $2)", placement, gap)
             log("gap_closed", peer=peer)
-            return False
-        return gap is not None
+        return False
 
-    @staticmethod
-    def covers(compared: repair.Compared) -> bool:
-        """Whether the comparison looked at anything: without a settled position nothing is proven."""
-        return bool(compared.cut)
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What two regions report at the begin of one round of comparisons, and the round before it."""
+
+    peer: str
+    here: dict[str, Any]
+    there: dict[str, Any]
+    before: Round | None
+
+    def alone(self) -> Round:
+        """This round without those before it."""
+        return replace(self, before=None)
+
+    def shared(self, region: str) -> list[str]:
+        """The placements that the peer says both regions serve; one unknown here is looked at in its second round."""
+        return [
+            placement
+            for placement, facts in self.there["placements"].items()
+            if {region, self.peer} <= set(facts["regions"])
+            and (
+                placement in self.here["placements"]
+                or (self.before is not None and placement in self.before.there["placements"])
+            )
+        ]
+
+    def stalled(self, stream: Stream) -> bool:
+        """Whether nothing was settled of a stream here since the last round."""
+        if self.before is None:
+            return False
+        return repair.settled_of(self.here).get(stream) == repair.settled_of(self.before.here).get(stream)
+
+    def is_home(self, placement: str) -> bool:
+        """Whether both regions say that the peer is the placement's home, in one epoch."""
+        ours, theirs = self.here["placements"].get(placement), self.there["placements"][placement]
+        return bool(ours) and ours["home"] == theirs["home"] == self.peer and ours["epoch"] == theirs["epoch"]
 
 
 def main() -> None:

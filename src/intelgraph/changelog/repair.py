@@ -1,18 +1,26 @@
 """Finds gaps by comparing digests with a peer, says so, and fills them by having the peer reissue rows.
 
-A gap is opened before anything is asked for (readers are told at once) and closed only when the digests agree again
-up to a stable cut. Reissued rows travel in the ordinary replication stream; the peer's database refuses to send to a
-region that may not hold them.
+A gap is opened before anything is asked for (readers are told at once) and closed only when the digests agree with
+those of the placement's home over everything that counts: any other region may lack the same rows. Reissued rows
+travel in the ordinary replication stream; the peer's database refuses to send to a region that may not hold them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from intelgraph.changelog.comparison import BUCKET_BITS, Stream, Sum, lacking_buckets, stable_cut
+from intelgraph.changelog.comparison import (
+    BUCKET_BITS,
+    EVERYTHING,
+    Stream,
+    Sum,
+    lacking_buckets,
+    lacks_compacted,
+    stable_cut,
+)
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -20,13 +28,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """One placement compared with one peer. ``cut`` is empty when nothing is settled in both yet."""
+    """One placement compared with one peer. ``cut`` is empty when nothing is settled in both yet.
+
+    ``covers`` says that the cut reaches over everything that counts in the epoch open at the peer; ``snapshot`` that
+    some of what is lacking has been compacted there.
+    """
 
     placement: str
     peer: str
     equal: bool
     cut: dict[Stream, int]
     lacking: dict[Stream, list[int]]
+    covers: bool = False
+    snapshot: bool = False
 
 
 async def report(connection: Connection) -> dict[str, Any]:
@@ -63,14 +77,21 @@ async def _buckets(connection: Connection, placement: str, stream: Stream, upto:
     return {int(bucket): Sum(rows=rows, digest=int(digest)) for bucket, (rows, digest) in told.items()}
 
 
-async def compare(here: Connection, there: Connection, *, placement: str, peer: str) -> Compared:
-    """Compare one placement's digests with a peer's, up to the stable cut."""
+async def compare(
+    here: Connection, there: Connection, *, placement: str, peer: str, stalled: Callable[[Stream], bool] | None = None
+) -> Compared:
+    """Compare one placement's digests with a peer's, up to the stable cut.
+
+    ``stalled`` says of a stream that nothing of it comes here by itself any more. If its epoch is over as well, it is
+    compared to its end: its origin may be gone for good, and settled positions of it will never move.
+    """
     told_here, told_there = await report(here), await report(there)
-    streams = [
-        Stream(origin=s["origin"], life=s["life"])
-        for s in _json(await there.fetchval("select ig.streams($1)", placement))
-    ]
-    cut = stable_cut(streams, settled_of(told_here), settled_of(told_there))
+    streams = [_told_stream(one) for one in _json(await there.fetchval("select ig.streams($1)", placement))]
+    cut = stable_cut([one.stream for one in streams], settled_of(told_here), settled_of(told_there))
+    last_epoch = max((one.last_epoch for one in streams), default=0)
+    for one in streams:
+        if stalled is not None and one.last_epoch < last_epoch and stalled(one.stream):
+            cut[one.stream] = EVERYTHING
     ours, theirs = await _sums(here, placement, cut), await _sums(there, placement, cut)
     stubs: bool = await here.fetchval("select ig.has_stubs($1)", placement)
     lacking = {}
@@ -85,8 +106,34 @@ async def compare(here: Connection, there: Connection, *, placement: str, peer: 
                 await _buckets(there, placement, stream, upto),
                 floor=-1 if floor is None else floor,
             )
-    equal = not stubs and all(ours.get(stream) == theirs.get(stream) for stream in cut)
-    return Compared(placement=placement, peer=peer, equal=equal, cut=cut, lacking=lacking)
+    return Compared(
+        placement=placement,
+        peer=peer,
+        equal=not stubs and all(ours.get(stream) == theirs.get(stream) for stream in cut),
+        cut=cut,
+        lacking=lacking,
+        covers=bool(streams) and all(cut.get(one.stream, -1) >= one.needed for one in streams),
+        snapshot=any(lacks_compacted(lacking.get(one.stream, []), one.compacted) for one in streams),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ToldStream:
+    """A stream as the peer tells of it; a comparison must reach to ``needed`` to say that nothing is missing."""
+
+    stream: Stream
+    last_epoch: int
+    needed: int
+    compacted: int
+
+
+def _told_stream(told: dict[str, Any]) -> _ToldStream:
+    return _ToldStream(
+        stream=Stream(origin=told["origin"], life=told["life"]),
+        last_epoch=told["last_epoch"],
+        needed=told["needed"],
+        compacted=-1 if told["compacted"] is None else told["compacted"],
+    )
 
 
 async def ask_for_missing(there: Connection, *, here: str, compared: Compared) -> int:
