@@ -27,7 +27,14 @@ from intelgraph.settings import Database
 ADMIN, API, PEER, REPLICATION = "ig_admin", "ig_api", "ig_peer", "ig_repl"
 ROLES = (ADMIN, API, PEER, REPLICATION)
 DATABASE = "intelgraph"
-DRIVER_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+# The last is what the driver raises when a connection dies in the middle of an exchange.
+DRIVER_ERRORS = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 _SOCKET_PATH_BYTES_MAX = 100
 _INITDB_TIMEOUT_S = 120.0
 

@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -158,15 +158,24 @@ def adopt(recorded: Identity) -> Running | None:
     return None
 
 
-def marked(mark: str) -> list[Identity]:
-    """The processes that carry this mark, oldest first: the part itself and the children it started."""
-    found: list[tuple[float, Identity]] = []
+def survey(marks: Collection[str]) -> dict[str, list[Identity]]:
+    """The processes that carry each mark, oldest first: the part itself and the children it started."""
+    found: dict[str, list[tuple[float, Identity]]] = {mark: [] for mark in marks}
     for pid in psutil.pids():
         with contextlib.suppress(psutil.Error, OSError, ValueError):
-            seen = look(pid) if _carries(pid, mark) else None
-            if seen is not None:
-                found.append((psutil.Process(pid).create_time(), seen))
-    return [identity for _, identity in sorted(found, key=lambda entry: (entry[0], entry[1].pid))]
+            mark = _mark_of(pid)
+            seen = look(pid) if mark in found else None
+            if mark is not None and seen is not None:
+                found[mark].append((psutil.Process(pid).create_time(), seen))
+    return {
+        mark: [identity for _, identity in sorted(each, key=lambda entry: (entry[0], entry[1].pid))]
+        for mark, each in found.items()
+    }
+
+
+def marked(mark: str) -> list[Identity]:
+    """The processes that carry one mark, oldest first."""
+    return survey([mark])[mark]
 
 
 def the_part_among(candidates: Sequence[Identity], command: tuple[str, ...]) -> Identity | None:
@@ -174,14 +183,16 @@ def the_part_among(candidates: Sequence[Identity], command: tuple[str, ...]) -> 
     return next((identity for identity in candidates if identity.command == command), None)
 
 
-async def end_leftovers(mark: str, *, patience_s: float) -> int:
+async def end_leftovers(*marks: str, patience_s: float) -> int:
     """Wait for the marked processes to end by themselves, then kill them; returns how many had to be killed."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + patience_s
-    while marked(mark) and loop.time() < deadline:  # noqa: ASYNC110 - no event exists to wait for
+    while left := [identity for each in survey(marks).values() for identity in each]:
+        if loop.time() >= deadline:
+            break
         await asyncio.sleep(0.05)
     killed = 0
-    for identity in marked(mark):
+    for identity in left:
         leftover = adopt(identity)
         if leftover is not None:
             leftover.send(signal.SIGKILL)
@@ -204,11 +215,16 @@ async def _readable(descriptor: int) -> None:
         os.close(own)
 
 
-def _carries(pid: int, mark: str) -> bool:
+def _mark_of(pid: int) -> str | None:
     environment = Path(f"/proc/{pid}/environ")
-    if environment.parent.exists():
-        return f"{MARK}={mark}".encode() in environment.read_bytes().split(b"\0")
-    return bool(psutil.Process(pid).environ().get(MARK) == mark)
+    if not environment.parent.exists():
+        found: str | None = psutil.Process(pid).environ().get(MARK)
+        return found
+    before = f"{MARK}=".encode()
+    for entry in environment.read_bytes().split(b"\0"):
+        if entry.startswith(before):
+            return entry[len(before) :].decode("utf-8", errors="replace")
+    return None
 
 
 def _open_handle(pid: int) -> int | None:

@@ -18,7 +18,7 @@ import msgspec
 from intelgraph.fleet.notes import Notes, read_notes, write_notes
 from intelgraph.fleet.parts import all_parts, mark, python_environment
 from intelgraph.fleet.places import Fleet
-from intelgraph.fleet.process import MARK, adopt, marked
+from intelgraph.fleet.process import MARK, adopt, survey
 from intelgraph.fleet.status import Failed, FleetStatus, Request
 from intelgraph.fleet.stopping import stop_parts
 from intelgraph.model.errors import refuse
@@ -120,7 +120,8 @@ async def stop_without_supervisor(fleet: Fleet) -> int:
         found = adopt(note.identity) if note else None
         if found is not None:
             running[part.name] = found
-    left = sum(1 for part in parts if part.name not in running and marked(marks[part.name]))
+    carrying = survey(marks.values())
+    left = sum(1 for part in parts if part.name not in running and carrying[marks[part.name]])
     await stop_parts(parts, running, marks)
     write_notes(fleet, Notes(plan=notes.plan, parts={}))
     return len(running) + left

@@ -24,7 +24,7 @@ from intelgraph.fleet.parts import LINKS, SCHEMA, Part, all_parts, mark
 from intelgraph.fleet.places import Fleet
 from intelgraph.fleet.ports import holder, is_free
 from intelgraph.fleet.postgres import DRIVER_ERRORS
-from intelgraph.fleet.process import Running, adopt, end_leftovers, marked, the_part_among
+from intelgraph.fleet.process import Running, adopt, end_leftovers, survey, the_part_among
 from intelgraph.fleet.status import Failed, FleetStatus, PartStatus, Phase, Request
 from intelgraph.fleet.stopping import stop_part, stop_parts
 from intelgraph.fleet.tending import Tended
@@ -95,13 +95,15 @@ class Supervisor:
     async def _take_over(self) -> None:
         """Adopt what the plan asks for; end what is ours and is something else."""
         notes = read_notes(self._fleet)
+        marks = {name: mark(self._fleet, name) for name in self._tended.keys() | notes.parts.keys()}
+        found = await asyncio.to_thread(survey, marks.values())
         for tended in self._tended.values():
-            part, own_mark = tended.part, mark(self._fleet, tended.part.name)
+            part = tended.part
             note = may_adopt(notes, plan=self._plan, part=part)
             running = adopt(note.identity) if note else None
             if running is None and notes.plan == self._plan:
                 # It was started and the supervisor died before writing that down: the mark tells.
-                unnoted = the_part_among(await asyncio.to_thread(marked, own_mark), part.command)
+                unnoted = the_part_among(found[marks[part.name]], part.command)
                 running = adopt(unnoted) if unnoted else None
             if running is not None:
                 tended.running = running
@@ -109,14 +111,13 @@ class Supervisor:
                 tended.restarts = note.restarts if note else 0
                 tended.phase = Phase.STARTING
                 self._adopted += 1
+                del marks[part.name]
                 continue
             former = notes.parts.get(part.name)
             stale = adopt(former.identity) if former else None
             if stale is not None:
-                await stop_part(part, stale, mark=own_mark)
-            await end_leftovers(own_mark, patience_s=0.0)
-        for name in notes.parts.keys() - self._tended.keys():
-            await end_leftovers(mark(self._fleet, name), patience_s=0.0)
+                await stop_part(part, stale)
+        await end_leftovers(*marks.values(), patience_s=0.0)
         self._write_notes()
 
     async def _refuse_taken_ports(self) -> None:

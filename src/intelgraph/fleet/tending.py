@@ -65,7 +65,7 @@ class Tended:
         if running is not None:
             self._asked_to_restart = True
             self._become(Phase.STOPPING, "a restart was asked for")
-            await stop_part(self.part, running, mark=mark(self.fleet, self.part.name))
+            await stop_part(self.part, running)
         await self.ready.wait()
 
     def status(self) -> PartStatus:
