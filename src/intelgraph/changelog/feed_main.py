@@ -32,6 +32,14 @@ _FEED_LOCK = (7, 1)
 _RETRY_S = 0.5
 _IDLE_POLL_FACTOR = 2.0
 _ECHO_CONNECTIONS = 4
+# What a connection that dies in mid-exchange raises; none of it is the feed's own doing.
+DRIVER_ERRORS = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 
 def log(event: str, **facts: object) -> None:
@@ -63,7 +71,7 @@ async def keep(name: str, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
             told = None
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        except DRIVER_ERRORS as error:
             kind = type(error).__name__
             if kind != told:
                 log("loop_interrupted", loop=name, error=kind)
