@@ -49,6 +49,7 @@ _BROKEN = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.InternalClientError,  # a connection that died in mid-exchange
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
 )

@@ -40,7 +40,7 @@ class FeedNotices:
         while True:
             try:
                 connection = await self._database.listen(self._notice)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
                 await asyncio.sleep(_RECONNECT_S)
                 continue
             try:

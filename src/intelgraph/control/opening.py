@@ -46,7 +46,7 @@ async def open_epoch(record: PlacementRecord, home: Database, *, force: bool = F
     place = record.placement
     try:
         answer = msgspec.json.decode(await _call(record, home, force), type=_Answer)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise retry(
             "home_unreachable",
             f"epoch {place.epoch} of {place.id} is decided but not open: the database of {place.home} does not answer "
