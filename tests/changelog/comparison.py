@@ -23,7 +23,8 @@ from .model_log import (
     undecided,
 )
 from .regions import Json, hashed
-from .world import REPEATED_KEYS, World, bookmark, same_objects
+from .wire import bookmark, same_objects
+from .world import REPEATED_KEYS, World
 
 OBSERVE = "select harness.observe($1, $2, $3)"
 
