@@ -26,6 +26,7 @@ import uvloop
 from intelgraph.changelog import links, repair
 from intelgraph.changelog.comparison import Stream
 from intelgraph.changelog.feed import tally_digests, wake_streams
+from intelgraph.changelog.pacing import Pace
 from intelgraph.settings import Database, RegionConfig, load_region_config
 
 _FEED_LOCK = (7, 1)
@@ -203,9 +204,10 @@ class Feed:
             )
             log("gap_opened", peer=peer, buckets=missing)
         if missing:
+            pace = Pace(here=here, there=there, region=self.here, peer=peer)
             if compared.snapshot:
-                await repair.ask_for_snapshot(there, here=self.here, placement=placement)
-            sent = await repair.ask_for_missing(there, here=self.here, compared=compared)
+                await repair.ask_for_snapshot(pace, placement)
+            sent = await repair.ask_for_missing(pace, compared)
             log("reissued", peer=peer, rows=sent)
             return True
         if not (compared.equal and compared.covers and at.is_home(placement)):

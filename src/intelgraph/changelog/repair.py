@@ -21,6 +21,7 @@ from intelgraph.changelog.comparison import (
     lacks_compacted,
     stable_cut,
 )
+from intelgraph.changelog.pacing import Pace
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -136,24 +137,27 @@ def _told_stream(told: dict[str, Any]) -> _ToldStream:
     )
 
 
-async def ask_for_missing(there: Connection, *, here: str, compared: Compared) -> int:
-    """Have the peer reissue every bucket we lack rows of; returns the rows it sent."""
-    sent = 0
+async def ask_for_missing(pace: Pace, compared: Compared) -> int:
+    """Have the peer reissue every bucket we lack rows of, no faster than they arrive; returns the rows it sent."""
+    sent: int = 0
     for stream, buckets in sorted(compared.lacking.items()):
         for first, last in _runs(buckets):
             position: int | None = first << BUCKET_BITS
             end = (last + 1) << BUCKET_BITS
             while position is not None and position < end:
                 told = _json(
-                    await there.fetchval(
+                    await pace.there.fetchval(
                         "select ig.reissue($1, $2, $3, $4, $5)",
-                        compared.placement, here, stream.origin, stream.life, position,
+                        compared.placement, pace.region, stream.origin, stream.life, position,
                     )
                 )  # fmt: skip
                 if told["status"] != "ok":
                     break
                 sent += told["rows"]
                 position = told["next"]
+                if not await pace.portion_sent():
+                    return sent
+    await pace.all_arrived()
     return sent
 
 
@@ -168,11 +172,11 @@ def _runs(buckets: Sequence[int]) -> list[tuple[int, int]]:
     return runs
 
 
-async def ask_for_snapshot(there: Connection, *, here: str, placement: str) -> None:
+async def ask_for_snapshot(pace: Pace, placement: str) -> None:
     """Have the peer send what it has compacted: the objects of the prefix, its floors and digests."""
     after: str | None = None
     while True:
-        told = _json(await there.fetchval("select ig.reissue_snapshot($1, $2, $3)", placement, here, after))
-        if told["status"] != "ok" or told["next"] is None:
+        told = _json(await pace.there.fetchval("select ig.reissue_snapshot($1, $2, $3)", placement, pace.region, after))
+        if told["status"] != "ok" or told["next"] is None or not await pace.portion_sent():
             return
         after = json.dumps(told["next"])

@@ -121,8 +121,8 @@ end $$;
 create trigger receive before insert on ig.signal for each row execute function ig.receive();
 alter table ig.signal enable always trigger receive;
 
--- Send rows of one stream again, to one region, keeping their identity. At most `p_limit` rows a call; returns the
--- position to go on from, or null when done. RESIDENCY: only to a region the placement allows now.
+-- Send rows of one stream again, to one region, keeping their identity. At most `p_limit` rows and about 2 MB a call;
+-- returns the position to go on from, or null when done. RESIDENCY: only to a region the placement allows now.
 create function ig.reissue(p_placement text, p_destination text, p_origin text, p_life int, p_from bigint,
                            p_limit int default 200)
 returns jsonb language plpgsql security definer set search_path = '' as $$
@@ -131,6 +131,7 @@ declare
     row_ jsonb;
     at bigint;
     sent int := 0;
+    bytes bigint := 0;
 begin
     select * into p from ig.placement where id = p_placement;
     if p.id is null or p.epoch = 0 or not p_destination = any (p.regions) then
@@ -147,8 +148,11 @@ begin
     loop
         perform ig.send(p_destination, 'row', row_);
         sent := sent + 1;
+        bytes := bytes + pg_column_size(row_);
+        exit when bytes >= 2097152;
     end loop;
-    return jsonb_build_object('status', 'ok', 'rows', sent, 'next', case when sent = p_limit then at + 1 end);
+    return jsonb_build_object('status', 'ok', 'rows', sent,
+                              'next', case when sent = p_limit or bytes >= 2097152 then at + 1 end);
 end $$;
 
 -- Tell a region which epochs it was named in, without any tenant's data: the last word to one that was removed while
