@@ -24,7 +24,6 @@ AT_ONCE = 8
 SAMPLES = 300
 ABOVE_MS_MAX = 50.0
 DELAY_MS = 40.0
-_SLOW_S = 0.02
 _SAMPLING_S_MAX = 20.0
 
 
@@ -77,9 +76,11 @@ def test_the_staleness_header_is_an_upper_bound_close_to_the_truth(fleet: Runnin
     finally:
         fleet.cli("wan", HOME, AWAY, "--delay-ms", "0")
         fleet.cli("wan", HOME, AWAY, "--heal")
-    above = sorted(sample.told_ms - sample.most_ms for sample in samples)
+    # The quicker a read, the closer the truth is known.
+    quick = sorted(samples, key=lambda sample: sample.took_s)[: max(1, len(samples) // 2)]
+    above = sorted(sample.told_ms - sample.most_ms for sample in quick)
     print(f"{delay_ms:g} ms each way, {len(samples)} reads: told {_spread([s.told_ms for s in samples])}")
-    print(f"truth from {_spread([s.least_ms for s in samples])} to {_spread([s.most_ms for s in samples])}")
+    print(f"truth from {_spread([s.least_ms for s in quick])} to {_spread([s.most_ms for s in quick])}")
     print(f"told above the truth by {_spread(above)}; machine {contention():.1f} times slower than alone")
     lies = [sample for sample in samples if sample.told_ms < sample.least_ms]
     assert not lies, f"{len(lies)} of {len(samples)} answers were staler than they said: {lies[:3]}"
@@ -127,6 +128,7 @@ class Sample:
     told_ms: float
     least_ms: float
     most_ms: float
+    took_s: float
 
 
 @dataclass(kw_only=True)
@@ -146,11 +148,16 @@ class Numbers:
         lacking = seen + 1
         least_s = asked_at - self.committed[lacking] if lacking < len(self.committed) else 0.0
         most_s = answered_at - self.sent[lacking] if lacking < len(self.sent) else 0.0
-        return Sample(told_ms=told_ms, least_ms=max(0.0, least_s * 1000), most_ms=max(0.0, most_s * 1000))
+        return Sample(
+            told_ms=told_ms,
+            least_ms=max(0.0, least_s * 1000),
+            most_ms=max(0.0, most_s * 1000),
+            took_s=answered_at - asked_at,
+        )
 
 
 async def _sample(fleet: RunningFleet) -> list[Sample]:
-    """Write at home, read in the other region, all by this machine's monotonic clock; slow reads prove too little."""
+    """Write at home and read in the other region, all by this machine's monotonic clock."""
     numbers, samples, stop = Numbers(), [], asyncio.Event()
     async with fleet.owner(HOME) as database, aiohttp.ClientSession() as http:
         epoch = await database.fetchval("select epoch from ig.placement where id = $1", TENANT)
@@ -169,13 +176,11 @@ async def _sample(fleet: RunningFleet) -> list[Sample]:
             status, answer, headers = await _ask(http, fleet.doors[AWAY], fleet, read="number")
             answered_at = time.monotonic()
             assert status == 200, answer
-            if answered_at - asked_at <= _SLOW_S:
-                told_ms = float(headers["IG-Staleness-Ms"])
-                samples.append(numbers.sample(int(answer["name"]), told_ms, asked_at, answered_at))
+            told_ms = float(headers["IG-Staleness-Ms"])
+            samples.append(numbers.sample(int(answer["name"]), told_ms, asked_at, answered_at))
             await asyncio.sleep(0.005)
         stop.set()
         await writing
-    assert len(samples) >= SAMPLES // 10, f"only {len(samples)} reads were quick enough to say anything"
     return samples
 
 
