@@ -7,11 +7,11 @@ to a history as a whole is in `world`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .model_append import ANY_TIME
-from .model_log import Identity, Kind, Object, Opening, Ranges, Row, Writer
+from .model_log import Holding, Identity, Kind, Object, Opening, Ranges, Row, Writer, opens
 from .regions import Json
 
 
@@ -63,6 +63,17 @@ def parse_row(content: Json, truth: dict[Identity, Row]) -> Row:
         opening=opening,
         named=named,
     )
+
+
+def members_of(holding: Holding) -> frozenset[str]:
+    """The regions that the highest open in force in a holding names."""
+    highest = next(iter(opens(holding.rows)), None)
+    return frozenset() if highest is None or highest.opening is None else highest.opening.regions
+
+
+def members_read_of(holding: Holding) -> frozenset[str]:
+    """The same, of the rows that the region can read."""
+    return members_of(replace(holding, rows={k: r for k, r in holding.rows.items() if k not in holding.unread}))
 
 
 def bookmark(row: Row) -> str:

@@ -33,7 +33,7 @@ from .model_log import (
     upgrade,
 )
 from .regions import APPEND, DIGEST_KEY, Cluster, Json, hashed
-from .wire import Entry, bookmark, parse_row, same_objects
+from .wire import Entry, bookmark, members_of, members_read_of, parse_row, same_objects
 
 TENANTS = ("acme", "bolt")
 REPEATED_KEYS = ("again", "and-again")
@@ -239,14 +239,10 @@ class World:
             self.forced.add(region)
         after = self.holdings[region]
         assert [row.kind for row in written] == [Kind.OPEN]
-        assert {*wanted, *self._regions(before)} <= written[0].replicate_to, "who is removed must hear of it"
+        assert {*wanted, *members_of(before)} <= written[0].replicate_to, "who is removed must hear of it"
         if not force:
             assert state(after.read) == state(before.read), "opening an epoch changed what its home shows"
         self._no_ghosts(region)
-
-    def _regions(self, holding: Holding) -> frozenset[str]:
-        highest = next(iter(opens(holding.rows)), None)
-        return frozenset() if highest is None or highest.opening is None else highest.opening.regions
 
     def _no_ghosts(self, region: str) -> None:
         """No row that the new home lacks counts anywhere because of its cut."""
@@ -255,9 +251,7 @@ class World:
             row = self.truth[identity]
             with_it = {**rows, identity: row}
             adopted = identity in decisions(with_it)
-            assert adopted or identity not in accepted(with_it), (
-                f"the cut of {region} covers {identity}, not held there"
-            )
+            assert adopted or identity not in accepted(with_it), f"{region}'s cut covers {identity}, not held there"
 
     def decide(self, region: str, kind: Kind, chosen: Sequence[Identity]) -> None:
         holding = self.holdings[region]
@@ -355,7 +349,7 @@ class World:
     def reissue(self, source: str, name: str) -> None:
         """Everything one region holds of the placement, to another; refused where it may not go."""
         holding = self.holdings[source]
-        allowed = {source, name} <= self._regions_read(holding)
+        allowed = {source, name} <= members_read_of(holding)
         for writer in sorted({key.writer for key in holding.rows}):
             position: int | None = 0
             while position is not None:
@@ -368,9 +362,6 @@ class World:
             self.cluster.ask(source, "select ig.reissue_snapshot($1, $2)", self.placement, name)
         sent = self.take(source)
         assert not sent
-
-    def _regions_read(self, holding: Holding) -> frozenset[str]:
-        return self._regions(replace(holding, rows={k: r for k, r in holding.rows.items() if k not in holding.unread}))
 
     def close_gap(self, name: str) -> bool:
         """Once a region lacks nothing (in the product: once its digests agree)."""
