@@ -14,6 +14,9 @@ from .model_append import ANY_TIME
 from .model_log import Holding, Identity, Kind, Object, Opening, Ranges, Row, Writer, opens
 from .regions import Json
 
+#: What a database may say of a write that its epoch, home or size forbids.
+FENCES = {"unknown_placement", "fenced", "not_home", "held", "too_many_operations"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:

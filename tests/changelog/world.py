@@ -33,11 +33,10 @@ from .model_log import (
     upgrade,
 )
 from .regions import APPEND, DIGEST_KEY, Cluster, Json, hashed
-from .wire import Entry, bookmark, members_of, members_read_of, parse_row, same_objects
+from .wire import FENCES, Entry, bookmark, members_of, members_read_of, parse_row, same_objects
 
 TENANTS = ("acme", "bolt")
 REPEATED_KEYS = ("again", "and-again")
-FENCES = {"unknown_placement", "fenced", "not_home", "held", "too_many_operations"}
 
 
 @dataclass(kw_only=True)
