@@ -27,6 +27,7 @@ from tests.proof.ledger import Ledger
 SLOT_MB = 64
 _WRITERS = 8
 _CHECKPOINT_EVERY_S = 5.0
+_COUNTED_EVERY_S = 0.5
 
 
 @pytest.mark.fleet
@@ -178,6 +179,7 @@ class Backlog:
         return [told for line in lines if f'"{event}"' in line for told in [json.loads(line)]]
 
     async def _missing(self) -> int:
+        await asyncio.sleep(_COUNTED_EVERY_S)
         counted = []
         for region in (HOME, AWAY):
             async with self.fleet.owner(region) as database:
