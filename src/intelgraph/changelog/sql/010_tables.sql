@@ -49,7 +49,8 @@ create table ig.change (
 );
 -- Order of arrival: every row with arrived < the oldest running transaction is final (the feed's cursor).
 create index change_arrival on ig.change (arrived, arrival);
-create index change_touches on ig.change using gin (touches);
+-- What waits to be put into it is read by every look-up and cleared by one unlucky writer: little may wait.
+create index change_touches on ig.change using gin (touches) with (gin_pending_list_limit = 256);
 create index change_tenant on ig.change (tenant, epoch, position) where kind = 'write';
 create index change_waiting on ig.change (placement, arrived, arrival) where status in ('inert', 'held', 'dropped');
 create index change_control on ig.change (placement, epoch) where kind <> 'write';

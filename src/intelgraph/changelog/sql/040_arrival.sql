@@ -53,17 +53,30 @@ create function ig.first_range(p_held int8multirange) returns int8range language
 
 -- The rows whose acceptance may change when the opens of `p_opens` come into force: those beyond their cuts. A cut
 -- begins with a settled prefix, so that only the tail above it is looked at, however long the log is.
-create function ig.rows_beyond(p_placement text, p_opens ig.epoch[]) returns jsonb language sql stable as $$
-    select coalesce(jsonb_agg(distinct jsonb_build_object('origin', c.origin, 'life', c.life, 'position', c.position)), '[]')
-    from unnest(p_opens) e cross join ig.streams_held() s
-    left join ig.cut k on k.placement = p_placement and k.epoch = e.epoch and k.by_origin = e.origin
-        and k.by_life = e.life and k.by_position = e.position and k.origin = s.origin and k.life = s.life
-    cross join lateral (
-        select w.origin, w.life, w.position from ig.change w
-        where w.origin = s.origin and w.life = s.life
-          and w.position >= case when k.held @> 1::bigint then upper(ig.first_range(k.held)) else 0 end
-          and w.placement = p_placement and w.epoch < e.epoch and not coalesce(k.held @> w.position, false)) c;
-$$;
+create function ig.rows_beyond(p_placement text, p_opens ig.epoch[]) returns jsonb language plpgsql stable as $$
+declare
+    e ig.epoch;
+    s record;
+    inside int8multirange;
+    low bigint;
+    found jsonb := '[]';
+begin
+    foreach e in array p_opens loop
+        for s in select * from ig.streams_held() loop
+            select k.held into inside from ig.cut k
+            where k.placement = p_placement and k.epoch = e.epoch and k.by_origin = e.origin and k.by_life = e.life
+              and k.by_position = e.position and k.origin = s.origin and k.life = s.life;
+            inside := coalesce(inside, '{}');
+            low := case when inside @> 1::bigint then upper(ig.first_range(inside)) else 0 end;
+            found := found || (
+                select coalesce(jsonb_agg(jsonb_build_object('origin', w.origin, 'life', w.life, 'position', w.position)), '[]')
+                from ig.change w
+                where w.origin = s.origin and w.life = s.life and w.position >= low
+                  and w.placement = p_placement and w.epoch < e.epoch and not inside @> w.position);
+        end loop;
+    end loop;
+    return found;
+end $$;
 
 -- Learn an epoch: record it and its cut, settle what is in force, re-derive every row beyond the cuts.
 create function ig.take_open(r ig.change) returns void language plpgsql as $$
@@ -181,11 +194,6 @@ begin
         values (r.tenant, r.key_hash, r.origin, r.life, r.position, r.placement, r.epoch, r.request_hash)
         on conflict do nothing;
     end if;
-    -- The open of an epoch comes before its rows; without it something was lost, the open at least.
-    update ig.placement p set gap = format('rows of epoch %s came from %s without its open', r.epoch, r.origin)
-    where p.id = r.placement and p.epoch between 1 and r.epoch - 1 and p.gap is null
-      and not exists (select from ig.epoch e where e.placement = r.placement and e.epoch = r.epoch
-                      and e.origin = r.origin and e.life = r.life);
     counts := ig.accepted(r.placement, r.epoch, r.origin, r.life, r.position, r.kind);
     if counts then
         perform ig.put(r.placement, r.tenant, r.epoch, r.position, r.body -> 'objects');
@@ -216,6 +224,14 @@ begin
     return case when p_held then 'held' else ig.take(r) end;
 end $$;
 
+-- The open of an epoch comes before its rows; where it did not come, something was lost, the open at least.
+create function ig.miss_open(r ig.change) returns void language sql as $$
+    update ig.placement p set gap = format('rows of epoch %s came from %s without its open', r.epoch, r.origin)
+    where p.id = r.placement and p.gap is null
+      and not exists (select from ig.epoch e where e.placement = r.placement and e.epoch = r.epoch
+                      and e.origin = r.origin and e.life = r.life);
+$$;
+
 -- Will it pass when tried again? A deadlock, a full disk, a shutdown: the row is not to blame.
 create function ig.passes(p_sqlstate text) returns boolean language sql immutable
     return left(p_sqlstate, 2) in ('40', '53', '57', '58') or p_sqlstate = '55P03';
@@ -226,6 +242,7 @@ declare
     p ig.placement;
     local ig.region;
     control boolean := r.kind in ('open', 'adopt', 'reject');
+    plain boolean;
 begin
     select * into local from ig.region;
     select * into p from ig.placement where id = r.placement;
@@ -241,15 +258,19 @@ begin
     if not control and exists (select from ig.erased x where x.tenant = r.tenant and x.touch = any (r.touches)) then
         r.body := ig.without_erased(r.tenant, r.body);
     end if;
+    plain := p.hold is null and (r.kind <> 'write' or not ig.erases(r.body));
+    if r.kind = 'write' and p.epoch between 1 and r.epoch - 1 then
+        perform ig.miss_open(r);
+    end if;
     if r.version > local.reads then
         perform ig.hold(r, format('%s/%s/%s is of operation version %s; this region reads up to %s',
                                   r.origin, r.life, r.position, r.version, local.reads));
         r.status := 'held';
     elsif local.name = r.origin and local.life = r.life and current_setting('session_replication_role') <> 'replica' then
-        r.status := ig.consider(r, p.hold is not null);
+        r.status := case when plain then ig.take(r) else ig.consider(r, p.hold is not null) end;
     else
         begin
-            r.status := ig.consider(r, p.hold is not null);
+            r.status := case when plain then ig.take(r) else ig.consider(r, p.hold is not null) end;
         exception when others then
             if ig.passes(sqlstate) then
                 raise;
@@ -298,7 +319,7 @@ begin
         end if;
         delete from ig.change c where c.origin = new.origin and c.life = new.life and c.position = new.position;
         perform ig.untally(kept);
-    elsif new.kind = 'write' and not ig.erases(new.body)
+    elsif new.kind = 'write' and current_setting('session_replication_role') = 'replica' and not ig.erases(new.body)
           and ig.is_compacted(new.placement, new.origin, new.life, new.position)
           and ig.verdict(new.placement, new.origin, new.life, new.position) is not true then
         -- It is part of the snapshot.
