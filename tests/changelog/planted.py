@@ -14,11 +14,15 @@ Change = tuple[str, str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Planted:
-    """``law`` is the law of the log (shared design) or the section of docs/log.md that the bug breaks."""
+    """``law`` is the law of the log (shared design) or the section of docs/log.md that the bug breaks.
+
+    ``steps`` are the steps of the state machine among which to look for it, to find it soon; by default all.
+    """
 
     name: str
     law: str
     changes: tuple[Change, ...]
+    steps: frozenset[str] | None = None
 
     def schema(self, file: str, text: str) -> str:
         """One file of the schema, with the bug in it."""
@@ -29,6 +33,9 @@ class Planted:
                 text = text.replace(old, new)
         return text
 
+
+TAILS = frozenset({"fail_over", "write_a_tail", "write", "write_another", "carry", "carry_all_to"})
+AT_ONCE = frozenset({"write_at_once", "write_at_once_again", "write_another", "carry"})
 
 PLANTED = (
     Planted(
@@ -49,6 +56,7 @@ PLANTED = (
                 "    at := coalesce(nullif(current_setting('ig.drawn', true), '')::bigint, nextval('ig.position'));",
             ),
         ),
+        steps=AT_ONCE,
     ),
     Planted(
         name="a row is classified by its first object alone",
@@ -60,22 +68,19 @@ PLANTED = (
                 "select from jsonb_path_query(r.body, '$.objects[0]') o\n        where exists",
             ),
         ),
+        steps=TAILS,
     ),
     Planted(
-        name="an adopted row counts only for objects that have no state",
+        name="of a row that comes to count, or ceases to, only the first object is derived again",
         law="3, each row whole",
         changes=(
             (
-                "030_state.sql",
-                "c.kind = 'write' and c.status = 'applied'\n              and j.object",
-                (
-                    "c.kind = 'write' and c.status = 'applied'\n"
-                    "              and not coalesce(ig.verdict(c.placement, c.origin, c.life, c.position)\n"
-                    "                               and c.body -> 'objects' -> 0 ->> 'id' <> o.id, false)\n"
-                    "              and j.object"
-                ),
+                "040_arrival.sql",
+                "jsonb_array_elements(case when f.kind = 'write' then f.body -> 'objects' end) o",
+                "jsonb_path_query(case when f.kind = 'write' then f.body end, '$.objects[0]') o",
             ),
         ),
+        steps=TAILS | {"decide"},
     ),
     Planted(
         name="the cut is ignored",
@@ -105,8 +110,8 @@ PLANTED = (
         changes=(
             (
                 "040_arrival.sql",
-                "      and (c.status = 'inert'\n           or exists (select from ig.epoch e",
-                ("      and (c.status = 'inert'\n           or false and exists (select from ig.epoch e"),
+                "ig.rows_beyond(r.placement, coalesce(risen, '{}'))",
+                "ig.rows_beyond(r.placement, '{}')",
             ),
         ),
     ),
@@ -127,10 +132,11 @@ PLANTED = (
         changes=(
             (
                 "040_arrival.sql",
-                "any (coalesce(p.regions, r.replicate_to))",
-                ("any (r.replicate_to)"),
+                "any (coalesce(case when p.epoch > 0 then p.regions end, r.replicate_to))",
+                "any (r.replicate_to)",
             ),
         ),
+        steps=TAILS,
     ),
     Planted(
         name="a row of an unknown version is skipped",
@@ -142,6 +148,7 @@ PLANTED = (
                 ("    if r.version > local.reads then\n        return null;\n"),
             ),
         ),
+        steps=frozenset({"write_a_version_too_early", "write_another", "write", "carry", "upgrade"}),
     ),
     Planted(
         name="a row of an unknown version is applied as if it were known",
@@ -153,6 +160,7 @@ PLANTED = (
                 ("    if false then\n"),
             ),
         ),
+        steps=frozenset({"write_a_version_too_early", "write_another", "write", "carry"}),
     ),
     Planted(
         name="erased content comes back with a row that arrives later",
@@ -164,6 +172,7 @@ PLANTED = (
                 ("        null;\n"),
             ),
         ),
+        steps=frozenset({"erase", "fail_over", "write_a_tail", "write_another", "carry_all_to"}),
     ),
     Planted(
         name="erased content stays in the log and is reissued",
@@ -186,6 +195,7 @@ PLANTED = (
                 ("    where e.epoch <= excluded.epoch;"),
             ),
         ),
+        steps=frozenset({"lose_and_repair", "write_another", "carry", "write"}),
     ),
     Planted(
         name="an inert outcome answers a repeat",
@@ -197,6 +207,7 @@ PLANTED = (
                 ("sha256(convert_to(p_key, 'UTF8'))\n    order by"),
             ),
         ),
+        steps=TAILS,
     ),
     Planted(
         name="a home in a new life goes on writing in the epoch of the old one",

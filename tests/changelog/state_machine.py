@@ -10,6 +10,7 @@ Otherwise a race that two transactions may win in either order would confuse the
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -187,6 +188,10 @@ class Histories(RuleBasedStateMachine):
         self.world.append_at_once(name, requests)
         self.looked(name)
 
+    @rule(ends=st.permutations(IDS))
+    def write_at_once_again(self, ends: list[str]) -> None:
+        self.write_at_once(ends[0], ends[1], [], False)
+
     # ------------------------------------------------------------------------------------- carrying
 
     @rule(which=st.integers(0, 5), rows=st.integers(1, 6))
@@ -267,9 +272,15 @@ class Histories(RuleBasedStateMachine):
                 self.world.deliver(home, name)
             self.looked(name)
             self.open(where, without, force=False)
-            for region in (home, name):
-                self.world.append(region, self.request(0, 5, self.world.believed(region), batch))
+            request = self.request(0, 5, self.world.believed(home), batch)
+            for region in (home, name):  # the client does not know who wrote it and asks both
+                self.world.append(region, replace(request, epoch=self.world.believed(region)))
                 self.looked(region)
+            if without is not None:  # the removal overtakes what the old home had sent
+                for origin in (name, home):
+                    while self.world.deliver(origin, self.name(without)):
+                        pass
+                self.looked(self.name(without))
 
     @rule(where=index)
     def live_again(self, where: int) -> None:
@@ -280,14 +291,17 @@ class Histories(RuleBasedStateMachine):
 
     @rule(
         kind=st.sampled_from((Kind.ADOPT, Kind.ADOPT, Kind.REJECT)),
+        heard=st.booleans(),
         by_hand=st.sampled_from((None, None, (0,), (0, 1), (2,))),
         any_row=st.sampled_from((None, None, None, 0, 3)),
     )
-    def decide(self, kind: Kind, by_hand: tuple[int, ...] | None, any_row: int | None) -> None:
+    def decide(self, kind: Kind, heard: bool, by_hand: tuple[int, ...] | None, any_row: int | None) -> None:
         """By class: everything adoptable. By hand: any inert rows, conflicts too, and a row that needs no decision."""
         name = self.home
-        if name is None or not self.world.holdings[name].rows:
+        if name is None:
             return
+        if heard:
+            self.carry_all_to(self.world.names.index(name))
         classes = classify(self.world.holdings[name].read)
         chosen = {key for key, found in classes.items() if found is Class.ADOPTABLE}
         if by_hand is not None:
@@ -309,6 +323,24 @@ class Histories(RuleBasedStateMachine):
             self.world.reissue(self.name(source), self.name(name))
             if carried:
                 self.carry_all_to(name)  # type: ignore[operator]
+
+    @rule(which=st.integers(0, 5), batch=batches, repaired=st.booleans())
+    def lose_and_repair(self, which: int, batch: list[Any], repaired: bool) -> None:
+        """What was lost comes again after rows that are newer."""
+        waiting = [(origin, name) for origin, name in self.waiting() if origin == self.home]
+        if waiting:
+            origin, name = waiting[which % len(waiting)]
+            self.world.lose(origin, name)
+            self.world.append(origin, self.request(0, 5, self.world.believed(origin), batch))
+            self.world.mark(origin)
+            while self.world.deliver(origin, name):
+                pass
+            self.looked(origin, name)
+            if repaired:
+                self.world.reissue(origin, name)
+                while self.world.deliver(origin, name):
+                    pass
+                self.looked(name)
 
     @rule(name=index)
     def close_gap(self, name: int) -> None:
