@@ -159,7 +159,7 @@ def test_stopped_anywhere_the_same_command_goes_on(tmp_path: Path, door: FakeDoo
     (tmp_path / "in.json").write_text(bundle(*objects))
     process = start(tmp_path, door, "import", "in.json")
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while len(door.store.outcomes) < 4 and time.monotonic() < until:
             time.sleep(0.001)
         process.send_signal(stop)
