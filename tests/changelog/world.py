@@ -229,6 +229,7 @@ class World:
         if answer["status"] == "refused":
             codes = {"held": before.held, "gap": self.gaps[region] is not None and not force}
             codes["unknown_placement"] = not known and not force and self.epoch > 0
+            codes["region_not_allowed"] = known and region not in members_of(before)
             codes["fenced"] = bool(opens(before.rows)) and opens(before.rows)[0].epoch > self.epoch
             assert codes.get(answer["code"]), answer
             return
@@ -359,8 +360,7 @@ class World:
                 position = answer.get("next")
         if allowed and self.compacted[source]:
             self.cluster.ask(source, "select ig.reissue_snapshot($1, $2)", self.placement, name)
-        sent = self.take(source)
-        assert not sent
+        assert not self.take(source)
 
     def close_gap(self, name: str) -> bool:
         """Once a region lacks nothing (in the product: once its digests agree)."""

@@ -95,6 +95,7 @@ create table ig.placement (
     digest_key bytea not null,
     hold text,                           -- why rows of it are kept but not applied
     gap text,                            -- why rows of it may be missing
+    holes boolean not null default false, -- rows were lost that do not count while this region is home: no prefix is whole
     whole_epoch bigint not null default 0 -- up to which epoch a comparison with the home found every cut held here
 );
 

@@ -109,17 +109,17 @@ begin
         digest_key = excluded.digest_key;
     if not ig.here() = any (top.regions) then
         perform ig.drop_placement(r.placement);
-        return;
-    end if;
-    if (top.origin, top.life) = (select g.name, g.life from ig.region g) then
-        -- The home lacks nothing: what it did not hold when it opened, its cut has cut off.
-        update ig.placement set gap = null where id = r.placement;
+    elsif (top.origin, top.life) = (select g.name, g.life from ig.region g) then
+        -- The home lacks nothing: what it did not hold when it opened, its cut has cut off. Its next cut must know.
+        update ig.placement set holes = holes or gap is not null, gap = null where id = r.placement;
     elsif (known.id is null and (top.epoch > 1 or r.position <= (select z.position from ig.settled z
                                                                  where z.origin = r.origin and z.life = r.life)))
           or not ig.here() = any (known.regions) then
         -- Newly allowed here, after rows were written that were not addressed here, or told of it by reissue: say so
         -- until reissue has filled it.
         update ig.placement set gap = 'this region joined the placement at epoch ' || top.epoch where id = r.placement;
+    elsif known.holes then
+        update ig.placement set gap = 'rows were lost while this region was the home' where id = r.placement and gap is null;
     end if;
     select array_agg(e) into risen from ig.epoch e
     where e.placement = r.placement and e.in_force
@@ -151,7 +151,7 @@ begin
     -- Why rows were adopted or rejected is written by people.
     update ig.change set body = ig.without_reason(body) where placement = p_placement and kind in ('adopt', 'reject');
     update ig.decision set reason = '' where placement = p_placement;
-    update ig.placement set gap = null, whole_epoch = 0, hold = case when exists (
+    update ig.placement set gap = null, holes = false, whole_epoch = 0, hold = case when exists (
         select from ig.change c where c.placement = p_placement and c.status = 'held') then hold end
     where id = p_placement;
     delete from ig.compacted where placement = p_placement;

@@ -1,19 +1,20 @@
 -- Opening an epoch: the new home says which rows of older epochs it holds, and from then on nothing else counts.
 
 -- The positions of one stream that are held here for a placement. With a settled prefix nothing below it is missing;
--- with a gap only what is really here, whole, counts: not even of our own rows all are, after a removal and a return.
+-- with a gap or holes only what is really here, whole, counts: not even of our own rows all are, after a removal and a
+-- return.
 create function ig.held_positions(p_placement text, p_origin text, p_life int) returns int8multirange
 language plpgsql stable as $$
 declare
     local ig.region;
     settled bigint;
     floor_at bigint;
-    gap text;
+    p ig.placement;
 begin
     select * into local from ig.region;
-    select p.gap into gap from ig.placement p where p.id = p_placement;
+    select * into p from ig.placement where id = p_placement;
     select position into floor_at from ig.compacted where placement = p_placement and origin = p_origin and life = p_life;
-    if gap is not null then
+    if p.gap is not null or p.holes then
         settled := null;
     elsif p_origin = local.name and p_life = local.life then
         -- The placement's lock is held alone: no row of it is in flight here.
@@ -63,6 +64,9 @@ begin
         return ig.refusal('held', format('cannot open epoch %s of %s in %s: it is held: %s', p_epoch, p_placement, local.name, p.hold));
     elsif p.gap is not null and not p_force then
         return ig.refusal('gap', format('cannot open epoch %s of %s in %s: rows may be missing: %s', p_epoch, p_placement, local.name, p.gap));
+    elsif p.epoch > 0 and not local.name = any (p.regions) then
+        return ig.refusal('region_not_allowed', format('cannot open epoch %s of %s in %s: it may live in %s only, and %s keeps none of it',
+                                                       p_epoch, p_placement, local.name, array_to_string(p.regions, ', '), local.name));
     elsif coalesce(p.epoch, 0) = 0 and p_epoch > 1 and not p_force then
         return ig.refusal('unknown_placement', format('cannot open epoch %s of %s in %s: no earlier epoch has arrived here',
                                                       p_epoch, p_placement, local.name));

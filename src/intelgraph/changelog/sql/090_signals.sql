@@ -67,10 +67,17 @@ begin
 end $$;
 
 -- Say that rows of some placements may be missing here. A home lacks nothing that counts: what it did not hold when it
--- opened is cut off, so only others are marked. A gap that is known is said anew: whoever is about to close it must not.
+-- opened is cut off. But it may have been replaced without having heard of it, or an origin been removed: then the loss
+-- matters to the next cut alone, and is kept as holes. A gap that is known is said anew: whoever is about to close it
+-- must not.
 create function ig.note_gap(p_origin text, p_why text) returns void language sql as $$
-    update ig.placement set gap = p_why
-    where ig.here() = any (regions) and p_origin = any (regions) and home <> ig.here() and epoch > 0;
+    with concerned as (
+        select p.id, p.home <> ig.here() and p_origin = any (p.regions) as matters from ig.placement p
+        where ig.here() = any (p.regions) and p.epoch > 0
+          and (p_origin = any (p.regions)
+               or exists (select from ig.epoch e where e.placement = p.id and e.origin = p_origin)))
+    update ig.placement p set gap = case when c.matters then p_why else p.gap end, holes = p.holes or not c.matters
+    from concerned c where p.id = c.id;
 $$;
 
 create function ig.take_mark(p_from text, m jsonb) returns void language plpgsql as $$
@@ -190,7 +197,7 @@ $$;
 
 -- `p_known` is the gap that was looked into: one that was noted meanwhile stays.
 create function ig.close_gap(p_placement text, p_known text default null) returns void language sql security definer set search_path = '' as $$
-    update ig.placement set gap = null where id = p_placement and gap = coalesce(p_known, gap);
+    update ig.placement set gap = null, holes = false where id = p_placement and gap = coalesce(p_known, gap);
 $$;
 -- A comparison may end after its placement has left this region, or come home: then nothing is missing here.
 create function ig.open_gap(p_placement text, p_why text) returns void language sql security definer set search_path = '' as $$
