@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from intelgraph.changelog.compaction import safe_floors
 from intelgraph.changelog.comparison import BUCKET_BITS, Stream, Sum, lacking_buckets, stable_cut
 from intelgraph.changelog.durability import FlushReport, lsn_number
+from intelgraph.changelog.rounds import GapWatch
 
 US = Stream(origin="us-east", life=1)
 EU = Stream(origin="eu-west", life=1)
@@ -51,3 +52,21 @@ def test_an_unknown_flush_position_is_below_every_other() -> None:
 def test_a_report_names_what_each_slot_has_flushed() -> None:
     report = FlushReport(here=lsn_number("0/10"), there={"a": lsn_number("0/10"), "b": lsn_number("0/F")})
     assert report.there["a"] >= report.here > report.there["b"]
+
+
+def test_a_gap_stays_until_a_comparison_reaches_what_the_home_had_written() -> None:
+    watch = GapWatch()
+    assert not watch.may_close("p", "marks were lost", home=US, reached=9, cut={US: 7})
+    assert not watch.may_close("p", "marks were lost", home=US, reached=20, cut={US: 8})
+    assert watch.may_close("p", "marks were lost", home=US, reached=30, cut={US: 9})
+
+
+def test_a_gap_that_is_said_anew_is_looked_into_anew() -> None:
+    watch = GapWatch()
+    assert not watch.may_close("p", "first", home=US, reached=9, cut={US: 7})
+    assert not watch.may_close("p", "second", home=US, reached=20, cut={US: 9})
+    assert watch.may_close("p", "second", home=US, reached=20, cut={US: 20})
+
+
+def test_a_comparison_that_did_not_look_at_the_home_closes_nothing() -> None:
+    assert not GapWatch().may_close("p", "a gap", home=US, reached=1, cut={EU: 99})

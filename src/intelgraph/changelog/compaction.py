@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from intelgraph.changelog.comparison import BUCKET_BITS, Stream
-from intelgraph.changelog.repair import report, settled_of
+from intelgraph.changelog.comparison import BUCKET_BITS, Stream, settled_of
+from intelgraph.changelog.repair import report
 
 if TYPE_CHECKING:
     from asyncpg import Connection

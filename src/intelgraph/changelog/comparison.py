@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 BUCKET_BITS = 12
 EVERYTHING = (1 << 62) - 1  # a cut beyond every position: the stream is compared to its end
@@ -27,6 +28,15 @@ class Sum:
 
     rows: int
     digest: int
+
+
+def settled_of(told: Mapping[str, Any]) -> dict[Stream, int]:
+    """Read the settled positions out of a region's report."""
+    settled = {}
+    for name, position in told["settled"].items():
+        origin, life = name.rsplit("/", 1)
+        settled[Stream(origin=origin, life=int(life))] = position
+    return settled
 
 
 def stable_cut(streams: Sequence[Stream], here: Mapping[Stream, int], there: Mapping[Stream, int]) -> dict[Stream, int]:

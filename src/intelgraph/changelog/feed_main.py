@@ -16,17 +16,15 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import uvloop
 
 from intelgraph.changelog import links, repair
-from intelgraph.changelog.comparison import Stream
 from intelgraph.changelog.feed import tally_digests, wake_streams
 from intelgraph.changelog.pacing import Pace
+from intelgraph.changelog.rounds import GapWatch, Round
 from intelgraph.settings import Database, RegionConfig, load_region_config
 
 _FEED_LOCK = (7, 1)
@@ -87,6 +85,7 @@ class Feed:
         self.config = config
         self.here = config.region
         self.policy = config.feed
+        self.gaps = GapWatch()
 
     async def run(self) -> None:
         """Run every loop until cancelled."""
@@ -215,46 +214,11 @@ class Feed:
         if ours and ours["whole_epoch"] < theirs["epoch"]:
             await here.execute("select ig.note_whole($1, $2)", placement, theirs["epoch"])
         if gap is not None:
+            if not self.gaps.may_close(placement, gap, home=at.peer_stream, reached=at.peer_position, cut=compared.cut):
+                return True
             await here.execute("select ig.close_gap($1, $2)", placement, gap)
             log("gap_closed", peer=peer)
         return False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Round:
-    """What two regions report at the begin of one round of comparisons, and the round before it."""
-
-    peer: str
-    here: dict[str, Any]
-    there: dict[str, Any]
-    before: Round | None
-
-    def alone(self) -> Round:
-        """This round without those before it."""
-        return replace(self, before=None)
-
-    def shared(self, region: str) -> list[str]:
-        """The placements that the peer says both regions serve; one unknown here is looked at in its second round."""
-        return [
-            placement
-            for placement, facts in self.there["placements"].items()
-            if {region, self.peer} <= set(facts["regions"])
-            and (
-                placement in self.here["placements"]
-                or (self.before is not None and placement in self.before.there["placements"])
-            )
-        ]
-
-    def stalled(self, stream: Stream) -> bool:
-        """Whether nothing was settled of a stream here since the last round."""
-        if self.before is None:
-            return False
-        return repair.settled_of(self.here).get(stream) == repair.settled_of(self.before.here).get(stream)
-
-    def is_home(self, placement: str) -> bool:
-        """Whether both regions say that the peer is the placement's home, in one epoch."""
-        ours, theirs = self.here["placements"].get(placement), self.there["placements"][placement]
-        return bool(ours) and ours["home"] == theirs["home"] == self.peer and ours["epoch"] == theirs["epoch"]
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from intelgraph.changelog.comparison import (
     Sum,
     lacking_buckets,
     lacks_compacted,
+    settled_of,
     stable_cut,
 )
 from intelgraph.changelog.pacing import Pace
@@ -52,15 +53,6 @@ async def report(connection: Connection) -> dict[str, Any]:
 
 def _json(text: str) -> Any:
     return json.loads(text)
-
-
-def settled_of(told: dict[str, Any]) -> dict[Stream, int]:
-    """Read the settled positions out of a region's report."""
-    settled = {}
-    for name, position in told["settled"].items():
-        origin, life = name.rsplit("/", 1)
-        settled[Stream(origin=origin, life=int(life))] = position
-    return settled
 
 
 async def _sums(connection: Connection, placement: str, cut: dict[Stream, int]) -> dict[Stream, Sum]:
