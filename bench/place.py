@@ -22,6 +22,7 @@ import asyncpg
 
 from bench.workload import pool_batches
 from intelgraph.api.database import APPEND, Database
+from intelgraph.connection import connect
 from intelgraph.fleet import postgres, wan
 from intelgraph.fleet.places import Fleet, locate
 from intelgraph.fleet.topology_file import load_topology
@@ -122,7 +123,7 @@ async def throwaway_fleet(say: Callable[[str], None]) -> AsyncIterator[Place]:
             for tenant in (FAST, SURE)
         }
         fleet = locate(load_topology(topology), start=directory)
-        home, other = [await postgres.connect(fleet.server(name).login(postgres.ADMIN)) for name in (HOME, OTHER)]
+        home, other = [await connect(fleet.server(name).login(postgres.ADMIN)) for name in (HOME, OTHER)]
         place = Place(fleet=fleet, tokens=tokens, home=home, other=other)
         say("writing the entities that will be updated")
         await _fill(place)

@@ -20,6 +20,7 @@ import asyncpg
 import psutil
 
 from intelgraph.cli.site import Site, find_site
+from intelgraph.connection import connect
 from intelgraph.control import issuer
 from intelgraph.fleet.parts import mark
 from intelgraph.fleet.places import Fleet, locate
@@ -137,15 +138,7 @@ class RunningFleet:
     async def owner(self, region: str) -> AsyncIterator[asyncpg.Connection]:
         """A region's database as its owner."""
         login = self.site.region(region).admin_database
-        connection = await asyncpg.connect(
-            host=login.host,
-            port=login.port,
-            user=login.user,
-            password=login.password,
-            database=login.database,
-            timeout=10,
-            command_timeout=60,
-        )
+        connection = await connect(login, timeout_s=10, statement_timeout_s=60)
         try:
             yield connection
         finally:

@@ -16,6 +16,7 @@ from typing import Any
 
 import asyncpg
 
+from intelgraph.connection import driver_arguments
 from intelgraph.model.errors import TransientError, refuse, retry
 from intelgraph.settings import ApiPolicy
 from intelgraph.settings import Database as Login
@@ -99,7 +100,7 @@ class Database:
 
     async def _make_pool(self, connections_max: int) -> asyncpg.Pool:
         return await asyncpg.create_pool(
-            **_arguments(self._login),
+            **driver_arguments(self._login),
             min_size=0,
             max_size=connections_max,
             max_inactive_connection_lifetime=0,
@@ -126,7 +127,7 @@ class Database:
 
     async def listen(self, on_notice: Callable[[], None]) -> asyncpg.Connection:
         """Open a connection of its own that calls ``on_notice`` whenever the feed says that something is new."""
-        connection = await asyncpg.connect(**_arguments(self._login), timeout=_CONNECT_TIMEOUT_S)
+        connection = await asyncpg.connect(**driver_arguments(self._login), timeout=_CONNECT_TIMEOUT_S)
         await connection.add_listener(FEED_CHANNEL, lambda *_: on_notice())
         return connection
 
@@ -205,16 +206,6 @@ def unavailable(error: BaseException) -> TransientError:
         "have happened: repeat it with the same Idempotency-Key",
         retry_after_s=1.0,
     )
-
-
-def _arguments(login: Login) -> dict[str, Any]:
-    return {
-        "host": login.host,
-        "port": login.port,
-        "user": login.user,
-        "password": login.password,
-        "database": login.database,
-    }
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:

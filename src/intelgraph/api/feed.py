@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 
-import asyncpg
-
 from intelgraph.api.database import Database
+from intelgraph.connection import DRIVER_ERRORS
 
 LOOK_S = 1.0
 GATHER_S = 0.01
@@ -40,7 +39,7 @@ class FeedNotices:
         while True:
             try:
                 connection = await self._database.listen(self._notice)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            except DRIVER_ERRORS:
                 await asyncio.sleep(_RECONNECT_S)
                 continue
             try:

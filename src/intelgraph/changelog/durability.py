@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from intelgraph.changelog.links import slot_name
+from intelgraph.connection import DRIVER_ERRORS
 
 if TYPE_CHECKING:
     from asyncpg import Pool
@@ -87,7 +88,8 @@ class StandbyWaiter:
             waiting = list(self._waiting)
             try:
                 report = await self._look()
-            except Exception:  # the database may be away; waiters time out as unknown
+            except DRIVER_ERRORS:
+                # The database is away; whoever waits too long for it is told unknown.
                 await asyncio.sleep(_POLL_SLOW_S)
                 continue
             for waiter in settle_waiters(waiting, report):

@@ -25,20 +25,13 @@ from intelgraph.changelog import links, repair
 from intelgraph.changelog.feed import tally_digests, wake_streams
 from intelgraph.changelog.pacing import Pace
 from intelgraph.changelog.rounds import GapWatch, Round
+from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.settings import Database, RegionConfig, load_region_config
 
 _FEED_LOCK = (7, 1)
 _RETRY_S = 0.5
 _IDLE_POLL_FACTOR = 2.0
 _ECHO_CONNECTIONS = 4
-# What a connection that dies in mid-exchange raises; none of it is the feed's own doing.
-DRIVER_ERRORS = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-)
 
 
 def log(event: str, **facts: object) -> None:
@@ -48,19 +41,11 @@ def log(event: str, **facts: object) -> None:
     sys.stdout.flush()
 
 
-async def connect(database: Database) -> asyncpg.Connection:
+async def open_connection(database: Database) -> asyncpg.Connection:
     """Open one connection; statements of the feed are short, so a silent link is given up after 5 s."""
-    return await asyncpg.connect(
-        host=database.host,
-        port=database.port,
-        user=database.user,
-        password=database.password,
-        database=database.database,
-        timeout=5,
-        command_timeout=5,
-        # Nothing the feed writes is acknowledged to anybody: no flush is waited for.
-        server_settings={"application_name": "intelgraph-feed", "synchronous_commit": "off"},
-    )
+    # Nothing the feed writes is acknowledged to anybody: no flush is waited for.
+    session = {"application_name": "intelgraph-feed", "synchronous_commit": "off"}
+    return await connect(database, statement_timeout_s=5, session=session)
 
 
 async def keep(name: str, work: Callable[[], Awaitable[None]]) -> None:
@@ -98,7 +83,7 @@ class Feed:
 
     async def read_log(self) -> None:
         """Settle positions, count digests and wake streams whenever something moved."""
-        connection = await connect(self.config.admin_database)
+        connection = await open_connection(self.config.admin_database)
         try:
             # Another feed of this region may be working; its session ends with it.
             while not await connection.fetchval("select pg_try_advisory_lock($1, $2)", *_FEED_LOCK):  # noqa: ASYNC110
@@ -122,7 +107,7 @@ class Feed:
 
     async def mark(self) -> None:
         """Send heartbeats and watch the slots; a lost slot is replaced, and the marks tell the peer of the gap."""
-        connection = await connect(self.config.admin_database)
+        connection = await open_connection(self.config.admin_database)
         try:
             while True:
                 await connection.execute("select ig.mark()")
@@ -139,7 +124,7 @@ class Feed:
     async def echo(self, peer: str) -> None:
         """Send this machine's monotonic clock through the peer's log, several tokens under way at once."""
         database = self.config.peers[peer].database
-        connections = [await connect(database)]
+        connections = [await open_connection(database)]
         busy: set[asyncio.Task[None]] = set()
         idle = list(connections)
 
@@ -150,7 +135,7 @@ class Feed:
         try:
             while True:
                 if not idle and len(connections) < _ECHO_CONNECTIONS:
-                    connections.append(await connect(database))
+                    connections.append(await open_connection(database))
                     idle.append(connections[-1])
                 if idle:
                     busy.add(asyncio.create_task(one(idle.pop())))
@@ -163,14 +148,13 @@ class Feed:
             for task in busy:
                 task.cancel()
             for connection in connections:
-                with contextlib.suppress(Exception):
-                    connection.terminate()
+                connection.terminate()
 
     async def compare(self, peer: str) -> None:
         """Compare digests with a peer; open a gap where rows are missing here, ask for them, close it when equal."""
-        here = await connect(self.config.admin_database)
+        here = await open_connection(self.config.admin_database)
         try:
-            there = await connect(self.config.peers[peer].database)
+            there = await open_connection(self.config.peers[peer].database)
             try:
                 before: Round | None = None
                 while True:

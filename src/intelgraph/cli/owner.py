@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
+from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.model.errors import retry
 from intelgraph.settings import Database
 
@@ -15,16 +16,8 @@ from intelgraph.settings import Database
 async def owner_connection(database: Database) -> AsyncIterator[asyncpg.Connection]:
     """Connect for the length of the block; ``database_unavailable`` when it does not answer."""
     try:
-        connection = await asyncpg.connect(
-            host=database.host,
-            port=database.port,
-            user=database.user,
-            password=database.password,
-            database=database.database,
-            timeout=5,
-            command_timeout=30,
-        )
-    except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+        connection = await connect(database, statement_timeout_s=30)
+    except DRIVER_ERRORS as error:
         raise retry(
             "database_unavailable",
             f"the database at port {database.port} does not answer ({type(error).__name__}); "

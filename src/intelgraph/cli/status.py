@@ -77,7 +77,7 @@ def _without_supervisor(fleet: Fleet) -> FleetStatus:
                 name=part.name,
                 kind=part.kind.value,
                 region=part.region,
-                phase=Phase.UNREADY if running else Phase.STOPPING,
+                phase=Phase.UNREADY if running else Phase.STOPPED,
                 pid=note.pid if note and running else None,
                 started_unix_s=note.started_unix_s if note and running else None,
                 restarts=note.restarts if note else 0,

@@ -11,14 +11,13 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
 import msgspec
 
+from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.control.directory import PlacementRecord
 from intelgraph.model.errors import Denied, Fact, PermanentError, retry
 from intelgraph.settings import Database
 
-_CONNECT_TIMEOUT_S = 5.0
 _OPEN_TIMEOUT_S = 30.0
 
 
@@ -46,7 +45,7 @@ async def open_epoch(record: PlacementRecord, home: Database, *, force: bool = F
     place = record.placement
     try:
         answer = msgspec.json.decode(await _call(record, home, force), type=_Answer)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+    except DRIVER_ERRORS as error:
         raise retry(
             "home_unreachable",
             f"epoch {place.epoch} of {place.id} is decided but not open: the database of {place.home} does not answer "
@@ -63,14 +62,7 @@ async def open_epoch(record: PlacementRecord, home: Database, *, force: bool = F
 
 async def _call(record: PlacementRecord, home: Database, force: bool) -> Any:
     place = record.placement
-    connection = await asyncpg.connect(
-        host=home.host,
-        port=home.port,
-        user=home.user,
-        password=home.password,
-        database=home.database,
-        timeout=_CONNECT_TIMEOUT_S,
-    )
+    connection = await connect(home)
     try:
         async with asyncio.timeout(_OPEN_TIMEOUT_S):
             return await connection.fetchval(

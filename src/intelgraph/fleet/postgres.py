@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
-import asyncpg
-
+from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.fleet.binaries import Account, postgres_programs, server_account
 from intelgraph.model.errors import refuse
 from intelgraph.settings import Database
@@ -27,14 +26,6 @@ from intelgraph.settings import Database
 ADMIN, API, PEER, REPLICATION = "ig_admin", "ig_api", "ig_peer", "ig_repl"
 ROLES = (ADMIN, API, PEER, REPLICATION)
 DATABASE = "intelgraph"
-# The last is what the driver raises when a connection dies in the middle of an exchange.
-DRIVER_ERRORS = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-)
 _SOCKET_PATH_BYTES_MAX = 100
 _INITDB_TIMEOUT_S = 120.0
 
@@ -192,19 +183,6 @@ def says_ready(server: Server, pid: int) -> bool:
     except OSError:
         return False
     return len(lines) >= 8 and lines[0].strip() == str(pid) and lines[7].strip() == "ready"
-
-
-async def connect(database: Database, *, timeout_s: float = 5.0) -> asyncpg.Connection:
-    """Open one connection; the caller closes it."""
-    return await asyncpg.connect(
-        host=database.host,
-        port=database.port,
-        user=database.user,
-        password=database.password,
-        database=database.database,
-        timeout=timeout_s,
-        ssl=False,
-    )
 
 
 async def create_roles(server: Server) -> None:

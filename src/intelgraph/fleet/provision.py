@@ -12,6 +12,7 @@ import asyncpg
 
 from intelgraph.changelog import links
 from intelgraph.changelog.install import begin_new_life, install_schema
+from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.fleet import postgres
 from intelgraph.fleet.places import Fleet, write_private
 from intelgraph.fleet.topology import wan_port
@@ -29,7 +30,7 @@ async def install_region(fleet: Fleet, region: str) -> None:
     server = fleet.server(region)
     await postgres.create_roles(server)
     peers = _peers(fleet, region)
-    connection = await postgres.connect(server.login(postgres.ADMIN))
+    connection = await connect(server.login(postgres.ADMIN))
     try:
         fresh = await install_schema(connection, region=region, peers=peers)
         await _keep_life(fleet, region, connection, fresh=fresh)
@@ -54,7 +55,7 @@ async def _keep_life(fleet: Fleet, region: str, connection: asyncpg.Connection, 
 
 async def link_region(fleet: Fleet, region: str) -> None:
     """Subscribe ``region`` to every other region, over the WAN links; fails if a link that is new cannot be used."""
-    connection = await postgres.connect(fleet.server(region).login(postgres.ADMIN))
+    connection = await connect(fleet.server(region).login(postgres.ADMIN))
     failures: list[str] = []
     try:
         for peer in _peers(fleet, region):
@@ -67,7 +68,7 @@ async def link_region(fleet: Fleet, region: str) -> None:
             }
             try:
                 await links.subscribe(connection, here=region, origin=peer, parameters=parameters)
-            except postgres.DRIVER_ERRORS as error:
+            except DRIVER_ERRORS as error:
                 failures.append(f"{peer}: {error}")
     finally:
         await connection.close()

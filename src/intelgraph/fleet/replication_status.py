@@ -13,6 +13,7 @@ import time
 import msgspec
 
 from intelgraph.changelog import links
+from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.fleet import postgres
 from intelgraph.fleet.places import Fleet
 
@@ -54,12 +55,12 @@ async def _read(fleet: Fleet, region: str) -> RegionLog:
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             return await _ask(fleet, region)
-    except postgres.DRIVER_ERRORS as error:
+    except DRIVER_ERRORS as error:
         return RegionLog(region=region, refusal=f"its database does not tell: {type(error).__name__}")
 
 
 async def _ask(fleet: Fleet, region: str) -> RegionLog:
-    connection = await postgres.connect(fleet.server(region).login(postgres.ADMIN), timeout_s=_TIMEOUT_S)
+    connection = await connect(fleet.server(region).login(postgres.ADMIN), timeout_s=_TIMEOUT_S)
     try:
         told = json.loads(await connection.fetchval("SELECT ig.report()::text"))
         now_ns = time.monotonic_ns()

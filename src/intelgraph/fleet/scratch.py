@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from intelgraph.connection import driver_arguments
 from intelgraph.fleet import postgres
 from intelgraph.fleet.binaries import can_reach, server_account
 from intelgraph.fleet.ports import free_ports
@@ -44,14 +45,7 @@ class Scratch:
 
     def connect_arguments(self, role: str = postgres.ADMIN) -> dict[str, Any]:
         """The keyword arguments of ``asyncpg.connect`` and ``asyncpg.create_pool`` for a role."""
-        login = self.server.login(role)
-        return {
-            "host": login.host,
-            "port": login.port,
-            "user": login.user,
-            "password": login.password,
-            "database": login.database,
-        }
+        return driver_arguments(self.server.login(role))
 
     def dsn(self, role: str = postgres.ADMIN) -> str:
         """A connection string for a role over TCP, as subscriptions and command-line programs take it."""

@@ -17,6 +17,7 @@ class Phase(Enum):
     UNREADY = "unready"  # it runs and does not answer
     BACKING_OFF = "backing off"  # it ended, and is started again after a pause
     STOPPING = "stopping"
+    STOPPED = "stopped"
     DONE = "done"  # of a step
 
 

@@ -17,13 +17,13 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from intelgraph.connection import DRIVER_ERRORS
 from intelgraph.fleet import provision
 from intelgraph.fleet.log_files import rotate
 from intelgraph.fleet.notes import Note, Notes, may_adopt, plan_digest, read_notes, write_notes
 from intelgraph.fleet.parts import LINKS, SCHEMA, Part, all_parts, mark
 from intelgraph.fleet.places import Fleet
 from intelgraph.fleet.ports import holder, is_free
-from intelgraph.fleet.postgres import DRIVER_ERRORS
 from intelgraph.fleet.process import Running, adopt, end_leftovers, survey, the_part_among
 from intelgraph.fleet.status import Failed, FleetStatus, PartStatus, Phase, Request
 from intelgraph.fleet.stopping import stop_part, stop_parts

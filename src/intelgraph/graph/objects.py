@@ -28,12 +28,11 @@ INTEGER_MAX = 2**64 - 1
 _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
-class Entity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A node: ``confidence`` is 0..100; times are RFC 3339 UTC with microseconds and ``Z``."""
+class _Described(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What both kinds of object say: ``confidence`` is 0..100; times are RFC 3339 UTC with microseconds and ``Z``."""
 
     id: str
     type: str
-    name: str
     properties: dict[str, Json] = {}
     confidence: int | None = None
     valid_from: str | None = None
@@ -41,6 +40,12 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sources: list[str] = []
     created: str
     updated: str
+
+
+class Entity(_Described, frozen=True, kw_only=True, omit_defaults=True):
+    """A node."""
+
+    name: str
 
     @property
     def kind(self) -> Kind:
@@ -48,20 +53,11 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return "entity"
 
 
-class Relationship(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Relationship(_Described, frozen=True, kw_only=True, omit_defaults=True):
     """An edge from the entity ``source`` to the entity ``target``."""
 
-    id: str
-    type: str
     source: str
     target: str
-    properties: dict[str, Json] = {}
-    confidence: int | None = None
-    valid_from: str | None = None
-    valid_until: str | None = None
-    sources: list[str] = []
-    created: str
-    updated: str
 
     @property
     def kind(self) -> Kind:

@@ -201,15 +201,14 @@ declare
     op jsonb;
     made jsonb;
     n int := -1;
+    kind text;
     i int;
     this_moment text := ig.stamp(clock_timestamp());
-    nothing text[] := '{}';
-    nothing_made jsonb[] := '{}';
 begin
     if ig.independent(p_ops) then
         for op in select x from jsonb_array_elements(p_ops) x loop
             n := n + 1;
-            step := ig.resolve_one(p_tenant, n, op, nothing, nothing_made, this_moment);
+            step := ig.resolve_one(p_tenant, n, op, '{}', '{}', this_moment);
             if step ->> 'status' = 'refused' then
                 return step;
             end if;
@@ -224,29 +223,17 @@ begin
             return step;
         end if;
         for made in select x from jsonb_array_elements(step -> 'objects') x loop
-            if made ->> 'kind' = 'erased' then
-                -- Whatever the request made of this id before is gone with it.
-                for i in select k from generate_subscripts(ids, 1) k
-                         where ids[k] in ('entity ' || (made ->> 'id'), 'relationship ' || (made ->> 'id')) loop
+            -- An erased id stands in the working set under both kinds: what the request made of it before is gone.
+            foreach kind in array case made ->> 'kind' when 'erased' then array['entity', 'relationship']
+                                  else array[made ->> 'kind'] end loop
+                i := array_position(ids, kind || ' ' || (made ->> 'id'));
+                if i is null then
+                    ids := ids || (kind || ' ' || (made ->> 'id'));
+                    objects := objects || made;
+                else
                     objects[i] := made;
-                end loop;
-                if not ('entity ' || (made ->> 'id')) = any (ids) then
-                    ids := ids || ('entity ' || (made ->> 'id'));
-                    objects := objects || made;
                 end if;
-                if not ('relationship ' || (made ->> 'id')) = any (ids) then
-                    ids := ids || ('relationship ' || (made ->> 'id'));
-                    objects := objects || made;
-                end if;
-                continue;
-            end if;
-            i := array_position(ids, (made ->> 'kind') || ' ' || (made ->> 'id'));
-            if i is null then
-                ids := ids || ((made ->> 'kind') || ' ' || (made ->> 'id'));
-                objects := objects || made;
-            else
-                objects[i] := made;
-            end if;
+            end loop;
         end loop;
         if cardinality(ids) > 10000 then
             return ig.refusal('too_many_operations', format('operation %s is refused: with it the request touches %s objects; the limit is 10000',
@@ -256,7 +243,7 @@ begin
     if not exists (select from unnest(objects) o where o ->> 'kind' = 'erased') then
         return jsonb_build_object('objects', to_jsonb(objects));
     end if;
-    -- An erased id stands in the working set under both kinds; it is said once.
+    -- An erased id, which stands there twice, is said once.
     return jsonb_build_object('objects', (select coalesce(jsonb_agg(distinct_object order by first), '[]') from (
         select o as distinct_object, min(k) as first from unnest(objects) with ordinality as u(o, k) group by o) d));
 end $$;
