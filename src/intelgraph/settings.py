@@ -56,7 +56,7 @@ class FeedPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """How often the feed looks, echoes and compares."""
 
     poll_s: float = 0.02
-    echo_s: float = 0.025
+    echo_s: float = 0.02
     heartbeat_s: float = 1.0
     compare_s: float = 5.0
     batch_rows: int = 2_000

@@ -22,6 +22,7 @@ import asyncpg
 import uvloop
 
 from intelgraph.changelog import links, repair
+from intelgraph.changelog.echoing import send_tokens
 from intelgraph.changelog.feed import tally_digests, wake_streams
 from intelgraph.changelog.pacing import Pace
 from intelgraph.changelog.rounds import GapWatch, Round
@@ -31,7 +32,6 @@ from intelgraph.settings import Database, RegionConfig, load_region_config
 _FEED_LOCK = (7, 1)
 _RETRY_S = 0.5
 _IDLE_POLL_FACTOR = 2.0
-_ECHO_CONNECTIONS = 4
 
 
 def log(event: str, **facts: object) -> None:
@@ -122,33 +122,9 @@ class Feed:
             await connection.close(timeout=1)
 
     async def echo(self, peer: str) -> None:
-        """Send this machine's monotonic clock through the peer's log, several tokens under way at once."""
+        """Send this machine's monotonic clock through the peer's log."""
         database = self.config.peers[peer].database
-        connections = [await open_connection(database)]
-        busy: set[asyncio.Task[None]] = set()
-        idle = list(connections)
-
-        async def one(connection: asyncpg.Connection) -> None:
-            await connection.execute("select ig.echo($1, $2)", self.here, time.monotonic_ns())
-            idle.append(connection)
-
-        try:
-            while True:
-                if not idle and len(connections) < _ECHO_CONNECTIONS:
-                    connections.append(await open_connection(database))
-                    idle.append(connections[-1])
-                if idle:
-                    busy.add(asyncio.create_task(one(idle.pop())))
-                await asyncio.sleep(self.policy.echo_s)
-                done = {task for task in busy if task.done()}
-                busy -= done
-                for task in done:
-                    task.result()
-        finally:
-            for task in busy:
-                task.cancel()
-            for connection in connections:
-                connection.terminate()
+        await send_tokens(lambda: open_connection(database), region=self.here, every_s=self.policy.echo_s)
 
     async def compare(self, peer: str) -> None:
         """Compare digests with a peer; open a gap where rows are missing here, ask for them, close it when equal."""

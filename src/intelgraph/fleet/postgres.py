@@ -143,7 +143,6 @@ def access_rules() -> str:
             "# type  database     user  address       method",
             "local   all          all                 scram-sha-256",
             "host    all          all   127.0.0.1/32  scram-sha-256",
-            "host    replication  all   127.0.0.1/32  scram-sha-256",
             "",
         ]
     )
