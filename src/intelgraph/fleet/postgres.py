@@ -13,6 +13,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -45,6 +46,9 @@ SETTINGS: Mapping[str, str] = {
     "wal_writer_delay": "5ms",
     "wal_sender_timeout": "10s",
     "wal_receiver_timeout": "10s",
+    # a sender that is told to end says so to its peer first, and would wait for a silent one for ever, and a checkpoint
+    # that wants its slot with it: bytes that nobody takes for this long end the connection (macOS has no such option)
+    **({"tcp_user_timeout": "10s"} if sys.platform == "linux" else {}),
     # one append may lock some 3,000 objects
     "max_locks_per_transaction": "1024",
     # little memory: several servers share one machine
