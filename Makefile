@@ -23,8 +23,9 @@ check: setup-dev ## ruff, mypy --strict, import contracts, the tidy test
 	@.venv/bin/lint-imports
 	@$(PY) scripts/tidy.py
 
-test: check ## everything that must hold, in at most 15 minutes on 2 cores; ARGS go to pytest
-	@$(PY) -m pytest -m "not prove" $(ARGS)
+test: check ## everything that must hold, in at most 15 minutes on 2 cores: two tests at a time, then whole fleets alone
+	@$(PY) -m pytest -n 2 --dist worksteal -m "not prove and not fleet"
+	@$(PY) -m pytest -m "fleet and not prove"
 
 prove: setup-dev ## the long real-process proofs, resumable; tables go to docs/proof/
 	@$(PY) -m pytest -m prove --timeout 5400 $(ARGS)

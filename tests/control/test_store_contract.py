@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from intelgraph.control.sqlite import SqliteControlStore
-from intelgraph.control.store import WATCH_HEARTBEAT_S, Change, ControlStore
+from intelgraph.control.store import ABSENT, WATCH_HEARTBEAT_S, Change, ControlStore
 from intelgraph.model.errors import TransientError
 
 Open = Callable[[], ControlStore]
@@ -158,3 +158,48 @@ def test_a_store_that_cannot_be_reached_is_a_transient_error(tmp_path: Path) -> 
         await store.close()
 
     run(body())
+
+
+@pytest.mark.parametrize("harm", ["deleted", "overwritten"])
+def test_a_file_that_is_gone_under_a_reader_is_not_read_from_memory(tmp_path: Path, harm: str) -> None:
+    async def body() -> None:
+        path = tmp_path / "control.db"
+        writer = SqliteControlStore(path)
+        assert await writer.compare_and_set(expected={"a": ABSENT}, writes={"a": b"1"})
+        await writer.close()
+        store = SqliteControlStore(path)
+        watch = store.watch("", since=0)
+        assert (await store.read(["a"])).entries["a"].value == b"1"
+        assert (await anext(watch)).revision == 1
+        _harm(tmp_path, harm)
+        with pytest.raises(TransientError):
+            await store.read(["a"])
+        with pytest.raises(TransientError):
+            await anext(watch)
+        await store.close()
+
+    run(body())
+
+
+def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
+    async def body() -> None:
+        for name, value in (("control.db", b"old"), ("other.db", b"new")):
+            writer = SqliteControlStore(tmp_path / name)
+            assert await writer.compare_and_set(expected={"a": ABSENT}, writes={"a": value})
+            await writer.close()
+        store = SqliteControlStore(tmp_path / "control.db")
+        assert (await store.read(["a"])).entries["a"].value == b"old"
+        _harm(tmp_path, "deleted")
+        (tmp_path / "other.db").rename(tmp_path / "control.db")
+        assert (await store.read(["a"])).entries["a"].value == b"new"
+        await store.close()
+
+    run(body())
+
+
+def _harm(directory: Path, harm: str) -> None:
+    for file in directory.glob("control.db*"):
+        if harm == "deleted":
+            file.unlink()
+        else:
+            file.write_bytes(b"this is no database" * 1_000)

@@ -2,7 +2,8 @@
 
 Each operation runs on the store's own thread with its own connection, so the event loop never waits for a file lock.
 ``synchronous = FULL``: an epoch that was raised stays raised after a power cut. A watch polls ``PRAGMA data_version``
-on a connection of its own (that number moves only for commits of *other* connections), which costs microseconds.
+on a connection of its own (that number moves only for commits of *other* connections), which costs microseconds. A file
+that was deleted, replaced or overwritten is told as unavailable, or read anew.
 
 What a shared file cannot do is be partitioned; that is etcd's part.
 """
@@ -35,7 +36,7 @@ class SqliteControlStore:
         self._path = path
         self._poll_s = poll_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="control-store")
-        self._connection: sqlite3.Connection | None = None
+        self._file = _File(path)
         self._closed = asyncio.Event()
 
     async def read(self, keys: Sequence[str] = (), *, prefix: str | None = None) -> Snapshot:
@@ -73,15 +74,12 @@ class SqliteControlStore:
         if self._closed.is_set():
             return
         self._closed.set()
-        if self._connection is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
         self._thread.shutdown(wait=False)
 
     async def _run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         def attempt() -> T:
-            if self._connection is None:
-                self._connection = _connect(self._path)
-            return operation(self._connection)
+            return operation(self._file.connection())
 
         if self._closed.is_set():
             raise unavailable(f"the control store {self._path} is closed")
@@ -89,33 +87,63 @@ class SqliteControlStore:
             return await asyncio.get_running_loop().run_in_executor(self._thread, attempt)
 
 
+class _File:
+    """The file that is at a path *now*, and a connection to it; used on one thread.
+
+    SQLite reads a file that was deleted or replaced as if nothing had happened, and answers from the pages it remembers
+    when the file is no database any more. Neither may pass for the directory of tenants.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._identity: tuple[int, int] | None = None
+        self._connection: sqlite3.Connection | None = None
+
+    def connection(self) -> sqlite3.Connection:
+        """Return the connection, opened anew if the file is another one, that has forgotten what it read before."""
+        if self._connection is None or self._identity != self._identity_now():
+            self.close()
+            self._connection = _connect(self._path)
+            self._identity = self._identity_now()
+        self._connection.execute("pragma shrink_memory")
+        return self._connection
+
+    def close(self) -> None:
+        """Close the connection; closing again does nothing."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _identity_now(self) -> tuple[int, int]:
+        file = self._path.stat()
+        return file.st_dev, file.st_ino
+
+
 class _Watcher:
     """One watch's connection and how far it has read; used on one thread."""
 
     def __init__(self, path: Path, prefix: str, since: int) -> None:
-        self._path = path
+        self._file = _File(path)
         self._prefix = prefix
         self._revision = since
-        self._seen_version: int | None = None
-        self._connection: sqlite3.Connection | None = None
+        self._seen: tuple[sqlite3.Connection, int] | None = None
 
     def poll(self) -> Change:
         """Report what was written since the last poll."""
-        if self._connection is None:
-            self._connection = _connect(self._path)
-        (version,) = self._connection.execute("pragma data_version").fetchone()
+        connection = self._file.connection()
+        _revision(connection)
+        (version,) = connection.execute("pragma data_version").fetchone()
         entries: tuple[Entry, ...] = ()
-        if version != self._seen_version:
-            with _transaction(self._connection, "deferred"):
-                revision = _revision(self._connection)
-                entries = tuple(_written_since(self._connection, self._prefix, self._revision))
-            self._revision, self._seen_version = revision, version
+        if (connection, version) != self._seen:
+            with _transaction(connection, "deferred"):
+                revision = _revision(connection)
+                entries = tuple(_written_since(connection, self._prefix, self._revision))
+            self._revision, self._seen = revision, (connection, version)
         return Change(revision=self._revision, entries=entries)
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
+        self._file.close()
 
 
 def _connect(path: Path) -> sqlite3.Connection:
