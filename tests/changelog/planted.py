@@ -132,7 +132,7 @@ PLANTED = (
         changes=(
             (
                 "040_arrival.sql",
-                "any (coalesce(case when p.epoch > 0 then p.regions end, r.replicate_to))",
+                "any (coalesce(p.allowed, r.replicate_to))",
                 "any (r.replicate_to)",
             ),
         ),
@@ -144,8 +144,8 @@ PLANTED = (
         changes=(
             (
                 "040_arrival.sql",
-                "    if r.version > local.reads then\n",
-                ("    if r.version > local.reads then\n        return null;\n"),
+                "    if r.version > p.reads then\n",
+                ("    if r.version > p.reads then\n        return null;\n"),
             ),
         ),
         steps=frozenset({"write_a_version_too_early", "write_another", "write", "carry", "upgrade"}),
@@ -156,7 +156,7 @@ PLANTED = (
         changes=(
             (
                 "040_arrival.sql",
-                "    if r.version > local.reads then\n",
+                "    if r.version > p.reads then\n",
                 ("    if false then\n"),
             ),
         ),
@@ -215,7 +215,7 @@ PLANTED = (
         changes=(
             (
                 "060_append.sql",
-                "    elsif p.life <> local.life then\n",
+                "    elsif p.life <> p.here_life then\n",
                 ("    elsif false then\n"),
             ),
         ),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from intelgraph.changelog.compaction import safe_floors
 from intelgraph.changelog.comparison import BUCKET_BITS, Stream, Sum, lacking_buckets, stable_cut
-from intelgraph.changelog.durability import FlushReport, lsn_number
+from intelgraph.changelog.durability import Waiting, lsn_number, pause_s, reached
 from intelgraph.changelog.rounds import GapWatch
 
 US = Stream(origin="us-east", life=1)
@@ -49,9 +51,22 @@ def test_an_unknown_flush_position_is_below_every_other() -> None:
     assert lsn_number(None) < lsn_number("0/0") < lsn_number("0/1") < lsn_number("1/0")
 
 
-def test_a_report_names_what_each_slot_has_flushed() -> None:
-    report = FlushReport(here=lsn_number("0/10"), there={"a": lsn_number("0/10"), "b": lsn_number("0/F")})
-    assert report.there["a"] >= report.here > report.there["b"]
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), positions), max_size=9),
+    st.dictionaries(st.sampled_from("ab"), positions),
+)
+def test_a_write_is_confirmed_by_its_own_standby_and_only_from_its_position_on(
+    targets: list[tuple[str, int]], flushed: dict[str, int]
+) -> None:
+    waiting = [Waiting(slot=slot, target=target, done=cast(Any, None)) for slot, target in targets]
+    confirmed = reached(waiting, flushed)
+    for waiter in waiting:
+        assert (waiter in confirmed) == (waiter.slot in flushed and flushed[waiter.slot] >= waiter.target)
+
+
+@given(st.lists(st.floats(0, 100)))
+def test_looks_are_never_closer_nor_further_apart_than_they_may_be(usual_waits_s: list[float]) -> None:
+    assert 0.001 <= pause_s(usual_waits_s) <= 0.01
 
 
 def test_a_gap_stays_until_a_comparison_reaches_what_the_home_had_written() -> None:

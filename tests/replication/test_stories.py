@@ -74,14 +74,19 @@ def test_remote_is_confirmed_by_the_named_standby_only(regions: Tell) -> None:
         await world.open(placement, "us-east", world.names)
         async with asyncpg.create_pool(**world.servers["us-east"].connect_arguments("ig_api"), min_size=1) as pool:
             waiter = StandbyWaiter(pool=pool, here="us-east")
+
+            async def flushed() -> str:
+                return str(await pool.fetchval("select pg_current_wal_flush_lsn()::text"))
+
             await world.append(placement, [upsert("a")])
-            assert await waiter.wait("eu-west", 10.0)
+            assert await waiter.wait("eu-west", await flushed(), 10.0)
             await world.cut("us-east", "eu-west")
             await world.append(placement, [upsert("b")])
-            assert not await waiter.wait("eu-west", 0.3)
-            assert await waiter.wait("eu-central", 10.0)
+            second = await flushed()
+            assert not await waiter.wait("eu-west", second, 0.3)
+            assert await waiter.wait("eu-central", second, 10.0)
             await world.heal("us-east", "eu-west")
-            assert await waiter.wait("eu-west", 15.0)
+            assert await waiter.wait("eu-west", second, 15.0)
 
     regions(story)
 

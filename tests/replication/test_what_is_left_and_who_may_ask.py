@@ -40,7 +40,7 @@ def test_a_removed_region_keeps_nothing_that_people_or_tenants_wrote(alone: Tell
 
 ALLOWED = {
     "ig_api": {"append", "read_entity", "read_page", "read_changes", "key_outcome", "locate", "readable", "report",
-               "flushed"},
+               "flushed", "append_and_place"},
     "ig_peer": {"echo", "report", "streams", "digests", "digest_buckets", "reissue", "reissue_snapshot"},
     "ig_repl": set(),
 }  # fmt: skip

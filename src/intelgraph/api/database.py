@@ -22,6 +22,7 @@ from intelgraph.settings import ApiPolicy
 from intelgraph.settings import Database as Login
 
 APPEND = "select ig.append($1, $2, $3, $4, $5, $6)"
+APPEND_AND_PLACE = "call ig.append_and_place($1, $2, $3, $4, $5, $6, null, null)"
 READ_ENTITY = "select ig.read_entity($1, $2, $3, $4)"
 READ_PAGE = "select ig.read_page($1, $2, $3, $4, $5, $6)"
 READ_CHANGES = "select ig.read_changes($1, $2, $3, $4)"
@@ -39,6 +40,7 @@ _RETRY_PAUSE_S = 0.05
 _WAITING_PER_CONNECTION = 50
 _CONNECT_TIMEOUT_S = 2.0
 _PROBE_S = 1.0
+_WAITER_CONNECTIONS = 2
 
 # The connection is gone, or the server is starting or stopping: the same call may succeed on another connection.
 _BROKEN = (
@@ -71,7 +73,7 @@ class Database:
     async def start(self) -> None:
         """Make the pools; connections are made when they are needed, so the server may be away."""
         self._pool = await self._make_pool(self._policy.pool_connections_max)
-        self._waiter_pool = await self._make_pool(1)
+        self._waiter_pool = await self._make_pool(_WAITER_CONNECTIONS)
 
     async def stop(self) -> None:
         """End every connection."""
@@ -81,7 +83,7 @@ class Database:
 
     @property
     def waiter_pool(self) -> asyncpg.Pool:
-        """The connection of the standby's waiter: its polls never queue behind requests."""
+        """For the standby's waiter, which may hold one for long, and the probe: neither queues behind requests."""
         assert self._waiter_pool is not None
         return self._waiter_pool
 
@@ -119,6 +121,11 @@ class Database:
         """Return the ``jsonb`` that a one-row statement answers, as bytes."""
         answer = await self._repeat(lambda connection: connection.fetchval(statement, *arguments))
         return answer if isinstance(answer, bytes) else b"null"
+
+    async def append_and_place(self, *arguments: object) -> tuple[bytes, str]:
+        """Append and commit; return the answer's ``jsonb``, and the server's flush position read after the commit."""
+        row = await self._repeat(lambda connection: connection.fetchrow(APPEND_AND_PLACE, *arguments))
+        return row["answer"], row["flushed"]
 
     async def call_many(self, statement: str, *arguments: object) -> list[bytes]:
         """Return the ``jsonb`` of each row that a statement answers."""

@@ -11,10 +11,10 @@ from typing import Protocol
 
 
 class RemoteWaiter(Protocol):
-    """Waits until a standby has flushed everything that was committed here before the wait began."""
+    """Waits until a standby has flushed what this region's database wrote up to a position."""
 
-    async def wait(self, standby: str, timeout_s: float) -> bool:
-        """Say whether ``standby`` has flushed, within ``timeout_s``, what was committed before this call."""
+    async def wait(self, standby: str, position: str, timeout_s: float) -> bool:
+        """Say whether ``standby`` flushed, within ``timeout_s``, everything up to ``position`` (``16/B374D848``)."""
         ...
 
 

@@ -106,8 +106,7 @@ class _Write:
     async def _append(self, placement: Placement, epoch: int) -> Response | TransientError:
         if self._operations is None:
             self._operations = read_operations(self._body, operations_max=self._door.policy.operations_max)
-        raw = await self._door.database.call(
-            APPEND,
+        arguments = (
             placement.id,
             epoch,
             self._admitted.principal.tenant,
@@ -115,11 +114,16 @@ class _Write:
             self._request_hash,
             self._operations,
         )
+        flushed = ""
+        if placement.durability is Durability.REMOTE:
+            raw, flushed = await self._door.database.append_and_place(*arguments)
+        else:
+            raw = await self._door.database.call(APPEND, *arguments)
         appended = _APPENDED.decode(raw)
         if appended.status == "refused":
             self._door.metrics.appends.labels("refused").inc()
             return _refusal(appended)
-        return await acknowledge(self._door, placement, appended)
+        return await acknowledge(self._door, placement, appended, flushed)
 
 
 def _refusal(appended: _Appended) -> TransientError:
@@ -132,12 +136,16 @@ def _refusal(appended: _Appended) -> TransientError:
     raise PermanentError(denied)
 
 
-async def acknowledge(door: Door, placement: Placement, appended: _Appended) -> Response:
-    """Answer a committed write: with its outcome if that is certain by now, else ``unknown``."""
+async def acknowledge(door: Door, placement: Placement, appended: _Appended, flushed: str) -> Response:
+    """Answer a committed write: with its outcome if that is certain by now, else ``unknown``.
+
+    ``flushed`` is the database's flush position read after the commit: what the standby of a ``remote`` placement
+    must reach.
+    """
     certain = True
     if placement.durability is Durability.REMOTE and placement.standby is not None:
         began = time.monotonic()
-        certain = await door.standby.wait(placement.standby, door.policy.remote_wait_s)
+        certain = await door.standby.wait(placement.standby, flushed, door.policy.remote_wait_s)
         door.metrics.remote_wait.observe(time.monotonic() - began)
     certain = certain and door.lease.may_acknowledge(placement.id)
     status = appended.status if certain else "unknown"

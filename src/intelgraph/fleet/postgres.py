@@ -42,8 +42,10 @@ SETTINGS: Mapping[str, str] = {
     # a cut link is noticed and a healed one used again within seconds
     "wal_receiver_status_interval": "1s",
     "wal_retrieve_retry_interval": "500ms",
-    # the apply worker commits asynchronously and reports a flush as soon as the WAL writer has made it
-    "wal_writer_delay": "5ms",
+    # the apply worker commits asynchronously; each commit wakes the WAL writer at once, which flushes all there is, and
+    # the worker looks this often whether that has happened
+    "wal_writer_flush_after": "0",
+    "wal_writer_delay": "2ms",
     "wal_sender_timeout": "10s",
     "wal_receiver_timeout": "10s",
     # a sender that is told to end says so to its peer first, and would wait for a silent one for ever, and a checkpoint
@@ -57,6 +59,9 @@ SETTINGS: Mapping[str, str] = {
     "maintenance_work_mem": "64MB",
     "io_method": "sync",
     "jit": "off",
+    # a session keeps the plan it made while a table was small: one that reads the whole table would get slower with
+    # each row (an apply worker did); every query of the log has an index that was made for it
+    "enable_seqscan": "off",
     "autovacuum_max_workers": "2",
     # a killed server recovers within two seconds: little to replay
     "checkpoint_timeout": "60s",

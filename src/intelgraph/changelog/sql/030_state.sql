@@ -1,6 +1,6 @@
 -- From rows to objects. Two ways to the same state: `put` applies one row by rank; `derive` recomputes objects from the log.
 
-create function ig.stamp(at timestamptz) returns text language sql immutable parallel safe
+create function ig.stamp(at timestamptz) returns text language sql stable parallel safe
     return to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 
 create function ig.entity_json(e ig.entity) returns jsonb language sql stable parallel safe
@@ -19,8 +19,6 @@ create function ig.relationship_json(r ig.relationship) returns jsonb language s
 -- that touch the same objects wait for each other in one order.
 create function ig.put(p_placement text, p_tenant text, p_epoch bigint, p_position bigint, p_objects jsonb)
 returns void language plpgsql as $$
-declare
-    blocked boolean := exists (select from ig.erased where tenant = p_tenant);
 begin
     if p_objects @> '[{"kind": "entity"}]' then
         insert into ig.entity as e (tenant, id, placement, type, name, properties, confidence, valid_from, valid_until,
@@ -31,8 +29,8 @@ begin
             confidence smallint, valid_from timestamptz, valid_until timestamptz, sources text[], created timestamptz,
             updated timestamptz, revision bigint, deleted boolean)
         where o.kind = 'entity'
-          and not (blocked and exists (select from ig.erased x
-                                       where x.tenant = p_tenant and x.touch = ig.touch(p_tenant, 'entity', o.id)))
+          and not exists (select from ig.erased x
+                          where x.tenant = p_tenant and x.touch = ig.touch(p_tenant, 'entity', o.id))
         order by o.id
         on conflict (tenant, id) do update set
             type = excluded.type, name = excluded.name, properties = excluded.properties, confidence = excluded.confidence,
@@ -52,8 +50,8 @@ begin
         confidence smallint, valid_from timestamptz, valid_until timestamptz, sources text[], created timestamptz,
         updated timestamptz, revision bigint, deleted boolean)
     where o.kind = 'relationship'
-      and not (blocked and exists (select from ig.erased x
-                                   where x.tenant = p_tenant and x.touch = ig.touch(p_tenant, 'relationship', o.id)))
+      and not exists (select from ig.erased x
+                      where x.tenant = p_tenant and x.touch = ig.touch(p_tenant, 'relationship', o.id))
     order by o.id
     on conflict (tenant, id) do update set
         type = excluded.type, source = excluded.source, target = excluded.target, properties = excluded.properties,

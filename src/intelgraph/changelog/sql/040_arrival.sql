@@ -173,8 +173,9 @@ begin
     perform ig.reclassify(r.placement, r.body -> 'rows');
 end $$;
 
--- Apply one row that may live here; returns the status it gets.
-create function ig.take(r ig.change) returns text language plpgsql as $$
+-- Apply one row that may live here; returns the status it gets. `p_epoch` is the epoch in force here, if one is known:
+-- nothing cuts off its rows, nor those above it.
+create function ig.take(r ig.change, p_epoch bigint) returns text language plpgsql as $$
 declare
     counts boolean;
 begin
@@ -194,7 +195,7 @@ begin
         values (r.tenant, r.key_hash, r.origin, r.life, r.position, r.placement, r.epoch, r.request_hash)
         on conflict do nothing;
     end if;
-    counts := ig.accepted(r.placement, r.epoch, r.origin, r.life, r.position, r.kind);
+    counts := r.epoch >= p_epoch or ig.accepted(r.placement, r.epoch, r.origin, r.life, r.position, r.kind);
     if counts then
         perform ig.put(r.placement, r.tenant, r.epoch, r.position, r.body -> 'objects');
     end if;
@@ -210,7 +211,7 @@ $$;
 
 -- A row of a version that is read here, whether its placement is held or not; returns the status it gets. Neither an
 -- erasure nor a removal waits for a hold to be lifted.
-create function ig.consider(r ig.change, p_held boolean) returns text language plpgsql as $$
+create function ig.consider(r ig.change, p_held boolean, p_epoch bigint) returns text language plpgsql as $$
 declare
     gone text[];
 begin
@@ -219,9 +220,9 @@ begin
         perform ig.redact(r.tenant, gone);
     elsif p_held and r.kind = 'open' and not r.body -> 'regions' ? ig.here()
           and r.epoch > (select p.epoch from ig.placement p where p.id = r.placement) then
-        return ig.take(r);
+        return ig.take(r, p_epoch);
     end if;
-    return case when p_held then 'held' else ig.take(r) end;
+    return case when p_held then 'held' else ig.take(r, p_epoch) end;
 end $$;
 
 -- The open of an epoch comes before its rows; where it did not come, something was lost, the open at least.
@@ -239,14 +240,16 @@ create function ig.passes(p_sqlstate text) returns boolean language sql immutabl
 -- What becomes of a row that is not a repeat: drop, redact, hold or apply. Returns the row as it is to be kept.
 create function ig.admit(r ig.change) returns ig.change language plpgsql as $$
 declare
-    p ig.placement;
-    local ig.region;
+    p record;
     control boolean := r.kind in ('open', 'adopt', 'reject');
     plain boolean;
 begin
-    select * into local from ig.region;
-    select * into p from ig.placement where id = r.placement;
-    if not local.name = any (coalesce(case when p.epoch > 0 then p.regions end, r.replicate_to)) then
+    -- A placement that is held before its first open has epoch 0 and allows nothing.
+    select g.name as here, g.life as here_life, g.reads, nullif(x.epoch, 0) as epoch, x.hold,
+           case when x.epoch > 0 then x.regions end as allowed,
+           exists (select from ig.erased e where e.tenant = r.tenant and e.touch = any (r.touches)) as names_erased
+    into p from ig.region g left join ig.placement x on x.id = r.placement;
+    if not p.here = any (coalesce(p.allowed, r.replicate_to)) then
         if not control then
             r.body := null; r.touches := '{}'; r.tenant := null; r.key_hash := null; r.request_hash := null;
             r.status := 'dropped';
@@ -255,22 +258,22 @@ begin
             r.body := ig.without_reason(r.body);
         end if;
     end if;
-    if not control and exists (select from ig.erased x where x.tenant = r.tenant and x.touch = any (r.touches)) then
+    if not control and p.names_erased then
         r.body := ig.without_erased(r.tenant, r.body);
     end if;
     plain := p.hold is null and (r.kind <> 'write' or not ig.erases(r.body));
     if r.kind = 'write' and p.epoch between 1 and r.epoch - 1 then
         perform ig.miss_open(r);
     end if;
-    if r.version > local.reads then
+    if r.version > p.reads then
         perform ig.hold(r, format('%s/%s/%s is of operation version %s; this region reads up to %s',
-                                  r.origin, r.life, r.position, r.version, local.reads));
+                                  r.origin, r.life, r.position, r.version, p.reads));
         r.status := 'held';
-    elsif local.name = r.origin and local.life = r.life and current_setting('session_replication_role') <> 'replica' then
-        r.status := case when plain then ig.take(r) else ig.consider(r, p.hold is not null) end;
+    elsif p.here = r.origin and p.here_life = r.life and current_setting('session_replication_role') <> 'replica' then
+        r.status := case when plain then ig.take(r, p.epoch) else ig.consider(r, p.hold is not null, p.epoch) end;
     else
         begin
-            r.status := case when plain then ig.take(r) else ig.consider(r, p.hold is not null) end;
+            r.status := case when plain then ig.take(r, p.epoch) else ig.consider(r, p.hold is not null, p.epoch) end;
         exception when others then
             if ig.passes(sqlstate) then
                 raise;

@@ -1,20 +1,26 @@
 -- From operations to whole resulting objects. Reads state under the append's locks and writes nothing.
 -- Operations see the ones before them: `ids` and `objects` are the request's working set, one object per (kind, id).
 
--- The live or deleted form of one object outside the working set, as far as an operation needs it.
+-- One object outside the working set, live, deleted or erased, as far as an operation needs it; null: there is none.
 create function ig.standing(p_tenant text, p_kind text, p_id text) returns jsonb language plpgsql stable as $$
 declare
     found jsonb;
 begin
     if p_kind = 'entity' then
-        select jsonb_build_object('kind', 'entity', 'id', e.id, 'type', e.type, 'revision', e.revision,
-                                  'deleted', e.deleted, 'created', ig.stamp(e.created))
-        into found from ig.entity e where e.tenant = p_tenant and e.id = p_id;
+        select case when x.touch is not null then '{"kind": "erased"}' when e.id is not null then
+                   jsonb_build_object('kind', 'entity', 'id', e.id, 'type', e.type, 'revision', e.revision,
+                                      'deleted', e.deleted, 'created', ig.stamp(e.created)) end
+        into found from (values (ig.touch(p_tenant, 'entity', p_id))) n(touch)
+        left join ig.erased x on x.tenant = p_tenant and x.touch = n.touch
+        left join ig.entity e on e.tenant = p_tenant and e.id = p_id;
     else
-        select jsonb_build_object('kind', 'relationship', 'id', r.id, 'type', r.type, 'source', r.source,
-                                  'target', r.target, 'revision', r.revision, 'deleted', r.deleted,
-                                  'created', ig.stamp(r.created))
-        into found from ig.relationship r where r.tenant = p_tenant and r.id = p_id;
+        select case when x.touch is not null then '{"kind": "erased"}' when r.id is not null then
+                   jsonb_build_object('kind', 'relationship', 'id', r.id, 'type', r.type, 'source', r.source,
+                                      'target', r.target, 'revision', r.revision, 'deleted', r.deleted,
+                                      'created', ig.stamp(r.created)) end
+        into found from (values (ig.touch(p_tenant, 'relationship', p_id))) n(touch)
+        left join ig.erased x on x.tenant = p_tenant and x.touch = n.touch
+        left join ig.relationship r on r.tenant = p_tenant and r.id = p_id;
     end if;
     return found;
 end $$;
@@ -147,8 +153,6 @@ begin
     elsif kind is null or id is null or length(id) not between 1 and 256 then
         return ig.refusal('bad_operation', format('operation %s is refused: %s', p_index,
             case when kind is null then 'its op is not known here' else 'its id must have 1 to 256 characters' end), facts);
-    elsif ig.is_erased(p_tenant, kind, id) then
-        return ig.refusal('erased', format('operation %s is refused: %s %s was erased, for ever', p_index, kind, id), facts);
     end if;
     i := array_position(ids, kind || ' ' || id);
     old := case when i is not null then objects[i] else ig.standing(p_tenant, kind, id) end;
@@ -170,10 +174,13 @@ begin
         return ig.refusal('bad_operation', format('operation %s is refused: it needs a known op, a type and, for an entity, a name, and every field in its form',
                                                   p_index), facts);
     end if;
-    refused := ig.upsert_refusal(p_index, p_op, given || jsonb_build_object('kind', kind), old);
-    if refused is not null then
-        return refused;
-    elsif kind = 'relationship' then
+    if old is not null or p_op ? 'if_revision' then
+        refused := ig.upsert_refusal(p_index, p_op, given || jsonb_build_object('kind', kind), old);
+        if refused is not null then
+            return refused;
+        end if;
+    end if;
+    if kind = 'relationship' then
         select e into missing from unnest(array[given ->> 'source', given ->> 'target']) e
         where e is null or not ig.entity_is_live(p_tenant, e, ids, objects) limit 1;
         if found then
@@ -205,7 +212,9 @@ declare
     i int;
     this_moment text := ig.stamp(clock_timestamp());
 begin
-    if ig.independent(p_ops) then
+    if jsonb_array_length(p_ops) = 1 and p_ops #>> '{0,op}' in ('upsert_entity', 'upsert_relationship') then
+        return ig.resolve_one(p_tenant, 0, p_ops -> 0, '{}', '{}', this_moment);
+    elsif ig.independent(p_ops) then
         for op in select x from jsonb_array_elements(p_ops) x loop
             n := n + 1;
             step := ig.resolve_one(p_tenant, n, op, '{}', '{}', this_moment);

@@ -4,7 +4,14 @@
 create function ig.lock_entities(p_tenant text, p_ops jsonb, p_key text) returns void language plpgsql as $$
 declare
     hash bigint;
+    key_hash bigint;
 begin
+    if jsonb_array_length(p_ops) = 1 then
+        hash := ig.touch(p_tenant, 'entity', ig.op_target(p_ops -> 0) ->> 'id');
+        key_hash := ig.touch(p_tenant, 'key', p_key);
+        perform pg_advisory_xact_lock(least(hash, key_hash)), pg_advisory_xact_lock(greatest(hash, key_hash));
+        return;
+    end if;
     for hash in
         select ig.touch(p_tenant, 'entity', ig.op_target(o) ->> 'id') from jsonb_array_elements(p_ops) o
         where ig.op_target(o) ->> 'id' is not null
@@ -83,29 +90,28 @@ create function ig.refusal(p_code text, p_reason text, p_facts jsonb default '{}
 create function ig.fence(p_placement text, p_epoch bigint, p_for_repair boolean default false)
 returns jsonb language plpgsql stable as $$
 declare
-    p ig.placement;
-    local ig.region;
+    p record;
 begin
-    select * into local from ig.region;
-    select * into p from ig.placement where id = p_placement;
+    select x.*, g.name as here, g.life as here_life into p
+    from ig.region g left join ig.placement x on x.id = p_placement;
     if p.id is null or p.epoch = 0 then
         return ig.refusal('unknown_placement', format('cannot write to placement %s: it has never been opened in %s',
-                                                      p_placement, local.name));
+                                                      p_placement, p.here));
     elsif p.epoch <> p_epoch then
         return ig.refusal('fenced', format('cannot write to placement %s in epoch %s: the open epoch is %s',
                                            p_placement, p_epoch, p.epoch),
                           jsonb_build_object('epoch', p.epoch, 'asked', p_epoch, 'home', p.home));
-    elsif p.home <> local.name then
-        return ig.refusal('not_home', format('cannot write to placement %s in %s: its home is %s', p_placement, local.name, p.home),
+    elsif p.home <> p.here then
+        return ig.refusal('not_home', format('cannot write to placement %s in %s: its home is %s', p_placement, p.here, p.home),
                           jsonb_build_object('home', p.home, 'epoch', p.epoch));
-    elsif p.life <> local.life then
+    elsif p.life <> p.here_life then
         return ig.refusal('fenced', format('cannot write to placement %s in life %s of %s: its epoch %s was opened in life %s',
-                                           p_placement, local.life, local.name, p.epoch, p.life),
+                                           p_placement, p.here_life, p.here, p.epoch, p.life),
                           jsonb_build_object('epoch', p.epoch, 'home', p.home));
     elsif p.hold is not null then
-        return ig.refusal('held', format('placement %s is held in %s: %s', p_placement, local.name, p.hold));
+        return ig.refusal('held', format('placement %s is held in %s: %s', p_placement, p.here, p.hold));
     elsif p.gap is not null and not p_for_repair then
-        return ig.refusal('gap', format('placement %s may lack rows in %s: %s', p_placement, local.name, p.gap));
+        return ig.refusal('gap', format('placement %s may lack rows in %s: %s', p_placement, p.here, p.gap));
     end if;
     return null;
 end $$;
@@ -141,9 +147,12 @@ begin
     return concat_ws('/', local.name, local.life, p_epoch, at);
 end $$;
 
+create function ig.brief(p_object jsonb) returns jsonb language sql immutable
+    return jsonb_strip_nulls(jsonb_build_object('kind', p_object -> 'kind', 'id', p_object -> 'id',
+                                                'revision', p_object -> 'revision'));
+
 create function ig.result_of(p_body jsonb) returns jsonb language sql immutable
-    return (select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('kind', o ->> 'kind', 'id', o ->> 'id',
-                                                       'revision', (o ->> 'revision')::bigint)) order by n), '[]')
+    return (select coalesce(jsonb_agg(ig.brief(o) order by n), '[]')
             from jsonb_array_elements(p_body -> 'objects') with ordinality as x(o, n));
 
 -- The first accepted outcome of a key, if any; a different request under the same key is refused.
@@ -164,12 +173,19 @@ begin
                               'objects', ig.result_of(f.body));
 end $$;
 
+-- What a row touches: an erased id under both kinds.
+create function ig.touches_of(p_tenant text, p_objects jsonb) returns bigint[] language sql immutable
+    return (select coalesce(array_agg(distinct ig.touch(p_tenant, k, o ->> 'id')), '{}')
+            from jsonb_array_elements(p_objects) o,
+                 unnest(case o ->> 'kind' when 'erased' then array['entity', 'relationship'] else array[o ->> 'kind'] end) k);
+
 create function ig.append(p_placement text, p_epoch bigint, p_tenant text, p_key text, p_request_hash bytea, p_ops jsonb)
 returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
     answer jsonb;
     p ig.placement;
     body jsonb;
+    objects jsonb;
     touches bigint[];
     bookmark text;
 begin
@@ -198,11 +214,26 @@ begin
         return answer;
     end if;
     select * into p from ig.placement where id = p_placement;
-    body := jsonb_build_object('objects', answer -> 'objects');
-    select array_agg(distinct ig.touch(p_tenant, k, o ->> 'id')) into touches
-    from jsonb_array_elements(answer -> 'objects') o,
-         unnest(case o ->> 'kind' when 'erased' then array['entity', 'relationship'] else array[o ->> 'kind'] end) k;
-    bookmark := ig.write_row(p, 'write', p_tenant, p_key, p_request_hash, body, coalesce(touches, '{}'), p.regions,
+    objects := answer -> 'objects';
+    body := jsonb_build_object('objects', objects);
+    if jsonb_array_length(objects) = 1 and objects #>> '{0,kind}' <> 'erased' then
+        touches := array[ig.touch(p_tenant, objects #>> '{0,kind}', objects #>> '{0,id}')];
+    else
+        touches := ig.touches_of(p_tenant, objects);
+    end if;
+    bookmark := ig.write_row(p, 'write', p_tenant, p_key, p_request_hash, body, touches, p.regions,
                              p.epoch, p.digest_key);
-    return jsonb_build_object('status', 'ok', 'bookmark', bookmark, 'objects', ig.result_of(body));
+    return jsonb_build_object('status', 'ok', 'bookmark', bookmark, 'objects',
+        case when jsonb_array_length(objects) = 1 then jsonb_build_array(ig.brief(objects -> 0)) else ig.result_of(body) end);
+end $$;
+
+-- The same, committed, and how far this server had flushed just after that: what a standby must reach. A position read
+-- before the commit could be passed by another's.
+create procedure ig.append_and_place(p_placement text, p_epoch bigint, p_tenant text, p_key text, p_request_hash bytea,
+                                     p_ops jsonb, inout answer jsonb, inout flushed text)
+language plpgsql as $$
+begin
+    answer := ig.append(p_placement, p_epoch, p_tenant, p_key, p_request_hash, p_ops);
+    commit;
+    flushed := pg_current_wal_flush_lsn();
 end $$;

@@ -22,10 +22,12 @@ language sql security definer set search_path = '' as $$
     update ig.cursor set arrived = p_arrived, arrival = p_arrival, moved_at = now() where subscriber = p_subscriber;
 $$;
 
--- How far this server has flushed, and how far each destination says it has. Keys are slot names.
-create function ig.flushed() returns table (slot text, reached boolean, here_lsn pg_lsn, there_lsn pg_lsn)
+-- How far each destination says it has flushed what this server wrote. It is asked hundreds of times a second while
+-- somebody waits: pg_stat_replication would look at every session for it. (A slot's own confirmed_flush_lsn will not do:
+-- an operator may have moved it past rows that were never delivered.)
+create function ig.flushed() returns table (slot text, lsn pg_lsn)
 language sql volatile security definer set search_path = '' as $$
-    with here as materialized (select pg_current_wal_flush_lsn() as lsn)
-    select r.application_name, r.flush_lsn >= here.lsn, here.lsn, r.flush_lsn
-    from here left join pg_stat_replication r on r.state = 'streaming';
+    select s.slot_name, w.flush_lsn
+    from pg_stat_get_wal_senders() w join pg_get_replication_slots() s on s.active_pid = w.pid
+    where w.state = 'streaming' and w.flush_lsn is not null;
 $$;
