@@ -32,6 +32,8 @@ from intelgraph.api.routes import Route, find_handler, find_route
 from intelgraph.changelog.durability import StandbyWaiter
 from intelgraph.control.directory_cache import CachedDirectory
 from intelgraph.control.sqlite import SqliteControlStore
+from intelgraph.graph.query.planning import Planner
+from intelgraph.graph.query.schema import load_schema
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.settings import RegionConfig
 
@@ -152,6 +154,7 @@ class App:
             lease=Unleased(),
             readiness=Readiness(),
             metrics=metrics,
+            planner=Planner(schema=load_schema()),
             log=Log(facts={"region": config.region, "release": __version__, "worker": os.getpid()}),
         )
         self._lifeline.hold(door.begin_stop)

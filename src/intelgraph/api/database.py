@@ -127,6 +127,11 @@ class Database:
         row = await self._repeat(lambda connection: connection.fetchrow(APPEND_AND_PLACE, *arguments))
         return row["answer"], row["flushed"]
 
+    async def query(self, statement: str, *arguments: object) -> tuple[bytes, str | None]:
+        """Run a compiled query; return what ``ig.readable`` says as ``jsonb``, and the data's JSON."""
+        row = await self._repeat(lambda connection: connection.fetchrow(statement, *arguments))
+        return row[0], row[1]
+
     async def call_many(self, statement: str, *arguments: object) -> list[bytes]:
         """Return the ``jsonb`` of each row that a statement answers."""
         rows = await self._repeat(lambda connection: connection.fetch(statement, *arguments))

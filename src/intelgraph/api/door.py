@@ -18,8 +18,10 @@ from intelgraph.api.feed import FeedNotices
 from intelgraph.api.forward import Forwarder
 from intelgraph.api.logs import Log
 from intelgraph.api.metrics import Metrics
+from intelgraph.api.persisted import PersistedDocuments
 from intelgraph.api.request import Request
 from intelgraph.control.directory_cache import CachedDirectory
+from intelgraph.graph.query.planning import Planner
 from intelgraph.model.errors import PermanentError, refuse
 from intelgraph.model.placement import Placement
 from intelgraph.residency import decision as residency
@@ -55,6 +57,8 @@ class Door:
     readiness: Readiness
     metrics: Metrics
     log: Log
+    planner: Planner
+    persisted: PersistedDocuments = field(default_factory=PersistedDocuments)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def begin_stop(self) -> None:

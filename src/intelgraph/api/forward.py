@@ -16,7 +16,7 @@ from intelgraph.api.response import Header, Response
 from intelgraph.model.errors import TransientError, retry
 from intelgraph.settings import ApiPolicy, Peer
 
-_CARRIED = (b"authorization", b"idempotency-key", b"content-type")
+_CARRIED = (b"authorization", b"idempotency-key", b"content-type", b"accept")
 _RETURNED = ("retry-after", "www-authenticate")
 _CONNECT_TIMEOUT_S = 2.0
 _CONNECTIONS_PER_HOME_MAX = 64
@@ -67,7 +67,7 @@ class Forwarder:
             if name in request.headers
         }
         headers |= {"ig-hop": "1", "x-request-id": request.id.decode("latin-1")}
-        url = f"{peer.api.rstrip('/')}/v1/changes"
+        url = peer.api.rstrip("/") + request.raw_path.decode("latin-1")
         async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
             return Response(
                 status=answer.status,

@@ -18,7 +18,7 @@ STATUSES: Mapping[int, tuple[str, ...]] = {
     400: ("bad_json", "bad_request", "bad_operation", "bad_bookmark", "key_required", "bad_name"),
     401: ("no_token", "bad_token", "token_expired"),
     403: ("unknown_tenant", "role_not_allowed"),
-    404: ("not_found", "no_such_route"),
+    404: ("not_found", "no_such_route", "document_not_kept"),
     405: ("method_not_allowed",),
     406: ("not_acceptable",),
     408: ("body_timeout",),

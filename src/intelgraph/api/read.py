@@ -9,6 +9,7 @@ passes through unparsed.
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import msgspec
@@ -68,7 +69,7 @@ async def read_entity(door: Door, request: Request) -> Response:
     answer = await ask(door, admitted.placement, bookmark, (READ_ENTITY, *arguments), EntityAnswer)
     if bytes(answer.entity) == b"null":
         raise refuse("not_found", "there is no such entity")
-    return Response(status=200, body=bytes(answer.entity), headers=_facts(door, answer, answer.bookmark))
+    return Response(status=200, body=bytes(answer.entity), headers=facts(door, answer, answer.bookmark))
 
 
 async def read_entities(door: Door, request: Request) -> Response:
@@ -90,7 +91,7 @@ async def read_changes(door: Door, request: Request) -> Response:
     await _see(door, admitted, wanted_bookmark(request), besides=after)
     answer = await ask_changes(door, admitted, after, limit)
     body = b'{"changes":%b,"next":%b}' % (bytes(answer.changes), msgspec.json.encode(answer.next))
-    return Response(status=200, body=body, headers=_facts(door, answer, answer.next))
+    return Response(status=200, body=body, headers=facts(door, answer, answer.next))
 
 
 async def read_outcome(door: Door, request: Request) -> Response:
@@ -113,13 +114,22 @@ async def ask(
     door: Door, placement: Placement, bookmark: str | None, statement: tuple[object, ...], answers: type[A]
 ) -> A:
     """Send one statement, again after the bookmark's row has arrived, and refuse what is not ``ok``."""
-    answer = msgspec.json.decode(await door.database.call(*statement), type=answers)  # type: ignore[arg-type]
+
+    async def send() -> A:
+        return msgspec.json.decode(await door.database.call(*statement), type=answers)  # type: ignore[arg-type]
+
+    return await ask_until_seen(door, placement, bookmark, send)
+
+
+async def ask_until_seen(door: Door, placement: Placement, bookmark: str | None, send: Callable[[], Awaitable[A]]) -> A:
+    """Ask, again after the bookmark's row has arrived, and refuse what is not ``ok``."""
+    answer = await send()
     if bookmark is not None and answer.may_still_come:
         began = time.monotonic()
         arrived = await door.waiters.wait(placement.id, bookmark, door.policy.bookmark_wait_s)
         door.metrics.bookmark_wait.observe(time.monotonic() - began)
         if arrived:
-            answer = msgspec.json.decode(await door.database.call(*statement), type=answers)  # type: ignore[arg-type]
+            answer = await send()
     if answer.status != "ok":
         raise refusal(door, answer, bookmark)
     return answer
@@ -141,7 +151,7 @@ async def _read_page(door: Door, request: Request, kind: str) -> Response:
     arguments = (admitted.placement.id, admitted.principal.tenant, kind, query.get("after"), limit, bookmark)
     answer = await ask(door, admitted.placement, bookmark, (READ_PAGE, *arguments), PageAnswer)
     body = b'{"objects":%b,"next":%b}' % (bytes(answer.objects), bytes(answer.next))
-    return Response(status=200, body=body, headers=_facts(door, answer, None))
+    return Response(status=200, body=body, headers=facts(door, answer, None))
 
 
 def refusal(door: Door, answer: Readable, bookmark: str | None) -> IntelGraphError:
@@ -193,7 +203,7 @@ def limit_of(query: dict[str, str], limit_max: int) -> int:
     return int(text)
 
 
-def _facts(door: Door, answer: Readable, bookmark: str | None) -> list[Header]:
+def facts(door: Door, answer: Readable, bookmark: str | None) -> list[Header]:
     """Build the headers that say how fresh the answer is."""
     headers = [(b"ig-staleness-ms", staleness_ms(door.region, answer))]
     if bookmark is not None:

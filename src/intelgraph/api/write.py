@@ -14,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import msgspec
 
@@ -43,6 +45,16 @@ class _Appended(msgspec.Struct, kw_only=True):
     facts: dict[str, Fact] = {}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Acknowledged:
+    """A write that is in the log. ``status``: ``ok``, ``repeated``, or ``unknown`` when it is not certain to stay."""
+
+    status: str
+    bookmark: str
+    durability: str
+    objects: msgspec.Raw
+
+
 class _Written(msgspec.Struct, kw_only=True):
     status: str
     bookmark: str
@@ -59,38 +71,61 @@ async def write_changes(door: Door, request: Request) -> Response:
     key = idempotency_key(request)
     _check_media_type(request)
     body = await read_body(request, bytes_max=door.policy.body_bytes_max, timeout_s=door.policy.body_timeout_s)
-    return await _Write(door, request, admitted, key, body).settle()
+    outcome = await Write(
+        door=door,
+        request=request,
+        admitted=admitted,
+        key=key,
+        body=body,
+        operations=lambda: read_operations(body, operations_max=door.policy.operations_max),
+    ).settle()
+    return outcome if isinstance(outcome, Response) else _answer(outcome)
 
 
-class _Write:
-    """One write on its way: where it has to go may change while it is held."""
+def _answer(outcome: Acknowledged) -> Response:
+    written = _Written(
+        status=outcome.status, bookmark=outcome.bookmark, durability=outcome.durability, objects=outcome.objects
+    )
+    return Response(
+        status=202 if outcome.status == "unknown" else 200,
+        body=msgspec.json.encode(written),
+        headers=[(b"ig-bookmark", outcome.bookmark.encode())],
+    )
 
-    def __init__(self, door: Door, request: Request, admitted: Admitted, key: str, body: bytes) -> None:
-        self._door = door
-        self._request = request
-        self._admitted = admitted
-        self._key = key
-        self._body = body
-        self._request_hash = hashlib.sha256(body).digest()
-        self._operations: bytes | None = None
 
-    async def settle(self) -> Response:
+@dataclass(kw_only=True)
+class Write:
+    """One write on its way: where it has to go may change while it is held.
+
+    ``body`` is what a hop to the home carries, and what a repeat of ``key`` is compared with; ``operations`` makes the
+    JSON array that is appended, once, and only at the home.
+    """
+
+    door: Door
+    request: Request
+    admitted: Admitted
+    key: str
+    body: bytes
+    operations: Callable[[], bytes]
+    _operations: bytes | None = None
+
+    async def settle(self) -> Acknowledged | Response:
         """Try until there is an answer or ``HOLD_S`` is over."""
-        placement = self._admitted.placement
+        placement = self.admitted.placement
         until = time.monotonic() + HOLD_S
         while True:
             outcome = await self._attempt(placement)
-            if isinstance(outcome, Response):
+            if not isinstance(outcome, TransientError):
                 return outcome
             if time.monotonic() >= until:
                 raise outcome
             await asyncio.sleep(_HOLD_STEP_S)
-            await self._door.directory.refresh()
-            placement = await self._door.placement_of(self._admitted.principal)
+            await self.door.directory.refresh()
+            placement = await self.door.placement_of(self.admitted.principal)
 
-    async def _attempt(self, placement: Placement) -> Response | TransientError:
+    async def _attempt(self, placement: Placement) -> Acknowledged | Response | TransientError:
         """Answer the write, or return why it must be held."""
-        route = route_write(region=self._door.region, placement=placement, hopped=self._request.hopped)
+        route = route_write(region=self.door.region, placement=placement, hopped=self.request.hopped)
         if isinstance(route, WriteHere):
             return await self._append(placement, route.epoch)
         if isinstance(route, Hold):
@@ -99,31 +134,31 @@ class _Write:
 
     async def _forward(self, route: ForwardTo) -> Response | TransientError:
         try:
-            return await self._door.forwarder.forward(self._request, self._body, route.home)
+            return await self.door.forwarder.forward(self.request, self.body, route.home)
         except TransientError as error:
             return error
 
-    async def _append(self, placement: Placement, epoch: int) -> Response | TransientError:
+    async def _append(self, placement: Placement, epoch: int) -> Acknowledged | TransientError:
         if self._operations is None:
-            self._operations = read_operations(self._body, operations_max=self._door.policy.operations_max)
+            self._operations = self.operations()
         arguments = (
             placement.id,
             epoch,
-            self._admitted.principal.tenant,
-            self._key,
-            self._request_hash,
+            self.admitted.principal.tenant,
+            self.key,
+            hashlib.sha256(self.body).digest(),
             self._operations,
         )
         flushed = ""
         if placement.durability is Durability.REMOTE:
-            raw, flushed = await self._door.database.append_and_place(*arguments)
+            raw, flushed = await self.door.database.append_and_place(*arguments)
         else:
-            raw = await self._door.database.call(APPEND, *arguments)
+            raw = await self.door.database.call(APPEND, *arguments)
         appended = _APPENDED.decode(raw)
         if appended.status == "refused":
-            self._door.metrics.appends.labels("refused").inc()
+            self.door.metrics.appends.labels("refused").inc()
             return _refusal(appended)
-        return await acknowledge(self._door, placement, appended, flushed)
+        return await acknowledge(self.door, placement, appended, flushed)
 
 
 def _refusal(appended: _Appended) -> TransientError:
@@ -136,7 +171,7 @@ def _refusal(appended: _Appended) -> TransientError:
     raise PermanentError(denied)
 
 
-async def acknowledge(door: Door, placement: Placement, appended: _Appended, flushed: str) -> Response:
+async def acknowledge(door: Door, placement: Placement, appended: _Appended, flushed: str) -> Acknowledged:
     """Answer a committed write: with its outcome if that is certain by now, else ``unknown``.
 
     ``flushed`` is the database's flush position read after the commit: what the standby of a ``remote`` placement
@@ -150,16 +185,11 @@ async def acknowledge(door: Door, placement: Placement, appended: _Appended, flu
     certain = certain and door.lease.may_acknowledge(placement.id)
     status = appended.status if certain else "unknown"
     door.metrics.appends.labels(status).inc()
-    written = _Written(
+    return Acknowledged(
         status=status,
         bookmark=appended.bookmark,
         durability=placement.durability.value,
         objects=appended.objects,
-    )
-    return Response(
-        status=200 if certain else 202,
-        body=msgspec.json.encode(written),
-        headers=[(b"ig-bookmark", appended.bookmark.encode())],
     )
 
 

@@ -157,8 +157,8 @@ create table ig.relationship (
     position bigint not null,
     primary key (tenant, id)
 ) with (fillfactor = 90);
-create index relationship_source on ig.relationship (tenant, source) where not deleted;
-create index relationship_target on ig.relationship (tenant, target) where not deleted;
+create index relationship_source on ig.relationship (tenant, source, id) where not deleted;
+create index relationship_target on ig.relationship (tenant, target, id) where not deleted;
 create index relationship_placement on ig.relationship (placement);
 
 -- Erasure is for ever and not subject to acceptance. Only a hash of (tenant, kind, id) is kept.

@@ -1,0 +1,99 @@
+"""``/graphql``: one request, one statement. The database's JSON passes through unparsed.
+
+The order is the promise: who and where first (``Door.admit``), then the body, then the document within its limits, and
+only then the database. A mutation is a write like any other (``write.Write``): its key, its one hop to the home, its
+durability; all its fields are one transaction.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import orjson
+
+from intelgraph.api import graphql_http as http
+from intelgraph.api.bookmarks import Readable
+from intelgraph.api.door import Admitted, Door
+from intelgraph.api.graphql_write import write
+from intelgraph.api.read import ask_until_seen, facts, wanted_bookmark
+from intelgraph.api.request import Request
+from intelgraph.api.response import Header, Response
+from intelgraph.graph.query.compile import OUTSIDE
+from intelgraph.graph.query.document import QueryRefused
+from intelgraph.graph.query.introspection import introspect
+from intelgraph.graph.query.planning import Prepared
+from intelgraph.model.errors import IntelGraphError, refuse
+
+
+class _Answer(Readable, kw_only=True):
+    """What a compiled statement answers: whether this region may answer, and the data."""
+
+    data: str | None = None
+
+
+async def graphql(door: Door, request: Request) -> Response:
+    """``GET /graphql`` and ``POST /graphql``."""
+    try:
+        kind = http.media_type(request)
+    except IntelGraphError as error:
+        return http.failed(http.RESPONSE, error)
+    try:
+        admitted = await door.admit(request)
+        asked = await http.read_request(request, door.policy)
+        asked = door.persisted.whole(admitted.principal.tenant, asked)
+        document = door.planner.document(asked.query, asked.operation_name)
+        if document.is_mutation and request.method == "GET":
+            return _only_by_post(kind)
+        prepared = door.planner.prepare(document, asked.variables)
+        if document.is_mutation:
+            return await write(door, request, admitted, asked, prepared, kind)
+        return await _read(door, request, admitted, prepared, kind)
+    except QueryRefused as refused:
+        return http.refused(kind, refused.errors, refused.code)
+    except IntelGraphError as error:
+        return http.failed(kind, error)
+
+
+def _only_by_post(kind: bytes) -> Response:
+    response = http.failed(kind, refuse("method_not_allowed", "the mutation is refused: a GET may only read"))
+    response.headers.append((b"allow", b"POST"))
+    return response
+
+
+async def _read(door: Door, request: Request, admitted: Admitted, prepared: Prepared, kind: bytes) -> Response:
+    headers: list[Header] = []
+    data: bytes | None = None
+    if prepared.statement is not None:
+        answer = await _ask(door, request, admitted, prepared)
+        headers = facts(door, answer, None)
+        data = (answer.data or "null").encode()
+    if any(root.name in OUTSIDE for root in prepared.selection.roots):
+        data = _merged(door, prepared, data)
+    response = http.answer(kind, b'{"data":%b}' % (data if data is not None else b"{}"))
+    response.headers = headers
+    return response
+
+
+async def _ask(door: Door, request: Request, admitted: Admitted, prepared: Prepared) -> _Answer:
+    assert prepared.statement is not None
+    text = prepared.statement.text
+    bookmark = wanted_bookmark(request)
+    placement = admitted.placement
+
+    async def send() -> _Answer:
+        readable, data = await door.database.query(
+            text, admitted.principal.tenant, placement.id, bookmark, *prepared.values
+        )
+        answer = msgspec.json.decode(readable, type=_Answer)
+        answer.data = data
+        return answer
+
+    return await ask_until_seen(door, placement, bookmark, send)
+
+
+def _merged(door: Door, prepared: Prepared, data: bytes | None) -> bytes:
+    """Put what the schema says of itself beside the data, in the order of the fields."""
+    known: dict[str, Any] = introspect(door.planner.schema, prepared)
+    found: dict[str, Any] = {} if data is None else orjson.loads(data)
+    return orjson.dumps({root.key: known.get(root.key, found.get(root.key)) for root in prepared.selection.roots})

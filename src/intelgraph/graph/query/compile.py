@@ -1,0 +1,101 @@
+"""From a selection to one SQL statement that returns the whole answer.
+
+The statement names the tenant in every sub-select; it also sets the tenant for row-level security, in the same round
+trip, so that a predicate that was forgotten finds nothing. Its two columns: what ``ig.readable`` says of the placement
+here (as JSON), and the data as JSON text, null when the region may not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import GraphQLError
+
+from intelgraph.graph.query.counts import stats
+from intelgraph.graph.query.objects import Field, Objects
+from intelgraph.graph.query.pages import edges, entities, text
+from intelgraph.graph.query.selection import Args, Selected, Selection
+from intelgraph.graph.query.statement import (
+    BOOKMARK,
+    PLACEMENT,
+    TENANT,
+    ArgumentRefused,
+    Binding,
+    Builder,
+    json_object,
+)
+from intelgraph.graph.query.traversal import neighborhood, shortest_paths
+
+OUTSIDE = frozenset({"__schema", "__type"})
+"""Fields that no statement answers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """A compiled selection. ``text`` takes the tenant, the placement, the bookmark, then ``values``."""
+
+    text: str
+    bindings: tuple[Binding, ...]
+
+    def values(self, selection: Selection, arguments: list[Args]) -> list[Any]:
+        """Take the parameters out of a request's arguments; raises ``GraphQLError`` with the field's path."""
+        values = []
+        for binding in self.bindings:
+            try:
+                values.append(binding.value(arguments[binding.field]))
+            except ArgumentRefused as error:
+                field = selection.with_arguments[binding.field]
+                raise GraphQLError(
+                    error.reason, nodes=field.node, path=list(field.path), extensions={"code": "bad_argument"}
+                ) from None
+        return values
+
+
+def compile_selection(selection: Selection, arguments: list[Args]) -> Statement | None:
+    """Compile the roots that are data; nothing if none is."""
+    builder = Builder()
+
+    def edges_of(objects: Objects, field: Selected, row: str) -> str:
+        return edges(objects, field, row, arguments[field.number])
+
+    extra: Mapping[str, Mapping[str, Field]] = {"Entity": {"edges": edges_of}}
+    objects = Objects(builder, extra)
+    members = []
+    for root in selection.roots:
+        if root.name == "__typename":
+            members.append((root.key, "'Query'"))
+        elif root.name not in OUTSIDE:
+            members.append((root.key, _ROOTS[root.name](objects, root, arguments)))
+    if not members:
+        return None
+    text_ = (
+        f"with it as materialized (select set_config('ig.tenant', {TENANT}, true), "
+        f"ig.readable({PLACEMENT}, {BOOKMARK}) as r) "
+        f"select it.r, case when it.r ->> 'status' = 'ok' then (select {json_object(members)})::text end from it"
+    )
+    return Statement(text=text_, bindings=tuple(builder.bindings))
+
+
+Root = Callable[[Objects, Selected, list[Args]], str]
+
+
+def _id(objects: Objects, field: Selected) -> str:
+    return objects.builder.parameter(field.number, "text", lambda args: text(args, "id"))
+
+
+def _node(objects: Objects, field: Selected, _arguments: list[Args]) -> str:
+    id_ = _id(objects, field)
+    return f"coalesce({objects.entity_by_id(field, id_)}, {objects.relationship_by_id(field, id_)})"
+
+
+_ROOTS: Mapping[str, Root] = {
+    "entity": lambda objects, field, _: objects.entity_by_id(field, _id(objects, field)),
+    "relationship": lambda objects, field, _: objects.relationship_by_id(field, _id(objects, field)),
+    "node": _node,
+    "entities": lambda objects, field, arguments: entities(objects, field, arguments[field.number]),
+    "neighborhood": lambda objects, field, arguments: neighborhood(objects, field, arguments[field.number]),
+    "shortestPaths": lambda objects, field, arguments: shortest_paths(objects, field, arguments[field.number]),
+    "stats": lambda _objects, field, _: stats(field),
+}

@@ -1,0 +1,111 @@
+"""From a request's text to one operation: bounded, parsed, validated and chosen. What is refused is a ``QueryRefused``.
+
+Nothing here depends on the variables, so an outcome can be kept by the text and the operation's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from graphql import GraphQLError, GraphQLSchema, OperationDefinitionNode, parse, validate
+from graphql.execution.collect_fields import FragmentDetails
+from graphql.language import DirectiveNode, FragmentDefinitionNode, OperationType, VariableNode, Visitor, visit
+
+from intelgraph.graph.query.limits import QueryLimits, over_limit
+
+_ERRORS_SHOWN_MAX = 20
+
+
+class QueryRefused(Exception):
+    """A request that is not executed: the errors of its answer, each with a ``code`` in its extensions."""
+
+    def __init__(self, errors: Sequence[GraphQLError], code: str) -> None:
+        super().__init__(code)
+        self.code = code
+        self.errors = list(errors)
+        for error in self.errors:
+            error.extensions = {"code": code, **(error.extensions or {})}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """A valid document and the operation of it that is asked for."""
+
+    hash: str
+    operation: OperationDefinitionNode
+    fragments: dict[str, FragmentDetails]
+    condition_variables: tuple[str, ...]
+    """Variables that ``@skip`` and ``@include`` look at: they decide which fields there are."""
+
+    @property
+    def is_mutation(self) -> bool:
+        """Whether it writes."""
+        return self.operation.operation is OperationType.MUTATION
+
+
+def read_document(
+    text: str, operation_name: str | None, *, schema: GraphQLSchema, limits: QueryLimits, introspection: bool = True
+) -> Document:
+    """Return the operation that a request asks for; raises ``QueryRefused``."""
+    try:
+        parsed = parse(text, max_tokens=limits.tokens_max, max_source_length=limits.source_chars_max)
+    except GraphQLError as error:
+        raise QueryRefused([error], "bad_document") from None
+    except RecursionError:
+        raise QueryRefused([GraphQLError("the document is nested too deeply")], "document_too_large") from None
+    denied = over_limit(parsed, limits)
+    if denied is not None:
+        raise QueryRefused([GraphQLError(denied.reason, extensions=dict(denied.facts))], denied.code)
+    errors = validate(schema, parsed, max_errors=_ERRORS_SHOWN_MAX)
+    if errors:
+        raise QueryRefused(errors, "bad_document")
+    operation = _choose(
+        [node for node in parsed.definitions if isinstance(node, OperationDefinitionNode)], operation_name
+    )
+    fragments = {
+        node.name.value: FragmentDetails(node)
+        for node in parsed.definitions
+        if isinstance(node, FragmentDefinitionNode)
+    }
+    used = _Conditions()
+    visit(parsed, used)
+    if used.introspects and not introspection:
+        raise QueryRefused([GraphQLError("introspection is switched off here")], "introspection_off")
+    return Document(
+        hash=hashlib.sha256(text.encode()).hexdigest(),
+        operation=operation,
+        fragments=fragments,
+        condition_variables=tuple(sorted(used.variables)),
+    )
+
+
+def _choose(operations: list[OperationDefinitionNode], name: str | None) -> OperationDefinitionNode:
+    if name is None:
+        if len(operations) == 1:
+            return operations[0]
+        message = f"the document has {len(operations)} operations: operationName must say which"
+        raise QueryRefused([GraphQLError(message)], "bad_request")
+    for operation in operations:
+        if operation.name is not None and operation.name.value == name:
+            return operation
+    raise QueryRefused([GraphQLError(f'the document has no operation "{name}"')], "bad_request")
+
+
+class _Conditions(Visitor):
+    """Which variables decide about fields, and whether the schema itself is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.variables: set[str] = set()
+        self.introspects = False
+
+    def enter_directive(self, node: DirectiveNode, *_: object) -> None:
+        for argument in node.arguments or ():
+            if isinstance(argument.value, VariableNode):
+                self.variables.add(argument.value.name.value)
+
+    def enter_field(self, node: object, *_: object) -> None:
+        name = node.name.value  # type: ignore[attr-defined]
+        self.introspects = self.introspects or name in ("__schema", "__type")

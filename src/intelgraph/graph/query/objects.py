@@ -1,0 +1,85 @@
+"""Entities and relationships as JSON: which column or sub-select each of their fields is.
+
+A field is one line of a table. What takes arguments or holds lists is in ``pages`` and ``traversal``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from intelgraph.graph.query.selection import Selected
+from intelgraph.graph.query.statement import TENANT, Builder, json_object
+
+Field = Callable[["Objects", Selected, str], str]
+"""Takes a field and the alias of its object's row; returns SQL."""
+
+
+def _column(name: str) -> Field:
+    return lambda _objects, _field, row: f"{row}.{name}"
+
+
+def _time(name: str) -> Field:
+    return lambda _objects, _field, row: f"ig.stamp({row}.{name})"
+
+
+_NODE: Mapping[str, Field] = {
+    "id": _column("id"),
+    "type": _column("type"),
+    "properties": lambda _objects, _field, row: f"coalesce({row}.properties, '{{}}')",
+    "confidence": _column("confidence"),
+    "validFrom": _time("valid_from"),
+    "validUntil": _time("valid_until"),
+    "sources": lambda _objects, _field, row: f"coalesce({row}.sources, '{{}}')",
+    "created": _time("created"),
+    "updated": _time("updated"),
+    "revision": _column("revision"),
+}
+
+
+def _end(column: str) -> Field:
+    return lambda objects, field, row: objects.entity_by_id(field, f"{row}.{column}")
+
+
+_FIELDS: dict[str, dict[str, Field]] = {
+    "Entity": {**_NODE, "name": _column("name")},
+    "Relationship": {
+        **_NODE,
+        "sourceId": _column("source"),
+        "targetId": _column("target"),
+        "source": _end("source"),
+        "target": _end("target"),
+    },
+}
+
+
+class Objects:
+    """Writes objects into one statement. ``extra`` holds the fields that other modules know, by type and name."""
+
+    def __init__(self, builder: Builder, extra: Mapping[str, Mapping[str, Field]]) -> None:
+        self.builder = builder
+        self._fields = {name: {**fields, **extra.get(name, {})} for name, fields in _FIELDS.items()}
+
+    def json(self, type_name: str, fields: tuple[Selected, ...], row: str) -> str:
+        """Return the SQL of the object that ``row`` is an alias of."""
+        table = self._fields[type_name]
+        return json_object(
+            [
+                (field.key, f"'{type_name}'" if field.name == "__typename" else table[field.name](self, field, row))
+                for field in fields
+            ]
+        )
+
+    def entity_by_id(self, field: Selected, id_sql: str) -> str:
+        """Return the SQL of the live entity with an id, or of null."""
+        return self._by_id("ig.entity", "Entity", field, id_sql)
+
+    def relationship_by_id(self, field: Selected, id_sql: str) -> str:
+        """Return the SQL of the live relationship with an id, or of null."""
+        return self._by_id("ig.relationship", "Relationship", field, id_sql)
+
+    def _by_id(self, table: str, type_name: str, field: Selected, id_sql: str) -> str:
+        row = self.builder.alias("o")
+        return (
+            f"(select {self.json(type_name, field.fields[type_name], row)} from {table} {row} "
+            f"where {row}.tenant = {TENANT} and {row}.id = {id_sql} and not {row}.deleted)"
+        )

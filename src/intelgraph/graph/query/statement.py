@@ -1,0 +1,77 @@
+"""One SQL statement under construction: its parameters, its aliases, and the JSON it builds.
+
+Every value of a request is a parameter. The only texts of a request that are written into a statement are names of
+the answer's members, which GraphQL's grammar limits to letters, digits and ``_``; they are checked again here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from intelgraph.graph.query.selection import Args
+
+TENANT, PLACEMENT, BOOKMARK = "$1::text", "$2::text", "$3::text"
+_FIXED = 3
+_NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]*", re.ASCII)
+_PAIRS_MAX = 50
+"""PostgreSQL's functions take 100 arguments at most."""
+
+Value = Callable[[Args], Any]
+"""Takes a parameter's value out of a field's arguments; raises ``ArgumentRefused``."""
+
+
+class ArgumentRefused(Exception):
+    """An argument whose value cannot be used, though its type is right. ``reason`` is one sentence."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binding:
+    """Where a parameter's value comes from: a field with arguments, by its number, and what to take from them."""
+
+    field: int
+    value: Value
+
+
+@dataclass(kw_only=True)
+class Builder:
+    """Collects parameters and hands out aliases."""
+
+    bindings: list[Binding] = field(default_factory=list)
+    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    def alias(self, prefix: str) -> str:
+        """Return a name for a table that no other part of the statement uses."""
+        return f"{prefix}{next(self._numbers)}"
+
+    def parameter(self, number: int, type_: str, value: Value) -> str:
+        """Return the SQL of a value of the field ``number``."""
+        self.bindings.append(Binding(field=number, value=value))
+        return f"${_FIXED + len(self.bindings)}::{type_}"
+
+
+def json_object(members: Sequence[tuple[str, str]]) -> str:
+    """Build the SQL of a JSON object; ``members`` are names and SQL expressions, in order."""
+    for name, _ in members:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of an answer's member")
+    parts = [
+        "json_build_object(" + ", ".join(f"'{name}', {sql}" for name, sql in members[first : first + _PAIRS_MAX]) + ")"
+        for first in range(0, len(members), _PAIRS_MAX)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    texts = " || ', ' || ".join(f"substr(left({part}::text, -1), 2)" for part in parts)
+    return f"('{{' || {texts} || '}}')::json"
+
+
+def json_list(item: str, order: str, rows: str) -> str:
+    """Build the SQL of a JSON array of ``item`` over a FROM clause; empty, never null."""
+    return f"(select coalesce(json_agg({item} order by {order}), '[]'::json) from {rows})"
