@@ -110,11 +110,27 @@ def entities(graph: Graph, _info: GraphQLResolveInfo, **args: Any) -> Object:
     rows.sort(
         key=lambda e: (e["updated"], e["id"]) if by_time else (e["id"],), reverse=args["orderBy"].endswith("DESC")
     )
+    if args.get("after") is not None:
+        at = _cursor(args["after"]) if by_time else (args["after"],)
+        place = [(e["updated"], e["id"]) if by_time else (e["id"],) for e in rows]
+        rows_after = [
+            e for e, p in zip(rows, place, strict=True) if (p < at if args["orderBy"].endswith("DESC") else p > at)
+        ]
+    else:
+        rows_after = rows
     total = {"count": min(len(rows), 10_000), "exact": len(rows) <= 10_000}
     return {
-        **_page(rows, first, lambda e: json.dumps([stamp(e["updated"]), e["id"]]) if by_time else e["id"]),
+        **_page(rows_after, first, lambda e: json.dumps([stamp(e["updated"]), e["id"]]) if by_time else e["id"]),
         "total": total,
     }
+
+
+def _cursor(text: str) -> tuple[datetime, str]:
+    try:
+        at, id_ = json.loads(text)
+        return datetime.fromisoformat(at), id_
+    except ValueError:
+        raise GraphQLError("after is refused: it is no cursor of this order") from None
 
 
 def _matches(entity: Object, given: Object) -> bool:

@@ -6,19 +6,24 @@ in the order, so that it costs the same wherever it is and repeats nothing when 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from graphql import GraphQLError
+
 from intelgraph.graph.query.objects import Objects
 from intelgraph.graph.query.schema import parse_time
 from intelgraph.graph.query.selection import Args, Selected
-from intelgraph.graph.query.statement import TENANT, ArgumentRefused, json_object
+from intelgraph.graph.query.statement import TENANT, ArgumentRefused, Builder, json_object
 
 FIRST_MAX = 1_000
 COUNT_MAX = 10_000
 _IDS_MAX = 1_000
+_ONE_ROW = "having true"
+"""Makes a page one row even when none of the members that are asked for aggregates."""
 _TEXT_CHARS_MAX = 256
 
 
@@ -53,19 +58,38 @@ def text(args: Args, name: str) -> str:
     return value
 
 
-def page(fields: tuple[Selected, ...], type_name: str, parts: Mapping[str, str]) -> str:
-    """Return the SQL of a page's object from the SQL of its members."""
-    return json_object(
-        [(field.key, f"'{type_name}'" if field.name == "__typename" else parts[field.name]) for field in fields]
-    )
+Part = str | Callable[[Selected], str]
+"""The SQL of a member, or what makes it: a member may be asked for more than once, with other fields below it."""
 
 
-def _page_parts(limit: str, cursor: str) -> dict[str, str]:
-    return {
-        "items": f"coalesce(json_agg(x.item order by x.n) filter (where x.n <= {limit}), '[]'::json)",
-        "completeness": f"case when count(*) > {limit} then 'MORE' else 'COMPLETE' end",
-        "next": f"case when count(*) > {limit} then max({cursor}) filter (where x.n = {limit}) end",
-    }
+def page(fields: tuple[Selected, ...], type_name: str, parts: Mapping[str, Part]) -> str:
+    """Return the SQL of a page's object from its members."""
+    members = []
+    for field in fields:
+        part = f"'{type_name}'" if field.name == "__typename" else parts[field.name]
+        members.append((field.key, part if isinstance(part, str) else part(field)))
+    return json_object(members)
+
+
+@dataclasses.dataclass(kw_only=True)
+class _Rows:
+    """The columns that a page's rows need beside their place ``n``: one for each time that ``items`` is asked for."""
+
+    builder: Builder
+    item: Callable[[Selected], str]
+    columns: list[str] = dataclasses.field(default_factory=list)
+
+    def parts(self, limit: str, cursor: str) -> dict[str, Part]:
+        def items(selected: Selected) -> str:
+            name = self.builder.alias("item")
+            self.columns.append(f"{self.item(selected)} as {name}")
+            return f"coalesce(json_agg(x.{name} order by x.n) filter (where x.n <= {limit}), '[]'::json)"
+
+        return {
+            "items": items,
+            "completeness": f"case when count(*) > {limit} then 'MORE' else 'COMPLETE' end",
+            "next": f"case when count(*) > {limit} then max({cursor}) filter (where x.n = {limit}) end",
+        }
 
 
 def edges(objects: Objects, field: Selected, row: str, args: Args) -> str:
@@ -88,14 +112,11 @@ def edges(objects: Objects, field: Selected, row: str, args: Args) -> str:
         "IN": f"{into} {ordered}",
         "ANY": f"(({out} {ordered}) union all ({into} and r.source <> r.target {ordered})) order by id {most}",
     }[args["direction"]]
-    items = next((f for f in field.only() if f.name == "items"), None)
     alias = builder.alias("r")
-    item = _edge(objects, items, alias) if items is not None else "null::json"
-    parts = _page_parts(limit, "x.id")
-    return (
-        f"(select {page(field.only(), 'EdgePage', parts)} from "
-        f"(select {alias}.id, row_number() over (order by {alias}.id) as n, {item} as item from ({rows}) {alias}) x)"
-    )
+    wanted = _Rows(builder=builder, item=lambda items: _edge(objects, items, alias))
+    answer = page(field.only(), "EdgePage", wanted.parts(limit, "x.id"))
+    columns = ", ".join([f"{alias}.id", f"row_number() over (order by {alias}.id) as n", *wanted.columns])
+    return f"(select {answer} from (select {columns} from ({rows}) {alias}) x {_ONE_ROW})"
 
 
 def _edge(objects: Objects, items: Selected, row: str) -> str:
@@ -141,36 +162,31 @@ def entities(objects: Objects, field: Selected, args: Args) -> str:
             at = builder.parameter(number, "timestamptz", lambda a: _updated_cursor(a)[0])
             id_ = builder.parameter(number, "text", lambda a: _updated_cursor(a)[1])
             after = f" and (e.updated, e.id) {beyond} ({at}, {id_})"
-    items = next((f for f in field.only() if f.name == "items"), None)
     alias = builder.alias("e")
-    item = objects.json("Entity", items.only(), alias) if items is not None else "null::json"
     cursor = "x.id" if key is None else "json_build_array(x.updated, x.id)::text"
-    parts = _page_parts(limit, cursor)
-    total = next((f for f in field.only() if f.name == "total"), None)
-    if total is not None:
-        parts["total"] = _total(total, f"select from ig.entity e where {matching}")
-    return (
-        f"(select {page(field.only(), 'EntityPage', parts)} from "
-        f"(select {alias}.id, ig.stamp({alias}.updated) as updated, row_number() "
-        f"over (order by {order.replace('e.', alias + '.')}) as n, {item} as item from "
-        f"(select e.* from ig.entity e where {matching}{after} order by {order} limit {limit} + 1) {alias}) x)"
-    )
+    wanted = _Rows(builder=builder, item=lambda items: objects.json("Entity", items.only(), alias))
+
+    def total(asked: Selected) -> str:
+        return _total(asked, f"select from ig.entity e where {matching}")
+
+    answer = page(field.only(), "EntityPage", {**wanted.parts(limit, cursor), "total": total})
+    place = f"row_number() over (order by {order.replace('e.', alias + '.')}) as n"
+    columns = ", ".join([f"{alias}.id", f"ig.stamp({alias}.updated) as updated", place, *wanted.columns])
+    rows = f"select e.* from ig.entity e where {matching}{after} order by {order} limit {limit} + 1"
+    return f"(select {answer} from (select {columns} from ({rows}) {alias}) x {_ONE_ROW})"
 
 
 def _updated_cursor(args: Args) -> tuple[datetime, str]:
     try:
         at, id_ = json.loads(args["after"])
         return parse_time(at), str(id_)
-    except (ValueError, TypeError, RecursionError):
-        pass
-    except Exception as error:
-        raise ArgumentRefused(f"after is refused: it is no cursor of this order ({error})") from None
-    raise ArgumentRefused("after is refused: it is no cursor of this order")
+    except (ValueError, TypeError, RecursionError, GraphQLError):
+        raise ArgumentRefused("after is refused: it is no cursor of this order") from None
 
 
 def _total(field: Selected, rows: str) -> str:
     parts = {"count": f"least(count(*), {COUNT_MAX})", "exact": f"count(*) <= {COUNT_MAX}"}
-    return f"(select {page(field.only(), 'Total', parts)} from ({rows} limit {COUNT_MAX} + 1) t)"
+    return f"(select {page(field.only(), 'Total', parts)} from ({rows} limit {COUNT_MAX} + 1) t {_ONE_ROW})"
 
 
 def _filter(objects: Objects, number: int, given: Mapping[str, Any] | None) -> list[str]:

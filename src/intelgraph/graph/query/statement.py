@@ -62,6 +62,8 @@ def json_object(members: Sequence[tuple[str, str]]) -> str:
     for name, _ in members:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name of an answer's member")
+    if not members:
+        return "'{}'::json"
     parts = [
         "json_build_object(" + ", ".join(f"'{name}', {sql}" for name, sql in members[first : first + _PAIRS_MAX]) + ")"
         for first in range(0, len(members), _PAIRS_MAX)

@@ -7,7 +7,7 @@ its result is turned into the objects that were asked for.
 from __future__ import annotations
 
 from intelgraph.graph.query.objects import Objects
-from intelgraph.graph.query.pages import page, text, texts, within
+from intelgraph.graph.query.pages import Part, page, text, texts, within
 from intelgraph.graph.query.selection import Args, Selected
 from intelgraph.graph.query.statement import TENANT, ArgumentRefused, json_list, json_object
 
@@ -40,27 +40,22 @@ def neighborhood(objects: Objects, field: Selected, args: Args) -> str:
     nodes = builder.parameter(number, "int", lambda a: within(a, "nodes", 1, NODES_MAX))
     direction, types = _along(objects, field, args)
     found = builder.alias("found")
-    parts: dict[str, str] = {
+
+    def relationships(asked: Selected) -> str:
+        row = builder.alias("r")
+        return json_list(
+            objects.json("Relationship", asked.only(), row),
+            f"{row}.id",
+            f"ig.among({TENANT}, {found}.ids, {found}.hops, {hops}, {direction}, {types}) {row}",
+        )
+
+    parts: dict[str, Part] = {
+        "items": lambda asked: _reached(objects, asked, found),
+        "relationships": relationships,
         "completeness": f"case when {found}.truncated then 'TRUNCATED' else 'COMPLETE' end",
     }
-    members = []
-    for selected in field.only():
-        if selected.name == "items":
-            sql = _reached(objects, selected, found)
-        elif selected.name == "relationships":
-            row = builder.alias("r")
-            sql = json_list(
-                objects.json("Relationship", selected.only(), row),
-                f"{row}.id",
-                f"ig.among({TENANT}, {found}.ids, {found}.hops, {hops}, {direction}, {types}) {row}",
-            )
-        elif selected.name == "__typename":
-            sql = "'Neighborhood'"
-        else:
-            sql = parts[selected.name]
-        members.append((selected.key, sql))
     search = f"ig.reach({TENANT}, {starts}, {hops}, {direction}, {types}, {nodes})"
-    return f"(select {json_object(members)} from {search} {found})"
+    return f"(select {page(field.only(), 'Neighborhood', parts)} from {search} {found})"
 
 
 def _reached(objects: Objects, items: Selected, found: str) -> str:
@@ -90,30 +85,30 @@ def shortest_paths(objects: Objects, field: Selected, args: Args) -> str:
     hops = builder.parameter(number, "int", lambda a: within(a, "hops", 1, HOPS_MAX))
     first = builder.parameter(number, "int", lambda a: within(a, "first", 1, PATHS_MAX))
     direction, types = _along(objects, field, args)
-    found, path = builder.alias("found"), builder.alias("p")
-    parts = {"completeness": f"case when {found}.truncated then 'TRUNCATED' else 'COMPLETE' end"}
-    items = next((f for f in field.only() if f.name == "items"), None)
-    if items is not None:
-        members = []
-        for selected in items.only():
-            if selected.name == "__typename":
-                sql = "'Path'"
-            else:
-                type_name, column = {
-                    "entities": ("Entity", "entities"),
-                    "relationships": ("Relationship", "relationships"),
-                }[selected.name]
-                row, step = builder.alias("o"), builder.alias("s")
-                sql = json_list(
-                    objects.json(type_name, selected.only(), row),
-                    f"{step}.n",
-                    f"unnest(ig.ids({path}.path -> '{column}')) with ordinality as {step}(id, n) "
-                    f"join ig.{type_name.lower()} {row} "
-                    f"on {row}.tenant = {TENANT} and {row}.id = {step}.id and not {row}.deleted",
-                )
-            members.append((selected.key, sql))
-        parts["items"] = json_list(
-            json_object(members), f"{path}.n", f"jsonb_array_elements({found}.paths) with ordinality as {path}(path, n)"
-        )
+    found = builder.alias("found")
+    parts: dict[str, Part] = {
+        "items": lambda items: _paths(objects, items, found),
+        "completeness": f"case when {found}.truncated then 'TRUNCATED' else 'COMPLETE' end",
+    }
     search = f"ig.paths({TENANT}, {start}, {end}, {hops}, {direction}, {types}, {first})"
     return f"(select {page(field.only(), 'Paths', parts)} from {search} {found})"
+
+
+def _paths(objects: Objects, items: Selected, found: str) -> str:
+    path = objects.builder.alias("p")
+    members = []
+    for selected in items.only():
+        if selected.name == "__typename":
+            sql = "'Path'"
+        else:
+            row, step = objects.builder.alias("o"), objects.builder.alias("s")
+            table = {"entities": "entity", "relationships": "relationship"}[selected.name]
+            sql = json_list(
+                objects.json(selected.type_name, selected.only(), row),
+                f"{step}.n",
+                f"unnest(ig.ids({path}.path -> '{selected.name}')) with ordinality as {step}(id, n) "
+                f"join ig.{table} {row} on {row}.tenant = {TENANT} and {row}.id = {step}.id and not {row}.deleted",
+            )
+        members.append((selected.key, sql))
+    paths = f"jsonb_array_elements({found}.paths) with ordinality as {path}(path, n)"
+    return json_list(json_object(members), f"{path}.n", paths)

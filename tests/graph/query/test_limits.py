@@ -1,0 +1,89 @@
+"""Shapes of attack are refused for their size, before anything is executed."""
+
+from __future__ import annotations
+
+import pytest
+
+from intelgraph.graph.query.document import QueryRefused
+from intelgraph.graph.query.limits import QueryLimits
+from intelgraph.graph.query.planning import Planner
+from intelgraph.graph.query.schema import load_schema
+
+DEEP = "{ entity(id: 1) " + "{ edges { items { neighbor " * 20_000 + "{ id }" + " } } }" * 20_000 + " }"
+ALIASES = "{" + " ".join(f"a{n}: entity(id: {n}) {{ id }}" for n in range(7_000)) + "}"
+TOKENS = "{" + " a" * 500_000 + "}"
+DIRECTIVES = "{ entity(id: 1) { id " + "@include(if: true) " * 10_000 + "} }"
+CIRCULAR = "{ entity(id: 1) { ...A } } fragment A on Entity { ...B } fragment B on Entity { ...A }"
+BOMB = "{ entity(id: 1) { ...F0 } } " + " ".join(
+    f"fragment F{n} on Entity {{ edges {{ items {{ a: neighbor {{ ...F{n + 1} }} b: neighbor {{ ...F{n + 1} }} }} }} }}"
+    for n in range(60)
+) + " fragment F60 on Entity { id }"  # fmt: skip
+MANY_ALIASES = "{" + " ".join(f"a{n}: entity(id: {n}) {{ id }}" for n in range(101)) + "}"
+MANY_DIRECTIVES = "{ entity(id: 1) { id " + "@include(if: true) " * 51 + "} }"
+FAN_OUT = "{ entity(id: 1) { " + "edges(first: 10) { items { neighbor { " * 4 + "id" + " } } }" * 4 + " } }"
+
+
+def planner() -> Planner:
+    return Planner(schema=load_schema())
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (DEEP, "bad_document"),
+        (ALIASES, "bad_document"),
+        (TOKENS, "bad_document"),
+        (DIRECTIVES, "bad_document"),
+        (CIRCULAR, "bad_document"),
+        (BOMB, "document_too_large"),
+        (MANY_ALIASES, "document_too_large"),
+        (MANY_DIRECTIVES, "document_too_large"),
+        (FAN_OUT.replace("first: 10", "first: 100"), "query_too_expensive"),
+    ],
+    ids=["deep", "aliases", "tokens", "directives", "circular", "bomb", "101 aliases", "51 directives", "fan-out"],
+)
+def test_a_shape_of_attack_is_refused(text: str, code: str) -> None:
+    plan = planner()
+    with pytest.raises(QueryRefused) as refused:
+        plan.prepare(plan.document(text, None), {})
+    assert refused.value.code == code
+    assert all(error.message for error in refused.value.errors)
+
+
+def test_a_refusal_says_the_fact_and_the_limit() -> None:
+    with pytest.raises(QueryRefused) as refused:
+        planner().document(MANY_ALIASES, None)
+    (error,) = refused.value.errors
+    assert "101 aliases; the limit is 100" in error.message
+    assert error.extensions == {"code": "document_too_large", "what": "aliases", "found": 101, "limit": 100}
+
+
+def test_what_client_libraries_ask_is_within_the_limits() -> None:
+    from graphql import get_introspection_query
+
+    plan = planner()
+    text = get_introspection_query(descriptions=True, input_value_deprecation=True, specified_by_url=True)
+    assert plan.prepare(plan.document(text, "IntrospectionQuery"), {}).statement is None
+
+
+def test_what_is_refused_is_not_kept() -> None:
+    plan = planner()
+    for _ in range(3):
+        with pytest.raises(QueryRefused):
+            plan.document("{ nope }", None)
+    assert plan.document("{ stats { entities } }", None) is plan.document("{ stats { entities } }", None)
+
+
+def test_introspection_can_be_switched_off() -> None:
+    plan = Planner(schema=load_schema(), introspection=False)
+    with pytest.raises(QueryRefused) as refused:
+        plan.document("{ __schema { queryType { name } } }", None)
+    assert refused.value.code == "introspection_off"
+    assert plan.document("{ __typename }", None)
+
+
+def test_a_limit_can_be_set() -> None:
+    plan = Planner(schema=load_schema(), limits=QueryLimits(depth_max=2))
+    assert plan.document("{ entity(id: 1) { id } }", None)
+    with pytest.raises(QueryRefused):
+        plan.document("{ entity(id: 1) { edges { next } } }", None)
