@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 
 from intelgraph.cli.doors import Places, find_places
+from intelgraph.demo.graph_act import graph
 from intelgraph.demo.scan import search
 from intelgraph.demo.stage import Answered, Stage, check
 
@@ -33,6 +34,7 @@ async def tell(stage: Stage) -> None:
     timeout = aiohttp.ClientTimeout(total=30)
     async with aiohttp.ClientSession(timeout=timeout) as http:
         acts: list[Callable[[Stage, Places, aiohttp.ClientSession], Coroutine[Any, Any, None]]] = [
+            the_graph,
             read_your_writes,
             staleness,
             durability,
@@ -77,6 +79,11 @@ def equal(stage: Stage) -> None:
         told = stage.run("export", "--tenant", "worldwide", "--region", region, "--digest-only")
         digests.add(told.strip())
     check(len(digests) == 1, "both regions export the same content")
+
+
+async def the_graph(stage: Stage, places: Places, http: aiohttp.ClientSession) -> None:
+    """Ask the graph in both regions."""
+    await graph(stage, places, http, HOME, AWAY)
 
 
 async def read_your_writes(stage: Stage, places: Places, http: aiohttp.ClientSession) -> None:

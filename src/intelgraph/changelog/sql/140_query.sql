@@ -24,7 +24,8 @@ create function ig.word_query(p_text text) returns tsquery language sql immutabl
             from unnest(to_tsvector('pg_catalog.simple', p_text)) w);
 
 create extension if not exists btree_gin with schema public;
-create index entity_words on ig.entity using gin (tenant, ig.words(name, properties)) where not deleted;
+create index entity_words on ig.entity using gin (tenant, ig.words(name, properties))
+    with (gin_pending_list_limit = 256) where not deleted;
 create index entity_type on ig.entity (tenant, type, id) where not deleted;
 create index entity_updated on ig.entity (tenant, updated, id) where not deleted;
 

@@ -1,0 +1,85 @@
+"""The act that asks the graph: one query in both regions, a path, and a mutation read back elsewhere."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any
+
+import aiohttp
+
+from intelgraph.cli.doors import Places
+from intelgraph.demo.stage import Answered, Stage, check
+
+TENANT = "worldwide"
+GROUPS = ("APT28", "APT29")
+FIND = """query Find($name: String!) {
+  entities(filter: {types: ["intrusion-set"], text: $name}, first: 1) {
+    items { id name edges(types: ["uses"], first: 3) { completeness items { direction neighbor { type name } } } }
+    total { count exact }
+  }
+}"""
+PATHS = """query Paths($from: ID!, $to: ID!) {
+  shortestPaths(from: $from, to: $to, first: 2) {
+    completeness
+    items { entities { type name } relationships { type } }
+  }
+}"""
+WRITE = """mutation Write($tool: EntityInput!, $uses: RelationshipInput!) {
+  upsertEntities(entities: [$tool]) { status bookmark }
+  relate(relationships: [$uses]) { objects { kind id revision } }
+}"""
+
+
+async def ask(stage: Stage, http: aiohttp.ClientSession, url: str, query: str, **more: Any) -> Answered:
+    """Send a document to a region's ``/graphql``; ``more``: ``variables`` and ``bookmark``."""
+    headers = {"IG-Bookmark": more["bookmark"]} if "bookmark" in more else {}
+    body = {"query": query, "variables": more.get("variables", {})}
+    return await stage.send(http, "POST", f"{url}/graphql", TENANT, body=body, headers=headers)
+
+
+async def graph(stage: Stage, places: Places, http: aiohttp.ClientSession, home: str, away: str) -> None:
+    """Show the graph."""
+    stage.act("The same GraphQL query in both regions: one statement each, one answer")
+    found = {}
+    for region in (home, away):
+        told = await ask(stage, http, places.edges[region], FIND, variables={"name": GROUPS[0]})
+        check(told.status == 200 and "errors" not in told.body, f"{region} answers the query")
+        found[region] = told.body
+        stage.say(f"POST {places.edges[region]}/graphql -> {told.status} in {told.seconds * 1000:.1f} ms")
+    check(found[home] == found[away], "both regions answer the same")
+    for line in json.dumps(found[home]["data"]["entities"], indent=2).splitlines():
+        stage.say("  " + line)
+    stage.act(f"From {GROUPS[0]} to {GROUPS[1]}: the shortest paths")
+    ids = [await _group(stage, places, http, away, name) for name in GROUPS]
+    told = await ask(stage, http, places.edges[away], PATHS, variables={"from": ids[0], "to": ids[1]})
+    check(told.status == 200 and bool(told.body["data"]["shortestPaths"]["items"]), "there is a path")
+    for path in told.body["data"]["shortestPaths"]["items"]:
+        names = [f"{entity['name']} ({entity['type']})" for entity in path["entities"]]
+        stage.say("  " + " - ".join(names))
+    completeness = told.body["data"]["shortestPaths"]["completeness"]
+    stage.say(f"  {completeness}: found in {told.seconds * 1000:.1f} ms")
+    await _mutate(stage, places, http, ids[0], away)
+
+
+async def _group(stage: Stage, places: Places, http: aiohttp.ClientSession, region: str, name: str) -> str:
+    told = await ask(stage, http, places.edges[region], FIND, variables={"name": name})
+    id_: str = told.body["data"]["entities"]["items"][0]["id"]
+    return id_
+
+
+async def _mutate(stage: Stage, places: Places, http: aiohttp.ClientSession, group: str, away: str) -> None:
+    stage.act("A mutation sent to eu-west: handed to its home, one transaction, read back where it was sent")
+    tool, relationship = f"tool--demo-{secrets.token_hex(4)}", f"relationship--demo-{secrets.token_hex(4)}"
+    variables = {
+        "tool": {"id": tool, "type": "tool", "name": "A tool seen today"},
+        "uses": {"id": relationship, "type": "uses", "source": group, "target": tool},
+    }
+    told = await ask(stage, http, places.edges[away], WRITE, variables=variables)
+    check(told.status == 200 and "errors" not in told.body, "the mutation is acknowledged")
+    stage.say(f"POST {places.edges[away]}/graphql -> {told.status} {json.dumps(told.body['data'])}")
+    bookmark = told.headers["ig-bookmark"]
+    query = "query ($id: ID!) { entity(id: $id) { name edges { items { direction neighbor { name } } } } }"
+    read = await ask(stage, http, places.edges[away], query, variables={"id": tool}, bookmark=bookmark)
+    check(read.status == 200 and read.body["data"]["entity"]["name"] == "A tool seen today", "the read sees it")
+    stage.say(f"     read with IG-Bookmark: {bookmark} -> {json.dumps(read.body['data'])}")
