@@ -60,7 +60,7 @@ def ask(client: Client, text: str, variables: dict[str, Any], bookmark: str) -> 
     answer = client.http.post(
         client.url + "/graphql",
         json={"query": text, "variables": variables},
-        headers={"ig-bookmark": bookmark},
+        headers={"ig-bookmark": bookmark, "accept": "application/graphql-response+json"},
         timeout=20,
     )
     assert answer.headers["content-type"].startswith("application/graphql-response+json"), answer.text

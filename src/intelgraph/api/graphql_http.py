@@ -24,8 +24,8 @@ from intelgraph.settings import ApiPolicy
 RESPONSE, PLAIN = b"application/graphql-response+json", b"application/json"
 _UTF_8 = b"; charset=utf-8"
 _ACCEPTED = {
-    b"*/*": RESPONSE,
-    b"application/*": RESPONSE,
+    b"*/*": PLAIN,
+    b"application/*": PLAIN,
     RESPONSE: RESPONSE,
     PLAIN: PLAIN,
 }
