@@ -2,7 +2,7 @@
 
 ``two_regions`` yields ``us-east`` and ``eu-west``, linked, with their doors and feeds running and these placements:
 
-- ``both`` (us-east and eu-west, home us-east, durability home): tenants ``acme``, ``globex`` and ``cyberdyne``
+- ``both`` (us-east and eu-west, home us-east, durability home): tenants ``acme``, ``globex``, ``cyberdyne`` and ``tyrell``
 - ``sure`` (the same with durability remote): tenant ``initech``
 - ``europe`` (eu-west alone): tenant ``hooli``
 """
@@ -47,7 +47,14 @@ PLACEMENTS = {
     "sure": Placement(id="sure", home=US, standby=EU, regions=(US, EU), epoch=1, durability=Durability.REMOTE),
     "europe": Placement(id="europe", home=EU, standby=None, regions=(EU,), epoch=1, durability=Durability.HOME),
 }
-TENANTS = {"acme": "both", "globex": "both", "cyberdyne": "both", "initech": "sure", "hooli": "europe"}
+TENANTS = {
+    "acme": "both",
+    "globex": "both",
+    "cyberdyne": "both",
+    "tyrell": "both",
+    "initech": "sure",
+    "hooli": "europe",
+}
 
 
 class TokenIssuer:

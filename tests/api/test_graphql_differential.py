@@ -70,7 +70,7 @@ def ask(client: Client, text: str, variables: dict[str, Any], bookmark: str) -> 
 
 def test_every_answer_is_that_of_a_plain_executor(site: Site) -> None:
     graph, operations = a_graph(Random(1))
-    client = site.client(US, tenant="cyberdyne")
+    client = site.client(US, tenant="tyrell")
     bookmark = client.write(*operations).json()["bookmark"]
     compared = failed = unreached = 0
     for seed in range(DOCUMENTS):

@@ -21,6 +21,7 @@ from intelgraph.graph.query.statement import TENANT, ArgumentRefused, Builder, j
 
 FIRST_MAX = 1_000
 COUNT_MAX = 10_000
+HITS_MAX = 5_000
 _IDS_MAX = 1_000
 _ONE_ROW = "having true"
 """Makes a page one row even when none of the members that are asked for aggregates."""
@@ -165,15 +166,26 @@ def entities(objects: Objects, field: Selected, args: Args) -> str:
     alias = builder.alias("e")
     cursor = "x.id" if key is None else "json_build_array(x.updated, x.id)::text"
     wanted = _Rows(builder=builder, item=lambda items: objects.json("Entity", items.only(), alias))
+    live = f"ig.entity e where {matching}"
+    rows = f"select e.* from {live}{after} order by {order} limit {limit} + 1"
+    counted = f"select from {live}"
+    hits = ""
+    if (args.get("filter") or {}).get("text") is not None:
+        # Searched words are found by their index, unless so many entities have them that any page is soon full.
+        hits = f"with hits as materialized (select e.id, e.updated from {live} limit {HITS_MAX} + 1) "
+        few, many = f"(select count(*) from hits) <= {HITS_MAX}", f"(select count(*) from hits) > {HITS_MAX}"
+        first_hits = f"select e.id from hits e where {few}{after} order by {order} limit {limit} + 1"
+        found = f"select e.* from ({first_hits}) h join ig.entity e on e.tenant = {TENANT} and e.id = h.id"
+        rows = f"{found} union all (select e.* from {live} and {many}{after} order by {order} limit {limit} + 1)"
+        counted = f"select from hits where {few} union all (select from {live} and {many} limit {COUNT_MAX} + 1)"
 
     def total(asked: Selected) -> str:
-        return _total(asked, f"select from ig.entity e where {matching}")
+        return _total(asked, counted)
 
     answer = page(field.only(), "EntityPage", {**wanted.parts(limit, cursor), "total": total})
     place = f"row_number() over (order by {order.replace('e.', alias + '.')}) as n"
     columns = ", ".join([f"{alias}.id", f"ig.stamp({alias}.updated) as updated", place, *wanted.columns])
-    rows = f"select e.* from ig.entity e where {matching}{after} order by {order} limit {limit} + 1"
-    return f"(select {answer} from (select {columns} from ({rows}) {alias}) x {_ONE_ROW})"
+    return f"({hits}select {answer} from (select {columns} from ({rows}) {alias}) x {_ONE_ROW})"
 
 
 def _updated_cursor(args: Args) -> tuple[datetime, str]:
@@ -200,7 +212,7 @@ def _filter(objects: Objects, number: int, given: Mapping[str, Any] | None) -> l
     conditions: dict[str, Callable[[], str]] = {
         "ids": lambda: f"e.id = any ({bound('text[]', lambda f: texts(f, 'ids'))})",
         "types": lambda: f"e.type = any ({bound('text[]', lambda f: texts(f, 'types'))})",
-        "text": lambda: f"ig.words(e.name, e.properties) @@ ig.word_query({bound('text', _words)})",
+        "text": lambda: f"e.words @@ ig.word_query({bound('text', _words)})",
         "properties": lambda: f"e.properties @> {bound('jsonb', lambda f: json.dumps(f['properties']).encode())}",
         "confidenceMin": lambda: f"e.confidence >= {bound('int', lambda f: f['confidenceMin'])}",
         "confidenceMax": lambda: f"e.confidence <= {bound('int', lambda f: f['confidenceMax'])}",
