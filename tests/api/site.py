@@ -2,7 +2,7 @@
 
 ``two_regions`` yields ``us-east`` and ``eu-west``, linked, with their doors and feeds running and these placements:
 
-- ``both`` (us-east and eu-west, home us-east, durability home): tenants ``acme``, ``globex``, ``cyberdyne`` and ``tyrell``
+- ``both`` (us-east and eu-west, home us-east, durability home): tenants ``acme``, ``globex``, ``cyberdyne``, ``tyrell``
 - ``sure`` (the same with durability remote): tenant ``initech``
 - ``europe`` (eu-west alone): tenant ``hooli``
 """

@@ -24,7 +24,7 @@ from typing import Any
 
 import asyncpg
 
-from intelgraph.changelog.install import begin_new_life, install_schema, schema_files
+from intelgraph.changelog.install import begin_new_life, install_schema, schema_digest, schema_files
 from intelgraph.changelog.links import REPLICATED_COLUMNS
 from intelgraph.fleet.scratch import Scratch, start_scratch
 
@@ -98,7 +98,9 @@ class Cluster:
         main = await self._connect(database)
         for file, text in schema_files():
             await main.execute(self._schema(file, text))
-        await main.execute("insert into ig.region (name, life) values ($1, 1)", name)
+        await main.execute(
+            "insert into ig.region (name, life, schema_digest) values ($1, 1, $2)", name, schema_digest()
+        )
         await install_schema(main, region=name, peers=[peer for peer in names if peer != name])
         await main.execute(HARNESS)
         stream = {"session_replication_role": "replica", "search_path": ""}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -20,9 +21,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from intelgraph.connection import connect
 from intelgraph.fleet.notes import notes_path, read_notes, write_notes
 from intelgraph.fleet.parts import all_parts, mark
 from intelgraph.fleet.places import Fleet, locate
+from intelgraph.fleet.postgres import ADMIN
 from intelgraph.fleet.process import look, marked
 from intelgraph.fleet.topology_file import load_topology
 
@@ -260,6 +263,28 @@ def test_a_region_whose_database_was_lost_begins_a_life_it_never_had(running: Pa
     shutil.rmtree(_fleet(running).server("us-east").data)
     _ok(running, "up", "--timeout", "120")
     assert lives() == {**before, "us-east": before["us-east"] + 1}
+
+
+def test_data_whose_schema_another_release_made_is_refused_at_once_and_left_as_it_is(running: Path) -> None:
+    server = _fleet(running).server("us-east")
+
+    async def exchange(digest: str) -> str:
+        connection = await connect(server.login(ADMIN))
+        try:
+            before = await connection.fetchval("select schema_digest from ig.region")
+            await connection.execute("update ig.region set schema_digest = $1", digest)
+        finally:
+            await connection.close()
+        return str(before)
+
+    ours = asyncio.run(exchange("0" * 64))
+    _ok(running, "down")
+    done = _run(running, "up", "--timeout", "120")
+    assert done.returncode == 1
+    assert "the data of us-east is refused: another release made its schema" in done.stderr
+    assert asyncio.run(exchange(ours)) == "0" * 64
+    _ok(running, "down")
+    _ok(running, "up", "--timeout", "120")
 
 
 def test_a_taken_port_is_told_with_the_part_that_wants_it_and_who_holds_it(running: Path) -> None:

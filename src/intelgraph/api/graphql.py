@@ -11,14 +11,16 @@ from typing import Any
 
 import msgspec
 import orjson
+from graphql import OperationType
 
 from intelgraph.api import graphql_http as http
 from intelgraph.api.bookmarks import Readable
 from intelgraph.api.door import Admitted, Door
+from intelgraph.api.graphql_stream import subscribe
 from intelgraph.api.graphql_write import write
 from intelgraph.api.read import ask_until_seen, facts, wanted_bookmark
 from intelgraph.api.request import Request
-from intelgraph.api.response import Header, Response
+from intelgraph.api.response import Answer, Header, Response
 from intelgraph.graph.query.compile import OUTSIDE
 from intelgraph.graph.query.document import QueryRefused
 from intelgraph.graph.query.introspection import introspect
@@ -32,10 +34,11 @@ class _Answer(Readable, kw_only=True):
     data: str | None = None
 
 
-async def graphql(door: Door, request: Request) -> Response:
+async def graphql(door: Door, request: Request) -> Answer:
     """``GET /graphql`` and ``POST /graphql``."""
+    streams = b"text/event-stream" in request.headers.get(b"accept", b"")
     try:
-        kind = http.media_type(request)
+        kind = http.PLAIN if streams else http.media_type(request)
     except IntelGraphError as error:
         return http.failed(http.RESPONSE, error)
     try:
@@ -43,10 +46,12 @@ async def graphql(door: Door, request: Request) -> Response:
         asked = await http.read_request(request, door.policy)
         asked = door.persisted.whole(admitted.principal.tenant, asked)
         document = door.planner.document(asked.query, asked.operation_name)
-        if document.is_mutation and request.method == "GET":
+        if document.kind is OperationType.MUTATION and request.method == "GET":
             return _only_by_post(kind)
         prepared = door.planner.prepare(document, asked.variables)
-        if document.is_mutation:
+        if streams or document.kind is OperationType.SUBSCRIPTION:
+            return await subscribe(door, request, admitted, prepared, streams=streams)
+        if document.kind is OperationType.MUTATION:
             return await write(door, request, admitted, asked, prepared, kind)
         return await _read(door, request, admitted, prepared, kind)
     except QueryRefused as refused:

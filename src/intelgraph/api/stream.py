@@ -1,4 +1,5 @@
-"""``GET /v1/changes`` as server-sent events: the tenant's changes as they become readable here, in log order.
+"""The tenant's changes as server-sent events, as they become readable here, in log order: ``GET /v1/changes`` and
+GraphQL's subscriptions, which differ in the ``Form`` of their events alone.
 
 Resumable: an event's ``id`` is its bookmark, ``Last-Event-ID`` (or ``after``) goes on behind it. Bounded: a stream
 holds one batch at a time and reads no further until the client has taken it; a client that takes nothing for
@@ -12,6 +13,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 import orjson
@@ -35,6 +38,30 @@ class _Change(msgspec.Struct):
     bookmark: str
 
 
+class Form(Protocol):
+    """How a batch of changes, and the reason of a stream's end, are written as events."""
+
+    def batch(self, answer: ChangesAnswer) -> tuple[int, bytes]:
+        """Return how many changes there were, and the events of those that are told."""
+        ...
+
+    def end(self, denied: Denied) -> bytes:
+        """Return the last events of a stream."""
+        ...
+
+
+class Plain:
+    """The events of ``/v1/changes``."""
+
+    def batch(self, answer: ChangesAnswer) -> tuple[int, bytes]:
+        """Tell every change as it is."""
+        return events(answer)
+
+    def end(self, denied: Denied) -> bytes:
+        """Tell the reason in an ``end`` event."""
+        return end_event(denied)
+
+
 async def changes(door: Door, request: Request) -> Answer:
     """``GET /v1/changes``: a page, or a stream for whoever accepts one."""
     accept = request.headers.get(b"accept", b"")
@@ -44,14 +71,27 @@ async def changes(door: Door, request: Request) -> Answer:
     query = request.query(frozenset({"after", "limit"}))
     limit = limit_of(query, door.policy.changes_limit_max)
     after = checked_bookmark(request.header(b"last-event-id") or query.get("after"))
+    return await follow(door, request, admitted, Start(after=after, limit=limit), Plain())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Where a stream begins, and how many changes are read at a time."""
+
+    after: str | None
+    limit: int
+
+
+async def follow(door: Door, request: Request, admitted: Admitted, start: Start, form: Form) -> Stream:
+    """Open a stream behind a bookmark; refuses with ``overloaded`` and as a read does."""
     if _open_streams >= STREAMS_MAX:
         raise retry(
             "overloaded",
             f"the stream is refused: {_open_streams} are open in this process; the limit is {STREAMS_MAX}",
             retry_after_s=5.0,
         )
-    first = await _read(door, admitted, after, limit)
-    following = _Following(door, request, admitted, limit)
+    first = await _read(door, admitted, start.after, start.limit)
+    following = _Following(door, request, admitted, start.limit, form)
     return Stream(
         run=lambda send: following.run(send, first),
         content_type=b"text/event-stream",
@@ -67,7 +107,8 @@ async def _read(door: Door, admitted: Admitted, after: str | None, limit: int) -
 class _Following:
     """One open stream."""
 
-    def __init__(self, door: Door, request: Request, admitted: Admitted, limit: int) -> None:
+    def __init__(self, door: Door, request: Request, admitted: Admitted, limit: int, form: Form) -> None:
+        self._form = form
         self._door = door
         self._request = request
         self._admitted = admitted
@@ -82,21 +123,21 @@ class _Following:
             while not gone.done():
                 ended = self._ended()
                 if ended is not None:
-                    await self._say(send, end_event(ended))
+                    await self._say(send, self._form.end(ended))
                     return
                 try:
                     if answer is None:
                         answer = await _read(self._door, self._admitted, after, self._limit)
                 except PermanentError as error:
-                    await self._say(send, end_event(error.denied))
+                    await self._say(send, self._form.end(error.denied))
                     return
                 except TransientError:
                     await self._idle(send)
                     await asyncio.sleep(_PAUSE_S)
                     continue
-                count, text = events(answer)
+                count, text = self._form.batch(answer)
                 after, answer = answer.next, None
-                if count:
+                if text:
                     await self._say(send, text)
                 if count < self._limit:
                     await self._idle(send)

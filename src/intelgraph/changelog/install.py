@@ -1,11 +1,12 @@
 """Installs the log's schema into one region's database, and raises its life.
 
-Idempotent: a database that has the schema is left alone unless it belongs to another region, which is refused. The
-files of ``sql/`` run in the order of their names, in one transaction.
+Idempotent: a database that has the schema is left alone. One that belongs to another region, or whose schema other
+files made, is refused. The files of ``sql/`` run in the order of their names, in one transaction.
 """
 
 from __future__ import annotations
 
+import hashlib
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,14 @@ def schema_files() -> list[tuple[str, str]]:
     return sorted(found)
 
 
+def schema_digest() -> str:
+    """Return what tells this schema from every other: SHA-256 over the files, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name, text in schema_files():
+        digest.update(f"{name}\0{text}\0".encode())
+    return digest.hexdigest()
+
+
 async def install_schema(connection: Connection, *, region: str, peers: list[str]) -> bool:
     """Make ``connection``'s database the log of ``region``; returns whether anything was installed.
 
@@ -38,14 +47,33 @@ async def install_schema(connection: Connection, *, region: str, peers: list[str
                 region=region,
                 present=present,
             )
+        await _check_schema(connection, region)
         await _know_peers(connection, peers)
         return False
     async with connection.transaction():
         for _name, text in schema_files():
             await connection.execute(text)
-        await connection.execute("insert into ig.region (name, life) values ($1, 1)", region)
+        await connection.execute(
+            "insert into ig.region (name, life, schema_digest) values ($1, 1, $2)", region, schema_digest()
+        )
         await _know_peers(connection, peers)
     return True
+
+
+async def _check_schema(connection: Connection, region: str) -> None:
+    wanted = schema_digest()
+    # Older schemas do not tell what they are: the column may be missing.
+    present: str | None = await connection.fetchval("select to_jsonb(r) ->> 'schema_digest' from ig.region r")
+    if present != wanted:
+        told = "one that does not say which" if present is None else present[:12]
+        raise refuse(
+            "other_schema",
+            f"the data of {region} is refused: another release made its schema ({told}, this one is {wanted[:12]}); "
+            "schemas are not migrated yet: export with that release, `intelgraph down --wipe`, and import again",
+            region=region,
+            present=present,
+            wanted=wanted,
+        )
 
 
 async def _know_peers(connection: Connection, peers: list[str]) -> None:

@@ -98,6 +98,7 @@ def _until_ready(
             tell(status)
             if status.ready:
                 return status
+            _stop_at_refusal(status)
         elif supervisor is None or supervisor.poll() is not None:
             code, reason = told_refusal(fleet)
             if code != "already_supervised" or supervisor is None:
@@ -113,6 +114,13 @@ def _until_ready(
     )
 
 
+def _stop_at_refusal(status: FleetStatus) -> None:
+    refused = [step for step in status.steps if step.phase is Phase.REFUSED]
+    if refused:
+        told = "; ".join(sorted(step.reason or step.name for step in refused))
+        raise refuse("cannot_be_ready", told, parts=[step.name for step in refused])
+
+
 def _why(part: PartStatus) -> str:
     lines = [f"\n  {part.name} is {part.phase.value}" + (f": {part.reason}" if part.reason else "")]
     if part.log and part.phase in (Phase.BACKING_OFF, Phase.STARTING, Phase.UNREADY):
@@ -126,7 +134,7 @@ def _teller(began: float, *, quiet: bool) -> Callable[[FleetStatus], None]:
     def tell(status: FleetStatus) -> None:
         for part in (*status.parts, *status.steps):
             finished = part.phase in (Phase.READY, Phase.DONE)
-            news = finished or part.phase in (Phase.BACKING_OFF, Phase.UNREADY)
+            news = finished or part.phase in (Phase.BACKING_OFF, Phase.UNREADY, Phase.REFUSED)
             if not quiet and news and told.get(part.name) is not part.phase:
                 after_s = f"{time.monotonic() - began:5.1f} s"
                 why = f"  {part.reason}" if part.reason else ""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from typing import Any
 
 import aiohttp
 
 from intelgraph.cli.doors import Places
-from intelgraph.demo.stage import Answered, Stage, check
+from intelgraph.demo.stage import ActFailed, Answered, Stage, check
 
 TENANT = "worldwide"
 GROUPS = ("APT28", "APT29")
@@ -24,6 +25,9 @@ PATHS = """query Paths($from: ID!, $to: ID!) {
     completeness
     items { entities { type name } relationships { type } }
   }
+}"""
+SUBSCRIBE = """subscription Follow($after: String!, $type: String!) {
+  changes(after: $after, filter: {types: [$type]}) { bookmark objects { kind id name revision } }
 }"""
 WRITE = """mutation Write($tool: EntityInput!, $uses: RelationshipInput!) {
   upsertEntities(entities: [$tool]) { status bookmark }
@@ -44,7 +48,7 @@ async def graph(stage: Stage, places: Places, http: aiohttp.ClientSession, home:
     found = {}
     for region in (home, away):
         told = await ask(stage, http, places.edges[region], FIND, variables={"name": GROUPS[0]})
-        check(told.status == 200 and "errors" not in told.body, f"{region} answers the query")
+        check(told.status == 200 and "errors" not in told.body, f"{region} answers the query: {told.body}")
         found[region] = told.body
         stage.say(f"POST {places.edges[region]}/graphql -> {told.status} in {told.seconds * 1000:.1f} ms")
     check(found[home] == found[away], "both regions answer the same")
@@ -60,6 +64,33 @@ async def graph(stage: Stage, places: Places, http: aiohttp.ClientSession, home:
     completeness = told.body["data"]["shortestPaths"]["completeness"]
     stage.say(f"  {completeness}: found in {told.seconds * 1000:.1f} ms")
     await _mutate(stage, places, http, ids[0], away)
+
+
+async def follow(stage: Stage, places: Places, http: aiohttp.ClientSession, home: str, away: str) -> None:
+    """Show a subscription in one region hear of a write in the other."""
+    stage.act("A subscription in eu-west hears of a write in us-east")
+    entity = {"id": f"demo--{secrets.token_hex(4)}", "type": "x-demo", "name": "heard of"}
+    before = await stage.write(http, places.edges[home], TENANT, entity | {"name": "before"})
+    body = {"query": SUBSCRIBE, "variables": {"after": before.body["bookmark"], "type": entity["type"]}}
+    headers = {"Authorization": f"Bearer {stage.token(TENANT)}", "Accept": "text/event-stream"}
+    async with http.post(f"{places.edges[away]}/graphql", json=body, headers=headers) as events:
+        check(events.status == 200, "the subscription is open")
+        stage.say(f"POST {places.edges[away]}/graphql (Accept: text/event-stream) -> {events.status}")
+        began = time.monotonic()
+        written = await stage.write(http, places.edges[home], TENANT, entity)
+        heard = await _first_event(events)
+    seconds = time.monotonic() - began
+    check(heard["data"]["changes"]["bookmark"] == written.body["bookmark"], "the change that was written is heard of")
+    stage.say(f"  {json.dumps(heard['data'])}")
+    stage.say(f"  {seconds * 1000:.1f} ms after the write was sent")
+
+
+async def _first_event(events: aiohttp.ClientResponse) -> dict[str, Any]:
+    async for line in events.content:
+        if line.startswith(b"data: "):
+            told: dict[str, Any] = json.loads(line[6:])
+            return told
+    raise ActFailed("the subscription ended without an event")
 
 
 async def _group(stage: Stage, places: Places, http: aiohttp.ClientSession, region: str, name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 
 from intelgraph.cli.doors import Places, find_places
-from intelgraph.demo.graph_act import graph
+from intelgraph.demo.graph_act import follow, graph
 from intelgraph.demo.scan import search
 from intelgraph.demo.stage import Answered, Stage, check
 
@@ -84,6 +84,7 @@ def equal(stage: Stage) -> None:
 async def the_graph(stage: Stage, places: Places, http: aiohttp.ClientSession) -> None:
     """Ask the graph in both regions."""
     await graph(stage, places, http, HOME, AWAY)
+    await follow(stage, places, http, HOME, AWAY)
 
 
 async def read_your_writes(stage: Stage, places: Places, http: aiohttp.ClientSession) -> None:

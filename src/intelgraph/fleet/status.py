@@ -19,6 +19,7 @@ class Phase(Enum):
     STOPPING = "stopping"
     STOPPED = "stopped"
     DONE = "done"  # of a step
+    REFUSED = "refused"  # a step that would fail again unchanged: someone has to act
 
 
 class PartStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,7 +28,7 @@ from intelgraph.fleet.process import Running, adopt, end_leftovers, survey, the_
 from intelgraph.fleet.status import Failed, FleetStatus, PartStatus, Phase, Request
 from intelgraph.fleet.stopping import stop_part, stop_parts
 from intelgraph.fleet.tending import Tended
-from intelgraph.model.errors import IntelGraphError, refuse
+from intelgraph.model.errors import IntelGraphError, PermanentError, refuse
 
 _STEP_RETRY_S = 0.5
 _ROTATE_EVERY_S = 10.0
@@ -152,7 +152,7 @@ class Supervisor:
         return lambda: work(self._fleet, region)
 
     async def _work(self, name: str, needs: tuple[str, ...], work: Callable[[], Awaitable[None]]) -> None:
-        """Do one step, again until it succeeds; then stay, for a task of the supervisor never ends by itself."""
+        """Do one step until it succeeds or is refused; then stay, for a task of the supervisor never ends by itself."""
         region, _, kind = name.partition("/")
 
         def tell(phase: Phase, reason: str | None = None) -> None:
@@ -168,6 +168,9 @@ class Supervisor:
             try:
                 await work()
                 break
+            except PermanentError as error:
+                tell(Phase.REFUSED, str(error))
+                await asyncio.Event().wait()
             except (*DRIVER_ERRORS, IntelGraphError) as error:
                 tell(Phase.BACKING_OFF, f"{type(error).__name__}: {error}")
                 await asyncio.sleep(_STEP_RETRY_S)

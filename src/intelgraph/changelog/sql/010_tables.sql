@@ -8,7 +8,8 @@ create table ig.region (
     only_row boolean primary key default true check (only_row),
     name text not null,
     life int not null check (life > 0),
-    reads int not null default 1         -- highest operation version this region can apply
+    reads int not null default 1,        -- highest operation version this region can apply
+    schema_digest text not null          -- of the files that made this schema
 );
 
 create sequence ig.position;             -- drawn only after every lock of an append is held

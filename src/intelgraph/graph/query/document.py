@@ -40,9 +40,9 @@ class Document:
     """Variables that ``@skip`` and ``@include`` look at: they decide which fields there are."""
 
     @property
-    def is_mutation(self) -> bool:
-        """Whether it writes."""
-        return self.operation.operation is OperationType.MUTATION
+    def kind(self) -> OperationType:
+        """Whether it reads, writes or follows."""
+        return self.operation.operation
 
 
 def read_document(

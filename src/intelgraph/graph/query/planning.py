@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from graphql import GraphQLError, GraphQLSchema
+from graphql import GraphQLError, GraphQLSchema, OperationType
 from graphql.execution.values import VariableValues, get_variable_values
 
 from intelgraph.graph.query.compile import Statement, compile_selection
@@ -96,7 +96,7 @@ class Planner:
         if denied is not None:
             raise QueryRefused([GraphQLError(denied.reason, extensions=dict(denied.facts))], denied.code)
         statement, values = None, []
-        if not document.is_mutation:
+        if document.kind is OperationType.QUERY:
             statement = self._statements.get(
                 (key, selection.shapes(arguments)), lambda: compile_selection(selection, arguments)
             )
