@@ -35,7 +35,8 @@ def a_graph(random: Random) -> tuple[Graph, list[dict[str, Any]]]:
             "confidence": random.choice([None, 0, 50, 100]),
             "sources": random.choice([[], ["one"], ["two", "one"]]),
         }
-        times = {"created": _BEGAN, "updated": at, "valid_from": random.choice([None, _BEGAN, at])}
+        made = _BEGAN - timedelta(days=random.randint(0, 400), minutes=random.randint(0, 3000))
+        times = {"created": made, "updated": at, "valid_from": random.choice([None, _BEGAN, at])}
         told = {**given, **{name: t.isoformat() for name, t in times.items() if t is not None}}
         operations.append(entity(f"e{number}", **{k: v for k, v in told.items() if v is not None}))
         graph.entities[f"e{number}"] = _node(f"e{number}", given, times)

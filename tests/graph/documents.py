@@ -31,6 +31,8 @@ TYPES = ["malware", "tool", "uses", "none"]
 NUMBERS = {"first": (0, 6), "hops": (0, 4), "nodes": (1, 20), "confidenceMin": (0, 100), "confidenceMax": (0, 100)}
 TIMES = ["2024-01-01T00:00:00Z", "2025-06-01T12:00:00+02:00", "2026-01-01T00:00:00.5Z"]
 DEPTH_MAX = 7
+APART = {"asOf", "history"}
+"""What has stories of its own: the executor in memory has no past."""
 
 
 @dataclass(kw_only=True)
@@ -53,7 +55,11 @@ class Maker:
         return text, {name: value for name, (_, value) in self.variables.items()}
 
     def _selection(self, type_: GraphQLObjectType | GraphQLInterfaceType, depth: int, *, few: bool = False) -> str:
-        names = [n for n, f in type_.fields.items() if depth < DEPTH_MAX or is_leaf_type(get_named_type(f.type))]
+        names = [
+            n
+            for n, f in type_.fields.items()
+            if n not in APART and (depth < DEPTH_MAX or is_leaf_type(get_named_type(f.type)))
+        ]
         chosen = self.random.sample(names, self.random.randint(1, min(len(names), 2 if few else 4)))
         parts = [self._field(name, type_.fields[name], depth) for name in chosen]
         if self.random.random() < 0.2:

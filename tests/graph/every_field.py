@@ -14,6 +14,11 @@ NEEDED = {
     ("Query", "node"): '(id: "a")',
     ("Query", "neighborhood"): '(of: ["a"], hops: 2)',
     ("Query", "shortestPaths"): '(from: "a", to: "c")',
+    ("Query", "history"): '(id: "a")',
+    ("Query", "asOf"): '(time: "2020-01-01T00:00:00Z")',
+    ("Past", "entity"): '(id: "a")',
+    ("Past", "relationship"): '(id: "ab")',
+    ("Past", "node"): '(id: "a")',
 }
 _Named = GraphQLObjectType | GraphQLInterfaceType
 

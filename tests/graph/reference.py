@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from graphql import ExecutionResult, GraphQLError, GraphQLResolveInfo, GraphQLSchema, graphql_sync
@@ -229,11 +229,31 @@ def stats(graph: Graph, _info: GraphQLResolveInfo) -> Object:
         return [{"type": t, "count": n} for t, n in sorted(counts.items(), key=lambda p: (-p[1], p[0]))]
 
     return {
+        "graph": graph,
         "entities": len(graph.entities),
         "relationships": len(graph.relationships),
         "entityTypes": counted(graph.entities),
         "relationshipTypes": counted(graph.relationships),
     }
+
+
+def created(graph: Graph, _info: GraphQLResolveInfo, **args: Any) -> Object:
+    first = _within("first", args["first"], 0, 1000)
+    spans = Counter(_span(args["unit"], e["created"]) for e in graph.entities.values())
+    rows = [{"from": stamp(at), "count": n} for at, n in sorted(spans.items(), reverse=True)]
+    page = _page(rows, first, lambda _: None)
+    return {"items": page["items"], "completeness": page["completeness"]}
+
+
+def _span(unit: str, at: datetime) -> datetime:
+    day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return {
+        "HOUR": day.replace(hour=at.astimezone(UTC).hour),
+        "DAY": day,
+        "WEEK": day - timedelta(days=day.weekday()),
+        "MONTH": day.replace(day=1),
+        "YEAR": day.replace(month=1, day=1),
+    }[unit]
 
 
 RESOLVERS: dict[tuple[str, str], Any] = {
@@ -245,6 +265,7 @@ RESOLVERS: dict[tuple[str, str], Any] = {
     ("Query", "shortestPaths"): shortest_paths,
     ("Query", "stats"): stats,
     ("Entity", "edges"): edges,
+    ("Stats", "entitiesCreated"): lambda s, i, **args: created(s["graph"], i, **args),
     ("Relationship", "sourceId"): lambda r, _i: r["source"],
     ("Relationship", "targetId"): lambda r, _i: r["target"],
     ("Relationship", "source"): lambda r, i: i.context.entities.get(r["source"]),

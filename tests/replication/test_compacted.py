@@ -195,3 +195,28 @@ def test_a_standby_must_be_another_region_of_the_placement(alone: Tell) -> None:
             assert told["code"] == "standby_not_allowed"
 
     alone(story)
+
+
+def test_the_past_beneath_a_snapshot_is_refused_and_history_says_that_it_is_cut(alone: Tell) -> None:
+    async def story(region: Lone) -> None:
+        told = await compacted(region, opening(1), write(2, entity("a", revision=1)), write(3, entity("a", revision=2)))
+        assert (told["status"], told["rows"]) == ("ok", 2)
+        await region.apply(await touched(region, write(FLOOR + 1, entity("a", revision=3))))
+        await region.settle("us-east", FLOOR + 1)
+        await region.main.execute("select set_config('ig.tenant', 't', false)")
+
+        async def point(position: int) -> Json:
+            found = "select to_jsonb(x) from ig.point('t', 'p', $1, null, true) x"
+            return await region.ask(found, f"us-east/1/1/{position}")
+
+        assert (await point(2))["refused"]["code"] == "past_not_kept"
+        assert (await point(FLOOR + 1))["refused"] is None
+        versions = "select jsonb_agg(to_jsonb(x)) from ig.versions('t', 'p', 'a', null, 10) x"
+        told = await region.ask(versions)
+        assert [(v["object"]["revision"], v["oldest"]) for v in told] == [(3, False), (2, True)]
+        # Of another tenant than the one that was set, nothing is told.
+        await region.main.execute("select set_config('ig.tenant', 'other', false)")
+        assert await region.ask(versions) is None
+        assert (await point(FLOOR + 1))["epoch"] is None
+
+    alone(story)

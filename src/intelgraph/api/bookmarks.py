@@ -26,6 +26,7 @@ class Readable(msgspec.Struct, kw_only=True):
     home: str | None = None
     token_ns: int | None = None
     reason: str | None = None
+    code: str | None = None
 
     @property
     def may_still_come(self) -> bool:

@@ -7,6 +7,8 @@ durability; all its fields are one transaction.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any
 
 import msgspec
@@ -26,6 +28,8 @@ from intelgraph.graph.query.document import QueryRefused
 from intelgraph.graph.query.introspection import introspect
 from intelgraph.graph.query.planning import Prepared
 from intelgraph.model.errors import IntelGraphError, refuse
+
+_SETTLING_S = 0.02
 
 
 class _Answer(Readable, kw_only=True):
@@ -94,7 +98,16 @@ async def _ask(door: Door, request: Request, admitted: Admitted, prepared: Prepa
         answer.data = data
         return answer
 
-    return await ask_until_seen(door, placement, bookmark, send)
+    async def settled() -> _Answer:
+        # A place in the log that was asked for may not be settled yet: the next look of the feed tells.
+        ends = time.monotonic() + door.policy.bookmark_wait_s
+        answer = await send()
+        while answer.status == "unsettled" and time.monotonic() < ends:
+            await asyncio.sleep(_SETTLING_S)
+            answer = await send()
+        return answer
+
+    return await ask_until_seen(door, placement, bookmark, settled if prepared.statement.of_the_past else send)
 
 
 def _merged(door: Door, prepared: Prepared, data: bytes | None) -> bytes:

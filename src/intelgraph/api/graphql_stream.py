@@ -91,7 +91,9 @@ def _change(root: Selected, change: Object, told: list[Object]) -> dict[str, Any
     return {field.key: members[field.name](field) for field in root.only()}
 
 
-_NAMED = {"sourceId": "source", "targetId": "target"}
+_NAMED = {
+    "sourceId": "source", "targetId": "target", "validFrom": "valid_from", "validUntil": "valid_until",
+}  # fmt: skip
 
 
 def _object(objects: Selected, made: Object) -> dict[str, Any]:

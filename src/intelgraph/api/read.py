@@ -156,6 +156,11 @@ async def _read_page(door: Door, request: Request, kind: str) -> Response:
 
 def refusal(door: Door, answer: Readable, bookmark: str | None) -> IntelGraphError:
     """Build the refusal of a read that this region cannot answer."""
+    reason = answer.reason or answer.status
+    if answer.status == "refused":
+        return refuse(answer.code or "refused", reason)
+    if answer.status == "unsettled":
+        return retry("too_far_behind", reason, retry_after_s=1.0)
     if answer.status == "superseded":
         return refuse(
             "superseded",

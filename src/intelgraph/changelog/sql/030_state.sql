@@ -61,9 +61,11 @@ begin
     where (r.epoch, r.position) < (excluded.epoch, excluded.position);
 end $$;
 
--- The form of an object in the highest accepted row that touches it, or in the snapshot beneath. Rows are opened from
+-- The form of an object in the highest accepted row that touches it, up to a rank if one is given, or in the snapshot
+-- beneath. Rows are opened from
 -- the highest down, and only until one has it: an object may have thousands of versions, each in a row of many objects.
 create function ig.highest_form(p_placement text, p_tenant text, p_kind text, p_id text,
+                                p_upto_epoch bigint default null, p_upto_position bigint default null,
                                 out epoch bigint, out "position" bigint, out object jsonb)
 language plpgsql stable as $$
 declare
@@ -75,6 +77,7 @@ begin
              where w.touches @> array[ig.touch(p_tenant, p_kind, p_id)]
                and w.placement = p_placement and w.tenant = p_tenant and w.kind = 'write' and w.status = 'applied'
                and (s.id is null or (w.epoch, w.position) > (s.epoch, s.position))
+               and (p_upto_epoch is null or (w.epoch, w.position) <= (p_upto_epoch, p_upto_position))
              order by w.epoch desc, w.position desc
     loop
         select j.object into object from ig.change w, jsonb_array_elements(w.body -> 'objects') as j(object)

@@ -16,6 +16,7 @@ from graphql import GraphQLError
 from intelgraph.graph.query.counts import stats
 from intelgraph.graph.query.objects import Field, Objects
 from intelgraph.graph.query.pages import edges, entities, text
+from intelgraph.graph.query.past import Member, as_of, history
 from intelgraph.graph.query.selection import Args, Selected, Selection
 from intelgraph.graph.query.statement import (
     BOOKMARK,
@@ -38,6 +39,8 @@ class Statement:
 
     text: str
     bindings: tuple[Binding, ...]
+    of_the_past: bool = False
+    """Whether it asks for places in the log, which may have to settle first."""
 
     def values(self, selection: Selection, arguments: list[Args]) -> list[Any]:
         """Take the parameters out of a request's arguments; raises ``GraphQLError`` with the field's path."""
@@ -70,12 +73,26 @@ def compile_selection(selection: Selection, arguments: list[Args]) -> Statement 
             members.append((root.key, _ROOTS[root.name](objects, root, arguments)))
     if not members:
         return None
-    text_ = (
-        f"with it as materialized (select set_config('ig.tenant', {TENANT}, true), "
-        f"ig.readable({PLACEMENT}, {BOOKMARK}) as r) "
-        f"select it.r, case when it.r ->> 'status' = 'ok' then (select {json_object(members)})::text end from it"
+    return Statement(
+        text=_whole(builder, json_object(members)),
+        bindings=tuple(builder.bindings),
+        of_the_past=bool(builder.points),
     )
-    return Statement(text=text_, bindings=tuple(builder.bindings))
+
+
+def _whole(builder: Builder, data: str) -> str:
+    readable = f"ig.readable({PLACEMENT}, {BOOKMARK}) as r"
+    it = f"it as materialized (select set_config('ig.tenant', {TENANT}, true), {readable})"
+    answer = "it"
+    tables = [it, *builder.tables]
+    if builder.points:
+        refused = " || ".join(f"coalesce((select p.refused from {at} p), '{{}}')" for at in builder.points)
+        tables.append(f"answer as materialized (select it.r || {refused} as r from it)")
+        answer = "answer"
+    return (
+        f"with {', '.join(tables)} "
+        f"select {answer}.r, case when {answer}.r ->> 'status' = 'ok' then (select {data})::text end from {answer}"
+    )
 
 
 Root = Callable[[Objects, Selected, list[Args]], str]
@@ -97,5 +114,15 @@ _ROOTS: Mapping[str, Root] = {
     "entities": lambda objects, field, arguments: entities(objects, field, arguments[field.number]),
     "neighborhood": lambda objects, field, arguments: neighborhood(objects, field, arguments[field.number]),
     "shortestPaths": lambda objects, field, arguments: shortest_paths(objects, field, arguments[field.number]),
-    "stats": lambda _objects, field, _: stats(field),
+    "stats": stats,
+    "history": lambda objects, field, arguments: history(objects, field, arguments[field.number]),
+    "asOf": lambda objects, field, arguments: as_of(objects, field, _members(arguments)),
 }
+_OF_THE_PAST = ("entity", "relationship", "node", "entities", "stats")
+
+
+def _members(arguments: list[Args]) -> Mapping[str, Member]:
+    def member(name: str) -> Member:
+        return lambda objects, field: _ROOTS[name](objects, field, arguments)
+
+    return {name: member(name) for name in _OF_THE_PAST}

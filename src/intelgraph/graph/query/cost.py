@@ -8,10 +8,11 @@ from intelgraph.graph.query.limits import QueryLimits
 from intelgraph.graph.query.selection import Args, Selected, Selection
 from intelgraph.model.errors import Denied
 
-_OBJECTS = frozenset({"Entity", "Relationship"})
+_OBJECTS = frozenset({"Entity", "Relationship", "ChangedObject"})
 _REACHED, _ON_PATH = 5, 20
 """Cost of each object that a search may find."""
-_COUNTING = {("Query", "stats"): 1_000, ("EntityPage", "total"): 100}
+_COUNTING = {"stats": 1_000, "asOf": 1_000}
+_TOTAL = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +30,19 @@ def estimate(selection: Selection, arguments: list[Args]) -> Estimate:
     while stack:
         field, factor = stack.pop()
         args = arguments[field.number] if field.number >= 0 else {}
-        place = (field.parent, field.name)
-        if place in (("Entity", "edges"), ("Query", "entities")):
+        at_root = field.parent in ("Query", "Past")
+        if (field.parent, field.name) == ("Entity", "edges") or (at_root and field.name in ("entities", "history")):
             factor *= max(0, args["first"]) + 1
-        elif place == ("Query", "neighborhood"):
+        elif at_root and field.name == "neighborhood":
             factor *= max(0, args["nodes"])
             cost += factor * _REACHED
-        elif place == ("Query", "shortestPaths"):
+        elif at_root and field.name == "shortestPaths":
             factor *= max(0, args["first"]) * (max(0, args["hops"]) + 1)
             cost += factor * _ON_PATH
-        else:
-            cost += factor * _COUNTING.get(place, 0)
+        elif at_root:
+            cost += _COUNTING.get(field.name, 0)
+        elif (field.parent, field.name) == ("EntityPage", "total"):
+            cost += factor * _TOTAL
         if field.definition is not None and field.fields:
             if field.type_name in _OBJECTS or field.name == "node":
                 nodes += factor

@@ -1,21 +1,24 @@
-"""How much there is: ``Query.stats``."""
+"""How much there is, by type and by time: ``Query.stats``."""
 
 from __future__ import annotations
 
-from intelgraph.graph.query.pages import page
-from intelgraph.graph.query.selection import Selected
+from intelgraph.graph.query.objects import Objects
+from intelgraph.graph.query.pages import first, page
+from intelgraph.graph.query.selection import Args, Selected
 from intelgraph.graph.query.statement import TENANT, json_list, json_object
 
 
-def stats(field: Selected) -> str:
+def stats(objects: Objects, field: Selected, arguments: list[Args]) -> str:
     """Return the SQL of ``Query.stats``: both tables are counted by type, once each."""
     members = []
     for selected in field.only():
         table = "entity" if selected.name.startswith("entit") else "relationship"
-        live = f"ig.{table} o where o.tenant = {TENANT} and not o.deleted"
+        live = f"{objects.rows.of(table)} o where o.tenant = {TENANT} and not o.deleted"
         counted = f"(select o.type, count(*) as n from {live} group by o.type) c"
         if selected.name == "__typename":
             sql = "'Stats'"
+        elif selected.name == "entitiesCreated":
+            sql = _created(objects, selected, arguments[selected.number], live)
         elif selected.name.endswith("Types"):
             item = page(selected.only(), "TypeCount", {"type": "c.type", "count": "c.n"})
             sql = json_list(item, "c.n desc, c.type", counted)
@@ -23,3 +26,18 @@ def stats(field: Selected) -> str:
             sql = f"(select coalesce(sum(c.n), 0) from {counted})"
         members.append((selected.key, sql))
     return json_object(members)
+
+
+def _created(objects: Objects, field: Selected, args: Args, live: str) -> str:
+    limit = objects.builder.parameter(field.number, "int", first)
+    span = f"date_trunc('{args['unit'].lower()}', o.created, 'UTC')"
+    spans = f"select {span} as at, count(*) as n from {live} group by 1 order by 1 desc limit {limit} + 1"
+
+    def items(selected: Selected) -> str:
+        item = page(selected.only(), "TimeCount", {"from": "ig.stamp(c.at)", "count": "c.n"})
+        return f"coalesce(json_agg({item} order by c.at desc) filter (where c.k <= {limit}), '[]'::json)"
+
+    completeness = f"case when count(*) > {limit} then 'MORE' else 'COMPLETE' end"
+    answer = page(field.only(), "TimeCounts", {"items": items, "completeness": completeness})
+    numbered = f"select s.*, row_number() over (order by s.at desc) as k from ({spans}) s"
+    return f"(select {answer} from ({numbered}) c having true)"

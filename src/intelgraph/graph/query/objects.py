@@ -52,12 +52,30 @@ _FIELDS: dict[str, dict[str, Field]] = {
 }
 
 
+class Rows:
+    """Where rows are read from: the tables themselves, which have the present."""
+
+    def of(self, table: str) -> str:
+        """Return what stands in a FROM clause for the tenant's rows of ``entity`` or ``relationship``."""
+        return f"ig.{table}"
+
+    def one(self, table: str, _id_sql: str) -> str:
+        """Return what stands there when only the row with one id is wanted; the id is still compared."""
+        return f"ig.{table}"
+
+
 class Objects:
     """Writes objects into one statement. ``extra`` holds the fields that other modules know, by type and name."""
 
-    def __init__(self, builder: Builder, extra: Mapping[str, Mapping[str, Field]]) -> None:
+    def __init__(self, builder: Builder, extra: Mapping[str, Mapping[str, Field]], rows: Rows | None = None) -> None:
         self.builder = builder
+        self.rows = rows or Rows()
+        self._extra = extra
         self._fields = {name: {**fields, **extra.get(name, {})} for name, fields in _FIELDS.items()}
+
+    def at(self, rows: Rows) -> Objects:
+        """Return what writes into the same statement from other rows."""
+        return Objects(self.builder, self._extra, rows)
 
     def json(self, type_name: str, fields: tuple[Selected, ...], row: str) -> str:
         """Return the SQL of the object that ``row`` is an alias of."""
@@ -71,15 +89,15 @@ class Objects:
 
     def entity_by_id(self, field: Selected, id_sql: str) -> str:
         """Return the SQL of the live entity with an id, or of null."""
-        return self._by_id("ig.entity", "Entity", field, id_sql)
+        return self._by_id("entity", "Entity", field, id_sql)
 
     def relationship_by_id(self, field: Selected, id_sql: str) -> str:
         """Return the SQL of the live relationship with an id, or of null."""
-        return self._by_id("ig.relationship", "Relationship", field, id_sql)
+        return self._by_id("relationship", "Relationship", field, id_sql)
 
     def _by_id(self, table: str, type_name: str, field: Selected, id_sql: str) -> str:
         row = self.builder.alias("o")
         return (
-            f"(select {self.json(type_name, field.fields[type_name], row)} from {table} {row} "
+            f"(select {self.json(type_name, field.fields[type_name], row)} from {self.rows.one(table, id_sql)} {row} "
             f"where {row}.tenant = {TENANT} and {row}.id = {id_sql} and not {row}.deleted)"
         )

@@ -104,8 +104,9 @@ def edges(objects: Objects, field: Selected, row: str, args: Args) -> str:
         conditions.append(f"r.id > {builder.parameter(number, 'text', lambda a: a['after'])}")
     where = " and ".join(conditions)
     most = f"limit {limit} + 1"
-    out = f"select r.*, 'OUT' as way from ig.relationship r where r.source = {row}.id and {where}"
-    into = f"select r.*, 'IN' as way from ig.relationship r where r.target = {row}.id and {where}"
+    table = objects.rows.of("relationship")
+    out = f"select r.*, 'OUT' as way from {table} r where r.source = {row}.id and {where}"
+    into = f"select r.*, 'IN' as way from {table} r where r.target = {row}.id and {where}"
     ordered = f"order by r.id {most}"
     rows = {
         "OUT": f"{out} {ordered}",
@@ -166,7 +167,8 @@ def entities(objects: Objects, field: Selected, args: Args) -> str:
     alias = builder.alias("e")
     cursor = "x.id" if key is None else "json_build_array(x.updated, x.id)::text"
     wanted = _Rows(builder=builder, item=lambda items: objects.json("Entity", items.only(), alias))
-    live = f"ig.entity e where {matching}"
+    table = objects.rows.of("entity")
+    live = f"{table} e where {matching}"
     rows = f"select e.* from {live}{after} order by {order} limit {limit} + 1"
     counted = f"select from {live}"
     hits = ""
@@ -175,7 +177,7 @@ def entities(objects: Objects, field: Selected, args: Args) -> str:
         hits = f"with hits as materialized (select e.id, e.updated from {live} limit {HITS_MAX} + 1) "
         few, many = f"(select count(*) from hits) <= {HITS_MAX}", f"(select count(*) from hits) > {HITS_MAX}"
         first_hits = f"select e.id from hits e where {few}{after} order by {order} limit {limit} + 1"
-        found = f"select e.* from ({first_hits}) h join ig.entity e on e.tenant = {TENANT} and e.id = h.id"
+        found = f"select e.* from ({first_hits}) h join {table} e on e.tenant = {TENANT} and e.id = h.id"
         rows = f"{found} union all (select e.* from {live} and {many}{after} order by {order} limit {limit} + 1)"
         counted = f"select from hits where {few} union all (select from {live} and {many} limit {COUNT_MAX} + 1)"
 

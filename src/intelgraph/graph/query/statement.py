@@ -45,6 +45,10 @@ class Builder:
     """Collects parameters and hands out aliases."""
 
     bindings: list[Binding] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)
+    """Common table expressions of the whole statement."""
+    points: list[str] = field(default_factory=list)
+    """Those among them that may refuse the request, by a column ``refused``."""
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def alias(self, prefix: str) -> str:
