@@ -192,3 +192,12 @@ def test_another_tenants_objects_are_as_if_there_were_none(site: Site) -> None:
             "shortestPaths": {"items": []},
         }
     }
+
+
+def test_an_answer_says_what_it_took_when_it_is_asked(site: Site) -> None:
+    query = "{ entities(first: 5) { items { id edges(first: 2) { items { neighborId } } } } }"
+    told = post(site.client(EU), query, extensions={"explain": True}).json()["extensions"]
+    assert told["cost"] == {"estimated": 24, "limit": 50_000}
+    assert told["objects"] == {"at_most": 6, "limit": 20_000}
+    assert told["regions"] == {"answered_in": EU, "home": US, "allowed": [US, EU]}
+    assert "extensions" not in post(site.client(EU), query).json()

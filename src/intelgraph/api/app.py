@@ -16,6 +16,7 @@ from intelgraph import __version__
 from intelgraph.api import problem
 from intelgraph.api.authentication import Authenticator
 from intelgraph.api.bookmarks import BookmarkWaiters
+from intelgraph.api.coalescing import Coalescer
 from intelgraph.api.database import Database
 from intelgraph.api.door import Door
 from intelgraph.api.durability import Unleased
@@ -147,6 +148,12 @@ class App:
             authenticator=Authenticator(config.issuer, keys),
             directory=directory,
             database=database,
+            reads=Coalescer(
+                database,
+                batch_max=config.api.coalesce_max,
+                waiting_max=database.waiting_max,
+                on_batch=metrics.coalesced.inc,
+            ),
             waiters=waiters,
             feed=feed,
             forwarder=Forwarder(config.peers, config.api, metrics),

@@ -68,7 +68,7 @@ class Database:
         self._pool: asyncpg.Pool | None = None
         self._waiter_pool: asyncpg.Pool | None = None
         self._waiting = 0
-        self._waiting_max = policy.pool_connections_max * _WAITING_PER_CONNECTION
+        self.waiting_max = policy.pool_connections_max * _WAITING_PER_CONNECTION
 
     async def start(self) -> None:
         """Make the pools; connections are made when they are needed, so the server may be away."""
@@ -132,6 +132,11 @@ class Database:
         row = await self._repeat(lambda connection: connection.fetchrow(statement, *arguments))
         return row[0], row[1]
 
+    async def query_many(self, statement: str, *arguments: object) -> tuple[bytes, list[str] | None]:
+        """Run a query compiled for many requests; return what ``ig.readable`` says, and each one's data."""
+        row = await self._repeat(lambda connection: connection.fetchrow(statement, *arguments))
+        return row[0], row[1]
+
     async def call_many(self, statement: str, *arguments: object) -> list[bytes]:
         """Return the ``jsonb`` of each row that a statement answers."""
         rows = await self._repeat(lambda connection: connection.fetch(statement, *arguments))
@@ -144,11 +149,11 @@ class Database:
         return connection
 
     async def _repeat(self, action: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Any:
-        if self._waiting >= self._waiting_max:
+        if self._waiting >= self.waiting_max:
             raise retry(
                 "overloaded",
                 f"the request is refused: {self._waiting} others wait for the database here; the limit is "
-                f"{self._waiting_max}",
+                f"{self.waiting_max}",
                 retry_after_s=1.0,
             )
         self._waiting += 1

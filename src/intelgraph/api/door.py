@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from intelgraph.api.authentication import Authenticator, Principal
 from intelgraph.api.bookmarks import BookmarkWaiters
+from intelgraph.api.coalescing import Coalescer
 from intelgraph.api.database import Database
 from intelgraph.api.durability import LeaseCheck, RemoteWaiter
 from intelgraph.api.feed import FeedNotices
@@ -49,6 +50,7 @@ class Door:
     authenticator: Authenticator
     directory: CachedDirectory
     database: Database
+    reads: Coalescer
     waiters: BookmarkWaiters
     feed: FeedNotices
     forwarder: Forwarder

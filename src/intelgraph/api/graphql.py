@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from graphql import OperationType
 
 from intelgraph.api import graphql_http as http
 from intelgraph.api.bookmarks import Readable
+from intelgraph.api.coalescing import Read
 from intelgraph.api.door import Admitted, Door
 from intelgraph.api.graphql_stream import subscribe
 from intelgraph.api.graphql_write import write
@@ -57,7 +59,8 @@ async def graphql(door: Door, request: Request) -> Answer:
             return await subscribe(door, request, admitted, prepared, streams=streams)
         if document.kind is OperationType.MUTATION:
             return await write(door, request, admitted, asked, prepared, kind)
-        return await _read(door, request, admitted, prepared, kind)
+        explain = asked.extensions.get("explain") is True
+        return await _read(door, request, admitted, prepared, _Form(kind=kind, explain=explain))
     except QueryRefused as refused:
         return http.refused(kind, refused.errors, refused.code)
     except IntelGraphError as error:
@@ -70,30 +73,57 @@ def _only_by_post(kind: bytes) -> Response:
     return response
 
 
-async def _read(door: Door, request: Request, admitted: Admitted, prepared: Prepared, kind: bytes) -> Response:
+@dataclass(frozen=True, kw_only=True)
+class _Form:
+    """How an answer is written: its media type, and whether it says what it took."""
+
+    kind: bytes
+    explain: bool
+
+
+async def _read(door: Door, request: Request, admitted: Admitted, prepared: Prepared, form: _Form) -> Response:
     headers: list[Header] = []
     data: bytes | None = None
+    home: str | None = None
     if prepared.statement is not None:
         answer = await _ask(door, request, admitted, prepared)
-        headers = facts(door, answer, None)
+        headers, home = facts(door, answer, None), answer.home
         data = (answer.data or "null").encode()
     if any(root.name in OUTSIDE for root in prepared.selection.roots):
         data = _merged(door, prepared, data)
-    response = http.answer(kind, b'{"data":%b}' % (data if data is not None else b"{}"))
+    told = b'"data":%b' % (data if data is not None else b"{}")
+    if form.explain:
+        told += b',"extensions":%b' % orjson.dumps(_explained(door, admitted, prepared, home))
+    response = http.answer(form.kind, b"{%b}" % told)
     response.headers = headers
     return response
 
 
+def _explained(door: Door, admitted: Admitted, prepared: Prepared, home: str | None) -> dict[str, Any]:
+    """Tell what the operation may take, by what it is held to, and where it was answered."""
+    limits, found = door.planner.limits, prepared.estimate
+    return {
+        "cost": {"estimated": found.cost, "limit": limits.cost_max},
+        "objects": {"at_most": found.nodes, "limit": limits.nodes_max},
+        "regions": {"answered_in": door.region, "home": home, "allowed": list(admitted.placement.regions)},
+    }
+
+
 async def _ask(door: Door, request: Request, admitted: Admitted, prepared: Prepared) -> _Answer:
     assert prepared.statement is not None
-    text = prepared.statement.text
     bookmark = wanted_bookmark(request)
     placement = admitted.placement
+    read = Read(
+        statement=prepared.statement,
+        tenant=admitted.principal.tenant,
+        placement=placement.id,
+        bookmark=bookmark,
+        values=prepared.values,
+        cost=prepared.estimate.cost,
+    )
 
     async def send() -> _Answer:
-        readable, data = await door.database.query(
-            text, admitted.principal.tenant, placement.id, bookmark, *prepared.values
-        )
+        readable, data = await door.reads.ask(read)
         answer = msgspec.json.decode(readable, type=_Answer)
         answer.data = data
         return answer

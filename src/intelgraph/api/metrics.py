@@ -42,6 +42,9 @@ class Metrics:
         self.database_retries = Counter(
             "ig_database_retries", "Calls repeated because the database was away.", registry=registry
         )
+        self.coalesced = Counter(
+            "ig_reads_coalesced", "Reads answered by a statement that answered others too.", registry=registry
+        )
         self.in_flight = Gauge("ig_http_in_flight", "Requests in work.", registry=registry, multiprocess_mode="livesum")
         self.streams = Gauge("ig_streams", "Open event streams.", registry=registry, multiprocess_mode="livesum")
         self._request_children: dict[tuple[str, str, int], Counter] = {}

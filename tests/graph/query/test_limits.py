@@ -27,6 +27,9 @@ def planner() -> Planner:
     return Planner(schema=load_schema())
 
 
+BARE_EDGES = "{ entities(first: 1000) { items { edges(first: 1000) { items { direction } } } } }"
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [
@@ -39,8 +42,20 @@ def planner() -> Planner:
         (MANY_ALIASES, "document_too_large"),
         (MANY_DIRECTIVES, "document_too_large"),
         (FAN_OUT.replace("first: 10", "first: 100"), "query_too_expensive"),
+        (BARE_EDGES, "query_too_expensive"),
     ],
-    ids=["deep", "aliases", "tokens", "directives", "circular", "bomb", "101 aliases", "51 directives", "fan-out"],
+    ids=[
+        "deep",
+        "aliases",
+        "tokens",
+        "directives",
+        "circular",
+        "bomb",
+        "101 aliases",
+        "51 directives",
+        "fan-out",
+        "bare",
+    ],
 )
 def test_a_shape_of_attack_is_refused(text: str, code: str) -> None:
     plan = planner()

@@ -14,6 +14,7 @@ from typing import Any
 from graphql import GraphQLError
 
 from intelgraph.graph.query.counts import stats
+from intelgraph.graph.query.many import ForMany, for_many
 from intelgraph.graph.query.objects import Field, Objects
 from intelgraph.graph.query.pages import edges, entities, text
 from intelgraph.graph.query.past import Member, as_of, history
@@ -41,6 +42,8 @@ class Statement:
     bindings: tuple[Binding, ...]
     of_the_past: bool = False
     """Whether it asks for places in the log, which may have to settle first."""
+    for_many: ForMany | None = None
+    """The same for many requests at once, where it can be."""
 
     def values(self, selection: Selection, arguments: list[Args]) -> list[Any]:
         """Take the parameters out of a request's arguments; raises ``GraphQLError`` with the field's path."""
@@ -73,18 +76,22 @@ def compile_selection(selection: Selection, arguments: list[Args]) -> Statement 
             members.append((root.key, _ROOTS[root.name](objects, root, arguments)))
     if not members:
         return None
+    data = json_object(members)
+    many = None if builder.tables else for_many(_IT, data, [binding.type for binding in builder.bindings])
     return Statement(
-        text=_whole(builder, json_object(members)),
+        text=_whole(builder, data),
         bindings=tuple(builder.bindings),
         of_the_past=bool(builder.points),
+        for_many=many,
     )
 
 
+_IT = f"it as materialized (select set_config('ig.tenant', {TENANT}, true), ig.readable({PLACEMENT}, {BOOKMARK}) as r)"
+
+
 def _whole(builder: Builder, data: str) -> str:
-    readable = f"ig.readable({PLACEMENT}, {BOOKMARK}) as r"
-    it = f"it as materialized (select set_config('ig.tenant', {TENANT}, true), {readable})"
     answer = "it"
-    tables = [it, *builder.tables]
+    tables = [_IT, *builder.tables]
     if builder.points:
         refused = " || ".join(f"coalesce((select p.refused from {at} p), '{{}}')" for at in builder.points)
         tables.append(f"answer as materialized (select it.r || {refused} as r from it)")

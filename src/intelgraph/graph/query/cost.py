@@ -31,7 +31,10 @@ def estimate(selection: Selection, arguments: list[Args]) -> Estimate:
         field, factor = stack.pop()
         args = arguments[field.number] if field.number >= 0 else {}
         at_root = field.parent in ("Query", "Past")
-        if (field.parent, field.name) == ("Entity", "edges") or (at_root and field.name in ("entities", "history")):
+        if (field.parent, field.name) == ("Entity", "edges"):
+            factor *= max(0, args["first"]) + 1
+            cost += factor  # an edge may be asked for without either of its objects
+        elif at_root and field.name in ("entities", "history"):
             factor *= max(0, args["first"]) + 1
         elif at_root and field.name == "neighborhood":
             factor *= max(0, args["nodes"])

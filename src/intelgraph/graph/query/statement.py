@@ -37,6 +37,7 @@ class Binding:
     """Where a parameter's value comes from: a field with arguments, by its number, and what to take from them."""
 
     field: int
+    type: str
     value: Value
 
 
@@ -57,7 +58,7 @@ class Builder:
 
     def parameter(self, number: int, type_: str, value: Value) -> str:
         """Return the SQL of a value of the field ``number``."""
-        self.bindings.append(Binding(field=number, value=value))
+        self.bindings.append(Binding(field=number, type=type_, value=value))
         return f"${_FIXED + len(self.bindings)}::{type_}"
 
 

@@ -1,0 +1,152 @@
+"""Reads that arrive together and differ only in their values become one statement.
+
+Only reads of one tenant, one compiled statement and one bookmark are put together, so row-level security holds for all
+of them alike. The first of a kind goes alone and at once; who arrives while ``_LANES`` of its kind are under way waits
+for one of them to end, and is then asked with the others that wait. A batch that fails is asked again one by one: an
+error is only ever that of the read that caused it. Kinds do not wait for each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from intelgraph.api.database import Database
+from intelgraph.graph.query.compile import Statement
+from intelgraph.model.errors import IntelGraphError, retry
+
+_LANES = 2
+COST_MAX = 2_000
+"""Reads that may cost more are asked alone: whoever is asked with them would have to wait for them."""
+
+Told = tuple[bytes, str | None]
+Key = tuple[str, str, str, str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """A compiled read. All but its values is what makes two reads of one kind."""
+
+    statement: Statement
+    tenant: str
+    placement: str
+    bookmark: str | None
+    values: Sequence[Any]
+    cost: int
+
+
+_Waiting = tuple[Read, asyncio.Future[Told]]
+
+
+@dataclass
+class _Kind:
+    under_way: int = 0
+    waiting: deque[_Waiting] = field(default_factory=deque)
+
+
+class Coalescer:
+    """Asks compiled reads. ``batch_max`` is how many become one statement at most; 1 or less: none ever do.
+
+    ``on_batch`` hears how many were answered by one statement.
+    """
+
+    def __init__(
+        self, database: Database, *, batch_max: int, waiting_max: int, on_batch: Callable[[int], None]
+    ) -> None:
+        self._database = database
+        self._on_batch = on_batch
+        self._batch_max = batch_max
+        self._waiting_max = waiting_max
+        self._waiting = 0
+        self._kinds: dict[Key, _Kind] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def ask(self, read: Read) -> Told:
+        """Return what ``Database.query`` answers for it."""
+        if self._batch_max < 2 or read.cost > COST_MAX or read.statement.for_many is None:
+            return await self._alone(read)
+        key = (read.statement.text, read.tenant, read.placement, read.bookmark)
+        kind = self._kinds.setdefault(key, _Kind())
+        if kind.under_way >= _LANES:
+            return await self._with_others(kind, read)
+        kind.under_way += 1
+        try:
+            return await self._alone(read)
+        finally:
+            self._free(key, kind)
+
+    async def _alone(self, read: Read) -> Told:
+        return await self._database.query(read.statement.text, read.tenant, read.placement, read.bookmark, *read.values)
+
+    async def _with_others(self, kind: _Kind, read: Read) -> Told:
+        if self._waiting >= self._waiting_max:
+            raise retry(
+                "overloaded",
+                f"the request is refused: {self._waiting} others wait for the database here; the limit is "
+                f"{self._waiting_max}",
+                retry_after_s=1.0,
+            )
+        future: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+        kind.waiting.append((read, future))
+        self._waiting += 1
+        try:
+            return await future
+        finally:
+            self._waiting -= 1
+
+    def _free(self, key: Key, kind: _Kind) -> None:
+        """Give a lane to those that wait, or give it up."""
+        if kind.waiting:
+            task = asyncio.create_task(self._drain(key, kind))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return
+        kind.under_way -= 1
+        if kind.under_way == 0:
+            self._kinds.pop(key, None)
+
+    async def _drain(self, key: Key, kind: _Kind) -> None:
+        try:
+            while kind.waiting:
+                await self._some([kind.waiting.popleft() for _ in range(min(len(kind.waiting), self._batch_max))])
+        finally:
+            self._free(key, kind)
+
+    async def _some(self, asked: list[_Waiting]) -> None:
+        """Answer those that still wait: together, or one by one when that failed."""
+        wanted = [(read, future) for read, future in asked if not future.done()]
+        told: list[Told] | None = None
+        if len(wanted) > 1:
+            with contextlib.suppress(IntelGraphError):
+                told = await self._together([read for read, _ in wanted])
+        for number, (read, future) in enumerate(wanted):
+            try:
+                answer = told[number] if told is not None else await self._alone(read)
+            except BaseException as error:
+                if not future.done():
+                    future.set_exception(error if isinstance(error, Exception) else _stopped())
+                if not isinstance(error, IntelGraphError):
+                    raise
+            else:
+                if not future.done():
+                    future.set_result(answer)
+
+    async def _together(self, reads: list[Read]) -> list[Told]:
+        first, many = reads[0], reads[0].statement.for_many
+        assert many is not None
+        columns = many.columns([read.values for read in reads])
+        readable, texts = await self._database.query_many(
+            many.text, first.tenant, first.placement, first.bookmark, *columns
+        )
+        self._on_batch(len(reads))
+        if texts is None:
+            return [(readable, None)] * len(reads)
+        return [(readable, text) for text in texts]
+
+
+def _stopped() -> IntelGraphError:
+    return retry("stopping", "the read is refused: this process is about to stop", retry_after_s=1.0)

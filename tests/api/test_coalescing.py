@@ -1,0 +1,190 @@
+"""Reads that are put together get what they would get alone: their own answers, errors and tenant's data."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import re
+import uuid
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+from typing import Any
+
+import pytest
+
+from intelgraph.api.coalescing import Coalescer, Read
+from intelgraph.api.database import Database
+from intelgraph.graph.query.document import QueryRefused
+from intelgraph.graph.query.planning import Planner
+from intelgraph.graph.query.schema import load_schema
+from intelgraph.model.errors import IntelGraphError
+from intelgraph.settings import ApiPolicy
+from tests.graph.documents import Maker
+from tests.graph.reference import Graph
+
+from .site import US, Site, entity, relationship
+from .test_graphql import post
+from .test_graphql_differential import a_graph
+
+pytestmark = pytest.mark.postgres
+READ = (
+    "query ($id: ID!, $types: [String!]) { entity(id: $id) { id name edges(types: $types) { items { neighborId } } } }"
+)
+planner = Planner(schema=load_schema())
+
+
+def read(query: str, variables: dict[str, Any], *, tenant: str = "acme") -> Read:
+    prepared = planner.prepare(planner.document(query, None), variables)
+    assert prepared.statement is not None
+    return Read(
+        statement=prepared.statement, tenant=tenant, placement="both", bookmark=None, values=prepared.values,
+        cost=prepared.estimate.cost,
+    )  # fmt: skip
+
+
+def with_database(site: Site, story: Callable[[Database], Awaitable[None]], **policy: Any) -> None:
+    async def run() -> None:
+        database = Database(site.us.config.database, ApiPolicy(**policy))
+        await database.start()
+        try:
+            await story(database)
+        finally:
+            await database.stop()
+
+    asyncio.run(asyncio.wait_for(run(), 120))
+
+
+def coalescer(database: Database, batches: list[int], batch_max: int = 32) -> Coalescer:
+    return Coalescer(database, batch_max=batch_max, waiting_max=1_000, on_batch=batches.append)
+
+
+def named(told: tuple[bytes, str | None]) -> Any:
+    assert told[1] is not None, told
+    return json.loads(told[1])["entity"]
+
+
+def test_each_of_many_gets_its_own_answer_and_few_statements_are_sent(site: Site) -> None:
+    ids = [f"c-{uuid.uuid4()}" for _ in range(60)]
+    ends = [relationship(ids[n], ids[n + 1], f"r-{ids[n]}") for n in range(0, 58)]
+    site.client(US).write(*(entity(id_, name=f"n{id_}") for id_ in ids), *ends)
+
+    async def story(database: Database) -> None:
+        batches: list[int] = []
+        reads = coalescer(database, batches)
+        kinds = [None, ["uses"], ["none", 'quo"te', "back\\slash", "{,}"]]
+        asked = [(id_, types) for id_ in [*ids, "none"] for types in kinds]
+        told = await asyncio.gather(*(reads.ask(read(READ, {"id": i, "types": t})) for i, t in asked))
+        for (id_, types), answer in zip(asked, told, strict=True):
+            alone = await database.query(*_statement(read(READ, {"id": id_, "types": types})))
+            assert answer == alone
+            assert named(answer) is None if id_ == "none" else named(answer)["name"] == f"n{id_}"
+        assert sum(batches) > len(asked) - 10
+        assert len(batches) < 12
+
+    with_database(site, story)
+
+
+def _statement(asked: Read) -> tuple[Any, ...]:
+    return (asked.statement.text, asked.tenant, asked.placement, asked.bookmark, *asked.values)
+
+
+def test_documents_made_by_chance_are_answered_together_as_alone(site: Site) -> None:
+    _graph: Graph
+    _graph, operations = a_graph(Random(1))
+    site.client(US, tenant="tyrell").write(*operations)
+
+    async def story(database: Database) -> None:
+        compared = 0
+        for seed in range(400):
+            text, variables = Maker(random=Random(seed)).document()
+            try:
+                asked = read(text, variables, tenant="tyrell")
+            except (QueryRefused, AssertionError):
+                continue
+            if asked.statement.for_many is None:
+                continue
+            many = asked.statement.for_many
+            columns = many.columns([asked.values] * 3)
+            _, told = await database.query_many(many.text, "tyrell", "both", None, *columns)
+            alone = await database.query(*_statement(asked))
+            assert told == [alone[1]] * 3, (seed, text)
+            compared += 1
+        assert compared > 200
+
+    with_database(site, story)
+
+
+def test_an_error_is_that_of_the_read_that_caused_it_alone(site: Site) -> None:
+    one = entity(name="Fine")
+    site.client(US).write(one)
+    query = "query ($p: JSONObject!) { entities(filter: {properties: $p}, first: 1) { items { id } } }"
+
+    async def story(database: Database) -> None:
+        reads = coalescer(database, [])
+        asked = [read(query, {"p": {"a": str(n)}}) for n in range(12)]
+        # Nothing that a request can say makes PostgreSQL fail here; so one says what no request can.
+        spoilt = [b"no JSON" if isinstance(value, bytes) else value for value in asked[4].values]
+        asked[4] = dataclasses.replace(asked[4], values=spoilt)
+        told = await asyncio.gather(*(reads.ask(each) for each in asked), return_exceptions=True)
+        for n, answer in enumerate(told):
+            if n == 4:
+                assert isinstance(answer, IntelGraphError)
+                assert answer.denied.code == "bad_request"
+            else:
+                assert isinstance(answer, tuple), answer
+                assert json.loads(answer[1] or "") == {"entities": {"items": []}}
+
+    with_database(site, story)
+
+
+def test_who_goes_away_takes_nobody_along(site: Site) -> None:
+    one = entity(name="Here")
+    site.client(US).write(one)
+
+    async def story(database: Database) -> None:
+        reads = coalescer(database, [])
+        tasks = [asyncio.create_task(reads.ask(read(READ, {"id": one["entity"]["id"]}))) for _ in range(30)]
+        await asyncio.sleep(0)
+        for task in tasks[::2]:
+            task.cancel()
+        told = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(answer, asyncio.CancelledError) for answer in told[::2])
+        assert all(named(answer)["name"] == "Here" for answer in told[1::2])  # type: ignore[arg-type]
+        assert named(await reads.ask(read(READ, {"id": one["entity"]["id"]})))["name"] == "Here"
+
+    with_database(site, story)
+
+
+def test_too_many_that_wait_are_refused_and_the_rest_is_answered(site: Site) -> None:
+    async def story(database: Database) -> None:
+        reads = Coalescer(database, batch_max=4, waiting_max=10, on_batch=lambda _: None)
+        asked = (reads.ask(read(READ, {"id": "none"})) for _ in range(40))
+        told = await asyncio.gather(*asked, return_exceptions=True)
+        refused = [answer for answer in told if isinstance(answer, IntelGraphError)]
+        assert {error.denied.code for error in refused} == {"overloaded"}
+        assert len(refused) == 40 - 12
+
+    with_database(site, story)
+
+
+def test_tenants_are_never_put_together(site: Site) -> None:
+    id_ = f"t-{uuid.uuid4()}"
+    tenants = ["acme", "globex", "cyberdyne"]
+    for tenant in tenants:
+        site.client(US, tenant=tenant).write(entity(id_, name=tenant))
+
+    def ask(tenant: str) -> bool:
+        told = post(site.client(US, tenant=tenant), READ, {"id": id_}).json()
+        return bool(told["data"]["entity"]["name"] == tenant)
+
+    before = _coalesced(site)
+    with ThreadPoolExecutor(30) as threads:
+        assert all(threads.map(ask, tenants * 200))
+    assert _coalesced(site) > before, "nothing was put together: this shows nothing"
+
+
+def _coalesced(site: Site) -> float:
+    found = re.search(r"^ig_reads_coalesced_total (\S+)", site.client(US).get("/metrics").text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
