@@ -117,3 +117,17 @@ def test_a_bookmark_that_is_none_is_refused(site: Site) -> None:
         timeout=20,
     )
     assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (400, "bad_bookmark")
+
+
+def test_a_subscriber_that_reads_nothing_holds_nobody_else_and_loses_nothing(site: Site) -> None:
+    start = write(site, entity())
+    bulk = [write(site, entity(name="Large", properties={"text": "x" * 50_000})) for _ in range(60)]
+    asks = FOLLOW.replace("id name", "id name properties")
+    with subscribed(site, US, asks, after=start) as slow:
+        seen = [next(slow)["id"]]
+        with subscribed(site, US, after=bulk[-1]) as quick:
+            last = write(site, entity())
+            assert next(quick)["id"] == last
+    with subscribed(site, EU, after=seen[-1]) as resumed:
+        seen += [next(resumed)["id"] for _ in bulk]
+    assert seen == [*bulk, last]
