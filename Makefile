@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check prove bench bench-write clean setup setup-dev lock
+.PHONY: help demo etcd test check prove bench bench-write clean setup setup-dev lock
 ARGS ?=
 PY := .venv/bin/python
 
@@ -15,6 +15,9 @@ setup-dev: ## install what testing needs too
 
 demo: setup ## bring two regions up, load MITRE ATT&CK, show the promises; ARGS=--exit ends after the show
 	@$(PY) -m intelgraph.demo $(ARGS)
+
+etcd: ## put etcd into .cache for --control etcd and its tests, from Debian's package, without root
+	@scripts/etcd.sh
 
 check: setup-dev ## ruff, mypy --strict, import contracts, the tidy test
 	@.venv/bin/ruff check src tests bench scripts

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from intelgraph.control.etcd import EtcdControlStore
 from intelgraph.control.sqlite import SqliteControlStore
 from intelgraph.control.store import ABSENT, WATCH_HEARTBEAT_S, Change, ControlStore
 from intelgraph.model.errors import TransientError
 
+from .etcd_cluster import etcd_cluster
+
 Open = Callable[[], ControlStore]
-STORES: dict[str, Callable[[Path], ControlStore]] = {
-    "sqlite": lambda directory: SqliteControlStore(directory / "control.db", poll_s=0.01),
-}
+STORES = ("etcd", "sqlite")
 
 
-@pytest.fixture(params=sorted(STORES))
-def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    return lambda: STORES[request.param](tmp_path)
+@pytest.fixture(params=STORES)
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    if request.param == "sqlite":
+        yield lambda: SqliteControlStore(tmp_path / "control.db", poll_s=0.01)
+        return
+    with etcd_cluster(1) as cluster:
+        yield lambda: EtcdControlStore(cluster.members)
 
 
 def run(body: Awaitable[None]) -> None:

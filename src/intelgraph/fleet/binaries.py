@@ -1,4 +1,4 @@
-"""Where PostgreSQL's and Envoy's programs are, and the account PostgreSQL may run as.
+"""Where PostgreSQL's, Envoy's and etcd's programs are, and the account PostgreSQL may run as.
 
 PostgreSQL refuses to run as root, and an unprivileged account often cannot reach a virtual environment under a private
 home directory. So when we are root this module picks an account and, where that account cannot execute the installed
@@ -85,6 +85,15 @@ def envoy_program() -> Path:
     if not os.access(program, os.X_OK):
         raise refuse("envoy_not_executable", f"Envoy cannot be started: {program} is not an executable file")
     return program
+
+
+def etcd_program() -> Path | None:
+    """The etcd executable on the PATH, or the one that ``make etcd`` put below ``.cache``; etcd is optional."""
+    found = shutil.which("etcd")
+    if found is not None:
+        return Path(found)
+    fetched = Path(__file__).parents[3] / ".cache/etcd/usr/bin/etcd"
+    return fetched if os.access(fetched, os.X_OK) else None
 
 
 def _package(module: str, distribution: str) -> Path:
