@@ -10,6 +10,7 @@ No statement here names a table: the role ``ig_api`` may execute the door's func
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -41,6 +42,7 @@ _WAITING_PER_CONNECTION = 50
 _CONNECT_TIMEOUT_S = 2.0
 _PROBE_S = 1.0
 _WAITER_CONNECTIONS = 2
+_AT_ONCE = contextlib.nullcontext()
 
 # The connection is gone, or the server is starting or stopping: the same call may succeed on another connection.
 _BROKEN = (
@@ -67,6 +69,9 @@ class Database:
         self._on_retry = on_retry
         self._pool: asyncpg.Pool | None = None
         self._waiter_pool: asyncpg.Pool | None = None
+        self._slots = asyncio.Semaphore(policy.pool_connections_max)
+        self._idle: list[Any] = []
+        """Connections of the pool that are ready for the next call: to give one back and take it again is dear."""
         self._waiting = 0
         self.waiting_max = policy.pool_connections_max * _WAITING_PER_CONNECTION
 
@@ -166,8 +171,7 @@ class Database:
         assert self._pool is not None
         while True:
             try:
-                async with self._pool.acquire(timeout=self._policy.request_timeout_s) as connection:
-                    return await action(connection)
+                return await self._on_a_connection(action)
             except _BROKEN as error:
                 if isinstance(error, TimeoutError) or time.monotonic() >= until:
                     raise unavailable(error) from None
@@ -180,6 +184,32 @@ class Database:
                 await asyncio.sleep(_RETRY_PAUSE_S)
             except asyncpg.PostgresError as error:
                 raise translate(error) from None
+
+    async def _on_a_connection(self, action: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Any:
+        """Act on the connection that was used last; one on which anything failed goes back for the pool to judge."""
+        async with asyncio.timeout(self._policy.request_timeout_s) if self._slots.locked() else _AT_ONCE:
+            await self._slots.acquire()
+        try:
+            connection = await self._connection()
+            try:
+                answer = await action(connection)
+            except BaseException:
+                assert self._pool is not None
+                await self._pool.release(connection)
+                raise
+            self._idle.append(connection)
+            return answer
+        finally:
+            self._slots.release()
+
+    async def _connection(self) -> Any:
+        assert self._pool is not None
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+            await self._pool.release(connection)
+        return await self._pool.acquire(timeout=self._policy.request_timeout_s)
 
 
 def translate(error: asyncpg.PostgresError) -> Exception:
