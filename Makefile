@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo etcd test check prove bench bench-write clean setup setup-dev lock
+.PHONY: help console browser demo etcd test check prove bench bench-write clean setup setup-dev lock
 ARGS ?=
 PY := .venv/bin/python
 
@@ -13,7 +13,14 @@ setup: ## install what running needs into .venv
 setup-dev: ## install what testing needs too
 	@scripts/setup.sh dev
 
+console: setup ## fetch GraphiQL for /graphiql (Node comes as a wheel)
+	@$(PY) scripts/console.py
+
+browser: ## install Debian's Chromium for the tests that click (as root)
+	@scripts/browser.sh
+
 demo: setup ## bring two regions up, load MITRE ATT&CK, show the promises; ARGS=--exit ends after the show
+	@$(PY) scripts/console.py || echo "demo: it goes on without /graphiql" >&2
 	@$(PY) -m intelgraph.demo $(ARGS)
 
 etcd: ## put etcd into .cache for --control etcd and its tests, from Debian's package, without root
@@ -27,6 +34,7 @@ check: setup-dev ## ruff, mypy --strict, import contracts, the tidy test
 	@$(PY) scripts/tidy.py
 
 test: check ## everything that must hold, in at most 15 minutes on 2 cores: two tests at a time, then whole fleets alone
+	@$(PY) scripts/console.py
 	@$(PY) -m pytest -n 2 --dist worksteal -m "not prove and not fleet"
 	@$(PY) -m pytest -m "fleet and not prove"
 

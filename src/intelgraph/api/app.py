@@ -161,7 +161,7 @@ class App:
             lease=Unleased(),
             readiness=Readiness(),
             metrics=metrics,
-            planner=Planner(schema=load_schema()),
+            planner=Planner(schema=load_schema(), introspection=config.api.introspection),
             log=Log(facts={"region": config.region, "release": __version__, "worker": os.getpid()}),
         )
         self._lifeline.hold(door.begin_stop)

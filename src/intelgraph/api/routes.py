@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from intelgraph.api import graphql, health, read, stream, write
+from intelgraph.api import graphql, health, ide, read, stream, write
 from intelgraph.api.door import Door
 from intelgraph.api.request import Request
 from intelgraph.api.response import Answer
@@ -29,6 +29,8 @@ class Route:
 
 ROUTES = (
     Route(template="/graphql", handlers={"GET": graphql.graphql, "POST": graphql.graphql}),
+    Route(template="/graphiql", handlers={"GET": ide.page}),
+    Route(template="/graphiql/{file}", handlers={"GET": ide.file}),
     Route(template="/v1/changes", handlers={"POST": write.write_changes, "GET": stream.changes}),
     Route(template="/v1/entities", handlers={"GET": read.read_entities}),
     Route(template="/v1/entities/{id}", handlers={"GET": read.read_entity}),

@@ -51,6 +51,7 @@ def _stay(stage: Stage) -> None:
 It stays up. In another terminal (with .venv/bin on the PATH):
    intelgraph status
    TOKEN=$(intelgraph token --tenant worldwide --role writer)
+   GraphiQL: {places.url}/graphiql
    curl -s {places.url}/v1/entities?limit=3 -H "Authorization: Bearer $TOKEN"
    curl -s {places.url}/graphql -H "Authorization: Bearer $TOKEN" -G --data-urlencode 'query={{ stats {{ entities }} }}'
    curl -N {places.edges[AWAY]}/v1/changes -H "Authorization: Bearer $TOKEN" -H 'Accept: text/event-stream'

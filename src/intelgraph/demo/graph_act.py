@@ -83,6 +83,16 @@ async def follow(stage: Stage, places: Places, http: aiohttp.ClientSession, home
     check(heard["data"]["changes"]["bookmark"] == written.body["bookmark"], "the change that was written is heard of")
     stage.say(f"  {json.dumps(heard['data'])}")
     stage.say(f"  {seconds * 1000:.1f} ms after the write was sent")
+    await _by_hand(stage, places, http, home)
+
+
+async def _by_hand(stage: Stage, places: Places, http: aiohttp.ClientSession, home: str) -> None:
+    url = f"{places.edges[home]}/graphiql"
+    async with http.get(url) as page:
+        if page.status == 200:
+            stage.say(f"To ask by hand: {url} in a browser, with a token of `intelgraph token --tenant {TENANT}`")
+        else:
+            stage.say(f"{url} -> {page.status}: {(await page.json(content_type=None))['detail']}")
 
 
 async def _first_event(events: aiohttp.ClientResponse) -> dict[str, Any]:

@@ -1,0 +1,57 @@
+"""A story told in a real browser, on a page of a fresh profile on which nothing may go wrong unseen."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Awaitable, Callable
+
+import pytest
+from playwright.async_api import Page, async_playwright
+
+from tests.api.site import Site
+
+Story = Callable[[Page], Awaitable[None]]
+STORY_TIMEOUT_S = 90
+_CLICK_TIMEOUT_MS = 15_000
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_QUIET = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def browse(site: Site, story: Story, *, width: int = 1280) -> None:
+    """Tell a story; skips loudly without a browser, and fails where nothing may be skipped."""
+    program = next((path for name in _NAMES if (path := shutil.which(name))), None)
+    if program is None:
+        assert not os.environ.get("CI"), "there is no Chromium: `make browser` installs it"
+        pytest.skip("there is no Chromium: `make browser` installs it")
+    asyncio.run(asyncio.wait_for(_browse(site, story, program, width), STORY_TIMEOUT_S))
+
+
+async def _browse(site: Site, story: Story, program: str, width: int) -> None:
+    as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
+    complaints: list[str] = []
+    asked: list[str] = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=program, args=[*_QUIET, *as_root])
+        try:
+            page = await browser.new_page(viewport={"width": width, "height": 800})
+            page.set_default_timeout(_CLICK_TIMEOUT_MS)
+            page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+            page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+            page.on("request", lambda request: asked.append(request.url))
+            await story(page)
+        finally:
+            await browser.close()
+    away = [url for url in asked if not url.startswith((site.us.url, site.eu.url, "data:", "blob:"))]
+    assert away == [], "the page asked another origin"
+    # A refusal that a story provokes is told by the browser too.
+    wrong = [text for text in complaints if text.startswith(("error", "warning")) and "401" not in text]
+    assert wrong == []
