@@ -1,0 +1,69 @@
+"""Tokens that are worth nothing open nothing of ``/graphql``, whatever is asked for."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+
+import jwt
+import pytest
+import requests
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from .site import US, Site, entity
+
+pytestmark = pytest.mark.postgres
+
+
+def tokens(site: Site) -> dict[str, str | None]:
+    """By what is wrong with them."""
+    claims, now = site.issuer.claims("globex"), int(time.time())
+    head, body, signature = site.issuer.sign(claims).split(".")
+    others = site.issuer.sign(site.issuer.claims("acme")).split(".")[1]
+    published = json.loads(site.issuer.jwks.read_text())["keys"][0]["x"]
+    known, stranger = {"kid": site.issuer.kid}, Ed25519PrivateKey.generate()
+    return {
+        "none": None,
+        "not signed": jwt.encode(claims, None, algorithm="none"),
+        "signed with the published key": jwt.encode(claims, published * 2, algorithm="HS256", headers=known),
+        "another issuer's key": jwt.encode(claims, stranger, algorithm="EdDSA", headers=known),
+        "a key that nobody knows": jwt.encode(claims, stranger, algorithm="EdDSA", headers={"kid": "nobody"}),
+        "claims exchanged": f"{head}.{others}.{signature}",
+        "signature cut": f"{head}.{body}.{signature[:-4]}",
+        "expired": site.issuer.sign(claims | {"exp": now - 60}),
+        "not valid yet": site.issuer.sign(claims | {"nbf": now + 600}),
+        "another issuer": site.issuer.sign(claims | {"iss": "https://elsewhere.example"}),
+        "another audience": site.issuer.sign(claims | {"aud": "elsewhere"}),
+        "no tenant": site.issuer.sign({name: value for name, value in claims.items() if name != "tenant"}),
+        "no such tenant": site.issuer.sign(claims | {"tenant": "nobody-here"}),
+        "no such role": site.issuer.sign(claims | {"role": "owner"}),
+        "nonsense": "nonsense",
+    }
+
+
+WAYS = {
+    "get": ("GET", "application/json", "{ entities { items { id } } }"),
+    "post": ("POST", "application/json", "{ entities { items { id } } }"),
+    "mutation": ("POST", "application/json", 'mutation { erase(ids: ["x"]) { status } }'),
+    "subscription": ("POST", "text/event-stream", "subscription { changes { bookmark } }"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_token_that_is_worth_nothing_opens_nothing(site: Site, way: str) -> None:
+    marker = uuid.uuid4().hex
+    site.client(US, tenant="globex").write(entity(f"e-{marker}", name=marker))
+    method, accept, query = WAYS[way]
+    url = site.us.url + "/graphql"
+    for name, token in tokens(site).items():
+        headers = {"accept": accept, "idempotency-key": str(uuid.uuid4())}
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
+        if method == "GET":
+            told = requests.get(url, params={"query": query}, headers=headers, timeout=10)
+        else:
+            told = requests.post(url, json={"query": query}, headers=headers, timeout=10)
+        assert told.status_code in (401, 403), (name, told.text)
+        assert set(told.json()) == {"errors"}, name
+        assert marker not in told.text
