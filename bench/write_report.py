@@ -78,12 +78,10 @@ def lines(report: WriteReport) -> list[str]:
         "",
         f"1. {report.paths.writers} writers, durability home, medians of {report.rounds} rounds of "
         f"{report.seconds_a_round:g} s (lowest to highest)",
-        *_table(["path", "writes/s", "of pgbench", "p50 ms", "p99 ms"], _path_rows(report.paths)),
+        *table(["path", "writes/s", "of pgbench", "p50 ms", "p99 ms"], _path_rows(report.paths)),
         "",
         "2. through the door, by durability and WAN round trip",
-        *_table(
-            ["round trip", "writers", "durability", "writes/s", "p50 ms", "p99 ms"], _delay_rows(report.durability)
-        ),
+        *table(["round trip", "writers", "durability", "writes/s", "p50 ms", "p99 ms"], _delay_rows(report.durability)),
         "",
         *_sustained_lines(report.sustained),
         "",
@@ -115,11 +113,12 @@ def _sustained_lines(sustained: Sustained) -> list[str]:
     ]
 
 
-def _table(header: list[str], rows: Iterable[list[str]]) -> list[str]:
-    table = [header, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+def table(header: list[str], rows: Iterable[list[str]]) -> list[str]:
+    """Lay cells out in columns."""
+    cells = [header, *rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
     ]
 
 
