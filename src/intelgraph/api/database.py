@@ -16,6 +16,7 @@ from typing import Any
 
 import asyncpg
 
+from intelgraph.api.connections import Connections
 from intelgraph.connection import driver_arguments
 from intelgraph.model.errors import TransientError, refuse, retry
 from intelgraph.settings import ApiPolicy
@@ -59,27 +60,35 @@ _BROKEN = (
 
 
 class Database:
-    """A pool of connections as ``ig_api``, and calls on it that are repeated while the server is away."""
+    """Connections as ``ig_api``, and calls on it that are repeated while the server is away."""
 
     def __init__(self, login: Login, policy: ApiPolicy, *, on_retry: Callable[[], None] = lambda: None) -> None:
         self._login = login
         self._policy = policy
         self._on_retry = on_retry
-        self._pool: asyncpg.Pool | None = None
+        self._connections = Connections(
+            self._connect, connections_max=policy.pool_connections_max, wait_s=policy.request_timeout_s
+        )
         self._waiter_pool: asyncpg.Pool | None = None
         self._waiting = 0
         self._waiting_max = policy.pool_connections_max * _WAITING_PER_CONNECTION
 
     async def start(self) -> None:
-        """Make the pools; connections are made when they are needed, so the server may be away."""
-        self._pool = await self._make_pool(self._policy.pool_connections_max)
-        self._waiter_pool = await self._make_pool(_WAITER_CONNECTIONS)
+        """Make the waiters' pool; connections are made when they are needed, so the server may be away."""
+        self._waiter_pool = await asyncpg.create_pool(
+            **self._arguments(),
+            min_size=0,
+            max_size=_WAITER_CONNECTIONS,
+            max_inactive_connection_lifetime=0,
+            init=_prepare,
+            reset=_keep_session,
+        )
 
     async def stop(self) -> None:
         """End every connection."""
-        for pool in (self._pool, self._waiter_pool):
-            if pool is not None:
-                pool.terminate()
+        self._connections.terminate()
+        if self._waiter_pool is not None:
+            self._waiter_pool.terminate()
 
     @property
     def waiter_pool(self) -> asyncpg.Pool:
@@ -100,22 +109,26 @@ class Database:
         except asyncpg.PostgresError as error:
             raise translate(error) from None
 
-    async def _make_pool(self, connections_max: int) -> asyncpg.Pool:
-        return await asyncpg.create_pool(
+    async def _connect(self) -> asyncpg.Connection:
+        connection = await asyncpg.connect(**self._arguments())
+        try:
+            await _prepare(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
             **driver_arguments(self._login),
-            min_size=0,
-            max_size=connections_max,
-            max_inactive_connection_lifetime=0,
-            init=_prepare,
-            reset=_keep_session,
-            timeout=_CONNECT_TIMEOUT_S,
-            command_timeout=self._policy.request_timeout_s,
-            server_settings={
+            "timeout": _CONNECT_TIMEOUT_S,
+            "command_timeout": self._policy.request_timeout_s,
+            "server_settings": {
                 "application_name": "ig-api",
                 "statement_timeout": str(int(self._policy.request_timeout_s * 1000)),
                 "jit": "off",
             },
-        )
+        }
 
     async def call(self, statement: str, *arguments: object) -> bytes:
         """Return the ``jsonb`` that a one-row statement answers, as bytes."""
@@ -158,18 +171,16 @@ class Database:
             self._waiting -= 1
 
     async def _attempts(self, action: Callable[[asyncpg.Connection], Awaitable[Any]], until: float) -> Any:
-        assert self._pool is not None
         while True:
             try:
-                async with self._pool.acquire(timeout=self._policy.request_timeout_s) as connection:
-                    return await action(connection)
+                return await self._connections.use(action)
             except _BROKEN as error:
                 if isinstance(error, TimeoutError) or time.monotonic() >= until:
                     raise unavailable(error) from None
                 self._on_retry()
                 await asyncio.sleep(_RETRY_PAUSE_S)
             except asyncpg.InterfaceError as error:
-                # The pool replaces a connection that broke between two uses of it.
+                # A connection that broke between two uses of it is replaced.
                 if time.monotonic() >= until:
                     raise unavailable(error) from None
                 await asyncio.sleep(_RETRY_PAUSE_S)
