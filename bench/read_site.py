@@ -61,16 +61,6 @@ def pins() -> Pins:
     return Pins(server=usable[0], rest=usable[1]) if len(usable) > 1 else Pins(server=None, rest=None)
 
 
-def bind(cpu: int | None) -> Callable[[], None]:
-    """What a child process does before it begins: stay on one CPU, and it is told apart from our terminal."""
-
-    def begin() -> None:
-        if cpu is not None:
-            os.sched_setaffinity(0, {cpu})
-
-    return begin
-
-
 @dataclass(kw_only=True)
 class Site:
     """The running region. ``start`` makes a process that ends with it."""
@@ -106,9 +96,9 @@ class Site:
                 stderr=log,
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,
-                preexec_fn=bind(cpu),
             )
         self.processes.append(process)
+        _bind(process.pid, cpu)
         return process.pid
 
     def write_config(self, name: str, port: int, policy: ApiPolicy) -> Path:
@@ -159,7 +149,7 @@ async def throwaway_site(say: Callable[[str], None]) -> AsyncIterator[Site]:
                 token=issuer.sign(directory, TENANT, "writer", _TOKEN_S),
                 peer_password=secrets.token_hex(16), pins=pins(),
             )  # fmt: skip
-            _bind_running(postgres.pid, site.pins.rest)
+            _bind(postgres.pid, site.pins.rest)
             try:
                 await _provision(site)
                 say("writing 20,000 entities and 80,000 relationships through the log")
@@ -210,8 +200,8 @@ async def _fill(site: Site) -> None:
         await connection.close()
 
 
-def _bind_running(pid: int | None, cpu: int | None) -> None:
-    """Bind a running server and its processes; those that it starts later inherit it."""
+def _bind(pid: int | None, cpu: int | None) -> None:
+    """Keep a process that has just begun, and those that it starts, on one CPU."""
     if pid is None or cpu is None:
         return
     parent = psutil.Process(pid)
