@@ -49,11 +49,13 @@ class Wire(asyncio.Protocol):
 
     async def post(self, head: bytes, key: str, body: bytes) -> tuple[int, bytes]:
         """Send ``body`` under an idempotency key after the fixed ``head``, and wait for the answer."""
+        return await self.send(b"%bidempotency-key: %b\r\n" % (head, key.encode()), body)
+
+    async def send(self, head: bytes, body: bytes) -> tuple[int, bytes]:
+        """Send ``body`` after the ``head``, which lacks its length alone, and wait for the answer."""
         assert self._transport is not None
         self._answer = self._loop.create_future()
-        self._transport.write(
-            b"%bidempotency-key: %b\r\ncontent-length: %d\r\n\r\n%b" % (head, key.encode(), len(body), body)
-        )
+        self._transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         return await self._answer
 
     def close(self) -> None:

@@ -43,7 +43,7 @@ async def pgbench(place: Place, effort: Effort) -> Sample:
     with tempfile.TemporaryDirectory(prefix="ig-pgbench-") as directory:
         script = Path(directory) / "append.sql"
         script.write_text(pgbench_script(placement=FAST, epoch=EPOCH, tenant=FAST), encoding="utf-8")
-        said = await _run(
+        said = await run_program(
             [
                 *(str(postgres_programs() / "pgbench"), "--no-vacuum", "-M", "prepared", "-f", str(script)),
                 *("-c", str(effort.writers), "-j", "1", "-T", str(max(1, round(effort.seconds)))),
@@ -53,6 +53,11 @@ async def pgbench(place: Place, effort: Effort) -> Sample:
             wait_s=effort.seconds + _GRACE_S,
             environment={"PGPASSWORD": login.password},
         )
+    return pgbench_sample(said)
+
+
+def pgbench_sample(said: bytes) -> Sample:
+    """Read the totals that pgbench prints."""
     text = said.decode()
     writes = re.search(r"transactions actually processed: (\d+)", text)
     rate = re.search(r"^tps = ([0-9.]+)", text, re.MULTILINE)
@@ -87,7 +92,7 @@ async def measure(place: Place, path: WritePath, effort: Effort) -> Sample:
 
 async def _load(path: Door | Library, effort: Effort) -> Sample:
     job = Job(run=str(effort.run), path=path, writers=effort.writers, seconds=effort.seconds)
-    said = await _run(
+    said = await run_program(
         [sys.executable, "-m", "bench.load"], wait_s=job.seconds + _GRACE_S, given=msgspec.json.encode(job)
     )
     sample = msgspec.json.decode(said, type=Sample)
@@ -96,9 +101,10 @@ async def _load(path: Door | Library, effort: Effort) -> Sample:
     return sample
 
 
-async def _run(
+async def run_program(
     command: list[str], *, wait_s: float, given: bytes = b"", environment: dict[str, str] | None = None
 ) -> bytes:
+    """Run a program to its end; returns what it said, or raises ``PathFailed`` with what it complained of."""
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.PIPE,

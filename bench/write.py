@@ -12,8 +12,9 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -23,6 +24,8 @@ from bench.place import throwaway_fleet
 from bench.run import FULL, QUICK, Pace, Run, busy_pct
 from bench.sustained import sustain
 from bench.write_report import WriteReport, lines, release_and_time, this_machine
+
+R = TypeVar("R")
 
 
 async def measure_writes(pace: Pace, *, quick: bool, say: Callable[[str], None]) -> WriteReport:
@@ -47,8 +50,9 @@ async def measure_writes(pace: Pace, *, quick: bool, say: Callable[[str], None])
         )
 
 
-async def _interruptible(pace: Pace, *, quick: bool, say: Callable[[str], None]) -> WriteReport:
-    task = asyncio.ensure_future(measure_writes(pace, quick=quick, say=say))
+async def interruptible(measuring: Coroutine[Any, Any, R]) -> R:
+    """Measure until the end or the first signal, which cancels it so that everything is taken away in order."""
+    task = asyncio.ensure_future(measuring)
 
     def interrupt() -> None:
         # Once: a second Ctrl-C must not keep the fleet from being stopped.
@@ -60,7 +64,8 @@ async def _interruptible(pace: Pace, *, quick: bool, say: Callable[[str], None])
     return await task
 
 
-def _progress() -> Callable[[str], None]:
+def progress() -> Callable[[str], None]:
+    """Say things to the terminal, with the time since the start."""
     began = time.monotonic()
 
     def say(text: str) -> None:
@@ -77,7 +82,7 @@ def main() -> int:
     arguments = parser.parse_args()
     pace = QUICK if arguments.quick else FULL
     try:
-        report = asyncio.run(_interruptible(pace, quick=arguments.quick, say=_progress()))
+        report = asyncio.run(interruptible(measure_writes(pace, quick=arguments.quick, say=progress())))
     except (asyncio.CancelledError, KeyboardInterrupt):
         print("interrupted: the fleet is stopped and its data deleted", file=sys.stderr)
         return 130

@@ -30,11 +30,17 @@ class Log:
         self._pending: list[bytes] = []
         self._size = 0
         self._flushing: asyncio.TimerHandle | None = None
+        self._second = -1
+        self._stamp = ""
+        """The text of ``_second``: it is the same for every line of it."""
 
     def write(self, event: str, **members: object) -> None:
         """Add one line."""
         at = time.time()
-        stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(at))}.{int(at % 1 * 1e6):06d}Z"
+        if int(at) != self._second:
+            self._second = int(at)
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(self._second))
+        stamp = f"{self._stamp}.{int(at % 1 * 1e6):06d}Z"
         line = orjson.dumps({"at": stamp, "event": event, **self._facts, **members}, option=orjson.OPT_APPEND_NEWLINE)
         self._pending.append(line)
         self._size += len(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from intelgraph.graph.query.cost import estimate
 from intelgraph.graph.query.document import QueryRefused
 from intelgraph.graph.query.limits import QueryLimits
 from intelgraph.graph.query.planning import Planner
@@ -102,3 +103,13 @@ def test_a_limit_can_be_set() -> None:
     assert plan.document("{ entity(id: 1) { id } }", None)
     with pytest.raises(QueryRefused):
         plan.document("{ entity(id: 1) { edges { next } } }", None)
+
+
+def test_a_kept_estimate_is_that_of_the_sizes_that_are_asked_for() -> None:
+    one = planner()
+    text = "query($n: Int!) { entities(first: $n) { items { id edges(first: 3) { items { direction } } } } }"
+    document = one.document(text, None)
+    for size in (5, 50, 5):
+        prepared = one.prepare(document, {"n": size})
+        assert prepared.estimate == estimate(prepared.selection, prepared.arguments)
+        assert prepared.arguments[0]["first"] == size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from intelgraph.graph.query.limits import QueryLimits
@@ -13,6 +14,8 @@ _REACHED, _ON_PATH = 5, 20
 """Cost of each object that a search may find."""
 _COUNTING = {"stats": 1_000, "asOf": 1_000}
 _TOTAL = 100
+_SIZES = ("first", "nodes", "hops")
+"""The arguments that an estimate looks at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +24,11 @@ class Estimate:
 
     nodes: int
     cost: int
+
+
+def sizes(arguments: list[Args]) -> Hashable:
+    """Return all that the estimate of a selection depends on."""
+    return tuple(tuple(args.get(name) for name in _SIZES) for args in arguments)
 
 
 def estimate(selection: Selection, arguments: list[Args]) -> Estimate:

@@ -1,7 +1,8 @@
 """What has to be done once for a document is kept: its validation, its selection and its statements.
 
 A statement is kept by everything that it depends on: the document, the operation, the conditions of its fields and the
-shape of its arguments. A request that has been seen costs the coercion of its variables and a look-up.
+shape of its arguments; an estimate by the document and the sizes that are asked for. A request that has been seen costs
+the coercion of its variables and look-ups.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from graphql import GraphQLError, GraphQLSchema, OperationType
 from graphql.execution.values import VariableValues, get_variable_values
 
 from intelgraph.graph.query.compile import Statement, compile_selection
-from intelgraph.graph.query.cost import Estimate, estimate, over_budget
+from intelgraph.graph.query.cost import Estimate, estimate, over_budget, sizes
 from intelgraph.graph.query.document import Document, QueryRefused, read_document
 from intelgraph.graph.query.limits import QueryLimits
 from intelgraph.graph.query.selection import Args, Selection, select
@@ -66,6 +67,7 @@ class Planner:
     introspection: bool = True
     _documents: Kept = field(default_factory=lambda: Kept(1_000))
     _selections: Kept = field(default_factory=lambda: Kept(1_000))
+    _estimates: Kept = field(default_factory=lambda: Kept(1_000))
     _statements: Kept = field(default_factory=lambda: Kept(1_000))
 
     def document(self, text: str, operation_name: str | None) -> Document:
@@ -91,7 +93,7 @@ class Planner:
             arguments = selection.arguments(coerced)
         except GraphQLError as error:
             raise QueryRefused([error], "bad_argument") from None
-        size = estimate(selection, arguments)
+        size = self._estimates.get((key, sizes(arguments)), lambda: estimate(selection, arguments))
         denied = over_budget(size, self.limits)
         if denied is not None:
             raise QueryRefused([GraphQLError(denied.reason, extensions=dict(denied.facts))], denied.code)

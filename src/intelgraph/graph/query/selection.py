@@ -79,7 +79,7 @@ class Selection:
         return found
 
     def shapes(self, arguments: list[Args]) -> Hashable:
-        """Return what of the arguments a compiled statement depends on."""
+        """Return what of the arguments a compiled statement of this selection depends on: constants never differ."""
         return tuple(
             tuple(
                 (name, shape(definition.args[name].type, value))
@@ -87,6 +87,7 @@ class Selection:
                 if (definition := selected.definition) is not None
             )
             for selected, args in zip(self.with_arguments, arguments, strict=True)
+            if selected.number not in self.constant
         )
 
 

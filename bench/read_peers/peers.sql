@@ -1,0 +1,41 @@
+-- What the compared servers read and write: the same tables, of the one tenant, without what was deleted.
+-- The views carry the tenant as a constant, which costs their readers nothing; row-level security does not apply to
+-- this role. `written` is an ordinary table with the columns and the indexes of ig.entity.
+
+create schema bench;
+create role bench_peer login bypassrls password :password;
+grant connect on database intelgraph to bench_peer;
+grant usage on schema ig, bench to bench_peer;
+grant select on ig.entity, ig.relationship to bench_peer;
+grant execute on function ig.word_query(text), ig.words(text, jsonb) to bench_peer;
+
+create view bench.entity as
+    select id, type, name, confidence, properties from ig.entity where tenant = 'bench' and not deleted;
+create view bench.relationship as
+    select id, type, source, target, confidence from ig.relationship where tenant = 'bench' and not deleted;
+comment on view bench.entity is E'@primaryKey id';
+comment on view bench.relationship is
+    E'@primaryKey id\n'
+    '@foreignKey (source) references entity (id)|@fieldName origin|@foreignFieldName edges\n'
+    '@foreignKey (target) references entity (id)|@fieldName neighbor|@foreignFieldName incoming';
+
+create function bench.search(words text) returns setof bench.entity language sql stable as $$
+    select id, type, name, confidence, properties from ig.entity
+    where tenant = 'bench' and not deleted and ig.entity.words @@ ig.word_query($1) order by id
+$$;
+
+create table bench.written (like ig.entity including all);
+create function bench.upsert_entity(id text, type text, name text, confidence int, properties jsonb) returns bigint
+language sql volatile as $$
+    insert into bench.written as w (tenant, id, placement, type, name, confidence, properties, sources, created, updated,
+                                    revision, deleted, epoch, position)
+    values ('bench', $1, 'bench', $2, $3, $4, $5, '{}', now(), now(), 1, false, 1, 1)
+    on conflict (tenant, id) do update set
+        type = excluded.type, name = excluded.name, confidence = excluded.confidence, properties = excluded.properties,
+        updated = excluded.updated, revision = w.revision + 1
+    returning w.revision
+$$;
+comment on table bench.written is E'@behavior -*';
+grant select on all tables in schema bench to bench_peer;
+grant insert, update on bench.written to bench_peer;
+grant execute on all functions in schema bench to bench_peer;
