@@ -119,6 +119,7 @@ class Database:
                 "application_name": "ig-api",
                 "statement_timeout": str(int(self._policy.request_timeout_s * 1000)),
                 "jit": "off",
+                "plan_cache_mode": "force_generic_plan",
             },
         )
 

@@ -8,6 +8,15 @@ alter table ig.relationship enable row level security;
 create policy of_the_tenant on ig.entity for select to ig_api using (tenant = current_setting('ig.tenant', true));
 create policy of_the_tenant on ig.relationship for select to ig_api using (tenant = current_setting('ig.tenant', true));
 
+-- Placements of which this region may answer any read without a bookmark: what `ig.readable` says of them. A compiled
+-- statement looks here first, which costs it a tenth of the call; of all else the function says what it is.
+create view ig.answerable as
+    select p.id, jsonb_build_object('status', 'ok', 'home', p.home, 'token_ns',
+        case when p.home <> g.name then (select q.token_ns from ig.peer q where q.name = p.home) end) as told
+    from ig.placement p, ig.region g
+    where g.name = any (p.regions) and p.hold is null and p.gap is null;
+grant select on ig.answerable to ig_api;
+
 -- Under row-level security an index serves only operators that cannot tell what they saw: these two raise no error and
 -- answer yes or no.
 alter function pg_catalog.jsonb_contains(jsonb, jsonb) leakproof;

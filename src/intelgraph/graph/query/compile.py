@@ -86,7 +86,11 @@ def compile_selection(selection: Selection, arguments: list[Args]) -> Statement 
     )
 
 
-_IT = f"it as materialized (select set_config('ig.tenant', {TENANT}, true), ig.readable({PLACEMENT}, {BOOKMARK}) as r)"
+_READABLE = (
+    f"coalesce((select a.told from ig.answerable a where a.id = {PLACEMENT} and {BOOKMARK} is null), "
+    f"ig.readable({PLACEMENT}, {BOOKMARK}))"
+)
+_IT = f"it as materialized (select set_config('ig.tenant', {TENANT}, true), {_READABLE} as r)"
 
 
 def _whole(builder: Builder, data: str) -> str:
