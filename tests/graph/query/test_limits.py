@@ -21,6 +21,11 @@ BOMB = "{ entity(id: 1) { ...F0 } } " + " ".join(
 MANY_ALIASES = "{" + " ".join(f"a{n}: entity(id: {n}) {{ id }}" for n in range(101)) + "}"
 MANY_DIRECTIVES = "{ entity(id: 1) { id " + "@include(if: true) " * 51 + "} }"
 FAN_OUT = "{ entity(id: 1) { " + "edges(first: 10) { items { neighbor { " * 4 + "id" + " } } }" * 4 + " } }"
+SAME_FIELDS = "{ " + "stats { entities } " * 450 + "}"
+FRAGMENT_PAIRS = "{ entity(id: 1) { " + "...F " * 900 + "} } fragment F on Entity { id }"
+CIRCLE_OF_FIELDS = "{ entity(id: 1) { ...A } } fragment A on Entity { edges { items { neighbor { ...A } } } }"
+DEFINITIONS = "{ __typename } " + " ".join(f"fragment F{n} on Entity {{ id }}" for n in range(100))
+SCHEMAS = "{ " + " ".join(f"a{n}: __schema {{ types {{ name }} }}" for n in range(3)) + " }"
 
 
 def planner() -> Planner:
@@ -38,9 +43,29 @@ def planner() -> Planner:
         (BOMB, "document_too_large"),
         (MANY_ALIASES, "document_too_large"),
         (MANY_DIRECTIVES, "document_too_large"),
+        (SAME_FIELDS, "document_too_large"),
+        (FRAGMENT_PAIRS, "document_too_large"),
+        (CIRCLE_OF_FIELDS, "document_too_large"),
+        (DEFINITIONS, "document_too_large"),
+        (SCHEMAS, "query_too_expensive"),
         (FAN_OUT.replace("first: 10", "first: 100"), "query_too_expensive"),
     ],
-    ids=["deep", "aliases", "tokens", "directives", "circular", "bomb", "101 aliases", "51 directives", "fan-out"],
+    ids=[
+        "deep",
+        "aliases",
+        "tokens",
+        "directives",
+        "circular",
+        "bomb",
+        "101 aliases",
+        "51 directives",
+        "same fields",
+        "fragments",
+        "circle of fields",
+        "definitions",
+        "schemas",
+        "fan-out",
+    ],
 )
 def test_a_shape_of_attack_is_refused(text: str, code: str) -> None:
     plan = planner()
