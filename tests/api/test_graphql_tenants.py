@@ -154,7 +154,7 @@ def _make(client: Client, marker: str, first: str) -> dict[str, Any]:
     fields = {"type": marker.lower(), "name": marker, "properties": {"note": marker}, "sources": [marker]}
     written = client.write(
         *(entity(id_, **fields) for id_ in ids),
-        *(relationship(*ids, edge, type=marker.lower(), properties={"note": marker}) for edge in edges),
+        *(relationship(ids[0], ids[1], edge, type=marker.lower(), properties={"note": marker}) for edge in edges),
     )
     assert written.status_code == 200, written.text
     query = (
@@ -245,7 +245,7 @@ def tokens(site: Site) -> dict[str, tuple[str, int]]:
         "unknown key": (jwt.encode(claims, stranger, algorithm="EdDSA", headers={"kid": "other"}), 401),
         "another issuer": (issuer.sign({**claims, "iss": "https://elsewhere.test"}), 401),
         "another audience": (issuer.sign({**claims, "aud": "others"}), 401),
-        "alg none": (jwt.encode(claims, None, algorithm="none", headers=good), 401),
+        "alg none": (jwt.encode(claims, "", algorithm="none", headers=good), 401),
         "HS256 with the public key": (jwt.encode(claims, public, algorithm="HS256", headers=good), 401),
         "no tenant": (issuer.sign(without), 401),
         "unknown tenant": (issuer.sign({**claims, "tenant": "nobody"}), 403),
