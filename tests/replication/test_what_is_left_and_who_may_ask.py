@@ -75,7 +75,8 @@ def test_a_role_may_call_its_functions_and_read_no_table(alone: Tell, role: str)
         assert {row["proname"] for row in callable_} == ALLOWED[role]
         readable = await region.main.fetch(
             "select relname from pg_class where relnamespace = 'ig'::regnamespace and relkind in ('r', 'S', 'v') "
-            "and (case relkind when 'S' then has_sequence_privilege($1, oid, 'usage, select, update') else has_table_privilege($1, oid, 'select, insert, update, delete') end)",
+            "and (case relkind when 'S' then has_sequence_privilege($1, oid, 'usage, select, update') "
+            "else has_table_privilege($1, oid, 'select, insert, update, delete') end)",
             role,
         )
         # The door reads two tables under row-level security (see test_row_security), and which placements may be read.

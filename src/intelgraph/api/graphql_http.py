@@ -30,6 +30,8 @@ _ACCEPTED = {
     PLAIN: PLAIN,
 }
 _PARAMETERS = frozenset({"query", "operationName", "variables", "extensions"})
+_MESSAGE_CHARS_MAX = 1_000
+"""Messages quote what was sent: a refusal must not be as large as its request."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +137,10 @@ def refused(kind: bytes, errors: Sequence[GraphQLError], code: str) -> Response:
 
 def formatted(error: GraphQLError) -> dict[str, Any]:
     """Return an error's members as the specification names them."""
-    members: dict[str, Any] = {"message": error.message}
+    message = error.message
+    if len(message) > _MESSAGE_CHARS_MAX:
+        message = message[:_MESSAGE_CHARS_MAX] + " ..."
+    members: dict[str, Any] = {"message": message}
     if error.locations:
         members["locations"] = [{"line": at.line, "column": at.column} for at in error.locations]
     if error.path:

@@ -22,6 +22,11 @@ BOMB = "{ entity(id: 1) { ...F0 } } " + " ".join(
 MANY_ALIASES = "{" + " ".join(f"a{n}: entity(id: {n}) {{ id }}" for n in range(101)) + "}"
 MANY_DIRECTIVES = "{ entity(id: 1) { id " + "@include(if: true) " * 51 + "} }"
 FAN_OUT = "{ entity(id: 1) { " + "edges(first: 10) { items { neighbor { " * 4 + "id" + " } } }" * 4 + " } }"
+SAME_FIELDS = "{ " + "stats { entities } " * 450 + "}"
+FRAGMENT_PAIRS = "{ entity(id: 1) { " + "...F " * 900 + "} } fragment F on Entity { id }"
+CIRCLE_OF_FIELDS = "{ entity(id: 1) { ...A } } fragment A on Entity { edges { items { neighbor { ...A } } } }"
+DEFINITIONS = "{ __typename } " + " ".join(f"fragment F{n} on Entity {{ id }}" for n in range(100))
+SCHEMAS = "{ " + " ".join(f"a{n}: __schema {{ types {{ name }} }}" for n in range(3)) + " }"
 
 
 def planner() -> Planner:
@@ -42,6 +47,11 @@ BARE_EDGES = "{ entities(first: 1000) { items { edges(first: 1000) { items { dir
         (BOMB, "document_too_large"),
         (MANY_ALIASES, "document_too_large"),
         (MANY_DIRECTIVES, "document_too_large"),
+        (SAME_FIELDS, "document_too_large"),
+        (FRAGMENT_PAIRS, "document_too_large"),
+        (CIRCLE_OF_FIELDS, "document_too_large"),
+        (DEFINITIONS, "document_too_large"),
+        (SCHEMAS, "query_too_expensive"),
         (FAN_OUT.replace("first: 10", "first: 100"), "query_too_expensive"),
         (BARE_EDGES, "query_too_expensive"),
     ],
@@ -54,6 +64,11 @@ BARE_EDGES = "{ entities(first: 1000) { items { edges(first: 1000) { items { dir
         "bomb",
         "101 aliases",
         "51 directives",
+        "same fields",
+        "fragments",
+        "circle of fields",
+        "definitions",
+        "schemas",
         "fan-out",
         "bare",
     ],

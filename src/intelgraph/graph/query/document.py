@@ -49,8 +49,12 @@ def read_document(
     text: str, operation_name: str | None, *, schema: GraphQLSchema, limits: QueryLimits, introspection: bool = True
 ) -> Document:
     """Return the operation that a request asks for; raises ``QueryRefused``."""
+    if len(text) > limits.source_chars_max:
+        # Before the parser sees it: the place of an error is looked for in the whole text.
+        message = f"the document is refused: it has {len(text)} characters; the limit is {limits.source_chars_max}"
+        raise QueryRefused([GraphQLError(message)], "bad_document")
     try:
-        parsed = parse(text, max_tokens=limits.tokens_max, max_source_length=limits.source_chars_max)
+        parsed = parse(text, max_tokens=limits.tokens_max)
     except GraphQLError as error:
         raise QueryRefused([error], "bad_document") from None
     except RecursionError:

@@ -7,6 +7,7 @@ much data a document may ask for is ``cost``'s part.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,12 +16,15 @@ from graphql.language import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    InlineFragmentNode,
     Node,
     OperationDefinitionNode,
     SelectionSetNode,
 )
 
 from intelgraph.model.errors import Denied
+
+_LOOKED_AT_MAX = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,10 @@ class QueryLimits:
     directives_max: int = 50
     fields_max: int = 1_000
     """With every fragment written out where it is spread."""
+    definitions_max: int = 100
+    pairs_max: int = 2_500
+    """Fields of one name, and fragments, at one place of the answer, two by two: validation compares each pair of them,
+    some 5 µs each. 450 times the same field took more than a second."""
     nodes_max: int = 20_000
     """Objects that the answer could hold at most."""
     cost_max: int = 50_000
@@ -53,6 +61,8 @@ class _Size:
 
 def over_limit(document: DocumentNode, limits: QueryLimits) -> Denied | None:
     """Return why a parsed document is refused, or nothing."""
+    if len(document.definitions) > limits.definitions_max:
+        return _too_large("the document", len(document.definitions), "definitions", limits.definitions_max)
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
     sizes: dict[str, _Size] = {}
     for name in _inner_first(fragments):
@@ -68,13 +78,55 @@ def over_limit(document: DocumentNode, limits: QueryLimits) -> Denied | None:
             ("fields", size.fields, limits.fields_max),
         ):
             if found > limit:
-                return Denied(
-                    code="document_too_large",
-                    reason=f"the document is refused: with its fragments written out an operation has {found} {what}; "
-                    f"the limit is {limit}",
-                    facts={"what": what, "found": min(found, 2**53), "limit": limit},
-                )
+                return _too_large("with its fragments written out an operation", found, what, limit)
+        if _pairs(node.selection_set, fragments, limits) > limits.pairs_max:
+            found = limits.pairs_max + 1
+            return _too_large("with its fragments written out an operation", found, "pairs to merge", limits.pairs_max)
     return None
+
+
+def _too_large(subject: str, found: int, what: str, limit: int) -> Denied:
+    return Denied(
+        code="document_too_large",
+        reason=f"the document is refused: {subject} has {found} {what}; the limit is {limit}",
+        facts={"what": what, "found": min(found, 2**53), "limit": limit},
+    )
+
+
+def _pairs(selection_set: SelectionSetNode, fragments: dict[str, FragmentDefinitionNode], limits: QueryLimits) -> int:
+    """Count pairs of what is merged at one place of the answer; ends when there are too many.
+
+    A fragment is followed once at each place, however often it is spread there. Fragments that lead to themselves
+    through fields never end: what is looked at is bounded too.
+    """
+    looked_at = 0
+    seen: Counter[tuple[int, str]] = Counter()
+    places: dict[tuple[int, str], int] = {}
+    followed: set[tuple[int, str]] = set()
+    stack: list[tuple[int, SelectionSetNode]] = [(0, selection_set)]
+    pairs = 0
+    while stack and pairs <= limits.pairs_max:
+        place, current = stack.pop()
+        looked_at += len(current.selections)
+        if looked_at > _LOOKED_AT_MAX:
+            return limits.pairs_max + 1
+        for node in current.selections:
+            if isinstance(node, FieldNode):
+                key = (place, (node.alias or node.name).value)
+                pairs += seen[key]
+                seen[key] += 1
+                if node.selection_set is not None:
+                    stack.append((places.setdefault(key, len(places) + 1), node.selection_set))
+            elif isinstance(node, FragmentSpreadNode):
+                pairs += seen[place, "..."]
+                seen[place, "..."] += 1
+                name = node.name.value
+                if name in fragments and (place, name) not in followed:
+                    followed.add((place, name))
+                    stack.append((place, fragments[name].selection_set))
+            elif isinstance(node, InlineFragmentNode):
+                stack.append((place, node.selection_set))
+    return pairs
 
 
 def _inner_first(fragments: dict[str, FragmentDefinitionNode]) -> Iterator[str]:
