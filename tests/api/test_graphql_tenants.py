@@ -213,9 +213,8 @@ def everything(site: Site, world: World) -> str:
 
 
 @pytest.mark.parametrize("argument", WRITES)
-def test_what_is_anothers_is_written_like_what_is_nobodys_and_stays_as_it_is(
-    site: Site, world: World, argument: str
-) -> None:
+def test_what_is_anothers_is_written_like_what_is_nobodys_and_stays_as_it_is(site: Site, argument: str) -> None:
+    world = World(site)  # of its own: what is written here is mine from then on
     kind, document = WRITES[argument]
     before = everything(site, world)
     client = site.client(EU, tenant=ME)

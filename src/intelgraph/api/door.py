@@ -19,6 +19,7 @@ from intelgraph.api.feed import FeedNotices
 from intelgraph.api.forward import Forwarder
 from intelgraph.api.logs import Log
 from intelgraph.api.metrics import Metrics
+from intelgraph.api.patience import Patience
 from intelgraph.api.persisted import PersistedDocuments
 from intelgraph.api.request import Request
 from intelgraph.control.directory_cache import CachedDirectory
@@ -60,6 +61,7 @@ class Door:
     metrics: Metrics
     log: Log
     planner: Planner
+    patience: Patience = field(default_factory=Patience)
     persisted: PersistedDocuments = field(default_factory=PersistedDocuments)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -8,6 +8,7 @@ durability; all its fields are one transaction.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from intelgraph.api.coalescing import Read
 from intelgraph.api.door import Admitted, Door
 from intelgraph.api.graphql_stream import subscribe
 from intelgraph.api.graphql_write import write
+from intelgraph.api.patience import LARGE_BYTES
 from intelgraph.api.read import ask_until_seen, facts, wanted_bookmark
 from intelgraph.api.request import Request
 from intelgraph.api.response import Answer, Header, Response
@@ -32,6 +34,7 @@ from intelgraph.graph.query.planning import Prepared
 from intelgraph.model.errors import IntelGraphError, refuse
 
 _SETTLING_S = 0.02
+_AT_ONCE = contextlib.nullcontext()
 
 
 class _Answer(Readable, kw_only=True):
@@ -49,12 +52,10 @@ async def graphql(door: Door, request: Request) -> Answer:
         return http.failed(http.RESPONSE, error)
     try:
         admitted = await door.admit(request)
-        asked = await http.read_request(request, door.policy)
-        asked = door.persisted.whole(admitted.principal.tenant, asked)
-        document = door.planner.document(asked.query, asked.operation_name)
+        asked, prepared = await _understand(door, request, admitted)
+        document = prepared.document
         if document.kind is OperationType.MUTATION and request.method == "GET":
             return _only_by_post(kind)
-        prepared = door.planner.prepare(document, asked.variables)
         if streams or document.kind is OperationType.SUBSCRIPTION:
             return await subscribe(door, request, admitted, prepared, streams=streams)
         if document.kind is OperationType.MUTATION:
@@ -65,6 +66,23 @@ async def graphql(door: Door, request: Request) -> Answer:
         return http.refused(kind, refused.errors, refused.code)
     except IntelGraphError as error:
         return http.failed(kind, error)
+
+
+async def _understand(door: Door, request: Request, admitted: Admitted) -> tuple[http.GraphQLRequest, Prepared]:
+    """Read a request and prepare it; what holds the worker up, a large body or a new document, in the tenant's turn."""
+    body = await http.read_body_of(request, door.policy)
+    tenant = admitted.principal.tenant
+    large = len(body) >= LARGE_BYTES
+    async with door.patience.turn(tenant) if large else _AT_ONCE:
+        asked = door.persisted.whole(tenant, http.understand(request, body))
+        if large or door.planner.knows(asked.query, asked.operation_name):
+            return asked, _prepared(door, asked)
+    async with door.patience.turn(tenant):
+        return asked, _prepared(door, asked)
+
+
+def _prepared(door: Door, asked: http.GraphQLRequest) -> Prepared:
+    return door.planner.prepare(door.planner.document(asked.query, asked.operation_name), asked.variables)
 
 
 def _only_by_post(kind: bytes) -> Response:

@@ -73,14 +73,10 @@ def _quality(parameters: Sequence[bytes]) -> float:
     return 1.0
 
 
-async def read_request(request: Request, policy: ApiPolicy) -> GraphQLRequest:
-    """Read a GET's parameters or a POST's body; refuses what is not a GraphQL request."""
+async def read_body_of(request: Request, policy: ApiPolicy) -> bytes:
+    """Read a POST's body; nothing of a GET. Refuses what is not JSON by its own word, too large or too slow."""
     if request.method == "GET":
-        given: dict[str, Any] = dict(request.query(_PARAMETERS))
-        for name in ("variables", "extensions"):
-            if name in given:
-                given[name] = _json(given[name].encode(), f"the parameter {name}")
-        return _checked(given, b"")
+        return b""
     kind, *parameters = request.headers.get(b"content-type", b"").lower().split(b";")
     charset = [p.strip() for p in parameters if p.strip().startswith(b"charset=")]
     if kind.strip() != PLAIN or any(p.strip(b'"') not in (b"charset=utf-8", b"charset=utf8") for p in charset):
@@ -89,7 +85,17 @@ async def read_request(request: Request, policy: ApiPolicy) -> GraphQLRequest:
             "the request is refused: a POST must have the content type application/json in UTF-8",
         )
     request.query(frozenset())
-    body = await read_body(request, bytes_max=policy.body_bytes_max, timeout_s=policy.body_timeout_s)
+    return await read_body(request, bytes_max=policy.body_bytes_max, timeout_s=policy.body_timeout_s)
+
+
+def understand(request: Request, body: bytes) -> GraphQLRequest:
+    """Take a GET's parameters or a POST's body apart; refuses what is not a GraphQL request."""
+    if request.method == "GET":
+        given: dict[str, Any] = dict(request.query(_PARAMETERS))
+        for name in ("variables", "extensions"):
+            if name in given:
+                given[name] = _json(given[name].encode(), f"the parameter {name}")
+        return _checked(given, b"")
     return _checked(_json(body, "the body"), body)
 
 

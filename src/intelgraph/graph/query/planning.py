@@ -32,6 +32,9 @@ class Kept:
         self._size_max = size_max
         self._values: OrderedDict[Hashable, Any] = OrderedDict()
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._values
+
     def get(self, key: Hashable, make: Callable[[], V]) -> V:
         """Return the value of a key, made if it is not there."""
         if key in self._values:
@@ -69,6 +72,10 @@ class Planner:
     _selections: Kept = field(default_factory=lambda: Kept(1_000))
     _estimates: Kept = field(default_factory=lambda: Kept(1_000))
     _statements: Kept = field(default_factory=lambda: Kept(1_000))
+
+    def knows(self, text: str, operation_name: str | None) -> bool:
+        """Whether a document was read before and is kept: then it costs next to nothing."""
+        return (text, operation_name) in self._documents
 
     def document(self, text: str, operation_name: str | None) -> Document:
         """Return the operation that is asked for; raises ``QueryRefused``."""
