@@ -93,21 +93,21 @@ def _statement(asked: Read) -> tuple[Any, ...]:
 def test_documents_made_by_chance_are_answered_together_as_alone(site: Site) -> None:
     _graph: Graph
     _graph, operations = a_graph(Random(1))
-    site.client(US, tenant="tyrell").write(*operations)
+    site.client(US, tenant="globex").write(*operations)
 
     async def story(database: Database) -> None:
         compared = 0
         for seed in range(400):
             text, variables = Maker(random=Random(seed)).document()
             try:
-                asked = read(text, variables, tenant="tyrell")
+                asked = read(text, variables, tenant="globex")
             except (QueryRefused, AssertionError):
                 continue
             if asked.statement.for_many is None:
                 continue
             many = asked.statement.for_many
             columns = many.columns([asked.values] * 3)
-            _, told = await database.query_many(many.text, "tyrell", "both", None, *columns)
+            _, told = await database.query_many(many.text, "globex", "both", None, *columns)
             alone = await database.query(*_statement(asked))
             assert told == [alone[1]] * 3, (seed, text)
             compared += 1
@@ -171,7 +171,7 @@ def test_too_many_that_wait_are_refused_and_the_rest_is_answered(site: Site) -> 
 
 def test_tenants_are_never_put_together(site: Site) -> None:
     id_ = f"t-{uuid.uuid4()}"
-    tenants = ["acme", "globex", "cyberdyne"]
+    tenants = ["acme", "globex", "initech"]
     for tenant in tenants:
         site.client(US, tenant=tenant).write(entity(id_, name=tenant))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from intelgraph.api.keys import KeySet
 from intelgraph.api.lifeline import Lifeline
 from intelgraph.api.logs import Log
 from intelgraph.api.metrics import Metrics
+from intelgraph.api.patience import SWITCH_S
 from intelgraph.api.request import Request
 from intelgraph.api.response import Answer, Header, Receive, Response, Send
 from intelgraph.api.routes import Route, find_handler, find_route
@@ -134,6 +136,7 @@ class App:
 
     async def _start(self) -> None:
         config = self._config
+        sys.setswitchinterval(SWITCH_S)
         metrics = Metrics(self._metrics_directory)
         self._store = SqliteControlStore(Path(config.control))
         database = Database(config.database, config.api, on_retry=metrics.database_retries.inc)

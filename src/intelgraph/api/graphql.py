@@ -8,7 +8,6 @@ durability; all its fields are one transaction.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +33,6 @@ from intelgraph.graph.query.planning import Prepared
 from intelgraph.model.errors import IntelGraphError, refuse
 
 _SETTLING_S = 0.02
-_AT_ONCE = contextlib.nullcontext()
 
 
 class _Answer(Readable, kw_only=True):
@@ -69,16 +67,20 @@ async def graphql(door: Door, request: Request) -> Answer:
 
 
 async def _understand(door: Door, request: Request, admitted: Admitted) -> tuple[http.GraphQLRequest, Prepared]:
-    """Read a request and prepare it; what holds the worker up, a large body or a new document, in the tenant's turn."""
+    """Read and prepare a request; what takes long, a large body or a new document, aside, in the tenant's turn."""
     body = await http.read_body_of(request, door.policy)
     tenant = admitted.principal.tenant
-    large = len(body) >= LARGE_BYTES
-    async with door.patience.turn(tenant) if large else _AT_ONCE:
-        asked = door.persisted.whole(tenant, http.understand(request, body))
-        if large or door.planner.knows(asked.query, asked.operation_name):
-            return asked, _prepared(door, asked)
-    async with door.patience.turn(tenant):
+    if len(body) >= LARGE_BYTES:
+        return await door.patience.aside(tenant, lambda: _both(door, tenant, http.understand(request, body)))
+    asked = door.persisted.whole(tenant, http.understand(request, body))
+    if door.planner.knows(asked.query, asked.operation_name):
         return asked, _prepared(door, asked)
+    return asked, await door.patience.aside(tenant, lambda: _prepared(door, asked))
+
+
+def _both(door: Door, tenant: str, asked: http.GraphQLRequest) -> tuple[http.GraphQLRequest, Prepared]:
+    asked = door.persisted.whole(tenant, asked)
+    return asked, _prepared(door, asked)
 
 
 def _prepared(door: Door, asked: http.GraphQLRequest) -> Prepared:

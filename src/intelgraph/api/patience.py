@@ -1,26 +1,33 @@
-"""What costs a worker's event loop milliseconds is done for each tenant in turn, and for a share of the time only.
+"""What takes milliseconds of Python is done aside: on a thread of its own, for each tenant in turn, with rests.
 
 A document that was seen costs next to nothing. One that was not has to be parsed, validated and perhaps refused, and a
-large body has to be decoded: while that is done the worker answers nobody. So a tenant's next one waits until ``_REST``
-times as long as the last one took has passed. Whoever sends documents that are known is never made to wait.
+large body has to be decoded: on the event loop nobody would be answered meanwhile. On the thread others lose
+``SWITCH_S`` at a time; and a tenant's next one waits as long again as the last one took, or nine times as long if that
+was refused.
+Whoever sends documents that are known is never made to wait.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from intelgraph.model.errors import retry
 
 LARGE_BYTES = 32_768
-_REST = 4.0
-"""Of its time the worker gives one tenant a fifth for this."""
+SWITCH_S = 0.0005
+"""How long the thread may hold the interpreter while the event loop waits for it: ``sys.setswitchinterval``."""
+_REST, _REST_AFTER_REFUSAL = 1.0, 9.0
+"""A tenant has the thread for half of the time at most, and for a tenth while it is refused."""
 _CHEAP_S = 0.0005
 _WAITING_MAX = 32
 _TENANTS_MAX = 1_000
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -35,10 +42,10 @@ class Patience:
 
     def __init__(self) -> None:
         self._turns: dict[str, _Turn] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="aside")
 
-    @contextlib.asynccontextmanager
-    async def turn(self, tenant: str) -> AsyncIterator[None]:
-        """Wait for the tenant's turn; what is done within, without waiting for anything, is what counts.
+    async def aside(self, tenant: str, work: Callable[[], T]) -> T:
+        """Do ``work`` in the tenant's turn; raises what it raises.
 
         Refuses with ``overloaded`` when too many of the tenant's requests wait already.
         """
@@ -59,13 +66,15 @@ class Patience:
                 pause = turn.not_before - time.monotonic()
                 if pause > 0:
                     await asyncio.sleep(pause)
-                began = time.monotonic()
+                began, rest = time.monotonic(), _REST_AFTER_REFUSAL
                 try:
-                    yield
+                    done = await asyncio.get_running_loop().run_in_executor(self._thread, work)
+                    rest = _REST
+                    return done
                 finally:
                     ended = time.monotonic()
                     if ended - began > _CHEAP_S:
-                        turn.not_before = ended + _REST * (ended - began)
+                        turn.not_before = ended + rest * (ended - began)
         finally:
             turn.waiting -= 1
 

@@ -7,6 +7,7 @@ the coercion of its variables and look-ups.
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
@@ -26,7 +27,10 @@ V = TypeVar("V")
 
 
 class Kept:
-    """A bounded table: what was used least lately goes first."""
+    """A bounded table: what was used least lately goes first.
+
+    Two threads may use it: each step is atomic, and what vanished between two steps is made again.
+    """
 
     def __init__(self, size_max: int) -> None:
         self._size_max = size_max
@@ -37,14 +41,15 @@ class Kept:
 
     def get(self, key: Hashable, make: Callable[[], V]) -> V:
         """Return the value of a key, made if it is not there."""
-        if key in self._values:
-            self._values.move_to_end(key)
+        try:
             found: V = self._values[key]
-            return found
-        made = self._values[key] = make()
-        if len(self._values) > self._size_max:
-            self._values.popitem(last=False)
-        return made
+            self._values.move_to_end(key)
+        except KeyError:
+            found = self._values[key] = make()
+            if len(self._values) > self._size_max:
+                with contextlib.suppress(KeyError):
+                    self._values.popitem(last=False)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
