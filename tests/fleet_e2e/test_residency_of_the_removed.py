@@ -57,7 +57,8 @@ def test_without_the_cut_off_what_was_on_its_way_does_arrive(fleet: RunningFleet
     asyncio.run(_knows_of_its_removal(fleet, tenant))
     assert fleet.cli("placement", "remove-region", tenant, HOME, "--wait", "20")["passed"] == [AWAY]
     _checkpoint(fleet)
-    assert search(fleet.region_directory(HOME), after).fields == set(after.planted.values())
+    # At least: a page's header may also cut one in two.
+    assert set(after.planted.values()) <= search(fleet.region_directory(HOME), after).fields
 
 
 def _tenant(fleet: RunningFleet) -> str:
