@@ -77,7 +77,7 @@ def peer(program: str) -> Serve:
     return serve
 
 
-INTELGRAPH, ALONE, APOLLO, POSTGRAPHILE = "intelgraph", "each alone", "apollo", "postgraphile"
+INTELGRAPH, ALONE, APOLLO, POSTGRAPHILE = "intelgraph", "alone", "apollo", "postgraphile"
 CONTESTANTS = (
     Contestant(
         name=INTELGRAPH,

@@ -170,7 +170,7 @@ def entities(objects: Objects, field: Selected, args: Args) -> str:
     table = objects.rows.of("entity")
     live = f"{table} e where {matching}"
     rows = f"select e.* from {live}{after} order by {order} limit {limit} + 1"
-    counted = f"select from {live}"
+    counted, most = f"select from {live}", COUNT_MAX
     hits = ""
     if (args.get("filter") or {}).get("text") is not None:
         # Searched words are found by their index, unless so many entities have them that any page is soon full.
@@ -179,10 +179,10 @@ def entities(objects: Objects, field: Selected, args: Args) -> str:
         first_hits = f"select e.id from hits e where {few}{after} order by {order} limit {limit} + 1"
         found = f"select e.* from ({first_hits}) h join {table} e on e.tenant = {TENANT} and e.id = h.id"
         rows = f"{found} union all (select e.* from {live} and {many}{after} order by {order} limit {limit} + 1)"
-        counted = f"select from hits where {few} union all (select from {live} and {many} limit {COUNT_MAX} + 1)"
+        counted, most = "select from hits", HITS_MAX  # a word of very many entities is not looked up again to count on
 
     def total(asked: Selected) -> str:
-        return _total(asked, counted)
+        return _total(asked, counted, most)
 
     answer = page(field.only(), "EntityPage", {**wanted.parts(limit, cursor), "total": total})
     place = f"row_number() over (order by {order.replace('e.', alias + '.')}) as n"
@@ -198,9 +198,9 @@ def _updated_cursor(args: Args) -> tuple[datetime, str]:
         raise ArgumentRefused("after is refused: it is no cursor of this order") from None
 
 
-def _total(field: Selected, rows: str) -> str:
-    parts = {"count": f"least(count(*), {COUNT_MAX})", "exact": f"count(*) <= {COUNT_MAX}"}
-    return f"(select {page(field.only(), 'Total', parts)} from ({rows} limit {COUNT_MAX} + 1) t {_ONE_ROW})"
+def _total(field: Selected, rows: str, most: int) -> str:
+    parts = {"count": f"least(count(*), {most})", "exact": f"count(*) <= {most}"}
+    return f"(select {page(field.only(), 'Total', parts)} from ({rows} limit {most} + 1) t {_ONE_ROW})"
 
 
 def _filter(objects: Objects, number: int, given: Mapping[str, Any] | None) -> list[str]:
