@@ -16,7 +16,7 @@ import msgspec
 
 from intelgraph.control.store import ABSENT, ControlStore, Entry
 from intelgraph.model.errors import refuse, retry
-from intelgraph.model.placement import Durability, Placement, Tenant
+from intelgraph.model.placement import RPO_S_MAX, Declared, Durability, Placement, StandbyLoss, Tenant
 
 PLACEMENTS = "placements/"
 TENANTS = "tenants/"
@@ -32,7 +32,14 @@ class PlacementRecord:
     version: int
 
 
-class _PlacementValue(msgspec.Struct, frozen=True, kw_only=True):
+class _DeclaredValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    home: str
+    durability: Durability
+    on_standby_loss: StandbyLoss = StandbyLoss.DEGRADE
+    rpo_s_max: float = RPO_S_MAX
+
+
+class _PlacementValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str
     home: str
     standby: str | None
@@ -40,6 +47,7 @@ class _PlacementValue(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     durability: Durability
     digest_key: str
+    declared: _DeclaredValue | None = None
 
 
 class _TenantValue(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +68,7 @@ def placement_from(entry: Entry) -> PlacementRecord:
         regions=value.regions,
         epoch=value.epoch,
         durability=value.durability,
+        declared=_declared_from(value.declared),
     )
     return PlacementRecord(placement=placement, digest_key=value.digest_key, version=entry.version)
 
@@ -83,7 +92,30 @@ def _encode(placement: Placement, digest_key: str) -> bytes:
             epoch=placement.epoch,
             durability=placement.durability,
             digest_key=digest_key,
+            declared=_declared_value(placement.declared),
         )
+    )
+
+
+def _declared_from(value: _DeclaredValue | None) -> Declared | None:
+    if value is None:
+        return None
+    return Declared(
+        home=value.home,
+        durability=value.durability,
+        on_standby_loss=value.on_standby_loss,
+        rpo_s_max=value.rpo_s_max,
+    )
+
+
+def _declared_value(declared: Declared | None) -> _DeclaredValue | None:
+    if declared is None:
+        return None
+    return _DeclaredValue(
+        home=declared.home,
+        durability=declared.durability,
+        on_standby_loss=declared.on_standby_loss,
+        rpo_s_max=declared.rpo_s_max,
     )
 
 

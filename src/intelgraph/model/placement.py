@@ -21,6 +21,32 @@ class Durability(Enum):
     REMOTE = "remote"
 
 
+class StandbyLoss(Enum):
+    """What a ``remote`` placement does while it has no standby: refuse writes, or go on as ``home`` and say so."""
+
+    STRICT = "strict"
+    DEGRADE = "degrade"
+
+
+RPO_S_MAX = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """What an operator asked for; what holds now may differ from it after a loss, until it can be restored."""
+
+    home: str
+    durability: Durability
+    on_standby_loss: StandbyLoss = StandbyLoss.DEGRADE
+    rpo_s_max: float = RPO_S_MAX
+    """How old the oldest write that the standby lacks may become."""
+
+    def __post_init__(self) -> None:
+        check_name("region", self.home)
+        if not 1.0 <= self.rpo_s_max <= 86_400.0:
+            raise refuse("bad_rpo", f"an RPO of {self.rpo_s_max:g} s is refused: it must be from 1 to 86,400 s")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Placement:
     """Where tenants may live (``regions``), who writes (``home``), who may take over unattended (``standby``)."""
@@ -31,6 +57,8 @@ class Placement:
     regions: tuple[str, ...]
     epoch: int
     durability: Durability
+    declared: Declared | None = None
+    """``None``: what holds was declared."""
 
     def __post_init__(self) -> None:
         check_name("placement", self.id)
@@ -61,6 +89,16 @@ class Placement:
             )
         if self.epoch < 1:
             raise refuse("bad_epoch", f"placement {self.id} is refused: its epoch is {self.epoch}; the first is 1")
+
+    @property
+    def wanted(self) -> Declared:
+        """What was declared, by default what holds now."""
+        return self.declared or Declared(home=self.home, durability=self.durability)
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether writes are acknowledged with less durability than was declared."""
+        return self.wanted.durability is Durability.REMOTE and self.durability is Durability.HOME
 
 
 @dataclass(frozen=True, kw_only=True)

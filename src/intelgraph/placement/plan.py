@@ -1,0 +1,129 @@
+"""Plans: what is done, in which order, by whom, when a placement's home, standby or durability changes.
+
+The table ``ACTIONS`` is the whole machine; docs/control.md says why in this order. A plan is data: it is recorded in
+the control store before its first action, and whoever resumes it needs nothing else. How an action is done does not
+belong here (``control.acting``), nor whether a plan should be made (``placement.failover``, ``placement.switchover``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from intelgraph.model.errors import Denied
+from intelgraph.model.placement import Placement
+
+
+class Kind(Enum):
+    """Why a placement changes."""
+
+    FAILOVER = "failover"
+    SWITCHOVER = "switchover"
+    FAILBACK = "failback"
+    RESTAND = "restand"
+
+
+class Do(Enum):
+    """What one action does. Each may be done again without harm."""
+
+    CLOSE = "close"  # end writing at the source, for good in this epoch; note the last position
+    CATCH_UP = "catch_up"  # wait until the target holds everything up to that position
+    RAISE = "raise"  # one compare-and-set: the placement's next epoch, and this plan's next action
+    GATHER = "gather"  # fetch from the survivors what they hold of the old home's stream beyond what is here
+    OPEN = "open"  # write the epoch's first row with its cut at the new home
+    REOPEN = "reopen"  # undo a close: the plan was abandoned before it raised the epoch
+
+
+class At(Enum):
+    """Which of a plan's regions does an action."""
+
+    SOURCE = "source"
+    TARGET = "target"
+
+
+ACTIONS: Mapping[Kind, tuple[tuple[Do, At], ...]] = {
+    Kind.FAILOVER: ((Do.RAISE, At.TARGET), (Do.GATHER, At.TARGET), (Do.OPEN, At.TARGET)),
+    Kind.SWITCHOVER: ((Do.CLOSE, At.SOURCE), (Do.CATCH_UP, At.TARGET), (Do.RAISE, At.TARGET), (Do.OPEN, At.TARGET)),
+    Kind.FAILBACK: ((Do.CLOSE, At.SOURCE), (Do.CATCH_UP, At.TARGET), (Do.RAISE, At.TARGET), (Do.OPEN, At.TARGET)),
+    Kind.RESTAND: ((Do.RAISE, At.TARGET), (Do.OPEN, At.TARGET)),
+}
+ABANDONED: tuple[tuple[Do, At], ...] = ((Do.REOPEN, At.SOURCE),)
+"""What is left to do of a plan that is given up before its ``raise``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """One step: its id is unique among all plans, so that a log or a test can name it."""
+
+    id: str
+    do: Do
+    region: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How ``before`` becomes ``after``. ``next`` is the index of the action that is to be done; at the end it is done.
+
+    ``lease_version``: of a failover, the version of the old home's lease that was watched until it was over.
+    ``last_position``: ``life/position``, what ``close`` returned.
+    """
+
+    id: str
+    kind: Kind
+    before: Placement
+    after: Placement
+    lease_version: int | None = None
+    next: int = 0
+    last_position: str | None = None
+    abandoned: Denied | None = None
+    force: bool = False
+    """An operator accepts that rows may be missing at the target: they are cut off, and salvage decides about them."""
+
+    def __post_init__(self) -> None:
+        if self.before.id != self.after.id or self.after.epoch != self.before.epoch + 1:
+            raise ValueError(f"a plan raises one placement's epoch by one, not {self.before} to {self.after}")
+
+    @property
+    def source(self) -> str:
+        """The region that wrote before."""
+        return self.before.home
+
+    @property
+    def target(self) -> str:
+        """The region that is to write."""
+        return self.after.home
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """Every action, in order."""
+        table = ACTIONS[self.kind] if self.abandoned is None else ABANDONED
+        regions = {At.SOURCE: self.source, At.TARGET: self.target}
+        return tuple(
+            Action(id=f"{self.id}/{number}-{do.value}", do=do, region=regions[at])
+            for number, (do, at) in enumerate(table)
+        )
+
+    @property
+    def turn(self) -> Action | None:
+        """The action that is to be done now; none when the plan is finished."""
+        return self.actions[self.next] if self.next < len(self.actions) else None
+
+    @property
+    def has_raised(self) -> bool:
+        """Whether the placement's epoch has been raised: from then on the plan can only be completed or overtaken."""
+        return self.abandoned is None and any(
+            action.do is Do.RAISE and number < self.next for number, action in enumerate(self.actions)
+        )
+
+    def moved(self, *, last_position: str | None = None) -> Plan:
+        """Return the plan after its turn's action was done."""
+        if self.turn is None:
+            raise ValueError(f"plan {self.id} is finished")
+        return replace(self, next=self.next + 1, last_position=last_position or self.last_position)
+
+    def given_up(self, why: Denied) -> Plan:
+        """Return the plan as it is when it is abandoned before its ``raise``."""
+        if self.has_raised or self.abandoned is not None:
+            raise ValueError(f"plan {self.id} cannot be given up any more")
+        return replace(self, abandoned=why, next=0)
