@@ -4,11 +4,11 @@ Every element is appended once, so the longest list that anybody saw of an objec
 every list that was seen says which version it is. What it proves, per object: no element that was refused is in a list
 (``aborted_read``), none is there twice (``duplicate``) or out of nowhere (``phantom``), no list ends in the middle of
 one transaction's elements (``intermediate_read``), every list is a beginning of the longest (``incompatible_order``),
-and an acknowledged element is in it if anybody who had to see it looked (``lost_append``).
+and an acknowledged element is in the last that had to show it (``lost_append``).
 And over all objects of a tenant: the transactions have an order in which each comes after those whose versions it
 overwrites (ww) or saw (wr), before those that overwrite what it saw (rw), and after what had ended when it began. A
 cycle is named by what it needs: ``G0`` ww alone, ``G1c`` ww and wr, ``G-single`` one rw, ``G2`` several; ``-realtime``
-if it needs time. With all of these absent what was seen is strictly serializable, except that a read that says it is
+if it needs time (``G1c`` always does: here what reads does not write). With all of these absent what was seen is strictly serializable, except that a read that says it is
 ``staleness_ms`` old counts as if it had begun that much earlier.
 
 What it cannot: know versions that nobody saw, or find anything where nobody reads: an unread element orders nothing.
@@ -100,7 +100,7 @@ def _judge(of: _List) -> list[Anomaly]:
         torn = _intermediate(of, operation, seen)
         if torn is not None:
             found.setdefault((torn.kind, torn.operations[0]), torn)
-    return [*found.values(), *_lost(of, frozenset(order))]
+    return [*found.values(), *_lost(of)]
 
 
 def _elements(of: _List, reader: Operation, seen: tuple[int, ...]) -> list[Anomaly]:
@@ -143,14 +143,14 @@ def _incompatible(
     return _anomaly("incompatible_order", of, tuple(dict.fromkeys([*writers, reader.id, by.id])), why)
 
 
-def _lost(of: _List, order: frozenset[int]) -> list[Anomaly]:
+def _lost(of: _List) -> list[Anomaly]:
     latest = max(of.seen, key=lambda seen: seen[0].since_s, default=None)
     if latest is None:
         return []
-    reader, _ = latest
+    reader, there = latest[0], frozenset(latest[1])
     found = []
     for element, writer in of.writers.items():
-        if element not in order and writer.acknowledged and writer.completed_s < reader.since_s:
+        if element not in there and writer.acknowledged and writer.completed_s < reader.since_s:
             why = (
                 f"{name_of(writer)} of {element} to {of.name} was acknowledged ({writer.durability or 'home'}) at "
                 f"{writer.completed_s:.3f} s, and {name_of(reader)}, which began later, did not see it"

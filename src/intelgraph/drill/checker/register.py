@@ -6,9 +6,11 @@ comes first. A write of unknown outcome may be in the order anywhere after its b
 it may be ``staleness_ms`` old counts as if it had begun that much earlier; one that does not know its age as if it had
 begun with the history, so that it must only have been true once.
 
+If there is none the history is ``not_linearizable``, or a read of it was ``older_than_it_says``.
+
 How: all that write or read one value are a cluster, with ``first_end`` (the earliest end) and ``last_begin`` (the
-latest beginning). One cluster must come before another if its first end is before the other's last beginning. An order exists
-if and only if no two clusters must each come before the other: in a longer cycle the one with the greatest
+latest beginning). One cluster must come before another if its first end is before the other's last beginning. An order
+exists if and only if no two clusters must each come before the other: in a longer cycle the one with the greatest
 ``last_begin`` and its successor are already such a pair. (Gibbons and Korach, 1997, found this in other words.)
 
 What it cannot: judge objects together (``list-append`` does), or find what no read has seen. After a takeover that
@@ -47,9 +49,10 @@ class _Cluster:
             ends.append((self.write.completed_s, self.write))
         return min(ends, key=lambda end: end[0], default=(_NEVER, self.write))
 
-    def last_begin(self, *, ages: bool) -> tuple[float, Operation | None]:
-        """The latest beginning, and whose it is; without ``ages`` a read may be as old as the history."""
-        begins = [(read.since_s, read) for read in self.reads] if ages else []
+    @property
+    def last_begin(self) -> tuple[float, Operation | None]:
+        """The latest beginning, and whose it is."""
+        begins = [(read.since_s, read) for read in self.reads]
         if self.write is not None:
             begins.append((self.write.invoked_s, self.write))
         return max(begins, key=lambda begin: begin[0], default=(_ALWAYS, None))
@@ -87,10 +90,9 @@ def _judge(name: str, operations: list[Operation]) -> list[Anomaly]:
             elif cluster is not None:
                 cluster.reads.append(read)
     candidates = [each for each in clusters.values() if each.reads or (each.write and each.write.acknowledged)]
-    pair = _no_order(candidates, ages=True)
+    pair = _no_order(candidates)
     if pair is not None:
-        stale = _no_order(candidates, ages=False) is None
-        found.append(_disorder(name, pair, stale=stale))
+        found.append(_disorder(name, pair))
     return found
 
 
@@ -119,11 +121,11 @@ def _impossible(name: str, read: Operation, cluster: _Cluster | None) -> Anomaly
     )
 
 
-def _no_order(clusters: list[_Cluster], *, ages: bool) -> tuple[_Cluster, _Cluster] | None:
+def _no_order(clusters: list[_Cluster]) -> tuple[_Cluster, _Cluster] | None:
     """Two clusters that must each come before the other: ends before begins, both ways."""
     ordered = sorted(clusters, key=lambda cluster: cluster.first_end[0])
     ends = [cluster.first_end[0] for cluster in ordered]
-    begins = [cluster.last_begin(ages=ages)[0] for cluster in ordered]
+    begins = [cluster.last_begin[0] for cluster in ordered]
     # For each prefix in the order of ends, where its latest and second latest beginnings are.
     best: list[tuple[int, int]] = []
     top, second = -1, -1
@@ -144,23 +146,20 @@ def _no_order(clusters: list[_Cluster], *, ages: bool) -> tuple[_Cluster, _Clust
     return None
 
 
-def _disorder(name: str, pair: tuple[_Cluster, _Cluster], *, stale: bool) -> Anomaly:
+def _disorder(name: str, pair: tuple[_Cluster, _Cluster]) -> Anomaly:
     one, other = pair
-    sentences, involved = [], []
+    sentences, involved, aged = [], [], False
     for earlier, later in ((one, other), (other, one)):
-        end, begin = earlier.first_end[1], later.last_begin(ages=True)[1]
+        end, begin = earlier.first_end[1], later.last_begin[1]
         ended = "nothing was there" if end is None else f"{name_of(end)} ({earlier.value}) ended"
         began = "the history" if begin is None else f"{name_of(begin)} ({later.value})"
-        age = (
-            ""
-            if begin is None or begin.is_write or not begin.staleness_ms
-            else f", even {begin.staleness_ms:g} ms old,"
-        )
+        age = "" if begin is None or not begin.staleness_ms else f", even if {begin.staleness_ms:g} ms old,"
+        aged = aged or bool(age)
         sentences.append(f"{ended} before {began}{age} began")
         involved += [each.id for each in (end, begin, earlier.write, later.write) if each is not None]
     return Anomaly(
         check=NAME,
-        kind="stale_read" if stale else "not_linearizable",
+        kind="older_than_it_says" if aged else "not_linearizable",
         reason=f"no order of {name} fits: {sentences[0]}, and {sentences[1]}",
         operations=tuple(dict.fromkeys(involved)),
         objects=(name,),

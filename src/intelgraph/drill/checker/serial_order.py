@@ -19,7 +19,6 @@ from intelgraph.drill.history import Operation
 _DATA = Why.WW | Why.WR | Why.RW
 _LEVELS = (
     ("G0", Why.WW),
-    ("G1c", Why.WW | Why.WR),
     ("G0-realtime", Why.WW | Why.TIME),
     ("G1c-realtime", Why.WW | Why.WR | Why.TIME),
     ("G", _DATA),
