@@ -3,9 +3,10 @@
 What it proves: whenever a read carried the bookmark of a state of an object that it read (an acknowledged write's, or
 one that an earlier read was told), it saw that state or a later one (``silently_stale``); ``superseded`` was never said
 of a write that was acknowledged as ``remote`` (``superseded_remote``), and of a ``home`` one only if its key is listed
-(``superseded_home``); and no bookmark that was given out was called bad (``bookmark_refused``). Later means a higher (epoch,
-position) where the answer has a bookmark of its own, else a revision that is not lower, and of a list that the element
-is in it.
+(``superseded_home``); and no bookmark that was given out was called bad (``bookmark_refused``).
+
+Later means a higher (epoch, position) where the answer has a bookmark of its own, else a revision that is not lower,
+and of a list that the element is in it.
 
 What it cannot: judge reads of other objects than the bookmark's (the promise is about that write), or tell a refusal
 that was needed from one that was not: ``too_far_behind`` is always allowed, so look at how often (``counted``).

@@ -8,8 +8,9 @@ and an acknowledged element is in the last that had to show it (``lost_append``)
 And over all objects of a tenant: the transactions have an order in which each comes after those whose versions it
 overwrites (ww) or saw (wr), before those that overwrite what it saw (rw), and after what had ended when it began. A
 cycle is named by what it needs: ``G0`` ww alone, ``G1c`` ww and wr, ``G-single`` one rw, ``G2`` several; ``-realtime``
-if it needs time (``G1c`` always does: here what reads does not write). With all of these absent what was seen is strictly serializable, except that a read that says it is
-``staleness_ms`` old counts as if it had begun that much earlier.
+if it needs time (``G1c`` always does: here what reads does not write). With all of these absent what was seen is
+strictly serializable, except that a read that says it is ``staleness_ms`` old counts as if it had begun that much
+earlier.
 
 What it cannot: know versions that nobody saw, or find anything where nobody reads: an unread element orders nothing.
 """
