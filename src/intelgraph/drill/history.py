@@ -24,6 +24,8 @@ from intelgraph.model.bookmark import Bookmark
 from intelgraph.model.errors import refuse
 
 FORMAT = 1
+FAULT, HEAL, END = "fault", "heal", "end"
+"""What marks say: a fault was injected, it was healed, the clients stopped (what follows is only looking)."""
 _BUFFER_BYTES = 262_144
 
 
@@ -148,7 +150,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="is", tag="mark"):
-    """Something that was done to the fleet or seen of it: ``what`` is ``fault``, ``heal`` or another short word."""
+    """Something that was done to the fleet or seen of it: ``what`` is ``FAULT``, ``HEAL``, ``END`` or a short word."""
 
     at_s: float
     what: str

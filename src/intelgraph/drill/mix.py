@@ -15,7 +15,7 @@ written by one at a time, except for a share of ``contention`` that races on pur
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -262,7 +262,9 @@ class Mix:
             objects = list(dict.fromkeys([*names, *objects]))
         return self.read(kind, objects, bookmark)
 
-    def _write(self, kind: Kind, steps: tuple[Step, ...], contents: list[tuple[dict[str, Any], int | None]]) -> Planned:
+    def _write(
+        self, kind: Kind, steps: tuple[Step, ...], contents: Sequence[tuple[Mapping[str, Any], int | None]]
+    ) -> Planned:
         operations = []
         for step, (properties, revision) in zip(steps, contents, strict=True):
             entity = {"id": step.object, "type": _TYPE, "name": kind.value, "properties": properties}

@@ -12,6 +12,7 @@ A ``Recorder`` gives all workloads of a drill one clock, one file and one sequen
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
 import time
@@ -24,7 +25,7 @@ from types import TracebackType
 import msgspec
 
 from intelgraph.drill.asking import IMPATIENT, PATIENT, Doors, Patience, Request, Told
-from intelgraph.drill.history import Header, HistoryWriter, Kind, Mark, Operation, Outcome, Step
+from intelgraph.drill.history import END, Header, HistoryWriter, Kind, Mark, Operation, Outcome, Step
 from intelgraph.drill.mix import Mix, MixSettings, Planned, Session
 from intelgraph.model.errors import refuse
 
@@ -70,6 +71,7 @@ class Recorder:
         self._ids = itertools.count(1)
         self._writer = HistoryWriter(path, header)
         self._watch = watch
+        self._ended = False
 
     @staticmethod
     def header(targets: list[Target], *, seed: int) -> Header:
@@ -99,6 +101,12 @@ class Recorder:
         self._writer.operation(operation)
         if self._watch is not None:
             self._watch(operation)
+
+    def end(self) -> None:
+        """Keep, once, that the clients have stopped."""
+        if not self._ended:
+            self._ended = True
+            self.mark(END)
 
     def mark(self, what: str, detail: str = "") -> Mark:
         """Keep, at once, that something was done to the fleet now."""
@@ -163,6 +171,7 @@ class Workload:
         Reads carry the highest bookmark that was given out, so that a region that lacks it refuses.
         """
         patience = patience or self.settings.patient
+        self.recorder.end()
         for region in self.target.regions:
             client = _Client(session=Session(name=f"{self.target.tenant}-end-{region}", door=region), patience=patience)
             alone = Doors({region: self.target.urls[region]}, self.target.token, now=self.recorder.now_s)
@@ -191,8 +200,9 @@ class Workload:
         under_way: set[asyncio.Task[Operation]] = set()
         while not stop.is_set():
             due_s += self._chance.expovariate(rate_per_s)
-            while (wait_s := due_s - self.recorder.now_s()) > 0 and not stop.is_set():
-                await asyncio.sleep(min(wait_s, 0.1))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), max(due_s - self.recorder.now_s(), 0.0))
+                break
             if len(under_way) >= self.settings.in_flight_max:
                 self.not_sent += 1
                 continue
@@ -285,7 +295,7 @@ def _operation(target: Target, planned: Planned, told: Told, steps: tuple[Step, 
         staleness_ms=answer.staleness_ms,
         repeated=is_write and body.get("status") == "repeated",
         retry_after_s=answer.retry_after_s,
-        code=answer.code,
+        code=None if told.outcome is Outcome.OK else answer.code,
         setbacks=told.setbacks,
     )
 
