@@ -7,7 +7,8 @@ zero: a fault that nobody injected has no RTO, a drill whose home was not lost h
 the lost one; with several placements the longest. *RPO*: of the writes that were acknowledged before the takeover, how
 many the new home did not have (``taken_back``: listed by the fleet or found missing), and how old the oldest of them
 was when the fault came. *Unavailable*: a client is without service from the beginning of its first request that did
-not succeed (or that took long) to the end of the next that did; being told that it lost a race is service.
+not succeed (or that took long) to the end of the next that did, or of its last; being told that it lost a race is
+service.
 """
 
 from __future__ import annotations
@@ -135,8 +136,8 @@ def score(
         rpo_s=max(0.0, *ages, 0.0) if fault is not None else None,
         rpo_writes=len(back),
         lost_writes=len(lost),
-        write_outage=_worst_client(writes, until_s),
-        read_outage=_worst_client(reads, until_s),
+        write_outage=_worst_client(writes),
+        read_outage=_worst_client(reads),
         write_gap=_gap(writes, until_s),
         read_gap=_gap(reads, until_s),
         operations=_outcomes(during),
@@ -192,7 +193,7 @@ def _rto_s(writes: Iterable[Operation], fault: FaultTimes | None) -> float | Non
     return max(back[placement] for placement in affected)
 
 
-def _worst_client(operations: Iterable[Operation], until_s: float) -> Outage:
+def _worst_client(operations: Iterable[Operation]) -> Outage:
     by_client: dict[str, list[Operation]] = defaultdict(list)
     for operation in operations:
         by_client[operation.client].append(operation)
@@ -204,8 +205,6 @@ def _worst_client(operations: Iterable[Operation], until_s: float) -> Outage:
             if each.completed_s - began_s > worst.seconds:
                 worst = Outage(seconds=each.completed_s - began_s, since_s=began_s, client=client)
             without_since = None if _served(each) else began_s
-        if without_since is not None and until_s - without_since > worst.seconds:
-            worst = Outage(seconds=until_s - without_since, since_s=without_since, client=client)
     return worst
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 
 from intelgraph.drill.history import END, FAULT, HEAL, Mark
-from intelgraph.drill.score import BUCKET_S, Bucket, EpochChange, Latency, Score
+from intelgraph.drill.score import BUCKET_S, LATENCY_BUCKET_S, Bucket, EpochChange, Latency, Score
 
 _WIDTH, _LEFT, _RIGHT = 1120, 64, 16
 _TOP, _REQUESTS, _LATENCY, _LANE, _GAP = 46, 170, 150, 24, 44
@@ -52,10 +52,10 @@ def draw(score: Score, marks: Sequence[Mark]) -> str:
     parts = [
         f'<svg viewBox="0 0 {_WIDTH} {height:.0f}" role="img" aria-label="time line of the drill" '
         'xmlns="http://www.w3.org/2000/svg">',
+        *_seconds(requests.top, lanes),
         *_requests(score.buckets, requests),
         *_latencies(score, latency),
         *_epochs(score.epochs, placements, lanes),
-        *_seconds(requests.top, lanes),
         *_marks(shown, requests, lanes.bottom),
         "</svg>",
     ]
@@ -66,7 +66,8 @@ def _requests(buckets: Sequence[Bucket], frame: _Frame) -> Iterable[str]:
     together = max(1, math.ceil(len(buckets) / _BARS_MAX))
     groups = [buckets[place : place + together] for place in range(0, len(buckets), together)]
     sums = [{column: sum(getattr(each, column) for each in group) for column in _COLUMNS} for group in groups]
-    most = max((sum(counts.values()) for counts in sums), default=0) or 1
+    # A burst when held requests go through would flatten all the rest: it is cut off, and its number written on it.
+    most = _usual([sum(counts.values()) for counts in sums])
     step = _round_step(most / 3)
     top = math.ceil(most / step) * step
     yield _title(frame, f"requests that ended in {together * BUCKET_S * 1000:.0f} ms")
@@ -76,14 +77,23 @@ def _requests(buckets: Sequence[Bucket], frame: _Frame) -> Iterable[str]:
         left, right = frame.x(group[0].at_s), frame.x(group[0].at_s + together * BUCKET_S)
         said = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
         yield f"<g><title>{group[0].at_s:.1f} s: {said or 'nothing'}</title>"
-        base = frame.bottom
+        base, whole = frame.bottom, sum(counts.values())
         for column, count in counts.items():
             if count:
-                tall = frame.height * count / top
+                tall = frame.height * count / max(top, whole)
                 base -= tall
                 wide = max(right - left - 0.3, 0.6)
                 yield f'<rect class="{column}" x="{left:.2f}" y="{base:.2f}" width="{wide:.2f}" height="{tall:.2f}"/>'
+        if whole > top:
+            middle = f'x="{(left + right) / 2:.1f}" y="{frame.top - 3}"'
+            yield f'<text class="tall" text-anchor="middle" {middle}>{whole}</text>'
         yield "</g>"
+
+
+def _usual(counts: Sequence[int]) -> int:
+    """A little more than what all but two in a hundred stay below; at least 1."""
+    ordered = sorted(counts)
+    return max(1, min(ordered[-1], math.ceil(1.5 * ordered[math.ceil(len(ordered) * 0.98) - 1]))) if ordered else 1
 
 
 def _round_step(at_least: float) -> int:
@@ -108,14 +118,26 @@ def _latencies(score: Score, frame: _Frame) -> Iterable[str]:
         yield _grid(frame, y(value), f"{value:g} ms" if value < 1000 else f"{value / 1000:g} s")
     for name, figure in _LINES:
         latencies: Sequence[Latency] = getattr(score, name)
-        points = [(frame.x(each.at_s + 0.5), y(getattr(each, figure))) for each in latencies]
-        path = " ".join(f"{x:.1f},{at:.1f}" for x, at in points)
-        yield f'<polyline class="line {name} {figure[:3]}" points="{path}"/>'
+        for stretch in _stretches(latencies):
+            points = [(frame.x(each.at_s + 0.5), y(getattr(each, figure))) for each in stretch]
+            path = " ".join(f"{x:.1f},{at:.1f}" for x, at in points)
+            yield f'<polyline class="line {name} {figure[:3]}" points="{path}"/>'
     for name in ("writes", "reads"):
         for each in getattr(score, name):
             said = f"{name} from {each.at_s:.0f} s: {each.count}, p50 {each.p50_ms:.1f}, p99 {each.p99_ms:.1f} ms"
             x, at = frame.x(each.at_s + 0.5), y(each.max_ms)
             yield f'<circle class="most {name}" cx="{x:.1f}" cy="{at:.1f}" r="2.2"><title>{said}</title></circle>'
+
+
+def _stretches(latencies: Sequence[Latency]) -> list[list[Latency]]:
+    """Where nothing succeeded there is no line."""
+    stretches: list[list[Latency]] = []
+    for each in latencies:
+        if stretches and each.at_s - stretches[-1][-1].at_s <= LATENCY_BUCKET_S:
+            stretches[-1].append(each)
+        else:
+            stretches.append([each])
+    return stretches
 
 
 def _epochs(changes: Sequence[EpochChange], placements: Sequence[str], frame: _Frame) -> Iterable[str]:
