@@ -240,7 +240,7 @@ def registers(draw: st.DrawFn) -> list[Operation]:
     return operations
 
 
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(registers())
 def test_the_register_check_agrees_with_trying_every_order(operations: list[Operation]) -> None:
     history = History(header=Header(began="", regions={}), operations=tuple(operations))
