@@ -1,0 +1,4 @@
+"""Drills: a workload, its history, what the history proves, how well the fleet did, and the report of it.
+
+The workload is this package's only way to the network; checks and scores are pure. Faults are injected elsewhere.
+"""
