@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from intelgraph.api.response import Receive
+from intelgraph.api.incoming import Incoming
 from intelgraph.model.errors import PermanentError, refuse
 
 SINGLE = frozenset(
@@ -33,24 +31,26 @@ _QUERY_BYTES_MAX = 8_192
 
 
 class Request:
-    """A request: ``method``, ``raw_path``, ``headers`` by lower-case name, ``id`` for logs, ``receive`` the body."""
+    """A request: ``method``, ``raw_path``, ``headers`` by lower-case name, ``id`` for logs, ``incoming`` the body.
 
-    __slots__ = ("headers", "id", "method", "path_parameter", "query_string", "raw_path", "receive", "repeated")
+    ``keeps_alive`` and ``old`` (HTTP/1.0) are the connection's business.
+    """
 
-    def __init__(self, scope: Mapping[str, Any], receive: Receive) -> None:
-        headers: dict[bytes, bytes] = {}
-        repeated: bytes | None = None
-        for name, value in scope["headers"]:
-            if name in headers and name in SINGLE:
-                repeated = name
-            headers[name] = value
-        self.method: str = scope["method"]
-        self.raw_path: bytes = scope["raw_path"].partition(b"?")[0]
-        self.query_string: bytes = scope["query_string"]
+    __slots__ = (
+        "headers", "id", "incoming", "keeps_alive", "method", "old", "path_parameter", "query_string", "raw_path",
+        "repeated",
+    )  # fmt: skip
+
+    def __init__(
+        self, method: str, target: bytes, headers: dict[bytes, bytes], repeated: bytes | None, incoming: Incoming
+    ) -> None:
+        self.method = method
+        self.raw_path, _, self.query_string = target.partition(b"?")
         self.headers = headers
         self.repeated = repeated
-        self.receive = receive
+        self.incoming = incoming
         self.path_parameter = b""
+        self.keeps_alive, self.old = True, False
         given = headers.get(b"x-request-id")
         self.id = given if given is not None and _REQUEST_ID.fullmatch(given) else _new_id()
 

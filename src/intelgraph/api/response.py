@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 Header = tuple[bytes, bytes]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[bytes], Awaitable[None]]
+"""Takes a part of a body; returns when there is room for the next one."""
 
 
 @dataclass(kw_only=True, slots=True)

@@ -163,24 +163,19 @@ class _Following:
 
     async def _say(self, send: Send, text: bytes) -> None:
         async with asyncio.timeout(STALLED_S):
-            await send({"type": "http.response.body", "body": text, "more_body": True})
+            await send(text)
         self._spoke_at = time.monotonic()
 
     @contextlib.asynccontextmanager
     async def _watched_client(self) -> AsyncIterator[asyncio.Task[None]]:
         """Watch for the client's end: sending to a client that has gone raises nothing."""
-        gone = asyncio.create_task(_until_gone(self._request))
+        gone = asyncio.create_task(self._request.incoming.lost())
         try:
             yield gone
         except TimeoutError:
             return
         finally:
             gone.cancel()
-
-
-async def _until_gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 @contextlib.asynccontextmanager
