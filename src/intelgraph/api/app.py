@@ -63,7 +63,7 @@ class App:
         door = self._door
         began = time.perf_counter()
         route = find_route(request)
-        door.metrics.in_flight.inc()
+        door.metrics.in_flight += 1
         status: int = 499
         code: str | None = "client_gone"
         try:
@@ -79,8 +79,11 @@ class App:
             door.log.failure("stream_failed", error, request_id=request.id.decode())
         finally:
             connection.finish(request)
-            door.metrics.in_flight.dec()
-            self._account(request, route, status, code, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            told = (request.method if request.method in route.handlers else "other", route.template, status, code)
+            door.metrics.in_flight -= 1
+            door.metrics.answered(told, seconds)
+            door.log.request(told, request.id, seconds)
 
     async def _answer(self, door: Door, request: Request, route: Route) -> Answer:
         try:
@@ -96,20 +99,6 @@ class App:
         except Exception as error:
             door.log.failure("request_failed", error, request_id=request.id.decode(), route=route.template)
             return problem.of_denied(problem.INTERNAL)
-
-    def _account(self, request: Request, route: Route, status: int, code: str | None, seconds: float) -> None:
-        assert self._door is not None
-        method = request.method if request.method in route.handlers else "other"
-        self._door.metrics.answered(method=method, route=route.template, status=status, code=code, seconds=seconds)
-        self._door.log.write(
-            "request",
-            request_id=request.id.decode(),
-            method=method,
-            route=route.template,
-            status=status,
-            code=code,
-            ms=round(seconds * 1000, 2),
-        )
 
     async def start(self) -> Connections:
         """Make the parts of this worker."""
@@ -133,7 +122,7 @@ class App:
                 database,
                 batch_max=config.api.coalesce_max,
                 waiting_max=database.waiting_max,
-                on_batch=metrics.coalesced.inc,
+                on_batch=metrics.coalesced,
             ),
             waiters=waiters,
             feed=feed,
@@ -171,5 +160,6 @@ class App:
             await self._door.database.stop()
             self._door.log.write("stopped")
             self._door.log.flush()
+            self._door.metrics.write()
         if self._store is not None:
             await self._store.close()

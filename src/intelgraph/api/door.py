@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from intelgraph.api.health import Readiness
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Admitted:
     """A request that may be served here: who asks, and the placement of their tenant."""
 
@@ -69,6 +69,16 @@ class Door:
         """Have every stream end: this process is about to stop."""
         self.stopping.set()
         self.feed.wake()
+
+    def admit_known(self, request: Request) -> Admitted | None:
+        """Let a reader in whose token and tenant are known here; nothing if ``admit`` has to look, or to refuse."""
+        principal = self.authenticator.known(request)
+        if principal is None or request.repeated is not None:
+            return None
+        located = self.directory.cached(principal.tenant)
+        if located is None or residency.decide(region=self.region, placement=located.placement) is not None:
+            return None
+        return Admitted(principal=principal, placement=located.placement)
 
     async def admit(self, request: Request, *, writes: bool = False) -> Admitted:
         """Let a request in, or raise why not."""
