@@ -110,7 +110,7 @@ class Planner:
         coerced = self._coerced(document, {**prepared.given, **marks})
         arguments = prepared.selection.arguments(coerced)
         if sizes(arguments) == sizes(prepared.arguments):
-            ready = make_ready(statement, prepared.estimate, arguments, marks, prepared.values)
+            ready = make_ready(prepared, arguments, marks)
             if ready is not None:
                 forms.keep(signature, ready)
 

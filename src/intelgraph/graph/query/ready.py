@@ -12,14 +12,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphql import (
     GraphQLEnumType,
     GraphQLError,
+    GraphQLInputObjectType,
+    GraphQLList,
     GraphQLSchema,
     OperationDefinitionNode,
-    get_named_type,
+    get_nullable_type,
     type_from_ast,
 )
 from graphql.pyutils import Undefined
@@ -28,6 +30,9 @@ from intelgraph.graph.query.compile import Statement
 from intelgraph.graph.query.cost import Estimate
 from intelgraph.graph.query.selection import Args
 from intelgraph.graph.query.statement import ArgumentRefused
+
+if TYPE_CHECKING:
+    from intelgraph.graph.query.planning import Prepared
 
 _TEXTS = frozenset({"ID", "String"})
 _PLAIN = frozenset({"Int", "Float", "Boolean"})
@@ -48,41 +53,35 @@ class Ready:
 class Forms:
     """The signatures of one document that were seen."""
 
-    __slots__ = ("_names", "_ready", "_seen", "_texts")
+    __slots__ = ("_names", "_plain", "_ready", "_seen", "_texts")
 
     def __init__(self, schema: GraphQLSchema, operation: OperationDefinitionNode) -> None:
-        self._names: tuple[str, ...] | None = ()
-        texts = set()
-        for definition in operation.variable_definitions or ():
-            name = definition.variable.name.value
-            type_ = type_from_ast(schema, definition.type)
-            named = get_named_type(type_)
-            if named is None or "[" in str(type_):
-                self._names = None
-                return
-            if named.name in _TEXTS:
-                texts.add(name)
-            elif named.name not in _PLAIN and not isinstance(named, GraphQLEnumType):
-                self._names = None
-                return
-            self._names += (name,)
-        self._texts = frozenset(texts)
+        types: dict[str, Any] = {
+            definition.variable.name.value: type_from_ast(schema, definition.type)
+            for definition in operation.variable_definitions or ()
+        }
+        scalars = {name: get_nullable_type(type_) for name, type_ in types.items() if type_ is not None}
+        self._names = tuple(types)
+        self._texts = frozenset(name for name, type_ in scalars.items() if getattr(type_, "name", "") in _TEXTS)
+        self._plain = frozenset(
+            name
+            for name, type_ in scalars.items()
+            if isinstance(type_, GraphQLEnumType) or getattr(type_, "name", "") in _PLAIN
+        )
         self._ready: dict[Hashable, Ready] = {}
         self._seen: set[Hashable] = set()
 
     def signature(self, given: Mapping[str, Any]) -> Hashable | None:
         """Return what a request's variables say beside their texts; nothing if they say too much."""
-        if self._names is None:
-            return None
         told: list[Hashable] = []
         for name in self._names:
             value = given.get(name, Undefined)
             kind = type(value)
             if kind is str and name in self._texts:
                 told.append(True)
-            elif value is None or value is Undefined or kind in (bool, int, str):
+            elif value is None or value is Undefined or (kind in (bool, int, str) and name in self._plain):
                 told.append((kind, value))
-            elif kind is float:
+            elif kind is float and name in self._plain:
                 told.append((kind, repr(value)))  # 0.0 and -0.0 are equal and not the same
             else:
                 return None
@@ -114,24 +113,31 @@ class Forms:
         }
 
 
-def make_ready(
-    statement: Statement, size: Estimate, arguments: list[Args], marks: Mapping[str, str], values: list[Any]
-) -> Ready | None:
+def make_ready(prepared: Prepared, arguments: list[Args], marks: Mapping[str, str]) -> Ready | None:
     """Find where the marks have got to: ``arguments`` are coerced from variables that hold them.
 
-    ``values`` are the statement's for the request as it was; they stay where no text is. Nothing if a mark is lost.
+    Values of the statement stay as they are where no text is. Nothing if a mark is lost, or has got to where texts are
+    looked into before they are taken.
     """
+    assert prepared.statement is not None
     names = {mark: name for name, mark in marks.items()}
-    places = [[(path, names[at]) for path, at in _texts(args) if at in names] for args in arguments]
+    places: list[list[tuple[Path, str]]] = []
+    for selected, args in zip(prepared.selection.with_arguments, arguments, strict=True):
+        assert selected.definition is not None
+        types = selected.definition.args
+        found = [place for name, value in args.items() for place in _texts(value, types[name].type, (name,))]
+        if any(path is None and any(mark in text for mark in names) for path, text in found):
+            return None
+        places.append([(path, names[text]) for path, text in found if path is not None and text in names])
     if {name for some in places for _, name in some} != set(marks):
         return None
     taken = tuple(
         _taker(arguments[binding.field], places[binding.field], binding.value)
         if places[binding.field]
         else _constant(value)
-        for binding, value in zip(statement.bindings, values, strict=True)
+        for binding, value in zip(prepared.statement.bindings, prepared.values, strict=True)
     )
-    return Ready(statement, size, taken)
+    return Ready(prepared.statement, prepared.estimate, taken)
 
 
 def _constant(value: Any) -> Get:
@@ -156,15 +162,20 @@ def _filled(args: Args, places: list[tuple[Path, str]], given: Mapping[str, Any]
     return whole
 
 
-def _texts(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, part in value.items():
-            yield from _texts(part, (*path, key))
-    elif isinstance(value, list):
+def _texts(value: Any, type_: Any, path: Path) -> Iterator[tuple[Path | None, str]]:
+    """Every text in an argument and where it is; without a place, what a scalar of ours was made of."""
+    inner = get_nullable_type(type_)
+    if isinstance(inner, GraphQLList) and isinstance(value, list):
         for at, part in enumerate(value):
-            yield from _texts(part, (*path, at))
+            yield from _texts(part, inner.of_type, (*path, at))
+    elif isinstance(inner, GraphQLInputObjectType) and isinstance(value, dict):
+        for name, part in value.items():
+            yield from _texts(part, inner.fields[name].type, (*path, name))
+    elif getattr(inner, "name", "") in _TEXTS:
+        if isinstance(value, str):
+            yield path, value
+    else:
+        yield None, repr(value)
 
 
 def take(ready: Ready, given: Mapping[str, Any]) -> list[Any] | None:
