@@ -81,7 +81,8 @@ async def graphql(door: Door, request: Request) -> Answer:
         if door.planner.knows(given.query, given.operation_name):
             prepared = _prepared(door, given)
         else:
-            prepared = await door.patience.aside(tenant, lambda: _prepared(door, given))
+            cheap = door.planner.refuses(given.query, given.operation_name)
+            prepared = await door.patience.aside(tenant, lambda: _prepared(door, given), cheap=cheap)
         return await _answer(door, request, asked, prepared, streams=streams)
     except QueryRefused as refused:
         return http.refused(kind, refused.errors, refused.code)

@@ -8,6 +8,7 @@ the coercion of its variables and look-ups.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
@@ -41,6 +42,10 @@ class Kept:
     def __contains__(self, key: Hashable) -> bool:
         return key in self._values
 
+    def find(self, key: Hashable) -> Any:
+        """Return the value of a key, or ``None``."""
+        return self._values.get(key)
+
     def get(self, key: Hashable, make: Callable[[], V]) -> V:
         """Return the value of a key, made if it is not there."""
         try:
@@ -52,6 +57,10 @@ class Kept:
                 with contextlib.suppress(KeyError):
                     self._values.popitem(last=False)
         return found
+
+
+def _digest(text: str, operation_name: str | None) -> bytes:
+    return hashlib.sha256(f"{operation_name}\n{text}".encode(errors="surrogatepass")).digest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +85,7 @@ class Planner:
     limits: QueryLimits = field(default_factory=QueryLimits)
     introspection: bool = True
     _documents: Kept = field(default_factory=lambda: Kept(1_000))
+    _refused: Kept = field(default_factory=lambda: Kept(1_000))
     _selections: Kept = field(default_factory=lambda: Kept(1_000))
     _estimates: Kept = field(default_factory=lambda: Kept(1_000))
     _statements: Kept = field(default_factory=lambda: Kept(1_000))
@@ -125,14 +135,28 @@ class Planner:
         """Whether a document was read before and is kept: then it costs next to nothing."""
         return (text, operation_name) in self._documents
 
+    def refuses(self, text: str, operation_name: str | None) -> bool:
+        """Whether a document was refused before and that is kept: ``document`` refuses it again at once."""
+        return _digest(text, operation_name) in self._refused
+
     def document(self, text: str, operation_name: str | None) -> Document:
         """Return the operation that is asked for; raises ``QueryRefused``."""
-        return self._documents.get(
-            (text, operation_name),
-            lambda: read_document(
+        return self._documents.get((text, operation_name), lambda: self._read(text, operation_name))
+
+    def _read(self, text: str, operation_name: str | None) -> Document:
+        digest = _digest(text, operation_name)
+        refused = self._refused.find(digest)
+        if refused is not None:
+            raise QueryRefused(refused.errors, refused.code)
+        try:
+            return read_document(
                 text, operation_name, schema=self.schema, limits=self.limits, introspection=self.introspection
-            ),
-        )
+            )
+        except QueryRefused as error:
+            kept = error.without_its_document()
+            if kept is not None:
+                self._refused.get(digest, lambda: kept)
+            raise
 
     def prepare(self, document: Document, given: Mapping[str, Any]) -> Prepared:
         """Make a document with its variables ready; raises ``QueryRefused``."""
