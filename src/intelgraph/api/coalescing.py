@@ -80,7 +80,9 @@ class Coalescer:
         if self._batch_max < 2 or read.cost > COST_MAX or read.statement.for_many is None:
             return await self._alone(read)
         key = (read.statement.text, read.tenant, read.placement, read.bookmark)
-        kind = self._kinds.setdefault(key, _Kind())
+        kind = self._kinds.get(key)
+        if kind is None:
+            kind = self._kinds[key] = _Kind()
         if kind.under_way >= _LANES:
             return await self._with_others(kind, read)
         kind.under_way += 1

@@ -32,6 +32,8 @@ from intelgraph.settings import ApiPolicy
 if TYPE_CHECKING:
     from intelgraph.api.health import Readiness
 
+_ADMITTED_MAX = 4_096
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Admitted:
@@ -64,6 +66,8 @@ class Door:
     patience: Patience = field(default_factory=Patience)
     persisted: PersistedDocuments = field(default_factory=PersistedDocuments)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _admitted: dict[str, Admitted] = field(default_factory=dict)
+    """The last of each tenant: it is the same value for the next request by the same token."""
 
     def begin_stop(self) -> None:
         """Have every stream end: this process is about to stop."""
@@ -78,7 +82,13 @@ class Door:
         located = self.directory.cached(principal.tenant)
         if located is None or residency.decide(region=self.region, placement=located.placement) is not None:
             return None
-        return Admitted(principal=principal, placement=located.placement)
+        admitted = self._admitted.get(principal.tenant)
+        if admitted is None or admitted.principal is not principal or admitted.placement is not located.placement:
+            admitted = Admitted(principal=principal, placement=located.placement)
+            if len(self._admitted) >= _ADMITTED_MAX:
+                self._admitted.clear()
+            self._admitted[principal.tenant] = admitted
+        return admitted
 
     async def admit(self, request: Request, *, writes: bool = False) -> Admitted:
         """Let a request in, or raise why not."""

@@ -6,8 +6,7 @@ that is well-formed answers 200 whatever became of it; with ``application/graphq
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -36,14 +35,13 @@ _MESSAGE_CHARS_MAX = 1_000
 """Messages quote what was sent: a refusal must not be as large as its request."""
 
 
-@dataclass(kw_only=True, slots=True)
-class GraphQLRequest:
+class GraphQLRequest(msgspec.Struct, kw_only=True):
     """What is asked for; ``query`` is empty when only the hash of a persisted document was given."""
 
     query: str
     operation_name: str | None = None
-    variables: Mapping[str, Any] = field(default_factory=dict)
-    extensions: Mapping[str, Any] = field(default_factory=dict)
+    variables: dict[str, Any] = {}
+    extensions: dict[str, Any] = {}
     body: bytes = b""
 
 
