@@ -210,10 +210,12 @@ def relationship(source: str, target: str, relationship_id: str | None = None, *
 
 
 @contextlib.contextmanager
-def two_regions(directory: Path, *, policy: ApiPolicy | None = None, feed: bool = True) -> Iterator[Site]:
-    """Yield the site described above; everything is stopped and removed at the end."""
+def two_regions(
+    directory: Path, *, policy: ApiPolicy | None = None, feed: bool = True, settings: dict[str, str] | None = None
+) -> Iterator[Site]:
+    """Yield the site described above; everything is stopped and removed at the end. ``settings``: PostgreSQL's."""
     with contextlib.ExitStack() as stack:
-        servers = {name: stack.enter_context(start_scratch(name=name)) for name in (US, EU)}
+        servers = {name: stack.enter_context(start_scratch(name=name, settings=settings)) for name in (US, EU)}
         site = _describe(directory, servers, policy or ApiPolicy())
         for region in site.regions.values():
             for part in ("api", "feed"):

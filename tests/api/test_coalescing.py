@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import re
 import uuid
@@ -126,7 +125,7 @@ def test_an_error_is_that_of_the_read_that_caused_it_alone(site: Site) -> None:
         asked = [read(query, {"p": {"a": str(n)}}) for n in range(12)]
         # Nothing that a request can say makes PostgreSQL fail here; so one says what no request can.
         spoilt = [b"no JSON" if isinstance(value, bytes) else value for value in asked[4].values]
-        asked[4] = dataclasses.replace(asked[4], values=spoilt)
+        asked[4] = asked[4]._replace(values=spoilt)
         told = await asyncio.gather(*(reads.ask(each) for each in asked), return_exceptions=True)
         for n, answer in enumerate(told):
             if n == 4:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from pathlib import Path
 
 import jwt
 import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from .site import US, Site, entity
+from .site import US, Client, Site, entity, two_regions
 
 pytestmark = pytest.mark.postgres
 
@@ -54,16 +55,40 @@ WAYS = {
 def test_a_token_that_is_worth_nothing_opens_nothing(site: Site, way: str) -> None:
     marker = uuid.uuid4().hex
     site.client(US, tenant="globex").write(entity(f"e-{marker}", name=marker))
-    method, accept, query = WAYS[way]
-    url = site.us.url + "/graphql"
     for name, token in tokens(site).items():
-        headers = {"accept": accept, "idempotency-key": str(uuid.uuid4())}
-        if token is not None:
-            headers["authorization"] = f"Bearer {token}"
-        if method == "GET":
-            told = requests.get(url, params={"query": query}, headers=headers, timeout=10)
-        else:
-            told = requests.post(url, json={"query": query}, headers=headers, timeout=10)
+        told = ask(Client(site.us.url, token), WAYS[way])
         assert told.status_code in (401, 403), (name, told.text)
         assert set(told.json()) == {"errors"}, name
         assert marker not in told.text
+
+
+SENT = (
+    "select coalesce(sum(s.calls), 0)::int from pg_stat_statements s join pg_roles r on r.oid = s.userid "
+    "where r.rolname = 'ig_api'"
+)
+
+
+def test_a_token_that_is_worth_nothing_asks_the_database_nothing(tmp_path: Path) -> None:
+    with two_regions(tmp_path, settings={"shared_preload_libraries": "pg_stat_statements"}) as site:
+        site.us.sql("create extension pg_stat_statements")
+        good = site.client(US, tenant="globex")
+        for read in ("/v1/entities", "/graphql?query={ entities { items { id } } }"):
+            assert good.get(read).status_code == 200
+        site.us.sql("select pg_stat_statements_reset()")
+        for name, token in tokens(site).items():
+            bad = Client(site.us.url, token)
+            asked = [ask(bad, way) for way in WAYS.values()]
+            asked += [bad.get("/v1/entities"), bad.get("/v1/changes"), bad.write(entity())]
+            assert {told.status_code for told in asked} <= {401, 403}, name
+        assert site.us.sql(SENT) == 0
+        # What is counted is what is asked: a good token's read is seen.
+        assert good.get("/graphql?query={ entities { items { id } } }").status_code == 200
+        assert site.us.sql(SENT) > 0
+
+
+def ask(client: Client, way: tuple[str, str, str]) -> requests.Response:
+    method, accept, query = way
+    headers = {"accept": accept, "idempotency-key": str(uuid.uuid4())}
+    if method == "GET":
+        return client.http.get(client.url + "/graphql", params={"query": query}, headers=headers, timeout=10)
+    return client.http.post(client.url + "/graphql", json={"query": query}, headers=headers, timeout=10)

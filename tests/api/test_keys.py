@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from intelgraph.api.authentication import LEEWAY_S, Authenticator
+from intelgraph.api.incoming import Incoming
 from intelgraph.api.keys import REREAD_MIN_S, STALE_MAX_S, KeySet
 from intelgraph.api.request import Request
 from intelgraph.model.errors import IntelGraphError
@@ -118,9 +119,5 @@ def test_a_remembered_token_ends_with_its_expiry_and_with_its_key(tmp_path: Path
 
 
 def with_token(token: str) -> Request:
-    async def nothing() -> dict[str, Any]:
-        return {"type": "http.disconnect"}
-
-    headers = [(b"authorization", b"Bearer " + token.encode())]
-    scope = {"method": "GET", "raw_path": b"/", "query_string": b"", "headers": headers}
-    return Request(scope, nothing)
+    headers = {b"authorization": b"Bearer " + token.encode()}
+    return Request("GET", b"/", headers, None, Incoming(lambda: None))

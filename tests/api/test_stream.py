@@ -6,11 +6,13 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
+from intelgraph.api.stream import STREAMS_OF_TENANT_MAX
 
 from .site import EU, US, Site, entity
 
@@ -129,3 +131,35 @@ def test_a_client_that_reads_nothing_holds_nobody_else(site: Site) -> None:
     finally:
         for connection in idle:
             connection.close()
+
+
+def test_one_tenant_cannot_take_all_the_streams_of_a_worker(site: Site) -> None:
+    greedy, other = site.issuer.token("cyberdyne"), site.client(US, tenant="tyrell")
+    with ExitStack() as opened:
+        for _ in range(STREAMS_OF_TENANT_MAX):
+            connection = socket.create_connection(("127.0.0.1", site.us.config.api_port), timeout=10)
+            opened.enter_context(closing(connection))
+            connection.sendall(_opening(greedy))
+            assert connection.recv(20).startswith(b"HTTP/1.1 200")
+        answer = site.client(US, tenant="cyberdyne").get("/v1/changes", {"accept": "text/event-stream"}).json()
+        assert (answer["code"], answer["facts"]) == (
+            "overloaded",
+            {"open": STREAMS_OF_TENANT_MAX, "limit": STREAMS_OF_TENANT_MAX},
+        )
+        start = other.write(entity()).json()["bookmark"]
+        with streaming(site, US, site.issuer.token("tyrell"), after=start) as stream:
+            written = other.write(entity()).json()["bookmark"]
+            assert next(stream).id == written
+    # Streams whose clients have gone do not count.
+    for _ in range(100):
+        with closing(socket.create_connection(("127.0.0.1", site.us.config.api_port), timeout=10)) as again:
+            again.sendall(_opening(greedy))
+            if again.recv(20).startswith(b"HTTP/1.1 200"):
+                return
+        time.sleep(0.05)
+    raise AssertionError("the streams of clients that have gone are still counted")
+
+
+def _opening(token: str) -> bytes:
+    head = f"GET /v1/changes HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\nauthorization: Bearer {token}"
+    return head.encode() + b"\r\n\r\n"

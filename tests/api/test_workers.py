@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
 import psutil
 import pytest
+import requests
 
 from .site import EU, US, Site, entity, two_regions
 
@@ -57,6 +59,21 @@ def test_the_staleness_that_is_told_is_never_below_the_truth_nor_far_above_it(cr
         true_ms = (time.monotonic_ns() - read.json()["properties"]["at_ns"]) / 1e6 if missing else 0.0
         excess.append(told_ms - true_ms)
     assert sorted(excess)[len(excess) // 2] < 100
+
+
+def test_what_is_in_work_when_the_server_stops_is_answered(crowd: Site) -> None:
+    never = crowd.us.sql("select 'us-east/1/1/' || (last_value + 1000000) from ig.position")
+    answers: list[requests.Response] = []
+    reader = threading.Thread(target=lambda: answers.append(crowd.client(US).entity("counter", never)))
+    reader.start()
+    time.sleep(0.3)  # it waits for its bookmark by now
+    crowd.us.stop("api")
+    reader.join(10)
+    [answer] = answers
+    assert (answer.status_code, answer.headers["connection"]) == (503, "close"), answer.text
+    assert answer.json()["code"] == "too_far_behind"
+    crowd.us.start("api", "--workers", str(WORKERS))
+    crowd.us.wait_ready()
 
 
 def test_a_server_with_open_streams_stops_within_seconds_and_leaves_nobody(crowd: Site) -> None:

@@ -7,17 +7,12 @@ process does. What the workers count is added up in files under the region's dir
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import shutil
 from pathlib import Path
 
 from intelgraph.api.lifeline import Lifeline
 from intelgraph.settings import RegionConfig, load_region_config
-
-_BACKLOG = 1_024
-_KEEP_ALIVE_HEADER_TIMEOUT_MS = 30_000
-_KILL_AFTER_S = 5
 
 
 def main() -> None:
@@ -36,43 +31,13 @@ def serve(config: RegionConfig, *, workers: int) -> None:
     # The metrics library decides at import whether it counts in files, so this comes before the application's import.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
 
-    from granian.constants import HTTPModes, Interfaces, Loops
-    from granian.http import HTTP1Settings
-    from granian.log import LogLevels
-    from granian.server.mp import MPServer
-
     from intelgraph.api.app import App
+    from intelgraph.api.server import serve as serve_workers
 
     lifeline = Lifeline()
-
-    class Stopping(MPServer):
-        """The server, which tells its workers before it stops them."""
-
-        def signal_handler_interrupt(self, *arguments: object) -> None:
-            lifeline.cut()
-            super().signal_handler_interrupt(*arguments)  # type: ignore[no-untyped-call]
-
-    multiprocessing.set_start_method("fork", force=True)
-    server = Stopping(
-        "intelgraph.api",
-        address=config.api_host,
-        port=config.api_port,
-        interface=Interfaces.ASGI,
-        workers=workers,
-        loop=Loops.uvloop,
-        http=HTTPModes.http1,
-        websockets=False,
-        backlog=_BACKLOG,
-        http1_settings=HTTP1Settings(header_read_timeout=_KEEP_ALIVE_HEADER_TIMEOUT_MS),
-        log_access=False,
-        log_level=LogLevels.warning,
-        respawn_failed_workers=True,
-        workers_kill_timeout=_KILL_AFTER_S,
-    )
+    application = App(config, metrics_directory=directory, lifeline=lifeline)
     try:
-        server.serve(
-            target_loader=lambda: App(config, metrics_directory=directory, lifeline=lifeline), wrap_loader=False
-        )
+        serve_workers(application, host=config.api_host, port=config.api_port, workers=workers, lifeline=lifeline)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""The ASGI application of one worker, and its composition root.
+"""The application of one worker, and its composition root.
 
 It turns whatever a handler returns or raises into one answer, counts it and logs it. Nothing leaves as an unhandled
 failure: what is not a refusal of ours answers 500 ``internal`` and is logged by type and place.
@@ -24,13 +24,14 @@ from intelgraph.api.durability import Unleased
 from intelgraph.api.feed import FeedNotices
 from intelgraph.api.forward import Forwarder
 from intelgraph.api.health import Readiness
+from intelgraph.api.http1 import Connection, Connections
 from intelgraph.api.keys import KeySet
 from intelgraph.api.lifeline import Lifeline
 from intelgraph.api.logs import Log
 from intelgraph.api.metrics import Metrics
 from intelgraph.api.patience import SWITCH_S
 from intelgraph.api.request import Request
-from intelgraph.api.response import Answer, Header, Receive, Response, Send
+from intelgraph.api.response import Answer, Header, Response
 from intelgraph.api.routes import Route, find_handler, find_route
 from intelgraph.changelog.durability import StandbyWaiter
 from intelgraph.control.directory_cache import CachedDirectory
@@ -42,7 +43,7 @@ from intelgraph.settings import RegionConfig
 
 
 class App:
-    """One worker's application: call it as ASGI. The parts are made when the server says that it starts."""
+    """One worker's application. The parts are made when the server says that it starts."""
 
     def __init__(self, config: RegionConfig, metrics_directory: Path, lifeline: Lifeline) -> None:
         self._config = config
@@ -56,25 +57,33 @@ class App:
         self._store: SqliteControlStore | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Serve one request, or follow the server's life."""
-        if scope["type"] == "lifespan":
-            await self._live(receive, send)
-            return
+    async def _serve(self, connection: Connection, request: Request) -> None:
+        """Answer one request."""
         assert self._door is not None
         door = self._door
         began = time.perf_counter()
-        request = Request(scope, receive)
         route = find_route(request)
-        door.metrics.in_flight.inc()
+        door.metrics.in_flight += 1
         status: int = 499
         code: str | None = "client_gone"
         try:
             answer = await self._answer(door, request, route)
-            status, code = await self._send(request, answer, send)
+            if isinstance(answer, Response):
+                if not connection.gone:
+                    connection.respond(request, answer)
+                    status, code = answer.status, answer.code
+            else:
+                status, code = 200, None
+                await connection.stream(request, answer)
+        except Exception as error:
+            door.log.failure("stream_failed", error, request_id=request.id.decode())
         finally:
-            door.metrics.in_flight.dec()
-            self._account(request, route, status, code, time.perf_counter() - began)
+            connection.finish(request)
+            seconds = time.perf_counter() - began
+            told = (request.method if request.method in route.handlers else "other", route.template, status, code)
+            door.metrics.in_flight -= 1
+            door.metrics.answered(told, seconds)
+            door.log.request(told, request.id, seconds)
 
     async def _answer(self, door: Door, request: Request, route: Route) -> Answer:
         try:
@@ -91,50 +100,8 @@ class App:
             door.log.failure("request_failed", error, request_id=request.id.decode(), route=route.template)
             return problem.of_denied(problem.INTERNAL)
 
-    async def _send(self, request: Request, answer: Answer, send: Send) -> tuple[int, str | None]:
-        headers = [(b"content-type", answer.content_type), (b"x-request-id", request.id), *answer.headers]
-        given = {name for name, _ in answer.headers}
-        headers += [header for header in self._every if header[0] not in given]
-        if isinstance(answer, Response):
-            headers.append((b"content-length", str(len(answer.body)).encode()))
-            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-            await send({"type": "http.response.body", "body": answer.body, "more_body": False})
-            return answer.status, answer.code
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        try:
-            await answer.run(send)
-        except Exception as error:
-            assert self._door is not None
-            self._door.log.failure("stream_failed", error, request_id=request.id.decode())
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-        return 200, None
-
-    def _account(self, request: Request, route: Route, status: int, code: str | None, seconds: float) -> None:
-        assert self._door is not None
-        method = request.method if request.method in route.handlers else "other"
-        self._door.metrics.answered(method=method, route=route.template, status=status, code=code, seconds=seconds)
-        self._door.log.write(
-            "request",
-            request_id=request.id.decode(),
-            method=method,
-            route=route.template,
-            status=status,
-            code=code,
-            ms=round(seconds * 1000, 2),
-        )
-
-    async def _live(self, receive: Receive, send: Send) -> None:
-        while True:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
-                await self._start()
-                await send({"type": "lifespan.startup.complete"})
-            elif message["type"] == "lifespan.shutdown":
-                await self._stop()
-                await send({"type": "lifespan.shutdown.complete"})
-                return
-
-    async def _start(self) -> None:
+    async def start(self) -> Connections:
+        """Make the parts of this worker."""
         config = self._config
         sys.setswitchinterval(SWITCH_S)
         metrics = Metrics(self._metrics_directory)
@@ -155,7 +122,7 @@ class App:
                 database,
                 batch_max=config.api.coalesce_max,
                 waiting_max=database.waiting_max,
-                on_batch=metrics.coalesced.inc,
+                on_batch=metrics.coalesced,
             ),
             waiters=waiters,
             feed=feed,
@@ -172,6 +139,7 @@ class App:
             self._tasks.append(asyncio.create_task(self._keep(door, work.__qualname__, work)))
         self._door = door
         door.log.write("started")
+        return Connections(self._serve, self._every)
 
     async def _keep(self, door: Door, name: str, work: Any) -> None:
         """Run a background loop for ever; one that fails is logged and started again."""
@@ -182,7 +150,8 @@ class App:
                 door.log.failure("loop_failed", error, loop=name)
             await asyncio.sleep(1.0)
 
-    async def _stop(self) -> None:
+    async def stop(self) -> None:
+        """End them."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -191,5 +160,6 @@ class App:
             await self._door.database.stop()
             self._door.log.write("stopped")
             self._door.log.flush()
+            self._door.metrics.write()
         if self._store is not None:
             await self._store.close()

@@ -58,15 +58,21 @@ class Authenticator:
         self._remembered: dict[bytes, Principal] = {}
         self._remembered_version = keys.version
 
+    def known(self, request: Request) -> Principal | None:
+        """Return the bearer of a token that was verified before and still holds."""
+        found = self._remembered.get(request.headers.get(b"authorization", b""))
+        if found is None or self._remembered_version != self._keys.version or self._wall_clock() >= found.expires_at_s:
+            return None
+        return found
+
     async def authenticate(self, request: Request) -> Principal:
         """Return the request's bearer; refuses with ``no_token``, ``bad_token``, ``token_expired``."""
+        found = self.known(request)
+        if found is not None:
+            return found
         header = request.headers.get(b"authorization")
         if header is None:
             raise refuse("no_token", "the request is refused: it carries no bearer token")
-        if self._remembered_version == self._keys.version:
-            found = self._remembered.get(header)
-            if found is not None and self._wall_clock() < found.expires_at_s:
-                return found
         return await self._verify(header)
 
     async def _verify(self, header: bytes) -> Principal:

@@ -1,13 +1,14 @@
 """Reading a request's body within limits of bytes and time.
 
-A declared length is checked before anything is read; a body without one is counted while it arrives. A body that ends
-before its declared length is refused, so that half a request is never taken for a whole one.
+A declared length is checked before anything is read; a body without one is counted while it arrives. A body whose end
+has not arrived when the client goes is refused, so that half a request is never taken for a whole one.
 """
 
 from __future__ import annotations
 
 import asyncio
 
+from intelgraph.api.incoming import Incoming
 from intelgraph.api.request import Request
 from intelgraph.model.errors import PermanentError, refuse
 
@@ -17,9 +18,16 @@ async def read_body(request: Request, *, bytes_max: int, timeout_s: float) -> by
     declared = _declared_length(request)
     if declared is not None and declared > bytes_max:
         raise _too_large(declared, bytes_max)
+    incoming = request.incoming
+    if incoming.whole:
+        # It came with the head, which is the rule: nothing has to be waited for.
+        body = incoming.take()
+        if len(body) > bytes_max:
+            raise _too_large(len(body), bytes_max)
+        return body
     try:
         async with asyncio.timeout(timeout_s):
-            return await _collect(request, declared, bytes_max)
+            return await _collect(incoming, bytes_max)
     except TimeoutError as error:
         raise refuse(
             "body_timeout",
@@ -28,23 +36,20 @@ async def read_body(request: Request, *, bytes_max: int, timeout_s: float) -> by
         ) from error
 
 
-async def _collect(request: Request, declared: int | None, bytes_max: int) -> bytes:
+async def _collect(incoming: Incoming, bytes_max: int) -> bytes:
     parts: list[bytes] = []
     size = 0
-    while declared is None or size < declared:
-        message = await request.receive()
-        if message["type"] != "http.request":
-            raise _ended(size)
-        part = message.get("body", b"")
-        size += len(part)
+    while True:
+        await incoming.more()
+        whole = incoming.whole
+        parts.append(incoming.take())
+        size += len(parts[-1])
         if size > bytes_max:
             raise _too_large(size, bytes_max)
-        parts.append(part)
-        if not message.get("more_body", False):
-            break
-    if declared is not None and size != declared:
-        raise _ended(size)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+        if whole:
+            return b"".join(parts)
+        if incoming.gone:
+            raise _ended(size)
 
 
 def _declared_length(request: Request) -> int | None:

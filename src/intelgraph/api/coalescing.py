@@ -13,8 +13,11 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
+
+from intelgraph.api.bookmarks import Readable
 from intelgraph.api.database import Database
 from intelgraph.graph.query.compile import Statement
 from intelgraph.model.errors import IntelGraphError, retry
@@ -27,8 +30,7 @@ Told = tuple[bytes, str | None]
 Key = tuple[str, str, str, str | None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Read:
+class Read(NamedTuple):
     """A compiled read. All but its values is what makes two reads of one kind."""
 
     statement: Statement
@@ -39,6 +41,7 @@ class Read:
     cost: int
 
 
+_READABLE = msgspec.json.Decoder(Readable)
 _Waiting = tuple[Read, asyncio.Future[Told]]
 
 
@@ -63,14 +66,23 @@ class Coalescer:
         self._waiting_max = waiting_max
         self._waiting = 0
         self._kinds: dict[Key, _Kind] = {}
+        self._readable_of, self._readable = b"", Readable(status="")
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def readable(self, raw: bytes) -> Readable:
+        """Read what ``Database.query`` says of the placement; those asked together are told the same."""
+        if raw != self._readable_of:
+            self._readable_of, self._readable = raw, _READABLE.decode(raw)
+        return self._readable
 
     async def ask(self, read: Read) -> Told:
         """Return what ``Database.query`` answers for it."""
         if self._batch_max < 2 or read.cost > COST_MAX or read.statement.for_many is None:
             return await self._alone(read)
         key = (read.statement.text, read.tenant, read.placement, read.bookmark)
-        kind = self._kinds.setdefault(key, _Kind())
+        kind = self._kinds.get(key)
+        if kind is None:
+            kind = self._kinds[key] = _Kind()
         if kind.under_way >= _LANES:
             return await self._with_others(kind, read)
         kind.under_way += 1

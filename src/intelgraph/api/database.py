@@ -10,13 +10,13 @@ No statement here names a table: the role ``ig_api`` may execute the door's func
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import asyncpg
 
+from intelgraph.api.slots import Slots
 from intelgraph.connection import driver_arguments
 from intelgraph.model.errors import TransientError, refuse, retry
 from intelgraph.settings import ApiPolicy
@@ -42,7 +42,6 @@ _WAITING_PER_CONNECTION = 50
 _CONNECT_TIMEOUT_S = 2.0
 _PROBE_S = 1.0
 _WAITER_CONNECTIONS = 2
-_AT_ONCE = contextlib.nullcontext()
 
 # The connection is gone, or the server is starting or stopping: the same call may succeed on another connection.
 _BROKEN = (
@@ -69,7 +68,7 @@ class Database:
         self._on_retry = on_retry
         self._pool: asyncpg.Pool | None = None
         self._waiter_pool: asyncpg.Pool | None = None
-        self._slots = asyncio.Semaphore(policy.pool_connections_max)
+        self._slots = Slots(policy.pool_connections_max, wait_s=policy.request_timeout_s)
         self._idle: list[Any] = []
         """Connections of the pool that are ready for the next call: to give one back and take it again is dear."""
         self._waiting = 0
@@ -188,8 +187,8 @@ class Database:
 
     async def _on_a_connection(self, action: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Any:
         """Act on the connection that was used last; one on which anything failed goes back for the pool to judge."""
-        async with asyncio.timeout(self._policy.request_timeout_s) if self._slots.locked() else _AT_ONCE:
-            await self._slots.acquire()
+        if not self._slots.take_now():
+            await self._slots.take()
         try:
             connection = await self._connection()
             try:
@@ -201,7 +200,7 @@ class Database:
             self._idle.append(connection)
             return answer
         finally:
-            self._slots.release()
+            self._slots.give()
 
     async def _connection(self) -> Any:
         assert self._pool is not None

@@ -32,8 +32,10 @@ from intelgraph.settings import ApiPolicy
 if TYPE_CHECKING:
     from intelgraph.api.health import Readiness
 
+_ADMITTED_MAX = 4_096
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Admitted:
     """A request that may be served here: who asks, and the placement of their tenant."""
 
@@ -64,11 +66,29 @@ class Door:
     patience: Patience = field(default_factory=Patience)
     persisted: PersistedDocuments = field(default_factory=PersistedDocuments)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _admitted: dict[str, Admitted] = field(default_factory=dict)
+    """The last of each tenant: it is the same value for the next request by the same token."""
 
     def begin_stop(self) -> None:
         """Have every stream end: this process is about to stop."""
         self.stopping.set()
         self.feed.wake()
+
+    def admit_known(self, request: Request) -> Admitted | None:
+        """Let a reader in whose token and tenant are known here; nothing if ``admit`` has to look, or to refuse."""
+        principal = self.authenticator.known(request)
+        if principal is None or request.repeated is not None:
+            return None
+        located = self.directory.cached(principal.tenant)
+        if located is None or residency.decide(region=self.region, placement=located.placement) is not None:
+            return None
+        admitted = self._admitted.get(principal.tenant)
+        if admitted is None or admitted.principal is not principal or admitted.placement is not located.placement:
+            admitted = Admitted(principal=principal, placement=located.placement)
+            if len(self._admitted) >= _ADMITTED_MAX:
+                self._admitted.clear()
+            self._admitted[principal.tenant] = admitted
+        return admitted
 
     async def admit(self, request: Request, *, writes: bool = False) -> Admitted:
         """Let a request in, or raise why not."""

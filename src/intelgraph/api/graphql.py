@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
@@ -18,7 +17,7 @@ from graphql import OperationType
 
 from intelgraph.api import graphql_http as http
 from intelgraph.api.bookmarks import Readable
-from intelgraph.api.coalescing import Read
+from intelgraph.api.coalescing import Read, Told
 from intelgraph.api.door import Admitted, Door
 from intelgraph.api.graphql_stream import subscribe
 from intelgraph.api.graphql_write import write
@@ -26,10 +25,12 @@ from intelgraph.api.patience import LARGE_BYTES
 from intelgraph.api.read import ask_until_seen, facts, wanted_bookmark
 from intelgraph.api.request import Request
 from intelgraph.api.response import Answer, Header, Response
-from intelgraph.graph.query.compile import OUTSIDE
+from intelgraph.graph.query.compile import OUTSIDE, Statement
+from intelgraph.graph.query.cost import Estimate
 from intelgraph.graph.query.document import QueryRefused
 from intelgraph.graph.query.introspection import introspect
 from intelgraph.graph.query.planning import Prepared
+from intelgraph.graph.query.ready import Ready
 from intelgraph.model.errors import IntelGraphError, refuse
 
 _SETTLING_S = 0.02
@@ -41,6 +42,21 @@ class _Answer(Readable, kw_only=True):
     data: str | None = None
 
 
+_ANSWER = msgspec.json.Decoder(_Answer)
+
+
+class _Asked(NamedTuple):
+    """A request that was let in: what it asks for, and the media type of its answer."""
+
+    admitted: Admitted
+    request: http.GraphQLRequest
+    kind: bytes
+
+    @property
+    def explain(self) -> bool:
+        return self.request.extensions.get("explain") is True
+
+
 async def graphql(door: Door, request: Request) -> Answer:
     """``GET /graphql`` and ``POST /graphql``."""
     streams = b"text/event-stream" in request.headers.get(b"accept", b"")
@@ -49,42 +65,49 @@ async def graphql(door: Door, request: Request) -> Answer:
     except IntelGraphError as error:
         return http.failed(http.RESPONSE, error)
     try:
-        admitted = await door.admit(request)
-        asked, prepared = await _understand(door, request, admitted)
-        document = prepared.document
-        if document.kind is OperationType.MUTATION and request.method == "GET":
-            return _only_by_post(kind)
-        if streams or document.kind is OperationType.SUBSCRIPTION:
-            return await subscribe(door, request, admitted, prepared, streams=streams)
-        if document.kind is OperationType.MUTATION:
-            return await write(door, request, admitted, asked, prepared, kind)
-        explain = asked.extensions.get("explain") is True
-        return await _read(door, request, admitted, prepared, _Form(kind=kind, explain=explain))
+        admitted = door.admit_known(request) or await door.admit(request)
+        body = await http.read_body_of(request, door.policy)
+        tenant = admitted.principal.tenant
+        if len(body) >= LARGE_BYTES:
+            given, prepared = await door.patience.aside(tenant, lambda: _both(door, tenant, request, body))
+            return await _answer(door, request, _Asked(admitted, given, kind), prepared, streams=streams)
+        given = door.persisted.whole(tenant, http.understand(request, body))
+        asked = _Asked(admitted, given, kind)
+        ready = None if streams else door.planner.ready(given.query, given.operation_name, given.variables)
+        if ready is not None:
+            return await _read_ready(door, request, asked, *ready)
+        if door.planner.knows(given.query, given.operation_name):
+            prepared = _prepared(door, given)
+        else:
+            cheap = door.planner.refuses(given.query, given.operation_name)
+            prepared = await door.patience.aside(tenant, lambda: _prepared(door, given), cheap=cheap)
+        return await _answer(door, request, asked, prepared, streams=streams)
     except QueryRefused as refused:
         return http.refused(kind, refused.errors, refused.code)
     except IntelGraphError as error:
         return http.failed(kind, error)
 
 
-async def _understand(door: Door, request: Request, admitted: Admitted) -> tuple[http.GraphQLRequest, Prepared]:
-    """Read and prepare a request; what takes long, a large body or a new document, aside, in the tenant's turn."""
-    body = await http.read_body_of(request, door.policy)
-    tenant = admitted.principal.tenant
-    if len(body) >= LARGE_BYTES:
-        return await door.patience.aside(tenant, lambda: _both(door, tenant, http.understand(request, body)))
+def _both(door: Door, tenant: str, request: Request, body: bytes) -> tuple[http.GraphQLRequest, Prepared]:
     asked = door.persisted.whole(tenant, http.understand(request, body))
-    if door.planner.knows(asked.query, asked.operation_name):
-        return asked, _prepared(door, asked)
-    return asked, await door.patience.aside(tenant, lambda: _prepared(door, asked))
-
-
-def _both(door: Door, tenant: str, asked: http.GraphQLRequest) -> tuple[http.GraphQLRequest, Prepared]:
-    asked = door.persisted.whole(tenant, asked)
     return asked, _prepared(door, asked)
 
 
 def _prepared(door: Door, asked: http.GraphQLRequest) -> Prepared:
     return door.planner.prepare(door.planner.document(asked.query, asked.operation_name), asked.variables)
+
+
+async def _answer(door: Door, request: Request, asked: _Asked, prepared: Prepared, *, streams: bool) -> Answer:
+    """Answer a request that has taken the long way."""
+    kind_of = prepared.document.kind
+    if kind_of is OperationType.MUTATION and request.method == "GET":
+        return _only_by_post(asked.kind)
+    if streams or kind_of is OperationType.SUBSCRIPTION:
+        return await subscribe(door, request, asked.admitted, prepared, streams=streams)
+    if kind_of is OperationType.MUTATION:
+        return await write(door, request, asked.admitted, asked.request, prepared, asked.kind)
+    door.planner.make_ready(asked.request.query, asked.request.operation_name, prepared)
+    return await _read(door, request, asked, prepared)
 
 
 def _only_by_post(kind: bytes) -> Response:
@@ -93,35 +116,42 @@ def _only_by_post(kind: bytes) -> Response:
     return response
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Form:
-    """How an answer is written: its media type, and whether it says what it took."""
+async def _read_ready(door: Door, request: Request, asked: _Asked, ready: Ready, values: list[Any]) -> Response:
+    """Answer a read that differs from an earlier one in its texts alone."""
+    read = _read_of(request, asked.admitted, ready.statement, values, ready.estimate)
+    answer, data = await _ask(door, asked.admitted, read)
+    told = b'{"data":%b}' % (data or "null").encode()
+    if asked.explain:
+        explained = orjson.dumps(_explained(door, asked.admitted, ready.estimate, answer.home))
+        told = b'%b,"extensions":%b}' % (told[:-1], explained)
+    response = http.answer(asked.kind, told)
+    response.headers = facts(door, answer, None)
+    return response
 
-    kind: bytes
-    explain: bool
 
-
-async def _read(door: Door, request: Request, admitted: Admitted, prepared: Prepared, form: _Form) -> Response:
+async def _read(door: Door, request: Request, asked: _Asked, prepared: Prepared) -> Response:
     headers: list[Header] = []
     data: bytes | None = None
     home: str | None = None
     if prepared.statement is not None:
-        answer = await _ask(door, request, admitted, prepared)
+        read = _read_of(request, asked.admitted, prepared.statement, prepared.values, prepared.estimate)
+        answer, text = await _ask(door, asked.admitted, read)
         headers, home = facts(door, answer, None), answer.home
-        data = (answer.data or "null").encode()
+        data = (text or "null").encode()
     if any(root.name in OUTSIDE for root in prepared.selection.roots):
         data = _merged(door, prepared, data)
     told = b'"data":%b' % (data if data is not None else b"{}")
-    if form.explain:
-        told += b',"extensions":%b' % orjson.dumps(_explained(door, admitted, prepared, home))
-    response = http.answer(form.kind, b"{%b}" % told)
+    if asked.explain:
+        explained = _explained(door, asked.admitted, prepared.estimate, home)
+        told += b',"extensions":%b' % orjson.dumps(explained)
+    response = http.answer(asked.kind, b"{%b}" % told)
     response.headers = headers
     return response
 
 
-def _explained(door: Door, admitted: Admitted, prepared: Prepared, home: str | None) -> dict[str, Any]:
+def _explained(door: Door, admitted: Admitted, found: Estimate, home: str | None) -> dict[str, Any]:
     """Tell what the operation may take, by what it is held to, and where it was answered."""
-    limits, found = door.planner.limits, prepared.estimate
+    limits = door.planner.limits
     return {
         "cost": {"estimated": found.cost, "limit": limits.cost_max},
         "objects": {"at_most": found.nodes, "limit": limits.nodes_max},
@@ -129,22 +159,30 @@ def _explained(door: Door, admitted: Admitted, prepared: Prepared, home: str | N
     }
 
 
-async def _ask(door: Door, request: Request, admitted: Admitted, prepared: Prepared) -> _Answer:
-    assert prepared.statement is not None
-    bookmark = wanted_bookmark(request)
-    placement = admitted.placement
-    read = Read(
-        statement=prepared.statement,
-        tenant=admitted.principal.tenant,
-        placement=placement.id,
-        bookmark=bookmark,
-        values=prepared.values,
-        cost=prepared.estimate.cost,
+def _read_of(request: Request, admitted: Admitted, statement: Statement, values: list[Any], estimate: Estimate) -> Read:
+    return Read(
+        statement, admitted.principal.tenant, admitted.placement.id, wanted_bookmark(request), values, estimate.cost
     )
 
+
+async def _ask(door: Door, admitted: Admitted, read: Read) -> tuple[Readable, str | None]:
+    """Ask the database; the second time only if the region could not answer the first time."""
+    raw, data = await door.reads.ask(read)
+    readable = door.reads.readable(raw)
+    if readable.status == "ok":
+        return readable, data
+    answer = await _ask_on(door, admitted, read, (raw, data))
+    return answer, answer.data
+
+
+async def _ask_on(door: Door, admitted: Admitted, read: Read, first: Told) -> _Answer:
+    """Go on behind a first answer that was not ``ok``; what may still come is waited for."""
+    told: Told | None = first
+
     async def send() -> _Answer:
-        readable, data = await door.reads.ask(read)
-        answer = msgspec.json.decode(readable, type=_Answer)
+        nonlocal told
+        (raw, data), told = told or await door.reads.ask(read), None
+        answer = _ANSWER.decode(raw)
         answer.data = data
         return answer
 
@@ -157,7 +195,9 @@ async def _ask(door: Door, request: Request, admitted: Admitted, prepared: Prepa
             answer = await send()
         return answer
 
-    return await ask_until_seen(door, placement, bookmark, settled if prepared.statement.of_the_past else send)
+    return await ask_until_seen(
+        door, admitted.placement, read.bookmark, settled if read.statement.of_the_past else send
+    )
 
 
 def _merged(door: Door, prepared: Prepared, data: bytes | None) -> bytes:

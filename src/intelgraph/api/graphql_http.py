@@ -6,8 +6,7 @@ that is well-formed answers 200 whatever became of it; with ``application/graphq
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -29,25 +28,43 @@ _ACCEPTED = {
     RESPONSE: RESPONSE,
     PLAIN: PLAIN,
 }
+_MEDIA_TYPES = {b"*/*": PLAIN, PLAIN: PLAIN, RESPONSE: RESPONSE}
+"""What most requests say they accept."""
 _PARAMETERS = frozenset({"query", "operationName", "variables", "extensions"})
 _MESSAGE_CHARS_MAX = 1_000
 """Messages quote what was sent: a refusal must not be as large as its request."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class GraphQLRequest:
+class GraphQLRequest(msgspec.Struct, kw_only=True):
     """What is asked for; ``query`` is empty when only the hash of a persisted document was given."""
 
     query: str
     operation_name: str | None = None
-    variables: Mapping[str, Any] = field(default_factory=dict)
-    extensions: Mapping[str, Any] = field(default_factory=dict)
+    variables: dict[str, Any] = {}
+    extensions: dict[str, Any] = {}
     body: bytes = b""
+
+
+class _Body(msgspec.Struct):
+    """A POST's body as it nearly always is."""
+
+    query: str
+    operationName: str | None = None
+    variables: dict[str, Any] | None = None
+    extensions: dict[str, Any] | None = None
+
+
+_BODIES = msgspec.json.Decoder(_Body)
 
 
 def media_type(request: Request) -> bytes:
     """Return the media type of the answer; refuses with ``not_acceptable``."""
-    accept = request.headers.get(b"accept", b"*/*").lower()
+    accept = request.headers.get(b"accept", b"*/*")
+    known = _MEDIA_TYPES.get(accept)
+    return known if known is not None else _best(accept.lower())
+
+
+def _best(accept: bytes) -> bytes:
     best: tuple[float, bytes] | None = None
     for part in accept.split(b","):
         name, *parameters = (piece.strip() for piece in part.split(b";"))
@@ -77,15 +94,22 @@ async def read_body_of(request: Request, policy: ApiPolicy) -> bytes:
     """Read a POST's body; nothing of a GET. Refuses what is not JSON by its own word, too large or too slow."""
     if request.method == "GET":
         return b""
-    kind, *parameters = request.headers.get(b"content-type", b"").lower().split(b";")
+    given = request.headers.get(b"content-type", b"")
+    if given != PLAIN:
+        _check_content_type(given)
+    if request.query_string:
+        request.query(frozenset())
+    return await read_body(request, bytes_max=policy.body_bytes_max, timeout_s=policy.body_timeout_s)
+
+
+def _check_content_type(given: bytes) -> None:
+    kind, *parameters = given.lower().split(b";")
     charset = [p.strip() for p in parameters if p.strip().startswith(b"charset=")]
     if kind.strip() != PLAIN or any(p.strip(b'"') not in (b"charset=utf-8", b"charset=utf8") for p in charset):
         raise refuse(
             "unsupported_media_type",
             "the request is refused: a POST must have the content type application/json in UTF-8",
         )
-    request.query(frozenset())
-    return await read_body(request, bytes_max=policy.body_bytes_max, timeout_s=policy.body_timeout_s)
 
 
 def understand(request: Request, body: bytes) -> GraphQLRequest:
@@ -96,7 +120,18 @@ def understand(request: Request, body: bytes) -> GraphQLRequest:
             if name in given:
                 given[name] = _json(given[name].encode(), f"the parameter {name}")
         return _checked(given, b"")
-    return _checked(_json(body, "the body"), body)
+    try:
+        given_body = _BODIES.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        # What is wrong with it is said in words of ours.
+        return _checked(_json(body, "the body"), body)
+    return GraphQLRequest(
+        query=given_body.query,
+        operation_name=given_body.operationName,
+        variables=given_body.variables or {},
+        extensions=given_body.extensions or {},
+        body=body,
+    )
 
 
 def _json(text: bytes, what: str) -> Any:

@@ -36,6 +36,7 @@ async def ready(door: Door, request: Request) -> Response:
 
 async def metrics(door: Door, request: Request) -> Response:
     """``GET /metrics``."""
+    await door.metrics.settle()
     return Response(status=200, body=door.metrics.text(), content_type=b"text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -19,6 +19,7 @@ import orjson
 
 FLUSH_S = 0.2
 _PENDING_BYTES_MAX = 65_536
+_SAME_KEPT_MAX = 1_000
 
 
 class Log:
@@ -33,15 +34,35 @@ class Log:
         self._second = -1
         self._stamp = ""
         """The text of ``_second``: it is the same for every line of it."""
+        self._same: dict[tuple[str, str, int, str | None], bytes] = {}
+        """The members that every line about answers of a kind has."""
 
     def write(self, event: str, **members: object) -> None:
         """Add one line."""
+        told = {"at": self._now(), "event": event, **self._facts, **members}
+        self._add(orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE))
+
+    def request(self, answer: tuple[str, str, int, str | None], id_: bytes, seconds: float) -> None:
+        """Add the line of an answered request: its method, route, status and code, its id and how long it took."""
+        same = self._same.get(answer)
+        if same is None:
+            if len(self._same) >= _SAME_KEPT_MAX:
+                self._same.clear()
+            method, route, status, code = answer
+            told = {"event": "request", **self._facts, "method": method, "route": route, "status": status, "code": code}
+            same = self._same[answer] = orjson.dumps(told)[1:-1]
+        at = self._now().encode()
+        self._add(b'{"at":"%b",%b,"request_id":"%b","ms":%.2f}\n' % (at, same, id_, seconds * 1000))
+
+    def _now(self) -> str:
         at = time.time()
-        if int(at) != self._second:
-            self._second = int(at)
-            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(self._second))
-        stamp = f"{self._stamp}.{int(at % 1 * 1e6):06d}Z"
-        line = orjson.dumps({"at": stamp, "event": event, **self._facts, **members}, option=orjson.OPT_APPEND_NEWLINE)
+        second = int(at)
+        if second != self._second:
+            self._second = second
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._stamp}.{int((at - second) * 1e6):06d}Z"
+
+    def _add(self, line: bytes) -> None:
         self._pending.append(line)
         self._size += len(line)
         if self._size >= _PENDING_BYTES_MAX:

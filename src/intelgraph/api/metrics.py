@@ -1,7 +1,10 @@
 """What the door counts, in Prometheus's exposition format.
 
 Several workers share one port, so their numbers are added up through files in one directory (the client library's
-multi-process mode, which the composition root switches on before this module is imported).
+multi-process mode, which the composition root switches on before this module is imported). What every request counts is
+counted in memory and written to the files ``WRITE_S`` later in one piece; whoever asks for the numbers waits until all
+workers have written what they had counted by then. A worker that stops writes before it ends; one that is killed
+loses the counts of its last ``WRITE_S``, its requests do not.
 
 RESIDENCY: a label is a route's template, a status, a code, a region or an outcome; never a path, a tenant, a placement
 or an id.
@@ -9,12 +12,27 @@ or an id.
 
 from __future__ import annotations
 
+import asyncio
+from bisect import bisect_left
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+WRITE_S = 0.05
+_Answer = tuple[str, str, int, str | None]
+"""Method, route, status, code."""
+
+
+class _Times:
+    """How long the answers of a route took since the last writing, by bucket."""
+
+    __slots__ = ("buckets", "seconds")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (len(_SECONDS) + 1)
+        self.seconds = 0.0
 
 
 class Metrics:
@@ -42,30 +60,68 @@ class Metrics:
         self.database_retries = Counter(
             "ig_database_retries", "Calls repeated because the database was away.", registry=registry
         )
-        self.coalesced = Counter(
+        self._coalesced = Counter(
             "ig_reads_coalesced", "Reads answered by a statement that answered others too.", registry=registry
         )
-        self.in_flight = Gauge("ig_http_in_flight", "Requests in work.", registry=registry, multiprocess_mode="livesum")
+        self._in_flight = Gauge(
+            "ig_http_in_flight", "Requests in work.", registry=registry, multiprocess_mode="livesum"
+        )
         self.streams = Gauge("ig_streams", "Open event streams.", registry=registry, multiprocess_mode="livesum")
-        self._request_children: dict[tuple[str, str, int], Counter] = {}
-        self._seconds_children: dict[str, Histogram] = {}
+        self.in_flight = 0
+        """Requests in work; the connection's handler counts."""
+        self._answers: dict[_Answer, int] = {}
+        self._times: dict[str, _Times] = {}
+        self._together = 0
+        self._writing: asyncio.TimerHandle | None = None
 
-    def answered(self, *, method: str, route: str, status: int, code: str | None, seconds: float) -> None:
+    def answered(self, answer: _Answer, seconds: float) -> None:
         """Count one answer."""
-        key = (method, route, status)
-        counter = self._request_children.get(key)
-        if counter is None:
-            counter = self._request_children[key] = self._requests.labels(method, route, str(status))
-        counter.inc()
-        histogram = self._seconds_children.get(route)
-        if histogram is None:
-            histogram = self._seconds_children[route] = self._seconds.labels(route)
-        histogram.observe(seconds)
-        if code is not None:
-            self._refusals.labels(code).inc()
+        self._answers[answer] = self._answers.get(answer, 0) + 1
+        times = self._times.get(answer[1])
+        if times is None:
+            times = self._times[answer[1]] = _Times()
+        times.buckets[bisect_left(_SECONDS, seconds)] += 1
+        times.seconds += seconds
+        if self._writing is None:
+            self._writing = asyncio.get_running_loop().call_later(WRITE_S, self.write)
+
+    def coalesced(self, reads: int) -> None:
+        """Count reads that one statement has answered."""
+        self._together += reads
+
+    def write(self) -> None:
+        """Write what was counted in memory to this worker's files."""
+        if self._writing is not None:
+            self._writing.cancel()
+            self._writing = None
+        answers, self._answers = self._answers, {}
+        for (method, route, status, code), count in answers.items():
+            self._requests.labels(method, route, str(status)).inc(count)
+            if code is not None:
+                self._refusals.labels(code).inc(count)
+        for route, times in self._times.items():
+            _observe_many(self._seconds.labels(route), times)
+        self._times = {}
+        if self._together:
+            self._coalesced.inc(self._together)
+            self._together = 0
+        self._in_flight.set(self.in_flight)
+
+    async def settle(self) -> None:
+        """Write, and return when every worker has written what it had counted when this was called."""
+        self.write()
+        await asyncio.sleep(2 * WRITE_S)
 
     def text(self) -> bytes:
         """Write out every worker's numbers, added up."""
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=str(self._directory))  # type: ignore[no-untyped-call]
         return generate_latest(registry)
+
+
+def _observe_many(histogram: Histogram, times: _Times) -> None:
+    """Add many observations at once: the library's ``observe`` takes one, and each would be two writes to a file."""
+    histogram._sum.inc(times.seconds)
+    for bucket, count in zip(histogram._buckets, times.buckets, strict=True):
+        if count:
+            bucket.inc(count)

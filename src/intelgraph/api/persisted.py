@@ -6,9 +6,9 @@ They are kept in memory and may be forgotten: the client then sends the text aga
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 
 import orjson
+from msgspec.structs import replace
 
 from intelgraph.api.graphql_http import GraphQLRequest
 from intelgraph.graph.query.planning import Kept

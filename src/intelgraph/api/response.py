@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+
+import msgspec
 
 Header = tuple[bytes, bytes]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[bytes], Awaitable[None]]
+"""Takes a part of a body; returns when there is room for the next one."""
 
 
-@dataclass(kw_only=True, slots=True)
-class Response:
+class Response(msgspec.Struct, kw_only=True):
     """Status, body and the headers beyond those that every answer has. ``code`` names a refusal in logs and metrics."""
 
     status: int
     body: bytes
-    headers: list[Header] = field(default_factory=list)
+    headers: list[Header] = []
     content_type: bytes = b"application/json"
     code: str | None = None
 

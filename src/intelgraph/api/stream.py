@@ -3,8 +3,9 @@ GraphQL's subscriptions, which differ in the ``Form`` of their events alone.
 
 Resumable: an event's ``id`` is its bookmark, ``Last-Event-ID`` (or ``after``) goes on behind it. Bounded: a stream
 holds one batch at a time and reads no further until the client has taken it; a client that takes nothing for
-``STALLED_S`` is let go. Fair: at most ``_READS_AT_ONCE`` streams of a worker ask the database at a time. It ends when
-the token expires, the tenant's placement changes or this process stops, and says so in an ``end`` event.
+``STALLED_S`` is let go; a worker has ``STREAMS_MAX`` at most, ``STREAMS_OF_TENANT_MAX`` for one tenant. Fair: at most
+``_READS_AT_ONCE`` streams of a worker ask the database at a time. It ends when the token expires, the tenant's
+placement changes or this process stops, and says so in an ``end`` event.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,10 +30,13 @@ from intelgraph.model.errors import Denied, PermanentError, TransientError, retr
 HEARTBEAT_S = 10.0
 STALLED_S = 30.0
 STREAMS_MAX = 500
+STREAMS_OF_TENANT_MAX = 100
+"""In one worker: nobody else's streams are refused because one tenant opens all there can be."""
 _READS_AT_ONCE = 2
 _PAUSE_S = 0.5
 _reads = asyncio.Semaphore(_READS_AT_ONCE)
-_open_streams = 0
+_open_streams: Counter[str] = Counter()
+"""By tenant."""
 
 
 class _Change(msgspec.Struct):
@@ -84,13 +89,25 @@ class Start:
 
 async def follow(door: Door, request: Request, admitted: Admitted, start: Start, form: Form) -> Stream:
     """Open a stream behind a bookmark; refuses with ``overloaded`` and as a read does."""
-    if _open_streams >= STREAMS_MAX:
-        raise retry(
-            "overloaded",
-            f"the stream is refused: {_open_streams} are open in this process; the limit is {STREAMS_MAX}",
-            retry_after_s=5.0,
-        )
-    first = await _read(door, admitted, start.after, start.limit)
+    tenant = admitted.principal.tenant
+    for whose, found, limit in (
+        ("in this process", _open_streams.total(), STREAMS_MAX),
+        ("of this tenant in this process", _open_streams[tenant], STREAMS_OF_TENANT_MAX),
+    ):
+        if found >= limit:
+            raise retry(
+                "overloaded",
+                f"the stream is refused: {found} are open {whose}; the limit is {limit}",
+                retry_after_s=5.0,
+                open=found,
+                limit=limit,
+            )
+    _count(door, tenant, 1)
+    try:
+        first = await _read(door, admitted, start.after, start.limit)
+    except BaseException:
+        _count(door, tenant, -1)
+        raise
     following = _Following(door, request, admitted, start.limit, form)
     return Stream(
         run=lambda send: following.run(send, first),
@@ -117,7 +134,13 @@ class _Following:
 
     async def run(self, send: Send, first: ChangesAnswer) -> None:
         """Send batches until the client goes, the token expires, or the tenant may not be served here."""
-        async with _counted(self._door), self._watched_client() as gone:
+        try:
+            await self._follow(send, first)
+        finally:
+            _count(self._door, self._admitted.principal.tenant, -1)
+
+    async def _follow(self, send: Send, first: ChangesAnswer) -> None:
+        async with self._watched_client() as gone:
             answer: ChangesAnswer | None = first
             after = first.next
             while not gone.done():
@@ -163,13 +186,13 @@ class _Following:
 
     async def _say(self, send: Send, text: bytes) -> None:
         async with asyncio.timeout(STALLED_S):
-            await send({"type": "http.response.body", "body": text, "more_body": True})
+            await send(text)
         self._spoke_at = time.monotonic()
 
     @contextlib.asynccontextmanager
     async def _watched_client(self) -> AsyncIterator[asyncio.Task[None]]:
         """Watch for the client's end: sending to a client that has gone raises nothing."""
-        gone = asyncio.create_task(_until_gone(self._request))
+        gone = asyncio.create_task(self._request.incoming.lost())
         try:
             yield gone
         except TimeoutError:
@@ -178,21 +201,11 @@ class _Following:
             gone.cancel()
 
 
-async def _until_gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-@contextlib.asynccontextmanager
-async def _counted(door: Door) -> AsyncIterator[None]:
-    global _open_streams
-    _open_streams += 1
-    door.metrics.streams.inc()
-    try:
-        yield
-    finally:
-        _open_streams -= 1
-        door.metrics.streams.dec()
+def _count(door: Door, tenant: str, change: int) -> None:
+    _open_streams[tenant] += change
+    if not _open_streams[tenant]:
+        del _open_streams[tenant]
+    door.metrics.streams.inc(change)
 
 
 def events(answer: ChangesAnswer) -> tuple[int, bytes]:

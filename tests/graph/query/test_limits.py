@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
+from graphql import Lexer, Source, TokenKind
+from hypothesis import given
+from hypothesis import strategies as st
 
 from intelgraph.graph.query.cost import estimate
-from intelgraph.graph.query.document import QueryRefused
+from intelgraph.graph.query.document import QueryRefused, tokens_at_least
 from intelgraph.graph.query.limits import QueryLimits
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema
+from tests.graph.documents import Maker
 
 DEEP = "{ entity(id: 1) " + "{ edges { items { neighbor " * 20_000 + "{ id }" + " } } }" * 20_000 + " }"
 ALIASES = "{" + " ".join(f"a{n}: entity(id: {n}) {{ id }}" for n in range(7_000)) + "}"
@@ -128,3 +134,47 @@ def test_a_kept_estimate_is_that_of_the_sizes_that_are_asked_for() -> None:
         prepared = one.prepare(document, {"n": size})
         assert prepared.estimate == estimate(prepared.selection, prepared.arguments)
         assert prepared.arguments[0]["first"] == size
+
+
+@given(st.integers(0, 2**32))
+def test_tokens_are_never_counted_too_high_and_nearly_never_too_low(seed: int) -> None:
+    text, _ = Maker(random=Random(seed)).document()
+    text = f'# a comment "of" {{ words }}\n{text}, # another\n\n# the last'
+    text = text.replace("{", '{ # "\n', 1)
+    tokens = _tokens(text)
+    assert not tokens_at_least(text, tokens + 1)
+    assert tokens_at_least(text, tokens - 1)
+
+
+STRINGS = (
+    '{ a(b: """block "quoted" \\""" # no comment\n{ } """, c: "x # \\" {", d: -1.5e+3, e: [1, 2], f: $g) ...F }',
+    '{ a(b: "", c: """""", d: "\\\\") }',
+    "query($a: [ID!]! = 1 @x) { ... on Y @include(if: true) { z } }",
+)
+
+
+@pytest.mark.parametrize("text", STRINGS)
+def test_strings_and_numbers_are_one_token_each(text: str) -> None:
+    assert not tokens_at_least(text, _tokens(text) + 1)
+    assert tokens_at_least(text, _tokens(text) - 1)
+
+
+def _tokens(text: str) -> int:
+    lexer, count = Lexer(Source(text)), 0
+    while lexer.advance().kind is not TokenKind.EOF:
+        count += 1
+    return count
+
+
+def test_a_refused_document_is_refused_again_with_the_same_words() -> None:
+    plan = planner()
+    asked = [(BOMB, None), (SAME_FIELDS, None), ("{ nothing }", None), ("{ a: __typename } x", None)]
+    for text, name in [*asked, ("{ __typename }", "No")]:
+        told = []
+        assert not plan.refuses(text, name)
+        for _ in range(3):
+            with pytest.raises(QueryRefused) as refused:
+                plan.document(text, name)
+            told.append([(e.message, e.locations, e.path, e.extensions) for e in refused.value.errors])
+            assert plan.refuses(text, name)
+        assert told[0] == told[1] == told[2]

@@ -6,6 +6,7 @@ Nothing here depends on the variables, so an outcome can be kept by the text and
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,13 @@ from graphql.language import DirectiveNode, FragmentDefinitionNode, OperationTyp
 from intelgraph.graph.query.limits import QueryLimits, over_limit
 
 _ERRORS_SHOWN_MAX = 20
+_KEPT_CHARS_MAX = 4_000
+_TOKEN = re.compile(
+    r"(?:#[^\r\n]*+[\s,]*+)*+"
+    r'(?:[_A-Za-z][_0-9A-Za-z]*+|[!$&():=@\[\]{|}]|"""(?:[^"\\]|\\"""|\\|"(?!""))*+"""|"(?:[^"\\\r\n]|\\.)*+"'
+    r"|\.\.\.|-?[0-9][0-9.eE+-]*+|\Z)"
+)
+"""A token with the comments before it, or the end."""
 
 
 class QueryRefused(Exception):
@@ -27,6 +35,17 @@ class QueryRefused(Exception):
         self.errors = list(errors)
         for error in self.errors:
             error.extensions = {"code": code, **(error.extensions or {})}
+
+    def without_its_document(self) -> QueryRefused | None:
+        """Return the same refusal without what it was made of, to be kept; nothing if it says too much."""
+        if sum(len(error.message) for error in self.errors) > _KEPT_CHARS_MAX:
+            return None
+        kept = []
+        for error in self.errors:
+            bare = GraphQLError(error.message, path=error.path, extensions=error.extensions)
+            bare.locations = error.locations
+            kept.append(bare)
+        return QueryRefused(kept, self.code)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +71,9 @@ def read_document(
     if len(text) > limits.source_chars_max:
         # Before the parser sees it: the place of an error is looked for in the whole text.
         message = f"the document is refused: it has {len(text)} characters; the limit is {limits.source_chars_max}"
+        raise QueryRefused([GraphQLError(message)], "bad_document")
+    if tokens_at_least(text, limits.tokens_max + 1):
+        message = f"the document is refused: it has more tokens than {limits.tokens_max}, the limit"
         raise QueryRefused([GraphQLError(message)], "bad_document")
     try:
         parsed = parse(text, max_tokens=limits.tokens_max)
@@ -83,6 +105,15 @@ def read_document(
         fragments=fragments,
         condition_variables=tuple(sorted(used.variables)),
     )
+
+
+def tokens_at_least(text: str, count: int) -> bool:
+    """Whether a document has so many tokens; a look in a fraction of the time that parsing them takes.
+
+    A document that is well-formed is never counted too high.
+    """
+    # The end matches too, behind a comment twice.
+    return _TOKEN.subn("", text, count + 2)[1] > count + 1
 
 
 def _choose(operations: list[OperationDefinitionNode], name: str | None) -> OperationDefinitionNode:
