@@ -44,11 +44,13 @@ PLANTED = (
         changes=(
             (
                 "060_append.sql",
-                "    perform ig.lock_objects(p_tenant, p_ops, p_key);\n    answer := ig.first_outcome",
-                (
-                    "    perform set_config('ig.drawn', nextval('ig.position')::text, true);\n"
-                    "    perform ig.lock_objects(p_tenant, p_ops, p_key);\n    answer := ig.first_outcome"
-                ),
+                "    if plain then\n",
+                "    perform set_config('ig.drawn', nextval('ig.position')::text, true);\n    if plain then\n",
+            ),
+            (
+                "055_entities.sql",
+                "nextval('ig.position') as position",
+                "coalesce(nullif(current_setting('ig.drawn', true), '')::bigint, nextval('ig.position')) as position",
             ),
             (
                 "060_append.sql",

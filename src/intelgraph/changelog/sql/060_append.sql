@@ -1,39 +1,48 @@
 -- Writing: fence, locks, operations to whole objects, position, log. One call, one transaction, one round trip.
 
--- The locks of a request that only upserts entities: the common case, and free of lookups.
-create function ig.lock_entities(p_tenant text, p_ops jsonb, p_key text) returns void language plpgsql as $$
-declare
-    hash bigint;
-    key_hash bigint;
+-- Is every operation the upsert of an entity with an id and a type? The common case, for which one statement does all.
+create function ig.only_entities(p_ops jsonb) returns boolean language sql immutable parallel safe
+    return jsonb_array_length(p_ops) > 0 and not p_ops @? '$[*] ? (!(@.op.type() == "string" && @.op == "upsert_entity"
+        && @.entity.type() == "object" && @.entity.id.type() == "string" && @.entity.type.type() == "string"))';
+
+-- The locks of requests that only upsert entities, and of their keys, in the order in which they are to be taken.
+create function ig.locks_of_entities(p_tenants text[], p_keys text[], p_ops jsonb[]) returns bigint[]
+language sql immutable parallel safe as $$
+    select array_agg(distinct h.hash order by h.hash)
+    from unnest(p_tenants, p_keys, p_ops) as r(tenant, key, ops), lateral (
+        select ig.touch(r.tenant, 'entity', o #>> '{entity,id}') from jsonb_array_elements(r.ops) o
+        union all select ig.touch(r.tenant, 'key', r.key) where r.key is not null) h(hash);
+$$;
+
+-- Does no entity and no key stand twice in what these requests upsert?
+create function ig.all_distinct(p_tenants text[], p_keys text[], p_ops jsonb[]) returns boolean
+language sql immutable parallel safe as $$
+    select cardinality(ig.locks_of_entities(p_tenants, p_keys, p_ops))
+         = count(r.key) + sum(jsonb_array_length(r.ops)) from unnest(p_keys, p_ops) as r(key, ops);
+$$;
+
+-- Take the locks of requests that only upsert entities, without waiting: for each, whether it has them all.
+create function ig.try_entities(p_tenants text[], p_keys text[], p_ops jsonb[]) returns boolean[] language plpgsql as $$
 begin
-    if jsonb_array_length(p_ops) = 1 then
-        hash := ig.touch(p_tenant, 'entity', ig.op_target(p_ops -> 0) ->> 'id');
-        key_hash := ig.touch(p_tenant, 'key', p_key);
-        perform pg_advisory_xact_lock(least(hash, key_hash)), pg_advisory_xact_lock(greatest(hash, key_hash));
-        return;
-    end if;
-    for hash in
-        select ig.touch(p_tenant, 'entity', ig.op_target(o) ->> 'id') from jsonb_array_elements(p_ops) o
-        where ig.op_target(o) ->> 'id' is not null
-        union select ig.touch(p_tenant, 'key', p_key) where p_key is not null
-        order by 1
-    loop
-        perform pg_advisory_xact_lock(hash);
-    end loop;
+    return array(
+        select bool_and(pg_try_advisory_xact_lock(h.hash))
+        from unnest(p_tenants, p_keys, p_ops) with ordinality as r(tenant, key, ops, n), lateral (
+            select ig.touch(r.tenant, 'entity', o #>> '{entity,id}') from jsonb_array_elements(r.ops) o
+            union all select ig.touch(r.tenant, 'key', r.key) where r.key is not null) h(hash)
+        group by r.n order by r.n);
 end $$;
 
 -- Every lock an append needs, taken in one sorted pass; a second pass catches a relationship that appeared meanwhile.
-create function ig.lock_objects(p_tenant text, p_ops jsonb, p_key text) returns void language plpgsql as $$
+-- With `p_wait` false it waits for none of them: false when another holds one.
+create function ig.lock_objects(p_tenant text, p_ops jsonb, p_key text, p_wait boolean default true) returns boolean
+language plpgsql set plan_cache_mode = auto as $$
 declare
     lock record;
+    got boolean;
     taken bigint[] := '{}';
     pass int := 0;
     fresh int;
 begin
-    if not p_ops @? '$[*] ? (@.op != "upsert_entity")' then
-        perform ig.lock_entities(p_tenant, p_ops, p_key);
-        return;
-    end if;
     loop
         fresh := 0;
         for lock in
@@ -68,7 +77,13 @@ begin
             select hash, bool_or(alone) as alone from need where hash is not null and not hash = any (taken)
             group by hash order by hash
         loop
-            if lock.alone then
+            if not p_wait then
+                got := case when lock.alone then pg_try_advisory_xact_lock(lock.hash)
+                       else pg_try_advisory_xact_lock_shared(lock.hash) end;
+                if not got then
+                    return false;
+                end if;
+            elsif lock.alone then
                 perform pg_advisory_xact_lock(lock.hash);
             else
                 perform pg_advisory_xact_lock_shared(lock.hash);
@@ -81,6 +96,7 @@ begin
             or not exists (select from jsonb_array_elements(p_ops) o
                            where o ->> 'op' in ('upsert_relationship', 'delete_relationship', 'erase'));
     end loop;
+    return true;
 end $$;
 
 create function ig.refusal(p_code text, p_reason text, p_facts jsonb default '{}') returns jsonb language sql immutable
@@ -116,8 +132,21 @@ begin
     return null;
 end $$;
 
-create function ig.row_digest(p_key bytea, p_identity text, p_body jsonb) returns bytea language sql immutable
+-- The placement, in the usual case that `ig.fence` has nothing to say; where this finds none, the fence decides. Both are
+-- to be asked under the placement's lock.
+create function ig.open_here(p_placement text, p_epoch bigint) returns setof ig.placement language sql stable as $$
+    select p.* from ig.region g join ig.placement p on p.id = p_placement and p.epoch = p_epoch and p.epoch > 0
+        and p.home = g.name and p.life = g.life and p.hold is null and p.gap is null;
+$$;
+
+create function ig.row_digest(p_key bytea, p_identity text, p_body jsonb) returns bytea language sql stable
     return substr(sha256(p_key || sha256(convert_to(p_identity || chr(10) || coalesce(p_body::text, ''), 'UTF8'))), 1, 16);
+
+-- The version in which rows to these regions are written: nobody writes one that some reader has not announced.
+create function ig.version_for(p_local ig.region, p_replicate_to text[]) returns int language sql stable as $$
+    select coalesce(least(p_local.reads, min(coalesce(q.reads, 1))), p_local.reads)
+    from unnest(p_replicate_to) d left join ig.peer q on q.name = d where d <> p_local.name;
+$$;
 
 -- Draw the position and insert the row; the trigger applies it. Every lock must be held already, and the transaction
 -- gets its id before its position, which is what ig.settle() relies on.
@@ -127,27 +156,21 @@ returns text language plpgsql as $$
 declare
     local ig.region;
     at bigint;
-    format_version int := 1;
 begin
     select * into local from ig.region;
-    if local.reads > 1 then
-        -- Nobody writes a version that some reader has not announced.
-        select least(local.reads, min(coalesce(q.reads, 1))) into format_version
-        from unnest(p_replicate_to) d left join ig.peer q on q.name = d where d <> local.name;
-        format_version := coalesce(format_version, local.reads);
-    end if;
     perform pg_current_xact_id();
     at := nextval('ig.position');
     insert into ig.change (origin, life, position, placement, epoch, version, kind, tenant, key_hash, request_hash,
                            replicate_to, touches, body, digest, written_at)
-    values (local.name, local.life, at, p.id, p_epoch, format_version, p_kind, p_tenant,
+    values (local.name, local.life, at, p.id, p_epoch,
+            case when local.reads > 1 then ig.version_for(local, p_replicate_to) else 1 end, p_kind, p_tenant,
             sha256(convert_to(p_key, 'UTF8')), p_request_hash, p_replicate_to, p_touches, p_body,
             ig.row_digest(p_digest_key, concat_ws('/', local.name, local.life, at, p.id, p_epoch, p_kind), p_body),
             clock_timestamp());
     return concat_ws('/', local.name, local.life, p_epoch, at);
 end $$;
 
-create function ig.brief(p_object jsonb) returns jsonb language sql immutable
+create function ig.brief(p_object jsonb) returns jsonb language sql stable
     return jsonb_strip_nulls(jsonb_build_object('kind', p_object -> 'kind', 'id', p_object -> 'id',
                                                 'revision', p_object -> 'revision'));
 
@@ -179,34 +202,16 @@ create function ig.touches_of(p_tenant text, p_objects jsonb) returns bigint[] l
             from jsonb_array_elements(p_objects) o,
                  unnest(case o ->> 'kind' when 'erased' then array['entity', 'relationship'] else array[o ->> 'kind'] end) k);
 
--- The door's sessions keep one plan for every statement (a compiled read is planned once, not for each value). Here the
--- number of operations decides what is best: with one plan for all, writing a graph takes five times as long.
-create function ig.append(p_placement text, p_epoch bigint, p_tenant text, p_key text, p_request_hash bytea, p_ops jsonb)
-returns jsonb language plpgsql security definer set search_path = '' set plan_cache_mode = auto as $$
+-- One request whatever it asks for, under its locks. The door's sessions keep one plan for every statement (a compiled
+-- read is planned once, not for each value); here the number of operations decides what is best: with one plan for all,
+-- writing a graph takes five times as long.
+create function ig.append_one(p ig.placement, p_tenant text, p_key text, p_request_hash bytea, p_ops jsonb)
+returns jsonb language plpgsql set plan_cache_mode = auto as $$
 declare
     answer jsonb;
-    p ig.placement;
     body jsonb;
     objects jsonb;
-    touches bigint[];
-    bookmark text;
 begin
-    if jsonb_typeof(p_ops) is distinct from 'array' then
-        return ig.refusal('bad_operation', 'the request is refused: its operations are not a list');
-    elsif jsonb_array_length(p_ops) > 1000 then
-        return ig.refusal('too_many_operations', format('the request is refused: it has %s operations; the limit is 1000',
-                                                        jsonb_array_length(p_ops)), jsonb_build_object('limit', 1000));
-    end if;
-    if p_ops @? '$[*] ? (@.op == "erase")' then
-        perform ig.lock_placement(p_placement);
-    else
-        perform ig.lock_placement_shared(p_placement);
-    end if;
-    answer := ig.fence(p_placement, p_epoch);
-    if answer is not null then
-        return answer;
-    end if;
-    perform ig.lock_objects(p_tenant, p_ops, p_key);
     answer := ig.first_outcome(p_tenant, p_key, p_request_hash);
     if answer is not null then
         return answer;
@@ -215,18 +220,104 @@ begin
     if answer ->> 'status' = 'refused' then
         return answer;
     end if;
-    select * into p from ig.placement where id = p_placement;
     objects := answer -> 'objects';
     body := jsonb_build_object('objects', objects);
-    if jsonb_array_length(objects) = 1 and objects #>> '{0,kind}' <> 'erased' then
-        touches := array[ig.touch(p_tenant, objects #>> '{0,kind}', objects #>> '{0,id}')];
-    else
-        touches := ig.touches_of(p_tenant, objects);
+    return jsonb_build_object('status', 'ok', 'objects', ig.result_of(body), 'bookmark',
+        ig.write_row(p, 'write', p_tenant, p_key, p_request_hash, body, ig.touches_of(p_tenant, objects), p.regions,
+                     p.epoch, p.digest_key));
+end $$;
+
+create function ig.size_refusal(p_ops jsonb) returns jsonb language sql immutable
+    return case when jsonb_typeof(p_ops) is distinct from 'array'
+        then ig.refusal('bad_operation', 'the request is refused: its operations are not a list')
+    when jsonb_array_length(p_ops) > 1000
+        then ig.refusal('too_many_operations', format('the request is refused: it has %s operations; the limit is 1000',
+                                                      jsonb_array_length(p_ops)), '{"limit": 1000}') end;
+
+create function ig.append(p_placement text, p_epoch bigint, p_tenant text, p_key text, p_request_hash bytea, p_ops jsonb)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare
+    answer jsonb;
+    p ig.placement;
+    plain boolean;
+    one bigint;
+    key bigint;
+begin
+    if jsonb_typeof(p_ops) is distinct from 'array' or jsonb_array_length(p_ops) > 1000 then
+        return ig.size_refusal(p_ops);
     end if;
-    bookmark := ig.write_row(p, 'write', p_tenant, p_key, p_request_hash, body, touches, p.regions,
-                             p.epoch, p.digest_key);
-    return jsonb_build_object('status', 'ok', 'bookmark', bookmark, 'objects',
-        case when jsonb_array_length(objects) = 1 then jsonb_build_array(ig.brief(objects -> 0)) else ig.result_of(body) end);
+    plain := ig.only_entities(p_ops);
+    if not plain and p_ops @? '$[*] ? (@.op == "erase")' then
+        perform ig.lock_placement(p_placement);
+    else
+        perform pg_advisory_xact_lock_shared(1, hashtext(p_placement));
+    end if;
+    select * into p from ig.open_here(p_placement, p_epoch);
+    if not found then
+        answer := ig.fence(p_placement, p_epoch);
+        if answer is not null then
+            return answer;
+        end if;
+        select * into p from ig.placement where id = p_placement;
+    end if;
+    if plain then
+        if jsonb_array_length(p_ops) = 1 then
+            one := ig.touch(p_tenant, 'entity', p_ops #>> '{0,entity,id}');
+            key := ig.touch(p_tenant, 'key', p_key);
+            perform pg_advisory_xact_lock(least(one, key)), pg_advisory_xact_lock(greatest(one, key));
+        else
+            perform pg_advisory_xact_lock(h) from unnest(ig.locks_of_entities(array[p_tenant], array[p_key], array[p_ops])) h;
+        end if;
+        answer := (ig.append_entities(p, array[p_tenant], array[p_key], array[p_request_hash], array[p_ops]))[1];
+        if answer is not null then
+            return answer;
+        end if;
+    else
+        perform ig.lock_objects(p_tenant, p_ops, p_key);
+    end if;
+    return ig.append_one(p, p_tenant, p_key, p_request_hash, p_ops);
+end $$;
+
+-- Several requests of one placement in one transaction, as if each had been appended by itself, in some order: their
+-- answers, in their order. A refusal is that request's alone, for it writes nothing; an error is everybody's, and who
+-- called asks for each again by itself. Nothing here waits for an object that another append holds: such a request is
+-- answered `busy`, so that nobody waits for what somebody else asked for, and no group is part of a deadlock. The same
+-- is said of whatever carries an erasure, which wants the placement for itself.
+create function ig.append_many(p_placement text, p_epoch bigint, p_tenants text[], p_keys text[], p_hashes bytea[],
+                               p_ops jsonb[])
+returns jsonb[] language plpgsql security definer set search_path = '' as $$
+declare
+    p ig.placement;
+    answers jsonb[];
+    refused jsonb;
+    locked boolean[];
+begin
+    perform pg_advisory_xact_lock_shared(1, hashtext(p_placement));
+    select * into p from ig.open_here(p_placement, p_epoch);
+    if not found then
+        refused := ig.fence(p_placement, p_epoch);
+        if refused is not null then
+            return array(select coalesce(ig.size_refusal(o), refused) from unnest(p_ops) o);
+        end if;
+        select * into p from ig.placement where id = p_placement;
+    end if;
+    if (select bool_and(jsonb_typeof(o) = 'array' and ig.only_entities(o) and jsonb_array_length(o) <= 1000) from unnest(p_ops) o)
+       and ig.all_distinct(p_tenants, p_keys, p_ops) then
+        locked := ig.try_entities(p_tenants, p_keys, p_ops);
+        if not false = any (locked) then
+            answers := ig.append_entities(p, p_tenants, p_keys, p_hashes, p_ops);
+        end if;
+    end if;
+    for n in 1 .. cardinality(p_ops) loop
+        if answers[n] is null then
+            answers[n] := case
+                when ig.size_refusal(p_ops[n]) is not null then ig.size_refusal(p_ops[n])
+                when p_ops[n] @? '$[*] ? (@.op == "erase")' or locked[n] = false
+                    or not ig.lock_objects(p_tenants[n], p_ops[n], p_keys[n], false) then '{"status": "busy"}'
+                else ig.append_one(p, p_tenants[n], p_keys[n], p_hashes[n], p_ops[n]) end;
+        end if;
+    end loop;
+    return answers;
 end $$;
 
 -- The same, committed, and how far this server had flushed just after that: what a standby must reach. A position read
@@ -236,6 +327,15 @@ create procedure ig.append_and_place(p_placement text, p_epoch bigint, p_tenant 
 language plpgsql as $$
 begin
     answer := ig.append(p_placement, p_epoch, p_tenant, p_key, p_request_hash, p_ops);
+    commit;
+    flushed := pg_current_wal_flush_lsn();
+end $$;
+
+create procedure ig.append_many_and_place(p_placement text, p_epoch bigint, p_tenants text[], p_keys text[], p_hashes bytea[],
+                                          p_ops jsonb[], inout answers jsonb[], inout flushed text)
+language plpgsql as $$
+begin
+    answers := ig.append_many(p_placement, p_epoch, p_tenants, p_keys, p_hashes, p_ops);
     commit;
     flushed := pg_current_wal_flush_lsn();
 end $$;
