@@ -45,6 +45,7 @@ class Metrics:
         self.coalesced = Counter(
             "ig_reads_coalesced", "Reads answered by a statement that answered others too.", registry=registry
         )
+        self.grouped = Counter("ig_appends_grouped", "Appends that shared a transaction.", registry=registry)
         self.in_flight = Gauge("ig_http_in_flight", "Requests in work.", registry=registry, multiprocess_mode="livesum")
         self.streams = Gauge("ig_streams", "Open event streams.", registry=registry, multiprocess_mode="livesum")
         self._request_children: dict[tuple[str, str, int], Counter] = {}
