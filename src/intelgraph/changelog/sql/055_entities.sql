@@ -15,7 +15,8 @@ language sql stable as $$
         'revision', p_revision);
 $$;
 
--- Under their locks; the answers in the order of the requests, null for each that was left alone. Look-ups carry a
+-- Under their locks; the answers in the order of the requests, null for each that was left alone (and where there is no
+-- request: null operations). Look-ups carry a
 -- limit, so that every plan of them is one look at an index for each object. Rows are written in the order of their
 -- first objects, so that streams that apply them elsewhere wait for each other in one order.
 create function ig.append_entities(p ig.placement, p_tenants text[], p_keys text[], p_hashes bytea[], p_ops jsonb[])

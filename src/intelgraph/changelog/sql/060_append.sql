@@ -2,8 +2,10 @@
 
 -- Is every operation the upsert of an entity with an id and a type? The common case, for which one statement does all.
 create function ig.only_entities(p_ops jsonb) returns boolean language sql immutable parallel safe
-    return jsonb_array_length(p_ops) > 0 and not p_ops @? '$[*] ? (!(@.op.type() == "string" && @.op == "upsert_entity"
-        && @.entity.type() == "object" && @.entity.id.type() == "string" && @.entity.type.type() == "string"))';
+    return case when jsonb_typeof(p_ops) = 'array' then jsonb_array_length(p_ops) between 1 and 1000
+        and not p_ops @? '$[*] ? (!(@.op.type() == "string" && @.op == "upsert_entity"
+            && @.entity.type() == "object" && @.entity.id.type() == "string" && @.entity.type.type() == "string"))'
+    else false end;
 
 -- The locks of requests that only upsert entities, and of their keys, in the order in which they are to be taken.
 create function ig.locks_of_entities(p_tenants text[], p_keys text[], p_ops jsonb[]) returns bigint[]
@@ -14,22 +16,18 @@ language sql immutable parallel safe as $$
         union all select ig.touch(r.tenant, 'key', r.key) where r.key is not null) h(hash);
 $$;
 
--- Does no entity and no key stand twice in what these requests upsert?
-create function ig.all_distinct(p_tenants text[], p_keys text[], p_ops jsonb[]) returns boolean
-language sql immutable parallel safe as $$
-    select cardinality(ig.locks_of_entities(p_tenants, p_keys, p_ops))
-         = count(r.key) + sum(jsonb_array_length(r.ops)) from unnest(p_keys, p_ops) as r(key, ops);
-$$;
-
--- Take the locks of requests that only upsert entities, without waiting: for each, whether it has them all.
-create function ig.try_entities(p_tenants text[], p_keys text[], p_ops jsonb[]) returns boolean[] language plpgsql as $$
+-- Take the locks of requests that only upsert entities, without waiting. Of each: `plain` when it has all its locks and
+-- names nothing that one before it names, so that the plain ones may go first and together; `later`; or `busy`.
+create function ig.try_entities(p_tenants text[], p_keys text[], p_ops jsonb[]) returns text[] language plpgsql as $$
 begin
     return array(
-        select bool_and(pg_try_advisory_xact_lock(h.hash))
-        from unnest(p_tenants, p_keys, p_ops) with ordinality as r(tenant, key, ops, n), lateral (
-            select ig.touch(r.tenant, 'entity', o #>> '{entity,id}') from jsonb_array_elements(r.ops) o
-            union all select ig.touch(r.tenant, 'key', r.key) where r.key is not null) h(hash)
-        group by r.n order by r.n);
+        select case when not bool_and(pg_try_advisory_xact_lock(f.hash)) then 'busy' when bool_and(f.n = f.first) then 'plain'
+               else 'later' end
+        from (select r.n, h.hash, min(r.n) over (partition by h.hash) as first
+              from unnest(p_tenants, p_keys, p_ops) with ordinality as r(tenant, key, ops, n), lateral (
+                  select ig.touch(r.tenant, 'entity', o #>> '{entity,id}') from jsonb_array_elements(r.ops) o
+                  union all select ig.touch(r.tenant, 'key', r.key) where r.key is not null) h(hash)) f
+        group by f.n order by f.n);
 end $$;
 
 -- Every lock an append needs, taken in one sorted pass; a second pass catches a relationship that appeared meanwhile.
@@ -278,8 +276,8 @@ begin
     return ig.append_one(p, p_tenant, p_key, p_request_hash, p_ops);
 end $$;
 
--- Several requests of one placement in one transaction, as if each had been appended by itself, in some order: their
--- answers, in their order. A refusal is that request's alone, for it writes nothing; an error is everybody's, and who
+-- Several requests of one placement in one transaction, as if each had been appended by itself in this order (but for
+-- the positions of those that have nothing in common): their answers. A refusal is that request's alone, for it writes nothing; an error is everybody's, and who
 -- called asks for each again by itself. Nothing here waits for an object that another append holds: such a request is
 -- answered `busy`, so that nobody waits for what somebody else asked for, and no group is part of a deadlock. The same
 -- is said of whatever carries an erasure, which wants the placement for itself.
@@ -290,7 +288,8 @@ declare
     p ig.placement;
     answers jsonb[];
     refused jsonb;
-    locked boolean[];
+    standing text[];
+    entities_upto int;
 begin
     perform pg_advisory_xact_lock_shared(1, hashtext(p_placement));
     select * into p from ig.open_here(p_placement, p_epoch);
@@ -301,18 +300,18 @@ begin
         end if;
         select * into p from ig.placement where id = p_placement;
     end if;
-    if (select bool_and(jsonb_typeof(o) = 'array' and ig.only_entities(o) and jsonb_array_length(o) <= 1000) from unnest(p_ops) o)
-       and ig.all_distinct(p_tenants, p_keys, p_ops) then
-        locked := ig.try_entities(p_tenants, p_keys, p_ops);
-        if not false = any (locked) then
-            answers := ig.append_entities(p, p_tenants, p_keys, p_hashes, p_ops);
-        end if;
+    select coalesce(min(r.n) - 1, cardinality(p_ops)) into entities_upto
+    from unnest(p_ops) with ordinality as r(ops, n) where not ig.only_entities(r.ops);
+    if entities_upto > 0 then
+        standing := ig.try_entities(p_tenants[1:entities_upto], p_keys[1:entities_upto], p_ops[1:entities_upto]);
+        answers := ig.append_entities(p, p_tenants, p_keys, p_hashes,
+            array(select case when s = 'plain' then o end from unnest(p_ops, standing) as r(o, s)));
     end if;
     for n in 1 .. cardinality(p_ops) loop
         if answers[n] is null then
             answers[n] := case
                 when ig.size_refusal(p_ops[n]) is not null then ig.size_refusal(p_ops[n])
-                when p_ops[n] @? '$[*] ? (@.op == "erase")' or locked[n] = false
+                when standing[n] = 'busy' or p_ops[n] @? '$[*] ? (@.op == "erase")'
                     or not ig.lock_objects(p_tenants[n], p_ops[n], p_keys[n], false) then '{"status": "busy"}'
                 else ig.append_one(p, p_tenants[n], p_keys[n], p_hashes[n], p_ops[n]) end;
         end if;
