@@ -44,8 +44,11 @@ PLANTED = (
         changes=(
             (
                 "060_append.sql",
-                "    if plain then\n",
-                "    perform set_config('ig.drawn', nextval('ig.position')::text, true);\n    if plain then\n",
+                "    if plain and jsonb_array_length(p_ops) = 1 then\n",
+                (
+                    "    perform set_config('ig.drawn', nextval('ig.position')::text, true);\n"
+                    "    if plain and jsonb_array_length(p_ops) = 1 then\n"
+                ),
             ),
             (
                 "055_entities.sql",
@@ -54,8 +57,19 @@ PLANTED = (
             ),
             (
                 "060_append.sql",
-                "    at := nextval('ig.position');",
-                "    at := coalesce(nullif(current_setting('ig.drawn', true), '')::bigint, nextval('ig.position'));",
+                "    perform pg_current_xact_id();\n    at := nextval('ig.position');",
+                (
+                    "    perform pg_current_xact_id();\n"
+                    "    at := coalesce(nullif(current_setting('ig.drawn', true), '')::bigint, nextval('ig.position'));"
+                ),
+            ),
+            (
+                "060_append.sql",
+                "    xid := pg_current_xact_id();\n    at := nextval('ig.position');",
+                (
+                    "    xid := pg_current_xact_id();\n"
+                    "    at := coalesce(nullif(current_setting('ig.drawn', true), '')::bigint, nextval('ig.position'));"
+                ),
             ),
         ),
         steps=AT_ONCE,

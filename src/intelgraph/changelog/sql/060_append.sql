@@ -232,23 +232,91 @@ create function ig.size_refusal(p_ops jsonb) returns jsonb language sql immutabl
         then ig.refusal('too_many_operations', format('the request is refused: it has %s operations; the limit is 1000',
                                                       jsonb_array_length(p_ops)), '{"limit": 1000}') end;
 
+-- One entity under its locks: the commonest request of all, and what ig.append_entities makes of it, without sets. Null
+-- when it is anything but plain.
+create function ig.append_entity(p_placement text, p_epoch bigint, p_tenant text, p_key text, p_request_hash bytea, p_op jsonb,
+                                 p_touch bigint)
+returns jsonb language plpgsql as $$
+declare
+    given jsonb := p_op -> 'entity';
+    entity_id text := given ->> 'id';
+    hashed_key bytea := sha256(convert_to(p_key, 'UTF8'));
+    this_moment timestamptz := clock_timestamp();
+    p ig.placement;
+    local ig.region;
+    old record;
+    made bigint;
+    xid xid8;
+    at bigint;
+    form jsonb;
+    body jsonb;
+begin
+    select g as region, o as placement, e.type, e.revision, e.deleted, e.created,
+           exists (select from ig.erased x where x.tenant = p_tenant and x.touch = p_touch) as erased,
+           exists (select from ig.outcome x where x.tenant = p_tenant and x.key_hash = hashed_key) as used
+    into old from ig.region g cross join ig.open_here(p_placement, p_epoch) o
+    left join ig.entity e on e.tenant = p_tenant and e.id = entity_id;
+    if not found or old.used or old.erased or length(entity_id) not between 1 and 256
+       or ig.has_shape(p_op, given) is not true or (old.deleted is false and old.type <> given ->> 'type')
+       or (p_op ? 'if_revision'
+           and p_op ->> 'if_revision' <> (case when old.deleted is false then old.revision else 0 end)::text) then
+        return null;
+    end if;
+    p := old.placement;
+    local := old.region;
+    made := coalesce(old.revision, 0) + 1;
+    form := ig.entity_form(given, case when not old.deleted then old.created end, made, ig.stamp(this_moment));
+    body := jsonb_build_object('objects', jsonb_build_array(form));
+    xid := pg_current_xact_id();
+    at := nextval('ig.position');
+    insert into ig.change (origin, life, position, placement, epoch, version, kind, tenant, key_hash, request_hash,
+                           replicate_to, touches, body, digest, written_at, arrived, arrival, status)
+    values (local.name, local.life, at, p.id, p.epoch,
+            case when local.reads > 1 then ig.version_for(local, p.regions) else 1 end, 'write', p_tenant, hashed_key,
+            p_request_hash, p.regions, array[p_touch], body,
+            ig.row_digest(p.digest_key, concat_ws('/', local.name, local.life, at, p.id, p.epoch, 'write'), body),
+            this_moment, xid, nextval('ig.arrival'), 'applied');
+    if hashed_key is not null then
+        insert into ig.outcome (tenant, key_hash, origin, life, position, placement, epoch, request_hash)
+        values (p_tenant, hashed_key, local.name, local.life, at, p.id, p.epoch, p_request_hash);
+    end if;
+    insert into ig.entity as e (tenant, id, placement, type, name, properties, confidence, valid_from, valid_until,
+                                sources, created, updated, revision, deleted, epoch, position)
+    select o.* from ig.entity_rows(p.id, p.epoch, array[p_tenant], array[at], array[body -> 'objects']) o
+    on conflict (tenant, id) do update set
+        type = excluded.type, name = excluded.name, properties = excluded.properties, confidence = excluded.confidence,
+        valid_from = excluded.valid_from, valid_until = excluded.valid_until, sources = excluded.sources,
+        created = excluded.created, updated = excluded.updated, revision = excluded.revision,
+        deleted = excluded.deleted, epoch = excluded.epoch, position = excluded.position
+    where (e.epoch, e.position) < (excluded.epoch, excluded.position);
+    return jsonb_build_object('status', 'ok', 'bookmark', concat_ws('/', local.name, local.life, p.epoch, at),
+        'objects', jsonb_build_array(jsonb_build_object('kind', 'entity', 'id', entity_id, 'revision', made)));
+end $$;
+
 create function ig.append(p_placement text, p_epoch bigint, p_tenant text, p_key text, p_request_hash bytea, p_ops jsonb)
 returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
     answer jsonb;
     p ig.placement;
-    plain boolean;
+    plain boolean := ig.only_entities(p_ops);
     one bigint;
     key bigint;
 begin
-    if jsonb_typeof(p_ops) is distinct from 'array' or jsonb_array_length(p_ops) > 1000 then
+    if plain and jsonb_array_length(p_ops) = 1 then
+        one := ig.touch(p_tenant, 'entity', p_ops #>> '{0,entity,id}');
+        key := ig.touch(p_tenant, 'key', p_key);
+        perform pg_advisory_xact_lock_shared(1, hashtext(p_placement)),
+                pg_advisory_xact_lock(least(one, key)), pg_advisory_xact_lock(greatest(one, key));
+        answer := ig.append_entity(p_placement, p_epoch, p_tenant, p_key, p_request_hash, p_ops -> 0, one);
+        if answer is not null then
+            return answer;
+        end if;
+    elsif jsonb_typeof(p_ops) is distinct from 'array' or jsonb_array_length(p_ops) > 1000 then
         return ig.size_refusal(p_ops);
-    end if;
-    plain := ig.only_entities(p_ops);
-    if not plain and p_ops @? '$[*] ? (@.op == "erase")' then
+    elsif not plain and p_ops @? '$[*] ? (@.op == "erase")' then
         perform ig.lock_placement(p_placement);
     else
-        perform pg_advisory_xact_lock_shared(1, hashtext(p_placement));
+        perform ig.lock_placement_shared(p_placement);
     end if;
     select * into p from ig.open_here(p_placement, p_epoch);
     if not found then
@@ -258,65 +326,16 @@ begin
         end if;
         select * into p from ig.placement where id = p_placement;
     end if;
-    if plain then
-        if jsonb_array_length(p_ops) = 1 then
-            one := ig.touch(p_tenant, 'entity', p_ops #>> '{0,entity,id}');
-            key := ig.touch(p_tenant, 'key', p_key);
-            perform pg_advisory_xact_lock(least(one, key)), pg_advisory_xact_lock(greatest(one, key));
-        else
-            perform pg_advisory_xact_lock(h) from unnest(ig.locks_of_entities(array[p_tenant], array[p_key], array[p_ops])) h;
-        end if;
+    if plain and jsonb_array_length(p_ops) > 1 then
+        perform pg_advisory_xact_lock(h) from unnest(ig.locks_of_entities(array[p_tenant], array[p_key], array[p_ops])) h;
         answer := (ig.append_entities(p, array[p_tenant], array[p_key], array[p_request_hash], array[p_ops]))[1];
         if answer is not null then
             return answer;
         end if;
-    else
+    elsif not plain then
         perform ig.lock_objects(p_tenant, p_ops, p_key);
     end if;
     return ig.append_one(p, p_tenant, p_key, p_request_hash, p_ops);
-end $$;
-
--- Several requests of one placement in one transaction, as if each had been appended by itself in this order (but for
--- the positions of those that have nothing in common): their answers. A refusal is that request's alone, for it writes nothing; an error is everybody's, and who
--- called asks for each again by itself. Nothing here waits for an object that another append holds: such a request is
--- answered `busy`, so that nobody waits for what somebody else asked for, and no group is part of a deadlock. The same
--- is said of whatever carries an erasure, which wants the placement for itself.
-create function ig.append_many(p_placement text, p_epoch bigint, p_tenants text[], p_keys text[], p_hashes bytea[],
-                               p_ops jsonb[])
-returns jsonb[] language plpgsql security definer set search_path = '' as $$
-declare
-    p ig.placement;
-    answers jsonb[];
-    refused jsonb;
-    standing text[];
-    entities_upto int;
-begin
-    perform pg_advisory_xact_lock_shared(1, hashtext(p_placement));
-    select * into p from ig.open_here(p_placement, p_epoch);
-    if not found then
-        refused := ig.fence(p_placement, p_epoch);
-        if refused is not null then
-            return array(select coalesce(ig.size_refusal(o), refused) from unnest(p_ops) o);
-        end if;
-        select * into p from ig.placement where id = p_placement;
-    end if;
-    select coalesce(min(r.n) - 1, cardinality(p_ops)) into entities_upto
-    from unnest(p_ops) with ordinality as r(ops, n) where not ig.only_entities(r.ops);
-    if entities_upto > 0 then
-        standing := ig.try_entities(p_tenants[1:entities_upto], p_keys[1:entities_upto], p_ops[1:entities_upto]);
-        answers := ig.append_entities(p, p_tenants, p_keys, p_hashes,
-            array(select case when s = 'plain' then o end from unnest(p_ops, standing) as r(o, s)));
-    end if;
-    for n in 1 .. cardinality(p_ops) loop
-        if answers[n] is null then
-            answers[n] := case
-                when ig.size_refusal(p_ops[n]) is not null then ig.size_refusal(p_ops[n])
-                when standing[n] = 'busy' or p_ops[n] @? '$[*] ? (@.op == "erase")'
-                    or not ig.lock_objects(p_tenants[n], p_ops[n], p_keys[n], false) then '{"status": "busy"}'
-                else ig.append_one(p, p_tenants[n], p_keys[n], p_hashes[n], p_ops[n]) end;
-        end if;
-    end loop;
-    return answers;
 end $$;
 
 -- The same, committed, and how far this server had flushed just after that: what a standby must reach. A position read
@@ -326,15 +345,6 @@ create procedure ig.append_and_place(p_placement text, p_epoch bigint, p_tenant 
 language plpgsql as $$
 begin
     answer := ig.append(p_placement, p_epoch, p_tenant, p_key, p_request_hash, p_ops);
-    commit;
-    flushed := pg_current_wal_flush_lsn();
-end $$;
-
-create procedure ig.append_many_and_place(p_placement text, p_epoch bigint, p_tenants text[], p_keys text[], p_hashes bytea[],
-                                          p_ops jsonb[], inout answers jsonb[], inout flushed text)
-language plpgsql as $$
-begin
-    answers := ig.append_many(p_placement, p_epoch, p_tenants, p_keys, p_hashes, p_ops);
     commit;
     flushed := pg_current_wal_flush_lsn();
 end $$;
