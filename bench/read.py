@@ -1,6 +1,7 @@
 """``make bench-read``: how fast questions are answered, against other GraphQL servers over the same tables.
 
 IntelGraph checks a token, sets row-level security and holds its limits for every request; the others do none of it.
+All of them write through the log.
 All answers are compared first. Limits are printed as met or not met; they never fail the run. Exit codes: 0 measured,
 1 something could not be measured, 130 interrupted.
 """
@@ -11,7 +12,8 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -20,8 +22,9 @@ from bench.figures import spread
 from bench.read_contestants import CONTESTANTS, start
 from bench.read_equal import verify
 from bench.read_node import PEERS
+from bench.read_queries import BY_NAME, WRITE
 from bench.read_report import Conditions, ReadReport, lines
-from bench.read_run import FULL, IN_FLIGHT, QUICK, ReadPace, Rounds, verdicts
+from bench.read_run import FULL, IN_FLIGHT, QUICK, Rounds, verdicts
 from bench.read_site import CONNECTIONS, Site, throwaway_site
 from bench.run import busy_pct
 from bench.write import interruptible, progress
@@ -29,10 +32,20 @@ from bench.write_report import release_and_time, this_machine
 from intelgraph.connection import connect
 
 
-async def measure_reads(pace: ReadPace, *, quick: bool, say: Callable[[str], None]) -> ReadReport:
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a run is to measure: which contests (none named: all), at which pace, bound to CPUs or not."""
+
+    only: Sequence[str]
+    quick: bool
+    pinned: bool
+
+
+async def measure_reads(wanted: Wanted, say: Callable[[str], None]) -> ReadReport:
     """Start everybody, compare their answers, run the rounds."""
+    pace = QUICK if wanted.quick else FULL
     busy_before_pct = await busy_pct(1.0)
-    async with throwaway_site(say) as site:
+    async with throwaway_site(say, pinned=wanted.pinned) as site:
         running = []
         for contestant in CONTESTANTS:
             say(f"starting {contestant.name}")
@@ -41,12 +54,12 @@ async def measure_reads(pace: ReadPace, *, quick: bool, say: Callable[[str], Non
         compared = await verify(running)
         say(f"{compared:,} answers are equal")
         rounds = Rounds(site=site, running=running, pace=pace, say=say)
-        contests = await rounds.contests()
+        contests = await rounds.contests(wanted.only)
         release, at = release_and_time()
         return ReadReport(
             release=release,
             at=at,
-            quick=quick,
+            quick=wanted.quick,
             rounds=pace.rounds,
             seconds_a_round=pace.seconds,
             machine=this_machine(busy_before_pct=busy_before_pct, busy_in_pauses_pct=spread(rounds.pauses_busy_pct)),
@@ -78,13 +91,18 @@ async def _conditions(site: Site) -> Conditions:
 
 def main() -> int:
     """Measure, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(prog="bench.read", description="Measure reads. About seven minutes.")
-    parser.add_argument("--quick", action="store_true", help="a short run, for a look: under two minutes")
+    parser = argparse.ArgumentParser(prog="bench.read", description="Measure reads. About eight minutes.")
+    parser.add_argument("--quick", action="store_true", help="a short run, for a look: some two minutes")
+    parser.add_argument(
+        "--pinned", action="store_true", help="the measured server alone on one CPU, the rest on another"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure here too")
+    names = [*BY_NAME, WRITE]
+    parser.add_argument("--only", nargs="+", choices=names, default=[], help="these contests, not all of them")
     arguments = parser.parse_args()
-    pace = QUICK if arguments.quick else FULL
+    wanted = Wanted(only=arguments.only, quick=arguments.quick, pinned=arguments.pinned)
     try:
-        report = asyncio.run(interruptible(measure_reads(pace, quick=arguments.quick, say=progress())))
+        report = asyncio.run(interruptible(measure_reads(wanted, progress())))
     except (asyncio.CancelledError, KeyboardInterrupt):
         print("interrupted: everything is stopped and its data deleted", file=sys.stderr)
         return 130

@@ -1,7 +1,7 @@
 """Who is compared: one row each. A further setting of IntelGraph is one more row with another ``ApiPolicy``.
 
-All of them listen on a port of their own, hold at most ``CONNECTIONS`` connections to the same PostgreSQL, and run on
-the same CPU, one process (IntelGraph: one worker).
+All of them listen on a port of their own, hold at most ``CONNECTIONS`` connections to the same PostgreSQL, and are one
+process (IntelGraph: one worker).
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import psutil
-
 from bench.http_wire import open_wire
 from bench.read_node import node
-from bench.read_queries import READS, Dialect, read_body
-from bench.read_site import CONNECTIONS, Site
+from bench.read_queries import READS, UNLOGGED, WRITE, Dialect, read_body
+from bench.read_site import CONNECTIONS, Site, cpu_s
 from intelgraph.fleet.ports import free_ports
 from intelgraph.settings import ApiPolicy
 
@@ -33,6 +31,8 @@ class Contestant:
     name: str
     dialect: Dialect
     serve: Serve
+    writes: tuple[str, ...] = (WRITE,)
+    """The ways it can write: through the log, and for some without one too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +46,7 @@ class Running:
 
     def cpu_s(self) -> float:
         """CPU time that its processes have used so far."""
-        parent = psutil.Process(self.pid)
-        times = [process.cpu_times() for process in (parent, *parent.children(recursive=True))]
-        return float(sum(each.user + each.system for each in times))
+        return cpu_s(self.pid)
 
 
 def intelgraph(policy: ApiPolicy) -> Serve:
@@ -61,7 +59,7 @@ def intelgraph(policy: ApiPolicy) -> Serve:
     return serve
 
 
-def peer(program: str) -> Serve:
+def peer(program: str, **further: bool) -> Serve:
     """A compared server on Node."""
 
     def serve(site: Site, _name: str, port: int) -> int:
@@ -70,7 +68,7 @@ def peer(program: str) -> Serve:
             "host": login.host, "port": login.port, "user": login.user, "password": login.password,
             "database": login.database,
         }  # fmt: skip
-        told = json.dumps({"port": port, "database": database})
+        told = json.dumps({"port": port, "database": database, **further})
         program_path = str(site.peers / program)
         return site.start([node(), program_path, told], cpu=site.pins.server, environment={"NODE_ENV": "production"})
 
@@ -78,6 +76,7 @@ def peer(program: str) -> Serve:
 
 
 INTELGRAPH, ALONE, APOLLO, POSTGRAPHILE = "intelgraph", "alone", "apollo", "postgraphile"
+STANDALONE = "apollo-standalone"
 CONTESTANTS = (
     Contestant(
         name=INTELGRAPH,
@@ -87,10 +86,13 @@ CONTESTANTS = (
     Contestant(
         name=ALONE,
         dialect=Dialect.INTELGRAPH,
-        serve=intelgraph(ApiPolicy(pool_connections_max=CONNECTIONS, coalesce_max=1)),
+        serve=intelgraph(ApiPolicy(pool_connections_max=CONNECTIONS, coalesce_max=1, group_max=1)),
     ),
-    Contestant(name=APOLLO, dialect=Dialect.INTELGRAPH, serve=peer("apollo.mjs")),
-    Contestant(name=POSTGRAPHILE, dialect=Dialect.POSTGRAPHILE, serve=peer("postgraphile.mjs")),
+    Contestant(name=APOLLO, dialect=Dialect.INTELGRAPH, serve=peer("apollo.mjs"), writes=(WRITE, UNLOGGED)),
+    Contestant(name=STANDALONE, dialect=Dialect.INTELGRAPH, serve=peer("apollo.mjs", standalone=True)),
+    Contestant(
+        name=POSTGRAPHILE, dialect=Dialect.POSTGRAPHILE, serve=peer("postgraphile.mjs"), writes=(WRITE, UNLOGGED)
+    ),
 )
 
 

@@ -10,9 +10,21 @@ from typing import Any
 
 from bench.http_wire import Wire, open_wire
 from bench.read_contestants import Running
-from bench.read_queries import READS, Query, canonical, read_body, revision, write_body
+from bench.read_queries import (
+    READS,
+    WRITE,
+    Dialect,
+    Query,
+    Written,
+    canonical,
+    read_body,
+    revision,
+    write_body,
+    written_entity,
+)
 
 ANSWERS = 200
+READ_BACK = READS[0].documents[Dialect.INTELGRAPH]
 AT_ONCE = 32
 
 
@@ -35,7 +47,9 @@ async def verify(running: Sequence[Running]) -> int:
                 _compare(query, numbers, wanted, told, f"{each.contestant.name}, {at_once} at once")
                 compared += len(told)
     for each in running:
-        compared += await _verify_writes(each)
+        for at_once in (1, AT_ONCE):
+            for kind in each.contestant.writes:
+                compared += await _verify_writes(running[0], each, kind, at_once)
     return compared
 
 
@@ -67,18 +81,43 @@ async def _answers(running: Running, query: Query, numbers: list[int], *, at_onc
     return [answers[place] for place in range(len(numbers))]
 
 
-async def _verify_writes(running: Running) -> int:
-    """Write each of some entities twice: what is told is revision 1, then 2."""
-    dialect, name = running.contestant.dialect, running.contestant.name
-    wire = await open_wire("127.0.0.1", running.port)
-    try:
-        for turn in (1, 2):
-            for number in range(AT_ONCE):
-                body = write_body(dialect, f"verified-{name}-{number}", random.Random(number * turn))
-                _, answer = await wire.post(running.head, f"verify-{name}-{turn}-{number}", body)
-                told = revision(dialect, json.loads(answer))
-                if told != turn:
-                    raise Unequal(f"{name} says that write {turn} of an entity made revision {told}")
-    finally:
+async def _verify_writes(reader: Running, running: Running, kind: str, at_once: int) -> int:
+    """Write each of some entities twice: what is told is revision 1, then 2; what went through the log is read back."""
+    who = f"{running.contestant.name}, {kind}, {at_once} at once"
+    ids = [f"verified-{running.contestant.name}-{kind}-{at_once}-{number}" for number in range(AT_ONCE)]
+    for turn in (1, 2):
+        told = await _written(running, kind, ids, turn, at_once)
+        if told != [turn] * len(ids):
+            raise Unequal(f"{who}: write {turn} of some entities says that it made the revisions {told}")
+    if kind != WRITE:
+        return 2 * len(ids)
+    for number, id_ in enumerate(ids):
+        wire = await open_wire("127.0.0.1", reader.port)
+        _, body = await wire.send(reader.head, json.dumps({"query": READ_BACK, "variables": {"id": id_}}).encode())
         wire.close()
-    return 2 * AT_ONCE
+        found, wanted = json.loads(body)["data"]["entity"], written_entity(id_, random.Random(number * 2))
+        if found != wanted:
+            raise Unequal(f"{who}: {json.dumps(found)[:400]} was written, not {json.dumps(wanted)[:400]}")
+    return 3 * len(ids)
+
+
+async def _written(running: Running, kind: str, ids: list[str], turn: int, at_once: int) -> list[int]:
+    """Write every entity once; returns the revisions that are told."""
+    wires = [await open_wire("127.0.0.1", running.port) for _ in range(at_once)]
+    told: dict[int, int] = {}
+    waiting = list(enumerate(ids))
+
+    async def write(wire: Wire) -> None:
+        while waiting:
+            number, id_ = waiting.pop()
+            written = Written(key=f"{id_}-{turn}", id=id_)
+            body = write_body(kind, running.contestant.dialect, written, random.Random(number * turn))
+            _, answer = await wire.post(running.head, written.key, body)
+            told[number] = revision(json.loads(answer))
+
+    try:
+        await asyncio.gather(*(write(wire) for wire in wires))
+    finally:
+        for wire in wires:
+            wire.close()
+    return [told[number] for number in range(len(ids))]

@@ -21,13 +21,13 @@ from msgspec import Struct
 
 from bench.figures import Sample
 from bench.http_wire import Wire, open_wire
-from bench.read_queries import BY_NAME, WRITE, Dialect, read_body, write_body, written_id
+from bench.read_queries import BY_NAME, Dialect, Written, read_body, write_body, written_id
 
 _DRAWN = 5_000
 
 
 class ReadJob(Struct, frozen=True, kw_only=True):
-    """What one process does: the query named ``query`` (or the write), over so many connections."""
+    """What one process does: the query named ``query`` (or a write of that name), over so many connections."""
 
     run: str
     port: int
@@ -52,7 +52,7 @@ async def run_job(job: ReadJob) -> ReadSample:
     """Send until the time is over, and return what was seen."""
     wires = [await open_wire("127.0.0.1", job.port) for _ in range(job.connections)]
     try:
-        return await _closed_loop(job, wires, _writes(job) if job.query == WRITE else _reads(job))
+        return await _closed_loop(job, wires, _reads(job) if job.query in BY_NAME else _writes(job))
     finally:
         for wire in wires:
             wire.close()
@@ -70,9 +70,8 @@ def _reads(job: ReadJob) -> Send:
 
 def _writes(job: ReadJob) -> Send:
     async def send(wire: Wire, connection: int, number: int, chance: random.Random) -> tuple[int, bytes]:
-        id_ = written_id(job.run, connection, number, chance)
-        body = write_body(job.dialect, id_, chance)
-        return await wire.post(job.head, f"{job.run}-{connection}-{number}", body)
+        written = Written(key=f"{job.run}-{connection}-{number}", id=written_id(job.run, connection, number, chance))
+        return await wire.post(job.head, written.key, write_body(job.query, job.dialect, written, chance))
 
     return send
 

@@ -55,7 +55,7 @@ def lines(report: ReadReport) -> list[str]:
         f"{same.plan_cache_mode}, synchronous_commit {same.synchronous_commit}, {same.in_flight} requests at once",
         _where(same),
         f"medians of {report.rounds} rounds of {report.seconds_a_round:g} s (lowest to highest); server CPU is that of "
-        "the contestant's own processes",
+        "the contestant's own processes; no log: an ordinary upsert, for comparison",
     ]
     for number, contest in enumerate(report.contests, start=1):
         told += [
@@ -63,14 +63,15 @@ def lines(report: ReadReport) -> list[str]:
             f"{number}. {contest.title} (the generator used {contest.generator_busy_max:.0%} of a CPU at most)",
         ]
         told += table(
-            ["contestant", "requests/s", "IntelGraph / it", "p50 ms", "p99 ms", "server CPU µs"], _rows(contest)
+            ["contestant", "requests/s", "IntelGraph / it", "p50 ms", "p99 ms", "server CPU µs", "PostgreSQL CPU µs"],
+            _rows(contest),
         )
     return [*told, "", "Limits", *(f"  {verdict.text()}" for verdict in report.verdicts)]
 
 
 def _where(same: Conditions) -> str:
     if same.server_cpu is None:
-        return "no process was bound to a CPU"
+        return "no process is bound to a CPU: the server, PostgreSQL, the feed and the generator share all of them"
     return (
         f"the measured server (or pgbench) alone on CPU {same.server_cpu}; PostgreSQL, the feed and "
         f"the generator on CPU {same.rest_cpu}"
@@ -81,4 +82,5 @@ def _rows(contest: Contest) -> Iterable[list[str]]:
     for row in contest.rows:
         p50, p99 = (figure.text(1) if figure else "-" for figure in (row.p50_ms, row.p99_ms))
         cpu = row.server_cpu_us.text() if row.server_cpu_us else "-"
-        yield [row.contestant, row.per_second.text(), row.intelgraph_over_it.text(2), p50, p99, cpu]
+        told = [row.contestant, row.per_second.text(), row.intelgraph_over_it.text(2), p50, p99, cpu]
+        yield [*told, row.database_cpu_us.text()]

@@ -1,7 +1,8 @@
 """Where reads are measured: one region with its PostgreSQL, feed and control store, the graph in it, and free CPUs.
 
 The server flushes to disk as in production, because one of the contests writes. ``plan_cache_mode`` is the server's,
-so it is the same for every contestant. However the benchmark ends, every process is stopped and all data deleted.
+so it is the same for every contestant, and the one that IntelGraph's door asks for. However the benchmark ends, every
+process is stopped and all data deleted.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from intelgraph.settings import ApiPolicy, Issuer, RegionConfig, dump_region_con
 from intelgraph.settings import Database as Login
 
 REGION, PLACEMENT, EPOCH = "us-east", "bench", 1
-PLAN_CACHE_MODE = "auto"
+PLAN_CACHE_MODE = "force_generic_plan"
 CONNECTIONS = 10
 PEER_ROLE = "bench_peer"
 _BATCH = 500
@@ -49,15 +50,15 @@ _PEERS_SQL = Path(__file__).parent / "read_peers" / "peers.sql"
 
 @dataclass(frozen=True, kw_only=True)
 class Pins:
-    """Which CPU the measured server runs on, and which everything else; none where a process cannot be bound."""
+    """Which CPU the measured server runs on, and which everything else; none: wherever the kernel likes."""
 
     server: int | None
     rest: int | None
 
 
-def pins() -> Pins:
-    """Two of the CPUs that this process may use."""
-    usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+def pins(*, pinned: bool) -> Pins:
+    """Two of the CPUs that this process may use, or none."""
+    usable = sorted(os.sched_getaffinity(0)) if pinned and hasattr(os, "sched_getaffinity") else []
     return Pins(server=usable[0], rest=usable[1]) if len(usable) > 1 else Pins(server=None, rest=None)
 
 
@@ -85,6 +86,11 @@ class Site:
         return Login(
             host=login.host, port=login.port, user=PEER_ROLE, password=self.peer_password, database=login.database
         )
+
+    def database_cpu_s(self) -> float:
+        """CPU time that PostgreSQL's processes that run now have used so far."""
+        assert self.postgres.pid is not None
+        return cpu_s(self.postgres.pid)
 
     def start(self, command: list[str], *, cpu: int | None, environment: Mapping[str, str] | None = None) -> int:
         """Start a process; returns its id."""
@@ -135,7 +141,7 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def throwaway_site(say: Callable[[str], None]) -> AsyncIterator[Site]:
+async def throwaway_site(say: Callable[[str], None], *, pinned: bool) -> AsyncIterator[Site]:
     """Bring the region up, write the graph, and take everything away at the end."""
     say("installing the compared servers, where they are not yet")
     peers = await asyncio.to_thread(install_peers)
@@ -147,7 +153,7 @@ async def throwaway_site(say: Callable[[str], None]) -> AsyncIterator[Site]:
             site = Site(
                 directory=directory, postgres=postgres, peers=peers,
                 token=issuer.sign(directory, TENANT, "writer", _TOKEN_S),
-                peer_password=secrets.token_hex(16), pins=pins(),
+                peer_password=secrets.token_hex(16), pins=pins(pinned=pinned),
             )  # fmt: skip
             _bind(postgres.pid, site.pins.rest)
             try:
@@ -198,6 +204,18 @@ async def _fill(site: Site) -> None:
         await connection.execute("vacuum (analyze)")
     finally:
         await connection.close()
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time that a process and those that it started have used so far, ended ones too."""
+    parent = psutil.Process(pid)
+    mine = parent.cpu_times()
+    used_s = mine.user + mine.system + mine.children_user + mine.children_system
+    for process in parent.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ends, and is counted with its parent next time
+            times = process.cpu_times()
+            used_s += times.user + times.system
+    return float(used_s)
 
 
 def _bind(pid: int | None, cpu: int | None) -> None:

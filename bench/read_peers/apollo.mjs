@@ -1,10 +1,14 @@
 // Apollo Server 5 over `pg` and `dataloader`, with the part of the compared schema that is asked for.
 //
-// node:http calls executeHTTPGraphQLRequest itself: it is the least there can be between the socket and Apollo. Every
-// plugin that is not needed is off; documents are parsed and validated once (Apollo's document store). Statements are
-// prepared under names; what one request needs of a table is asked for in one statement.
+// node:http calls executeHTTPGraphQLRequest itself: it is the least there can be between the socket and Apollo. With
+// `standalone` it is served by startStandaloneServer instead, as its documentation begins. Every plugin that is not
+// needed is off; documents are parsed and validated once (Apollo's document store). Statements are prepared under
+// names; what one request needs of a table is asked for in one statement. A mutation's objects are one append to the
+// log, under the request's Idempotency-Key; `upsertUnlogged` writes into an ordinary table.
+import { createHash } from "node:crypto";
 import http from "node:http";
 import { ApolloServer, HeaderMap } from "@apollo/server";
+import { startStandaloneServer } from "@apollo/server/standalone";
 import { ApolloServerPluginCacheControlDisabled, ApolloServerPluginLandingPageDisabled,
   ApolloServerPluginSchemaReportingDisabled, ApolloServerPluginUsageReportingDisabled } from "@apollo/server/plugin/disabled";
 import DataLoader from "dataloader";
@@ -12,7 +16,7 @@ import { GraphQLScalarType } from "graphql";
 import pg from "pg";
 
 const TENANT = "bench";
-const { port, database } = JSON.parse(process.argv[2]);
+const { port, database, standalone } = JSON.parse(process.argv[2]);
 const pool = new pg.Pool({ ...database, max: 10, idleTimeoutMillis: 0 });
 
 const typeDefs = `
@@ -29,7 +33,7 @@ const typeDefs = `
   input EntityInput { id: ID! type: String! name: String! confidence: Int properties: JSONObject }
   type WrittenObject { id: ID! revision: Int }
   type Written { objects: [WrittenObject!]! }
-  type Mutation { upsertEntities(entities: [EntityInput!]!): Written! }
+  type Mutation { upsertEntities(entities: [EntityInput!]!): Written! upsertUnlogged(entities: [EntityInput!]!): Written! }
 `;
 
 const BRIEF = "id, type, name, confidence";
@@ -44,6 +48,7 @@ const edges = (from, to) => ({ name: `edges_${from}`, text: `
   from unnest($2::text[]) s (id) cross join lateral (
     select * from ig.relationship where tenant = $1 and ${from} = s.id and not deleted order by id limit $3) r` });
 const EDGES = { OUT: edges("source", "target"), IN: edges("target", "source") };
+const APPEND = { name: "append", text: "select ig.append('bench', 1, $1, $2, $3, $4) as told" };
 const UPSERT = { name: "upsert", text: `
   insert into bench.written as w (tenant, id, placement, type, name, confidence, properties, sources, created, updated,
                                   revision, deleted, epoch, position)
@@ -62,6 +67,9 @@ const byId = (statement) =>
   });
 
 class Loaders {
+  constructor(key) {
+    this.key = key;
+  }
   brief = byId(BRIEF_BY_ID);
   whole = byId(WHOLE_BY_ID);
   byWay = new Map();
@@ -96,7 +104,14 @@ const resolvers = {
     neighbor: (row, _, loaders, info) => entity(row.other, loaders, info),
   },
   Mutation: {
-    upsertEntities: async (_, { entities }) => {
+    upsertEntities: async (_, { entities }, { key }) => {
+      const operations = JSON.stringify(entities.map((entity) => ({ op: "upsert_entity", entity })));
+      const hash = createHash("sha256").update(operations).digest();
+      const [{ told }] = await rows(APPEND, [TENANT, key, hash, operations]);
+      if (told.status === "refused") throw new Error(told.reason);
+      return told;
+    },
+    upsertUnlogged: async (_, { entities }) => {
       const objects = [];
       for (const { id, type, name, confidence, properties } of entities) {
         objects.push(...(await rows(UPSERT, [TENANT, id, type, name, confidence, properties ?? {}])));
@@ -111,26 +126,31 @@ const server = new ApolloServer({
   plugins: [ApolloServerPluginCacheControlDisabled(), ApolloServerPluginLandingPageDisabled(),
     ApolloServerPluginSchemaReportingDisabled(), ApolloServerPluginUsageReportingDisabled()],
 });
-await server.start();
+const contextOf = (headers) => new Loaders(headers["idempotency-key"]);
 
 const answer = async (request, response, body) => {
   const headers = new HeaderMap();
   for (const [name, value] of Object.entries(request.headers)) headers.set(name, String(value));
   const done = await server.executeHTTPGraphQLRequest({
     httpGraphQLRequest: { method: request.method, headers, search: "", body: JSON.parse(body) },
-    context: async () => new Loaders(),
+    context: async () => contextOf(request.headers),
   });
   const text = Buffer.from(done.body.string);
   response.writeHead(done.status ?? 200, { ...Object.fromEntries(done.headers), "content-length": text.length });
   response.end(text);
 };
 
-http.createServer({ keepAlive: true, keepAliveTimeout: 0 }, (request, response) => {
-  const parts = [];
-  request.on("data", (part) => parts.push(part));
-  request.on("end", () => {
-    answer(request, response, Buffer.concat(parts).toString()).catch((error) => {
-      response.writeHead(500).end(String(error));
+if (standalone) {
+  await startStandaloneServer(server, { listen: { port, host: "127.0.0.1" }, context: async ({ req }) => contextOf(req.headers) });
+} else {
+  await server.start();
+  http.createServer({ keepAlive: true, keepAliveTimeout: 0 }, (request, response) => {
+    const parts = [];
+    request.on("data", (part) => parts.push(part));
+    request.on("end", () => {
+      answer(request, response, Buffer.concat(parts).toString()).catch((error) => {
+        response.writeHead(500).end(String(error));
+      });
     });
-  });
-}).listen(port, "127.0.0.1", () => console.log("ready"));
+  }).listen(port, "127.0.0.1");
+}

@@ -52,6 +52,8 @@ class ApiPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     burst late: 32 remote writers over 80 ms had 295 writes/s with 10, 330 with 6, and 32 home writers the same."""
     coalesce_max: int = 32
     """How many reads of one tenant that differ only in their values become one statement; 1: none do."""
+    group_max: int = 32
+    """How many writes of one placement that wait at the same time become one transaction; 1: none do."""
     introspection: bool = True
     """Whether the schema may be asked for by ``__schema`` and ``__type``; what it describes is the same for all."""
     graphiql: bool = True

@@ -15,7 +15,7 @@ from intelgraph.model.errors import IntelGraphError
 
 def passed(body: str | bytes) -> Any:
     raw = body.encode() if isinstance(body, str) else body
-    return json.loads(read_operations(raw, operations_max=1_000))
+    return json.loads(read_operations(raw, operations_max=1_000).body)
 
 
 def refused(body: str | bytes) -> IntelGraphError:
@@ -130,7 +130,7 @@ def test_more_operations_than_allowed_are_refused_and_every_erased_id_counts() -
 
 def test_of_a_repeated_key_the_last_counts_and_is_the_only_one_passed_on() -> None:
     raw = '{"operations":[{"op":"delete_entity","id":"a","id":"b","i\\u0064":"c"}]}'
-    assert read_operations(raw.encode(), operations_max=10) == b'[{"op":"delete_entity","id":"c"}]'
+    assert read_operations(raw.encode(), operations_max=10).body == b'[{"op":"delete_entity","id":"c"}]'
 
 
 def test_times_are_passed_on_in_utc_and_nulls_are_not_passed_on() -> None:
@@ -160,7 +160,7 @@ JSON = st.recursive(
 def test_any_json_is_passed_or_refused_with_a_type(value: Any) -> None:
     raw = json.dumps(value).encode()
     try:
-        json.loads(read_operations(raw, operations_max=1_000))
+        json.loads(read_operations(raw, operations_max=1_000).body)
     except IntelGraphError as error:
         assert error.denied.code in ("bad_json", "bad_request", "bad_operation", "too_many_operations")
 

@@ -44,16 +44,32 @@ PLANTED = (
         changes=(
             (
                 "060_append.sql",
-                "    perform ig.lock_objects(p_tenant, p_ops, p_key);\n    answer := ig.first_outcome",
+                "    if plain and jsonb_array_length(p_ops) = 1 then\n",
                 (
                     "    perform set_config('ig.drawn', nextval('ig.position')::text, true);\n"
-                    "    perform ig.lock_objects(p_tenant, p_ops, p_key);\n    answer := ig.first_outcome"
+                    "    if plain and jsonb_array_length(p_ops) = 1 then\n"
+                ),
+            ),
+            (
+                "055_entities.sql",
+                "nextval('ig.position') as position",
+                "coalesce(nullif(current_setting('ig.drawn', true), '')::bigint, nextval('ig.position')) as position",
+            ),
+            (
+                "060_append.sql",
+                "    perform pg_current_xact_id();\n    at := nextval('ig.position');",
+                (
+                    "    perform pg_current_xact_id();\n"
+                    "    at := coalesce(nullif(current_setting('ig.drawn', true), '')::bigint, nextval('ig.position'));"
                 ),
             ),
             (
                 "060_append.sql",
-                "    at := nextval('ig.position');",
-                "    at := coalesce(nullif(current_setting('ig.drawn', true), '')::bigint, nextval('ig.position'));",
+                "    xid := pg_current_xact_id();\n    at := nextval('ig.position');",
+                (
+                    "    xid := pg_current_xact_id();\n"
+                    "    at := coalesce(nullif(current_setting('ig.drawn', true), '')::bigint, nextval('ig.position'));"
+                ),
             ),
         ),
         steps=AT_ONCE,

@@ -38,6 +38,7 @@ INSERT_CHANGE = (
 )
 INSERT_SIGNAL = "insert into ig.signal select * from jsonb_populate_record(null::ig.signal, $1)"
 APPEND = "select ig.append($1, $2, $3, $4, $5, $6)"
+APPEND_MANY = "select ig.append_many($1, $2, $3, $4, $5, array(select jsonb_array_elements($6)))"
 
 Json = Any
 

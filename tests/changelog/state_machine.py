@@ -16,59 +16,17 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from .answers import append_together
 from .comparison import compare
+from .drawn import IDS, batches, entity, ids, linked, plain, wrong
 from .model_append import Request
 from .model_log import Class, Kind, classify, digests, state
 from .regions import Cluster, Json
 from .world import REPEATED_KEYS, World
 
-IDS = ("a", "b", "c")
-LINKS = ("r", "s")
 EPOCHS_MAX = 5
-TIME = "2024-05-06T07:08:09.123456Z"
 
-ids = st.sampled_from(IDS)
-links = st.sampled_from(LINKS)
-revisions = st.sampled_from((None, None, None, None, 0, 1, 2))
 index = st.integers(0, 2)
-
-
-def entity(id_: str, name: str, type_: str, whole: bool, revision: int | None) -> dict[str, Any]:
-    wanted: dict[str, Any] = {"id": id_, "type": type_, "name": name}
-    if whole:
-        wanted |= {
-            "properties": {"n": [1, {"deep": None}]},
-            "confidence": 70,
-            "valid_from": TIME,
-            "sources": ["x", "y"],
-        }
-        wanted |= {"created": TIME, "updated": TIME}
-    return _conditional({"op": "upsert_entity", "entity": wanted}, revision)
-
-
-def link(id_: str, source: str, target: str, revision: int | None) -> dict[str, Any]:
-    wanted = {"id": id_, "type": "uses", "source": source, "target": target}
-    return _conditional({"op": "upsert_relationship", "relationship": wanted}, revision)
-
-
-def _conditional(operation: dict[str, Any], revision: int | None) -> dict[str, Any]:
-    return operation if revision is None else {**operation, "if_revision": revision}
-
-
-plain = st.builds(entity, ids, st.sampled_from(("n", "m")), st.just("t"), st.booleans(), st.none())
-linked = st.builds(link, links, ids, ids, st.none())
-deleted = st.builds(lambda id_: {"op": "delete_entity", "id": id_}, ids)
-unlinked = st.builds(lambda id_: {"op": "delete_relationship", "id": id_}, links)
-erased = st.builds(lambda chosen: {"op": "erase", "ids": chosen}, st.sampled_from((["c"], ["s"], ["c", "s"], ["z"])))
-conditional = st.one_of(
-    st.builds(entity, ids, st.just("n"), st.sampled_from(("t", "u")), st.just(False), revisions),
-    st.builds(link, links, ids, ids, revisions),
-)
-wrong = st.sampled_from(
-    ({"op": "bad"}, {"op": "delete_entity", "id": ""}, {"op": "upsert_entity", "entity": {"id": "y"}})
-)
-operations = st.one_of(plain, plain, plain, plain, linked, linked, deleted, unlinked, erased, conditional)
-batches = st.one_of(st.lists(plain, min_size=1, max_size=2), st.lists(operations, min_size=1, max_size=3))
 
 
 class Histories(RuleBasedStateMachine):
@@ -133,6 +91,18 @@ class Histories(RuleBasedStateMachine):
     def write(self, batch: list[Any], tenant: int, key: int) -> None:
         name = self.home or self.name(0)
         self.world.append(name, self.request(tenant, key, self.world.believed(name), batch))
+        self.looked(name)
+
+    @rule(
+        asked=st.lists(st.tuples(st.sampled_from((0, 0, 0, 1)), st.integers(0, 5), batches), min_size=2, max_size=5),
+        single=st.booleans(),
+    )
+    def write_together(self, asked: list[tuple[int, int, list[Any]]], single: bool) -> None:
+        """Several requests in one transaction, often of the common shape: one entity each."""
+        name = self.home or self.name(0)
+        epoch = self.world.believed(name)
+        requests = [self.request(tenant, key, epoch, batch[:1] if single else batch) for tenant, key, batch in asked]
+        append_together(self.world, name, requests)
         self.looked(name)
 
     @rule(one=plain, other=linked)

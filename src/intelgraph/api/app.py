@@ -15,6 +15,7 @@ from typing import Any
 
 from intelgraph import __version__
 from intelgraph.api import problem
+from intelgraph.api.appending import Appends
 from intelgraph.api.authentication import Authenticator
 from intelgraph.api.bookmarks import BookmarkWaiters
 from intelgraph.api.coalescing import Coalescer
@@ -123,6 +124,12 @@ class App:
                 batch_max=config.api.coalesce_max,
                 waiting_max=database.waiting_max,
                 on_batch=metrics.coalesced,
+            ),
+            appends=Appends(
+                database,
+                group_max=config.api.group_max,
+                waiting_max=database.waiting_max,
+                on_group=metrics.grouped.inc,
             ),
             waiters=waiters,
             feed=feed,

@@ -24,6 +24,8 @@ from intelgraph.settings import Database as Login
 
 APPEND = "select ig.append($1, $2, $3, $4, $5, $6)"
 APPEND_AND_PLACE = "call ig.append_and_place($1, $2, $3, $4, $5, $6, null, null)"
+APPEND_MANY = "select ig.append_many($1, $2, $3, $4, $5, $6)"
+APPEND_MANY_AND_PLACE = "call ig.append_many_and_place($1, $2, $3, $4, $5, $6, null, null)"
 READ_ENTITY = "select ig.read_entity($1, $2, $3, $4)"
 READ_PAGE = "select ig.read_page($1, $2, $3, $4, $5, $6)"
 READ_CHANGES = "select ig.read_changes($1, $2, $3, $4)"
@@ -126,6 +128,20 @@ class Database:
         """Return the ``jsonb`` that a one-row statement answers, as bytes."""
         answer = await self._repeat(lambda connection: connection.fetchval(statement, *arguments))
         return answer if isinstance(answer, bytes) else b"null"
+
+    async def append(self, *arguments: object) -> bytes:
+        """Append; return the answer's ``jsonb``."""
+        return await self.call(APPEND, *arguments)
+
+    async def append_many(self, *arguments: object) -> list[bytes]:
+        """Append several requests in one transaction; return each one's ``jsonb``."""
+        answers: list[bytes] = await self._repeat(lambda connection: connection.fetchval(APPEND_MANY, *arguments))
+        return answers
+
+    async def append_many_and_place(self, *arguments: object) -> tuple[list[bytes], str]:
+        """The same, committed, and the server's flush position read after the commit."""
+        row = await self._repeat(lambda connection: connection.fetchrow(APPEND_MANY_AND_PLACE, *arguments))
+        return row["answers"], row["flushed"]
 
     async def append_and_place(self, *arguments: object) -> tuple[bytes, str]:
         """Append and commit; return the answer's ``jsonb``, and the server's flush position read after the commit."""
@@ -252,6 +268,7 @@ def unavailable(error: BaseException) -> TransientError:
         f"the request cannot be served: the region's database does not answer ({why}); a write that was sent may "
         "have happened: repeat it with the same Idempotency-Key",
         retry_after_s=1.0,
+        **({"sqlstate": state} if state else {}),
     )
 
 

@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from intelgraph.api.appending import Appends
 from intelgraph.api.authentication import Authenticator, Principal
 from intelgraph.api.bookmarks import BookmarkWaiters
 from intelgraph.api.coalescing import Coalescer
@@ -54,6 +55,7 @@ class Door:
     directory: CachedDirectory
     database: Database
     reads: Coalescer
+    appends: Appends
     waiters: BookmarkWaiters
     feed: FeedNotices
     forwarder: Forwarder

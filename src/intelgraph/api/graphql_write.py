@@ -14,7 +14,7 @@ import orjson
 
 from intelgraph.api import graphql_http as http
 from intelgraph.api.door import Admitted, Door
-from intelgraph.api.operations import read_operations
+from intelgraph.api.operations import Operations, check_operations
 from intelgraph.api.request import Request
 from intelgraph.api.response import Response
 from intelgraph.api.write import Acknowledged, Write, idempotency_key
@@ -40,10 +40,9 @@ async def write(
     if not roots:
         return http.answer(kind, orjson.dumps({"data": {root.key: "Mutation" for root in prepared.selection.roots}}))
 
-    def operations() -> bytes:
+    def operations() -> Operations:
         made = [op for root in roots for op in OPERATIONS[root.name](prepared.arguments[root.number])]
-        body = msgspec.json.encode({"operations": made})
-        return read_operations(body, operations_max=door.policy.operations_max)
+        return check_operations(made, operations_max=door.policy.operations_max)
 
     written = Write(door=door, request=request, admitted=admitted, key=key, body=asked.body, operations=operations)
     try:

@@ -66,6 +66,7 @@ class Metrics:
         self._in_flight = Gauge(
             "ig_http_in_flight", "Requests in work.", registry=registry, multiprocess_mode="livesum"
         )
+        self.grouped = Counter("ig_appends_grouped", "Appends that shared a transaction.", registry=registry)
         self.streams = Gauge("ig_streams", "Open event streams.", registry=registry, multiprocess_mode="livesum")
         self.in_flight = 0
         """Requests in work; the connection's handler counts."""

@@ -11,7 +11,7 @@ write 1e308 out in full). Whether an operation fits the graph is the database's 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Annotated, Any, cast
@@ -120,10 +120,27 @@ _AT_OPERATION = re.compile(r"(.*) - at `(\$\.operations\[(\d+)\].*)`", re.DOTALL
 _SHOWN_MAX = 200
 
 
-def read_operations(body: bytes, *, operations_max: int) -> bytes:
-    """Validate a request's body and return its operations as the JSON array that ``ig.append`` takes."""
-    changes = _decode(body)
-    count = sum(len(operation.ids) if isinstance(operation, Erase) else 1 for operation in changes.operations)
+class Operations(Struct, frozen=True, kw_only=True):
+    """What a request appends: the JSON array that ``ig.append`` takes, and what it holds."""
+
+    body: bytes
+    count: int
+    only_upserts: bool
+
+
+def read_operations(body: bytes, *, operations_max: int) -> Operations:
+    """Validate the body of a request."""
+    return _checked(_decode(lambda: _DECODER.decode(body)), operations_max=operations_max)
+
+
+def check_operations(made: list[dict[str, Any]], *, operations_max: int) -> Operations:
+    """Validate operations that are no text yet, in the same way."""
+    return _checked(_decode(lambda: msgspec.convert({"operations": made}, Changes)), operations_max=operations_max)
+
+
+def _checked(changes: Changes, *, operations_max: int) -> Operations:
+    operations = changes.operations
+    count = sum(len(operation.ids) if isinstance(operation, Erase) else 1 for operation in operations)
     if count > operations_max:
         raise refuse(
             "too_many_operations",
@@ -132,17 +149,24 @@ def read_operations(body: bytes, *, operations_max: int) -> bytes:
             operations=count,
             limit=operations_max,
         )
-    maybe_nul = b"\\u0000" in body
-    for index, operation in enumerate(changes.operations):
-        problem = _problem(operation, maybe_nul)
+    for index, operation in enumerate(operations):
+        problem = _problem(operation)
         if problem is not None:
             raise _bad_operation(index, problem)
-    return _ENCODER.encode(changes.operations)
+    body = _ENCODER.encode(operations)
+    if b"\\u0000" in body:
+        # The escape may also be the text "\\u0000", which is legal: look at what was decoded.
+        for index, operation in enumerate(operations):
+            problem = _content_problem(msgspec.to_builtins(operation), DEPTH_MAX + 8)
+            if problem is not None:
+                raise _bad_operation(index, problem)
+    only_upserts = all(isinstance(operation, UpsertEntity | UpsertRelationship) for operation in operations)
+    return Operations(body=body, count=count, only_upserts=only_upserts)
 
 
-def _decode(body: bytes) -> Changes:
+def _decode(read: Callable[[], Changes]) -> Changes:
     try:
-        return _DECODER.decode(body)
+        return read()
     except msgspec.ValidationError as error:
         raise _refused(str(error)) from None
     except msgspec.DecodeError as error:
@@ -167,17 +191,12 @@ def _bad_operation(index: int, what: str) -> PermanentError:
     return refuse("bad_operation", f"operation {index} is refused: {what}", index=index)
 
 
-def _problem(operation: Operation, maybe_nul: bool) -> str | None:
+def _problem(operation: Operation) -> str | None:
     if isinstance(operation, UpsertEntity):
-        problem = _settle(operation.entity)
-    elif isinstance(operation, UpsertRelationship):
-        problem = _settle(operation.relationship)
-    else:
-        problem = None
-    if problem is None and maybe_nul:
-        # The escape may also be the text "\\u0000", which is legal: look at what was decoded.
-        problem = _content_problem(msgspec.to_builtins(operation), DEPTH_MAX + 8)
-    return problem
+        return _settle(operation.entity)
+    if isinstance(operation, UpsertRelationship):
+        return _settle(operation.relationship)
+    return None
 
 
 def _settle(given: Entity | Relationship) -> str | None:

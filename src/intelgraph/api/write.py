@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 import msgspec
 
+from intelgraph.api.appending import Append
 from intelgraph.api.body import read_body
-from intelgraph.api.database import APPEND
 from intelgraph.api.door import Admitted, Door
-from intelgraph.api.operations import read_operations
+from intelgraph.api.operations import Operations, read_operations
 from intelgraph.api.request import Request
 from intelgraph.api.response import Response
 from intelgraph.model.errors import Denied, Fact, PermanentError, TransientError, refuse
@@ -97,8 +97,8 @@ def _answer(outcome: Acknowledged) -> Response:
 class Write:
     """One write on its way: where it has to go may change while it is held.
 
-    ``body`` is what a hop to the home carries, and what a repeat of ``key`` is compared with; ``operations`` makes the
-    JSON array that is appended, once, and only at the home.
+    ``body`` is what a hop to the home carries, and what a repeat of ``key`` is compared with; ``operations`` makes
+    what is appended, once, and only at the home.
     """
 
     door: Door
@@ -106,8 +106,8 @@ class Write:
     admitted: Admitted
     key: str
     body: bytes
-    operations: Callable[[], bytes]
-    _operations: bytes | None = None
+    operations: Callable[[], Operations]
+    _operations: Operations | None = None
 
     async def settle(self) -> Acknowledged | Response:
         """Try until there is an answer or ``HOLD_S`` is over."""
@@ -141,19 +141,17 @@ class Write:
     async def _append(self, placement: Placement, epoch: int) -> Acknowledged | TransientError:
         if self._operations is None:
             self._operations = self.operations()
-        arguments = (
-            placement.id,
-            epoch,
-            self.admitted.principal.tenant,
-            self.key,
-            hashlib.sha256(self.body).digest(),
-            self._operations,
+        raw, flushed = await self.door.appends.append(
+            Append(
+                placement=placement.id,
+                epoch=epoch,
+                tenant=self.admitted.principal.tenant,
+                key=self.key,
+                request_hash=hashlib.sha256(self.body).digest(),
+                operations=self._operations,
+                placed=placement.durability is Durability.REMOTE,
+            )
         )
-        flushed = ""
-        if placement.durability is Durability.REMOTE:
-            raw, flushed = await self.door.database.append_and_place(*arguments)
-        else:
-            raw = await self.door.database.call(APPEND, *arguments)
         appended = _APPENDED.decode(raw)
         if appended.status == "refused":
             self.door.metrics.appends.labels("refused").inc()

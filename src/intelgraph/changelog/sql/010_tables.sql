@@ -136,7 +136,6 @@ create table ig.entity (
     position bigint not null,
     primary key (tenant, id)
 ) with (fillfactor = 90);
-create index entity_placement on ig.entity (placement);
 
 create table ig.relationship (
     tenant text not null,
@@ -160,7 +159,6 @@ create table ig.relationship (
 ) with (fillfactor = 90);
 create index relationship_source on ig.relationship (tenant, source, id) where not deleted;
 create index relationship_target on ig.relationship (tenant, target, id) where not deleted;
-create index relationship_placement on ig.relationship (placement);
 
 -- Erasure is for ever and not subject to acceptance. Only a hash of (tenant, kind, id) is kept.
 create table ig.erased (

@@ -15,23 +15,33 @@ create function ig.relationship_json(r ig.relationship) returns jsonb language s
         'valid_until', ig.stamp(r.valid_until), 'sources', to_jsonb(r.sources), 'created', ig.stamp(r.created),
         'updated', ig.stamp(r.updated), 'revision', r.revision);
 
--- Set objects to their form in one accepted row, unless a higher rank already holds them. Sorted, so that two streams
--- that touch the same objects wait for each other in one order.
+-- The entities among the objects of some rows, as the table has them. Sorted, so that two streams that set the same
+-- objects wait for each other in one order.
+create function ig.entity_rows(p_placement text, p_epoch bigint, p_tenants text[], p_positions bigint[], p_objects jsonb[])
+returns table (tenant text, id text, placement text, type text, name text, properties jsonb, confidence smallint,
+               valid_from timestamptz, valid_until timestamptz, sources text[], created timestamptz, updated timestamptz,
+               revision bigint, deleted boolean, epoch bigint, "position" bigint)
+language sql stable as $$
+    select w.tenant, o.id, p_placement, o.type, o.name, o.properties, o.confidence, o.valid_from, o.valid_until,
+           o.sources, o.created, o.updated, o.revision, coalesce(o.deleted, false), p_epoch, w.position
+    from unnest(p_tenants, p_positions, p_objects) as w(tenant, position, objects),
+         jsonb_to_recordset(w.objects) as o(kind text, id text, type text, name text, properties jsonb,
+             confidence smallint, valid_from timestamptz, valid_until timestamptz, sources text[], created timestamptz,
+             updated timestamptz, revision bigint, deleted boolean)
+    where o.kind = 'entity'
+    order by w.tenant, o.id
+$$;
+
+-- Set objects to their form in one accepted row, unless a higher rank already holds them. What is erased is looked up
+-- one by one (the limit), so that no plan reads all that was ever erased.
 create function ig.put(p_placement text, p_tenant text, p_epoch bigint, p_position bigint, p_objects jsonb)
 returns void language plpgsql as $$
 begin
     if p_objects @> '[{"kind": "entity"}]' then
         insert into ig.entity as e (tenant, id, placement, type, name, properties, confidence, valid_from, valid_until,
                                     sources, created, updated, revision, deleted, epoch, position)
-        select p_tenant, o.id, p_placement, o.type, o.name, o.properties, o.confidence, o.valid_from, o.valid_until,
-               o.sources, o.created, o.updated, o.revision, coalesce(o.deleted, false), p_epoch, p_position
-        from jsonb_to_recordset(p_objects) as o(kind text, id text, type text, name text, properties jsonb,
-            confidence smallint, valid_from timestamptz, valid_until timestamptz, sources text[], created timestamptz,
-            updated timestamptz, revision bigint, deleted boolean)
-        where o.kind = 'entity'
-          and not exists (select from ig.erased x
-                          where x.tenant = p_tenant and x.touch = ig.touch(p_tenant, 'entity', o.id))
-        order by o.id
+        select o.* from ig.entity_rows(p_placement, p_epoch, array[p_tenant], array[p_position], array[p_objects]) o
+        where (select true from ig.erased x where x.tenant = p_tenant and x.touch = ig.touch(p_tenant, 'entity', o.id) limit 1) is null
         on conflict (tenant, id) do update set
             type = excluded.type, name = excluded.name, properties = excluded.properties, confidence = excluded.confidence,
             valid_from = excluded.valid_from, valid_until = excluded.valid_until, sources = excluded.sources,
@@ -50,8 +60,7 @@ begin
         confidence smallint, valid_from timestamptz, valid_until timestamptz, sources text[], created timestamptz,
         updated timestamptz, revision bigint, deleted boolean)
     where o.kind = 'relationship'
-      and not exists (select from ig.erased x
-                      where x.tenant = p_tenant and x.touch = ig.touch(p_tenant, 'relationship', o.id))
+      and (select true from ig.erased x where x.tenant = p_tenant and x.touch = ig.touch(p_tenant, 'relationship', o.id) limit 1) is null
     order by o.id
     on conflict (tenant, id) do update set
         type = excluded.type, source = excluded.source, target = excluded.target, properties = excluded.properties,

@@ -1,39 +1,46 @@
 -- Writing: fence, locks, operations to whole objects, position, log. One call, one transaction, one round trip.
 
--- The locks of a request that only upserts entities: the common case, and free of lookups.
-create function ig.lock_entities(p_tenant text, p_ops jsonb, p_key text) returns void language plpgsql as $$
-declare
-    hash bigint;
-    key_hash bigint;
+-- Is every operation the upsert of an entity with an id and a type? The common case, for which one statement does all.
+create function ig.only_entities(p_ops jsonb) returns boolean language sql immutable parallel safe
+    return case when jsonb_typeof(p_ops) = 'array' then jsonb_array_length(p_ops) between 1 and 1000
+        and not p_ops @? '$[*] ? (!(@.op.type() == "string" && @.op == "upsert_entity"
+            && @.entity.type() == "object" && @.entity.id.type() == "string" && @.entity.type.type() == "string"))'
+    else false end;
+
+-- The locks of requests that only upsert entities, and of their keys, in the order in which they are to be taken.
+create function ig.locks_of_entities(p_tenants text[], p_keys text[], p_ops jsonb[]) returns bigint[]
+language sql immutable parallel safe as $$
+    select array_agg(distinct h.hash order by h.hash)
+    from unnest(p_tenants, p_keys, p_ops) as r(tenant, key, ops), lateral (
+        select ig.touch(r.tenant, 'entity', o #>> '{entity,id}') from jsonb_array_elements(r.ops) o
+        union all select ig.touch(r.tenant, 'key', r.key) where r.key is not null) h(hash);
+$$;
+
+-- Take the locks of requests that only upsert entities, without waiting. Of each: `plain` when it has all its locks and
+-- names nothing that one before it names, so that the plain ones may go first and together; `later`; or `busy`.
+create function ig.try_entities(p_tenants text[], p_keys text[], p_ops jsonb[]) returns text[] language plpgsql as $$
 begin
-    if jsonb_array_length(p_ops) = 1 then
-        hash := ig.touch(p_tenant, 'entity', ig.op_target(p_ops -> 0) ->> 'id');
-        key_hash := ig.touch(p_tenant, 'key', p_key);
-        perform pg_advisory_xact_lock(least(hash, key_hash)), pg_advisory_xact_lock(greatest(hash, key_hash));
-        return;
-    end if;
-    for hash in
-        select ig.touch(p_tenant, 'entity', ig.op_target(o) ->> 'id') from jsonb_array_elements(p_ops) o
-        where ig.op_target(o) ->> 'id' is not null
-        union select ig.touch(p_tenant, 'key', p_key) where p_key is not null
-        order by 1
-    loop
-        perform pg_advisory_xact_lock(hash);
-    end loop;
+    return array(
+        select case when not bool_and(pg_try_advisory_xact_lock(f.hash)) then 'busy' when bool_and(f.n = f.first) then 'plain'
+               else 'later' end
+        from (select r.n, h.hash, min(r.n) over (partition by h.hash) as first
+              from unnest(p_tenants, p_keys, p_ops) with ordinality as r(tenant, key, ops, n), lateral (
+                  select ig.touch(r.tenant, 'entity', o #>> '{entity,id}') from jsonb_array_elements(r.ops) o
+                  union all select ig.touch(r.tenant, 'key', r.key) where r.key is not null) h(hash)) f
+        group by f.n order by f.n);
 end $$;
 
 -- Every lock an append needs, taken in one sorted pass; a second pass catches a relationship that appeared meanwhile.
-create function ig.lock_objects(p_tenant text, p_ops jsonb, p_key text) returns void language plpgsql as $$
+-- With `p_wait` false it waits for none of them: false when another holds one.
+create function ig.lock_objects(p_tenant text, p_ops jsonb, p_key text, p_wait boolean default true) returns boolean
+language plpgsql set plan_cache_mode = auto as $$
 declare
     lock record;
+    got boolean;
     taken bigint[] := '{}';
     pass int := 0;
     fresh int;
 begin
-    if not p_ops @? '$[*] ? (@.op != "upsert_entity")' then
-        perform ig.lock_entities(p_tenant, p_ops, p_key);
-        return;
-    end if;
     loop
         fresh := 0;
         for lock in
@@ -68,7 +75,13 @@ begin
             select hash, bool_or(alone) as alone from need where hash is not null and not hash = any (taken)
             group by hash order by hash
         loop
-            if lock.alone then
+            if not p_wait then
+                got := case when lock.alone then pg_try_advisory_xact_lock(lock.hash)
+                       else pg_try_advisory_xact_lock_shared(lock.hash) end;
+                if not got then
+                    return false;
+                end if;
+            elsif lock.alone then
                 perform pg_advisory_xact_lock(lock.hash);
             else
                 perform pg_advisory_xact_lock_shared(lock.hash);
@@ -81,6 +94,7 @@ begin
             or not exists (select from jsonb_array_elements(p_ops) o
                            where o ->> 'op' in ('upsert_relationship', 'delete_relationship', 'erase'));
     end loop;
+    return true;
 end $$;
 
 create function ig.refusal(p_code text, p_reason text, p_facts jsonb default '{}') returns jsonb language sql immutable
@@ -116,8 +130,21 @@ begin
     return null;
 end $$;
 
-create function ig.row_digest(p_key bytea, p_identity text, p_body jsonb) returns bytea language sql immutable
+-- The placement, in the usual case that `ig.fence` has nothing to say; where this finds none, the fence decides. Both are
+-- to be asked under the placement's lock.
+create function ig.open_here(p_placement text, p_epoch bigint) returns setof ig.placement language sql stable as $$
+    select p.* from ig.region g join ig.placement p on p.id = p_placement and p.epoch = p_epoch and p.epoch > 0
+        and p.home = g.name and p.life = g.life and p.hold is null and p.gap is null;
+$$;
+
+create function ig.row_digest(p_key bytea, p_identity text, p_body jsonb) returns bytea language sql stable
     return substr(sha256(p_key || sha256(convert_to(p_identity || chr(10) || coalesce(p_body::text, ''), 'UTF8'))), 1, 16);
+
+-- The version in which rows to these regions are written: nobody writes one that some reader has not announced.
+create function ig.version_for(p_local ig.region, p_replicate_to text[]) returns int language sql stable as $$
+    select coalesce(least(p_local.reads, min(coalesce(q.reads, 1))), p_local.reads)
+    from unnest(p_replicate_to) d left join ig.peer q on q.name = d where d <> p_local.name;
+$$;
 
 -- Draw the position and insert the row; the trigger applies it. Every lock must be held already, and the transaction
 -- gets its id before its position, which is what ig.settle() relies on.
@@ -127,27 +154,21 @@ returns text language plpgsql as $$
 declare
     local ig.region;
     at bigint;
-    format_version int := 1;
 begin
     select * into local from ig.region;
-    if local.reads > 1 then
-        -- Nobody writes a version that some reader has not announced.
-        select least(local.reads, min(coalesce(q.reads, 1))) into format_version
-        from unnest(p_replicate_to) d left join ig.peer q on q.name = d where d <> local.name;
-        format_version := coalesce(format_version, local.reads);
-    end if;
     perform pg_current_xact_id();
     at := nextval('ig.position');
     insert into ig.change (origin, life, position, placement, epoch, version, kind, tenant, key_hash, request_hash,
                            replicate_to, touches, body, digest, written_at)
-    values (local.name, local.life, at, p.id, p_epoch, format_version, p_kind, p_tenant,
+    values (local.name, local.life, at, p.id, p_epoch,
+            case when local.reads > 1 then ig.version_for(local, p_replicate_to) else 1 end, p_kind, p_tenant,
             sha256(convert_to(p_key, 'UTF8')), p_request_hash, p_replicate_to, p_touches, p_body,
             ig.row_digest(p_digest_key, concat_ws('/', local.name, local.life, at, p.id, p_epoch, p_kind), p_body),
             clock_timestamp());
     return concat_ws('/', local.name, local.life, p_epoch, at);
 end $$;
 
-create function ig.brief(p_object jsonb) returns jsonb language sql immutable
+create function ig.brief(p_object jsonb) returns jsonb language sql stable
     return jsonb_strip_nulls(jsonb_build_object('kind', p_object -> 'kind', 'id', p_object -> 'id',
                                                 'revision', p_object -> 'revision'));
 
@@ -179,34 +200,16 @@ create function ig.touches_of(p_tenant text, p_objects jsonb) returns bigint[] l
             from jsonb_array_elements(p_objects) o,
                  unnest(case o ->> 'kind' when 'erased' then array['entity', 'relationship'] else array[o ->> 'kind'] end) k);
 
--- The door's sessions keep one plan for every statement (a compiled read is planned once, not for each value). Here the
--- number of operations decides what is best: with one plan for all, writing a graph takes five times as long.
-create function ig.append(p_placement text, p_epoch bigint, p_tenant text, p_key text, p_request_hash bytea, p_ops jsonb)
-returns jsonb language plpgsql security definer set search_path = '' set plan_cache_mode = auto as $$
+-- One request whatever it asks for, under its locks. The door's sessions keep one plan for every statement (a compiled
+-- read is planned once, not for each value); here the number of operations decides what is best: with one plan for all,
+-- writing a graph takes five times as long.
+create function ig.append_one(p ig.placement, p_tenant text, p_key text, p_request_hash bytea, p_ops jsonb)
+returns jsonb language plpgsql set plan_cache_mode = auto as $$
 declare
     answer jsonb;
-    p ig.placement;
     body jsonb;
     objects jsonb;
-    touches bigint[];
-    bookmark text;
 begin
-    if jsonb_typeof(p_ops) is distinct from 'array' then
-        return ig.refusal('bad_operation', 'the request is refused: its operations are not a list');
-    elsif jsonb_array_length(p_ops) > 1000 then
-        return ig.refusal('too_many_operations', format('the request is refused: it has %s operations; the limit is 1000',
-                                                        jsonb_array_length(p_ops)), jsonb_build_object('limit', 1000));
-    end if;
-    if p_ops @? '$[*] ? (@.op == "erase")' then
-        perform ig.lock_placement(p_placement);
-    else
-        perform ig.lock_placement_shared(p_placement);
-    end if;
-    answer := ig.fence(p_placement, p_epoch);
-    if answer is not null then
-        return answer;
-    end if;
-    perform ig.lock_objects(p_tenant, p_ops, p_key);
     answer := ig.first_outcome(p_tenant, p_key, p_request_hash);
     if answer is not null then
         return answer;
@@ -215,18 +218,124 @@ begin
     if answer ->> 'status' = 'refused' then
         return answer;
     end if;
-    select * into p from ig.placement where id = p_placement;
     objects := answer -> 'objects';
     body := jsonb_build_object('objects', objects);
-    if jsonb_array_length(objects) = 1 and objects #>> '{0,kind}' <> 'erased' then
-        touches := array[ig.touch(p_tenant, objects #>> '{0,kind}', objects #>> '{0,id}')];
-    else
-        touches := ig.touches_of(p_tenant, objects);
+    return jsonb_build_object('status', 'ok', 'objects', ig.result_of(body), 'bookmark',
+        ig.write_row(p, 'write', p_tenant, p_key, p_request_hash, body, ig.touches_of(p_tenant, objects), p.regions,
+                     p.epoch, p.digest_key));
+end $$;
+
+create function ig.size_refusal(p_ops jsonb) returns jsonb language sql immutable
+    return case when jsonb_typeof(p_ops) is distinct from 'array'
+        then ig.refusal('bad_operation', 'the request is refused: its operations are not a list')
+    when jsonb_array_length(p_ops) > 1000
+        then ig.refusal('too_many_operations', format('the request is refused: it has %s operations; the limit is 1000',
+                                                      jsonb_array_length(p_ops)), '{"limit": 1000}') end;
+
+-- One entity under its locks: the commonest request of all, and what ig.append_entities makes of it, without sets. Null
+-- when it is anything but plain.
+create function ig.append_entity(p_placement text, p_epoch bigint, p_tenant text, p_key text, p_request_hash bytea, p_op jsonb,
+                                 p_touch bigint)
+returns jsonb language plpgsql as $$
+declare
+    given jsonb := p_op -> 'entity';
+    entity_id text := given ->> 'id';
+    hashed_key bytea := sha256(convert_to(p_key, 'UTF8'));
+    this_moment timestamptz := clock_timestamp();
+    p ig.placement;
+    local ig.region;
+    old record;
+    made bigint;
+    xid xid8;
+    at bigint;
+    form jsonb;
+    body jsonb;
+begin
+    select g as region, o as placement, e.type, e.revision, e.deleted, e.created,
+           exists (select from ig.erased x where x.tenant = p_tenant and x.touch = p_touch) as erased,
+           exists (select from ig.outcome x where x.tenant = p_tenant and x.key_hash = hashed_key) as used
+    into old from ig.region g cross join ig.open_here(p_placement, p_epoch) o
+    left join ig.entity e on e.tenant = p_tenant and e.id = entity_id;
+    if not found or old.used or old.erased or length(entity_id) not between 1 and 256
+       or ig.has_shape(p_op, given) is not true or (old.deleted is false and old.type <> given ->> 'type')
+       or (p_op ? 'if_revision'
+           and p_op ->> 'if_revision' <> (case when old.deleted is false then old.revision else 0 end)::text) then
+        return null;
     end if;
-    bookmark := ig.write_row(p, 'write', p_tenant, p_key, p_request_hash, body, touches, p.regions,
-                             p.epoch, p.digest_key);
-    return jsonb_build_object('status', 'ok', 'bookmark', bookmark, 'objects',
-        case when jsonb_array_length(objects) = 1 then jsonb_build_array(ig.brief(objects -> 0)) else ig.result_of(body) end);
+    p := old.placement;
+    local := old.region;
+    made := coalesce(old.revision, 0) + 1;
+    form := ig.entity_form(given, case when not old.deleted then old.created end, made, ig.stamp(this_moment));
+    body := jsonb_build_object('objects', jsonb_build_array(form));
+    xid := pg_current_xact_id();
+    at := nextval('ig.position');
+    insert into ig.change (origin, life, position, placement, epoch, version, kind, tenant, key_hash, request_hash,
+                           replicate_to, touches, body, digest, written_at, arrived, arrival, status)
+    values (local.name, local.life, at, p.id, p.epoch,
+            case when local.reads > 1 then ig.version_for(local, p.regions) else 1 end, 'write', p_tenant, hashed_key,
+            p_request_hash, p.regions, array[p_touch], body,
+            ig.row_digest(p.digest_key, concat_ws('/', local.name, local.life, at, p.id, p.epoch, 'write'), body),
+            this_moment, xid, nextval('ig.arrival'), 'applied');
+    if hashed_key is not null then
+        insert into ig.outcome (tenant, key_hash, origin, life, position, placement, epoch, request_hash)
+        values (p_tenant, hashed_key, local.name, local.life, at, p.id, p.epoch, p_request_hash);
+    end if;
+    insert into ig.entity as e (tenant, id, placement, type, name, properties, confidence, valid_from, valid_until,
+                                sources, created, updated, revision, deleted, epoch, position)
+    select o.* from ig.entity_rows(p.id, p.epoch, array[p_tenant], array[at], array[body -> 'objects']) o
+    on conflict (tenant, id) do update set
+        type = excluded.type, name = excluded.name, properties = excluded.properties, confidence = excluded.confidence,
+        valid_from = excluded.valid_from, valid_until = excluded.valid_until, sources = excluded.sources,
+        created = excluded.created, updated = excluded.updated, revision = excluded.revision,
+        deleted = excluded.deleted, epoch = excluded.epoch, position = excluded.position
+    where (e.epoch, e.position) < (excluded.epoch, excluded.position);
+    return jsonb_build_object('status', 'ok', 'bookmark', concat_ws('/', local.name, local.life, p.epoch, at),
+        'objects', jsonb_build_array(jsonb_build_object('kind', 'entity', 'id', entity_id, 'revision', made)));
+end $$;
+
+create function ig.append(p_placement text, p_epoch bigint, p_tenant text, p_key text, p_request_hash bytea, p_ops jsonb)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare
+    answer jsonb;
+    p ig.placement;
+    plain boolean := ig.only_entities(p_ops);
+    one bigint;
+    key bigint;
+begin
+    if plain and jsonb_array_length(p_ops) = 1 then
+        one := ig.touch(p_tenant, 'entity', p_ops #>> '{0,entity,id}');
+        key := ig.touch(p_tenant, 'key', p_key);
+        perform pg_advisory_xact_lock_shared(1, hashtext(p_placement)),
+                pg_advisory_xact_lock(least(one, key)), pg_advisory_xact_lock(greatest(one, key));
+        answer := ig.append_entity(p_placement, p_epoch, p_tenant, p_key, p_request_hash, p_ops -> 0, one);
+        if answer is not null then
+            return answer;
+        end if;
+    elsif jsonb_typeof(p_ops) is distinct from 'array' or jsonb_array_length(p_ops) > 1000 then
+        return ig.size_refusal(p_ops);
+    elsif not plain and p_ops @? '$[*] ? (@.op == "erase")' then
+        perform ig.lock_placement(p_placement);
+    else
+        perform ig.lock_placement_shared(p_placement);
+    end if;
+    select * into p from ig.open_here(p_placement, p_epoch);
+    if not found then
+        answer := ig.fence(p_placement, p_epoch);
+        if answer is not null then
+            return answer;
+        end if;
+        select * into p from ig.placement where id = p_placement;
+    end if;
+    if plain and jsonb_array_length(p_ops) > 1 then
+        perform pg_advisory_xact_lock(h) from unnest(ig.locks_of_entities(array[p_tenant], array[p_key], array[p_ops])) h;
+        answer := (ig.append_entities(p, array[p_tenant], array[p_key], array[p_request_hash], array[p_ops]))[1];
+        if answer is not null then
+            return answer;
+        end if;
+    elsif not plain then
+        perform ig.lock_objects(p_tenant, p_ops, p_key);
+    end if;
+    return ig.append_one(p, p_tenant, p_key, p_request_hash, p_ops);
 end $$;
 
 -- The same, committed, and how far this server had flushed just after that: what a standby must reach. A position read

@@ -4,11 +4,15 @@ revoke all on schema ig from public;
 revoke all on all routines in schema ig from public;
 grant usage on schema ig to ig_api, ig_peer;
 grant execute on function
-    ig.append(text, bigint, text, text, bytea, jsonb), ig.read_entity(text, text, text, text),
+    ig.append(text, bigint, text, text, bytea, jsonb),
+    ig.append_many(text, bigint, text[], text[], bytea[], jsonb[]), ig.read_entity(text, text, text, text),
     ig.read_page(text, text, text, text, int, text), ig.read_changes(text, text, text, int),
     ig.key_outcome(text, text, text), ig.locate(text, text), ig.readable(text, text), ig.report(), ig.flushed()
 to ig_api;
-grant execute on procedure ig.append_and_place(text, bigint, text, text, bytea, jsonb, jsonb, text) to ig_api;
+grant execute on procedure
+    ig.append_and_place(text, bigint, text, text, bytea, jsonb, jsonb, text),
+    ig.append_many_and_place(text, bigint, text[], text[], bytea[], jsonb[], jsonb[], text)
+to ig_api;
 -- Peers may ask for echoes, compare digests, and ask to have rows sent to a region that may hold them.
 grant execute on function
     ig.echo(text, bigint), ig.report(), ig.streams(text), ig.digests(text, jsonb), ig.digest_buckets(text, text, int, bigint),
