@@ -72,6 +72,17 @@ class FeedPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     batch_rows: int = 2_000
 
 
+class LeaseTimes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How leases are timed: the same in every region and at the witness (``placement.lease`` says what each means)."""
+
+    renew_s: float = 1.0
+    lease_s: float = 5.0
+    drift_s: float = 0.25
+    look_gap_max_s: float = 1.0
+    look_s: float = 0.5
+    """Between two looks at the others' leases."""
+
+
 class RegionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything a process of one region needs to know. ``control`` is the path of the SQLite control store.
 
@@ -89,8 +100,24 @@ class RegionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     issuer: Issuer
     api_host: str
     api_port: int
+    agent_socket: str = ""
+    """Where the region's agent grants the right to acknowledge writes. Empty: there are no leases, and whoever holds
+    the open epoch acknowledges; for a site of one region only, such as a benchmark's."""
+    lease: LeaseTimes = LeaseTimes()
     api: ApiPolicy = ApiPolicy()
     feed: FeedPolicy = FeedPolicy()
+
+
+class WitnessConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the witness's agent needs to know: no database and no tenant's data.
+
+    ``regions``: the base URL of each region's API as it is reached from the witness.
+    """
+
+    directory: str
+    control: str
+    regions: dict[str, str]
+    lease: LeaseTimes = LeaseTimes()
 
 
 def load_region_config(path: Path) -> RegionConfig:
@@ -99,6 +126,14 @@ def load_region_config(path: Path) -> RegionConfig:
         return msgspec.json.decode(path.read_bytes(), type=RegionConfig)
     except (OSError, msgspec.DecodeError) as error:
         raise refuse("bad_region_config", f"the region's settings {path} are refused: {error}") from error
+
+
+def load_witness_config(path: Path) -> WitnessConfig:
+    """Read and validate the witness's file; refuses with ``bad_witness_config`` and what is wrong in it."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=WitnessConfig)
+    except (OSError, msgspec.DecodeError) as error:
+        raise refuse("bad_witness_config", f"the witness's settings {path} are refused: {error}") from error
 
 
 def dump_region_config(config: RegionConfig) -> bytes:

@@ -106,8 +106,8 @@ returns jsonb language plpgsql stable as $$
 declare
     p record;
 begin
-    select x.*, g.name as here, g.life as here_life into p
-    from ig.region g left join ig.placement x on x.id = p_placement;
+    select x.*, g.name as here, g.life as here_life, c.epoch as closed into p
+    from ig.region g left join ig.placement x on x.id = p_placement left join ig.closing c on c.placement = x.id;
     if p.id is null or p.epoch = 0 then
         return ig.refusal('unknown_placement', format('cannot write to placement %s: it has never been opened in %s',
                                                       p_placement, p.here));
@@ -124,6 +124,9 @@ begin
                           jsonb_build_object('epoch', p.epoch, 'home', p.home));
     elsif p.hold is not null then
         return ig.refusal('held', format('placement %s is held in %s: %s', p_placement, p.here, p.hold));
+    elsif p.closed = p_epoch then
+        return ig.refusal('closing', format('placement %s takes no more writes in epoch %s: it is about to change', p_placement, p_epoch),
+                          jsonb_build_object('epoch', p.epoch, 'home', p.home));
     elsif p.gap is not null and not p_for_repair then
         return ig.refusal('gap', format('placement %s may lack rows in %s: %s', p_placement, p.here, p.gap));
     end if;

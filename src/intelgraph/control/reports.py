@@ -1,0 +1,70 @@
+"""Reports: what one vantage point (a region's agent, or the witness) tells the others that it sees, in ``reports/V``.
+
+A report is believed for as long as it is young *here*: ages are measured from when its version changed on the
+reader's own clock, never from anything it says about time. Nothing of a tenant is ever in it. What is done with what
+is seen does not belong here (``placement.failover``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from intelgraph.model.errors import refuse
+from intelgraph.placement.view import Copy
+
+REPORTS = "reports/"
+WITNESS = "witness"
+
+
+class LeaseSeen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One region's lease as the vantage point watches it; ``reached``: did the region itself answer when asked."""
+
+    counter: int
+    version: int
+    still_s: float
+    reached: bool = False
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a vantage point sees. ``number`` rises with each report, so that a repeated one is a new version too.
+
+    ``copies``: what its own database holds, by placement; none at the witness.
+    """
+
+    vantage: str
+    number: int
+    leases: dict[str, LeaseSeen]
+    copies: dict[str, Copy] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What observation adds to the next report of its own vantage point."""
+
+    reached: Mapping[str, bool] = field(default_factory=dict)
+    copies: Mapping[str, Copy] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """A report as it was read here: at which version of its key, and when that version was first read."""
+
+    report: Report
+    version: int
+    first_s: float
+
+
+def encode_report(report: Report) -> bytes:
+    """Encode a report as the control store keeps it."""
+    return msgspec.json.encode(report)
+
+
+def report_from(key: str, value: bytes) -> Report:
+    """Read a report; refuses anything else with ``bad_report``."""
+    try:
+        return msgspec.json.decode(value, type=Report)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise refuse("bad_report", f"the control store's entry {key} is not a report: {error}") from error
