@@ -59,6 +59,15 @@ class ApiPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     graphiql: bool = True
     """Whether the page for asking by hand is served at ``/graphiql``."""
     directory_ttl_s: float = 1.0
+    directory_stale_reads_s_max: float = 600.0
+    """For how long reads go on from what was known last while the control store is silent (docs/residency.md)."""
+    hold_s_max: float = 15.0
+    """A write that cannot be taken now waits so long at most, and no longer than its client said; without a word
+    from the client, ``request_timeout_s``."""
+    held_max: int = 1_000
+    """How many writes one worker holds at once; the next are refused with ``held_full``."""
+    held_bytes_max: int = 64 * 1024 * 1024
+    """How many bytes of bodies they may have together."""
     changes_limit_max: int = 1_000
 
 

@@ -108,7 +108,7 @@ def test_a_longer_outage_of_postgres_is_refused_with_a_type_and_told_by_readyz(b
     broken.us.postgres.stop()
     try:
         began = time.monotonic()
-        answer = broken.client(US).write(entity())
+        answer = broken.client(US).write(entity(), **{"ig-deadline-ms": "4000"})
         assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
         assert "retry-after" in answer.headers
         assert time.monotonic() - began < 6

@@ -102,6 +102,19 @@ def test_a_tenant_needs_a_placement_and_stays_in_it(tmp_path: Path) -> None:
     run(body())
 
 
+@asynccontextmanager
+async def followed(cache: CachedDirectory) -> AsyncIterator[None]:
+    """The cache while its task runs and has read everything."""
+    following = asyncio.create_task(cache.run())
+    while not cache.is_current:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
 def test_a_tenant_created_a_moment_ago_is_served_and_an_unknown_one_is_denied(tmp_path: Path) -> None:
     async def body() -> None:
         async with directory(tmp_path) as (store, tenants):
@@ -133,20 +146,54 @@ def test_a_changed_placement_reaches_the_cache_by_its_watch(tmp_path: Path) -> N
     run(body())
 
 
-def test_when_the_store_has_been_silent_too_long_every_tenant_is_denied(tmp_path: Path) -> None:
+def test_a_silent_store_is_told_and_reads_go_on_until_what_is_known_is_too_old(tmp_path: Path) -> None:
     async def body() -> None:
         async with directory(tmp_path) as (store, tenants):
             await tenants.create_placement(BOTH)
             await tenants.create_tenant(ACME)
             now_s = 100.0
-            cache = CachedDirectory(store, ttl_s=1.0, monotonic=lambda: now_s)
-            await cache.locate("acme")
-            assert cache.why_unreadable() is None
+            cache = CachedDirectory(store, ttl_s=1.0, stale_s_max=600.0, monotonic=lambda: now_s)
+            assert cache.cached("acme") is None
+            async with followed(cache):
+                assert (await cache.locate("acme")).placement == BOTH
+                assert cache.is_current
+                assert cache.why_old() is None
             await store.close()
             now_s += 10.0
+            assert cache.cached("acme") is not None
+            assert not cache.is_current
+            assert "silent for 10.0 s" in (cache.why_old() or "")
+            assert cache.why_unreadable() is None
+            assert await refusal(cache.locate("globex")) == "directory_unreadable"
+            now_s += 600.0
             assert cache.cached("acme") is None
-            assert "silent for 10.0 s" in (cache.why_unreadable() or "")
+            assert "silent for 610 s" in (cache.why_unreadable() or "")
             assert await refusal(cache.locate("acme")) == "directory_unreadable"
+
+    run(body())
+
+
+def test_a_placement_that_moves_reaches_all_of_its_tenants_and_others_keep_what_was_found(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with directory(tmp_path) as (store, tenants):
+            record = await tenants.create_placement(BOTH)
+            await tenants.create_placement(replace(BOTH, id="other"))
+            for name in ("acme", "globex"):
+                await tenants.create_tenant(Tenant(id=name, placement="both"))
+            await tenants.create_tenant(Tenant(id="hooli", placement="other"))
+            told: list[None] = []
+            cache = CachedDirectory(store, ttl_s=1.0, on_change=lambda: told.append(None))
+            async with followed(cache):
+                kept = cache.cached("hooli")
+                told.clear()
+                await tenants.update_placement(record, moved(BOTH, "eu-west"))
+                while not told:  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+                for name in ("acme", "globex"):
+                    located = cache.cached(name)
+                    assert located is not None
+                    assert located.placement.home == "eu-west"
+                assert cache.cached("hooli") is kept
 
     run(body())
 

@@ -7,11 +7,15 @@ failure: what is not a refusal of ours answers 500 ``internal`` and is logged by
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from intelgraph import __version__
 from intelgraph.api import problem
@@ -21,10 +25,12 @@ from intelgraph.api.bookmarks import BookmarkWaiters
 from intelgraph.api.coalescing import Coalescer
 from intelgraph.api.database import Database
 from intelgraph.api.door import Door
-from intelgraph.api.durability import Unleased
+from intelgraph.api.durability import LeaseCheck, Unleased
 from intelgraph.api.feed import FeedNotices
 from intelgraph.api.forward import Forwarder
+from intelgraph.api.granted import GrantedLease
 from intelgraph.api.health import Readiness
+from intelgraph.api.holding import Holding
 from intelgraph.api.http1 import Connection, Connections
 from intelgraph.api.keys import KeySet
 from intelgraph.api.lifeline import Lifeline
@@ -37,10 +43,13 @@ from intelgraph.api.routes import Route, find_handler, find_route
 from intelgraph.changelog.durability import StandbyWaiter
 from intelgraph.control.directory_cache import CachedDirectory
 from intelgraph.control.sqlite import SqliteControlStore
+from intelgraph.control.steady import steady_s
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.settings import RegionConfig
+
+_MEASURE_S = 1.0
 
 
 class App:
@@ -69,6 +78,8 @@ class App:
         code: str | None = "client_gone"
         try:
             answer = await self._answer(door, request, route)
+            if not door.directory.is_current:
+                answer = _with(answer, door.directory_age())
             if isinstance(answer, Response):
                 if not connection.gone:
                     connection.respond(request, answer)
@@ -111,7 +122,14 @@ class App:
         await database.start()
         waiters, feed = BookmarkWaiters(database), FeedNotices(database)
         keys = KeySet(config.issuer.jwks)
-        directory = CachedDirectory(self._store, ttl_s=config.api.directory_ttl_s)
+        holding = Holding(policy=config.api, metrics=metrics)
+        directory = CachedDirectory(
+            self._store,
+            ttl_s=config.api.directory_ttl_s,
+            stale_s_max=config.api.directory_stale_reads_s_max,
+            on_change=holding.wake,
+        )
+        lease, lease_loops = _lease(config, directory, holding, metrics)
         door = Door(
             region=config.region,
             release=__version__,
@@ -133,16 +151,17 @@ class App:
             ),
             waiters=waiters,
             feed=feed,
-            forwarder=Forwarder(config.peers, config.api, metrics),
+            forwarder=Forwarder(config.peers, metrics),
             standby=StandbyWaiter(pool=database.waiter_pool, here=config.region),
-            lease=Unleased(),
+            lease=lease,
+            holding=holding,
             readiness=Readiness(),
             metrics=metrics,
             planner=Planner(schema=load_schema(), introspection=config.api.introspection),
             log=Log(facts={"region": config.region, "release": __version__, "worker": os.getpid()}),
         )
         self._lifeline.hold(door.begin_stop)
-        for work in (keys.run, directory.run, waiters.run, feed.run):
+        for work in (keys.run, directory.run, waiters.run, feed.run, *lease_loops):
             self._tasks.append(asyncio.create_task(self._keep(door, work.__qualname__, work)))
         self._door = door
         door.log.write("started")
@@ -170,3 +189,28 @@ class App:
             self._door.metrics.write()
         if self._store is not None:
             await self._store.close()
+
+
+def _with(answer: Answer, headers: list[Header]) -> Answer:
+    """Return an answer with more headers; the one that was given may be another request's too."""
+    if isinstance(answer, Response):
+        return msgspec.structs.replace(answer, headers=[*answer.headers, *headers])
+    return dataclasses.replace(answer, headers=[*answer.headers, *headers])
+
+
+def _lease(
+    config: RegionConfig, directory: CachedDirectory, holding: Holding, metrics: Metrics
+) -> tuple[LeaseCheck, list[Callable[[], Awaitable[None]]]]:
+    """Return how this worker knows what it may acknowledge, and the loops that keep it."""
+    if not config.agent_socket:
+        return Unleased(directory.why_old), []
+    lease = GrantedLease(
+        region=config.region, path=config.agent_socket, clock=steady_s, on_change=holding.wake, metrics=metrics
+    )
+
+    async def measure() -> None:
+        while True:
+            metrics.lease_remaining.set(lease.remains_s())
+            await asyncio.sleep(_MEASURE_S)
+
+    return lease, [lease.run, measure]

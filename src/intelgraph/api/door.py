@@ -18,11 +18,13 @@ from intelgraph.api.database import Database
 from intelgraph.api.durability import LeaseCheck, RemoteWaiter
 from intelgraph.api.feed import FeedNotices
 from intelgraph.api.forward import Forwarder
+from intelgraph.api.holding import Holding
 from intelgraph.api.logs import Log
 from intelgraph.api.metrics import Metrics
 from intelgraph.api.patience import Patience
 from intelgraph.api.persisted import PersistedDocuments
 from intelgraph.api.request import Request
+from intelgraph.api.response import Header
 from intelgraph.control.directory_cache import CachedDirectory
 from intelgraph.graph.query.planning import Planner
 from intelgraph.model.errors import PermanentError, refuse
@@ -61,6 +63,7 @@ class Door:
     forwarder: Forwarder
     standby: RemoteWaiter
     lease: LeaseCheck
+    holding: Holding
     readiness: Readiness
     metrics: Metrics
     log: Log
@@ -72,8 +75,9 @@ class Door:
     """The last of each tenant: it is the same value for the next request by the same token."""
 
     def begin_stop(self) -> None:
-        """Have every stream end: this process is about to stop."""
+        """Have every stream and every held write end: this process is about to stop."""
         self.stopping.set()
+        self.holding.stop()
         self.feed.wake()
 
     def admit_known(self, request: Request) -> Admitted | None:
@@ -91,6 +95,11 @@ class Door:
                 self._admitted.clear()
             self._admitted[principal.tenant] = admitted
         return admitted
+
+    def directory_age(self) -> list[Header]:
+        """Return the header that says how old the directory is by which an answer was given."""
+        age_s = self.directory.age_s()
+        return [(b"ig-directory-age-ms", b"%d" % (age_s * 1000))] if age_s < float("inf") else []
 
     async def admit(self, request: Request, *, writes: bool = False) -> Admitted:
         """Let a request in, or raise why not."""

@@ -7,7 +7,12 @@ error: the write is in the log.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
+
+from intelgraph.model.errors import Denied
+from intelgraph.model.placement import Placement
 
 
 class RemoteWaiter(Protocol):
@@ -18,17 +23,46 @@ class RemoteWaiter(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Granted:
+    """A write may be appended now, in this epoch; whether it may be acknowledged is asked again after the commit."""
+
+    epoch: int
+
+
 class LeaseCheck(Protocol):
     """The region's right to acknowledge, on the monotonic clock of this process."""
 
-    def may_acknowledge(self, placement: str) -> bool:
-        """Say whether a write of ``placement`` that has committed may be acknowledged now."""
+    def grant_for(self, placement: Placement) -> Granted | Denied:
+        """Say whether a write of ``placement`` may be appended now, or why it must be held."""
+        ...
+
+    def may_acknowledge(self, placement: str, epoch: int) -> bool:
+        """Say whether a write of ``placement`` that has committed in ``epoch`` may be acknowledged now."""
+        ...
+
+    def remains_s(self) -> float:
+        """Return for how much longer it lasts if nothing is heard."""
         ...
 
 
 class Unleased:
-    """No leases yet: whoever holds the open epoch may acknowledge."""
+    """No leases: a region whose settings name no agent. The open epoch decides, and the directory must be current."""
 
-    def may_acknowledge(self, placement: str) -> bool:
+    def __init__(self, why_directory_old: Callable[[], str | None]) -> None:
+        self._why_directory_old = why_directory_old
+
+    def grant_for(self, placement: Placement) -> Granted | Denied:
+        """Yes, unless the placement may have moved unseen."""
+        why = self._why_directory_old()
+        if why is not None:
+            return Denied(code="directory_unreadable", reason=f"the write is held: {why}")
+        return Granted(epoch=placement.epoch)
+
+    def may_acknowledge(self, placement: str, epoch: int) -> bool:
         """Always."""
         return True
+
+    def remains_s(self) -> float:
+        """Without end."""
+        return float("inf")

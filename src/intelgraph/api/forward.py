@@ -1,40 +1,69 @@
 """The one forwarded hop: a write that arrived in an allowed region is sent to the home over the WAN link.
 
-The home decides and answers; its status, body and ``IG-*`` headers pass through unchanged. The hop carries the
-client's own token, so the home trusts nobody but the issuer. It is marked, and a marked request is never forwarded.
+The home decides and answers; its status, body and ``IG-*`` headers pass through unchanged, except a refusal that may
+pass by itself (``PASSING``): that is an error here, so that the write is held where it came in, and goes wherever the
+home is by then. The hop carries the client's own token, so the home trusts nobody but the issuer. It is marked, and a
+marked request is never forwarded, and never held.
+
+One try is bounded in time: a home whose processes are stopped accepts connections and never answers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import aiohttp
+import msgspec
 
 from intelgraph.api.metrics import Metrics
 from intelgraph.api.request import Request
 from intelgraph.api.response import Header, Response
-from intelgraph.model.errors import TransientError, retry
-from intelgraph.settings import ApiPolicy, Peer
+from intelgraph.model.errors import Denied, TransientError, retry
+from intelgraph.settings import Peer
 
 _CARRIED = (b"authorization", b"idempotency-key", b"content-type", b"accept")
 _RETURNED = ("retry-after", "www-authenticate")
-_CONNECT_TIMEOUT_S = 2.0
+_CONNECT_TIMEOUT_S = 1.0
+PASSING = frozenset(
+    {
+        "fenced",
+        "closing",
+        "lease_over",
+        "not_granted",
+        "home_unreachable",
+        "database_unavailable",
+        "directory_unreadable",
+        "region_unreached",
+    }
+)
+"""Refusals of a write that its home's change, its lease or its database's return will end."""
 _CONNECTIONS_PER_HOME_MAX = 64
+
+
+# What a home's edge says when nobody is behind it.
+_OURS = {"region_unreached": "home_unreachable"}
+
+
+class _Refusal(msgspec.Struct):
+    """What is read of another door's, or its edge's, problem details."""
+
+    code: str = ""
+    reason: str = ""
+    facts: dict[str, Any] = {}
+    retry_after_s: float | None = None
 
 
 class Forwarder:
     """HTTP sessions to the other regions' doors."""
 
-    def __init__(self, peers: Mapping[str, Peer], policy: ApiPolicy, metrics: Metrics) -> None:
+    def __init__(self, peers: Mapping[str, Peer], metrics: Metrics) -> None:
         self._peers = peers
         self._metrics = metrics
-        self._timeout = aiohttp.ClientTimeout(
-            total=policy.request_timeout_s + policy.remote_wait_s, sock_connect=_CONNECT_TIMEOUT_S
-        )
         self._session: aiohttp.ClientSession | None = None
 
-    async def forward(self, request: Request, body: bytes, home: str) -> Response:
-        """Send a write to ``home`` and return its answer; ``home_unreachable`` if there is none.
+    async def forward(self, request: Request, body: bytes, home: str, *, timeout_s: float) -> Response:
+        """Send a write to ``home`` and return its answer; ``home_unreachable`` if there is none in ``timeout_s``.
 
         Its facts say whether the write was ``sent``: if it was, only its key can tell what became of it.
         """
@@ -42,7 +71,7 @@ class Forwarder:
         if peer is None:
             raise _unreachable(home, "this region knows no way to it", sent=False)
         try:
-            answer = await self._send(request, body, peer)
+            answer = await self._send(request, body, peer, timeout_s)
         except aiohttp.ClientConnectorError as error:
             self._metrics.forwards.labels(home, "not_sent").inc()
             raise _unreachable(home, type(error).__name__, sent=False) from None
@@ -50,6 +79,8 @@ class Forwarder:
             self._metrics.forwards.labels(home, "no_answer").inc()
             raise _unreachable(home, type(error).__name__, sent=True) from None
         self._metrics.forwards.labels(home, "answered").inc()
+        if answer.status in (502, 503, 504):
+            _raise_passing(answer)
         return answer
 
     async def stop(self) -> None:
@@ -57,18 +88,25 @@ class Forwarder:
         if self._session is not None:
             await self._session.close()
 
-    async def _send(self, request: Request, body: bytes, peer: Peer) -> Response:
+    async def _send(self, request: Request, body: bytes, peer: Peer, timeout_s: float) -> Response:
         if self._session is None:
             connector = aiohttp.TCPConnector(limit_per_host=_CONNECTIONS_PER_HOME_MAX)
-            self._session = aiohttp.ClientSession(timeout=self._timeout, connector=connector, auto_decompress=False)
+            self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(timeout_s, _CONNECT_TIMEOUT_S))
         headers = {
             name.decode("latin-1"): request.headers[name].decode("latin-1")
             for name in _CARRIED
             if name in request.headers
         }
-        headers |= {"ig-hop": "1", "x-request-id": request.id.decode("latin-1")}
+        headers |= {
+            "ig-hop": "1",
+            "ig-deadline-ms": str(int(timeout_s * 1000)),
+            "x-request-id": request.id.decode("latin-1"),
+        }
         url = peer.api.rstrip("/") + request.raw_path.decode("latin-1")
-        async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
+        async with self._session.post(
+            url, data=body, headers=headers, allow_redirects=False, timeout=timeout
+        ) as answer:
             return Response(
                 status=answer.status,
                 body=await answer.read(),
@@ -83,6 +121,22 @@ def _passed(answer: aiohttp.ClientResponse) -> list[Header]:
         for name, value in answer.headers.items()
         if name.lower() in _RETURNED or name.lower().startswith("ig-")
     ]
+
+
+def moved_meanwhile(home: str) -> TransientError:
+    """Build the error of a write whose home has changed while it was being handed to the old one."""
+    return _unreachable(home, "it is not the home any more", sent=True)
+
+
+def _raise_passing(answer: Response) -> None:
+    """Raise a refusal that may pass by itself."""
+    try:
+        refusal = msgspec.json.decode(answer.body, type=_Refusal)
+    except msgspec.DecodeError:
+        return
+    if refusal.code in PASSING and refusal.reason:
+        denied = Denied(code=_OURS.get(refusal.code, refusal.code), reason=refusal.reason, facts=refusal.facts)
+        raise TransientError(denied, retry_after_s=refusal.retry_after_s or 1.0)
 
 
 def _unreachable(home: str, why: str, *, sent: bool) -> TransientError:

@@ -30,8 +30,27 @@ async def ready(door: Door, request: Request) -> Response:
     """``GET /readyz``: 200 when every check passes, else 503 with the reasons."""
     checks = await door.readiness.checks(door)
     failed = {name: why for name, why in checks.items() if why is not None}
-    body = orjson.dumps({"ready": not failed, "region": door.region, "release": door.release, "checks": checks})
+    body = orjson.dumps(
+        {
+            "ready": not failed,
+            "region": door.region,
+            "release": door.release,
+            "checks": checks,
+            "limits": _limits(door),
+        }
+    )
     return Response(status=503 if failed else 200, body=body, headers=[(b"retry-after", b"1")] if failed else [])
+
+
+def _limits(door: Door) -> dict[str, str]:
+    """Say what this region serves less well than it should, though it serves."""
+    limits = {}
+    old = door.directory.why_old()
+    if old is not None:
+        limits["directory"] = f"{old}; reads go on, and writes for as long as the lease lasts"
+    if door.lease.remains_s() <= 0:
+        limits["lease"] = "this region has no lease now: writes are held, and refused when their time is over"
+    return limits
 
 
 async def metrics(door: Door, request: Request) -> Response:

@@ -67,6 +67,19 @@ class Metrics:
             "ig_http_in_flight", "Requests in work.", registry=registry, multiprocess_mode="livesum"
         )
         self.grouped = Counter("ig_appends_grouped", "Appends that shared a transaction.", registry=registry)
+        self.held = Gauge(
+            "ig_held_writes", "Writes held until they can be taken.", registry=registry, multiprocess_mode="livesum"
+        )
+        self.held_seconds = Histogram(
+            "ig_held_write_seconds", "How long writes were held that were.", registry=registry, buckets=_SECONDS
+        )
+        self.lease_remaining = Gauge(
+            "ig_lease_remaining_seconds",
+            "For how much longer this region may acknowledge writes unless its lease is renewed.",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+        self.grants = Counter("ig_grants", "Grants that workers had from their region's agent.", registry=registry)
         self.streams = Gauge("ig_streams", "Open event streams.", registry=registry, multiprocess_mode="livesum")
         self.in_flight = 0
         """Requests in work; the connection's handler counts."""

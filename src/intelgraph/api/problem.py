@@ -37,6 +37,10 @@ STATUSES: Mapping[int, tuple[str, ...]] = {
     503: (
         "too_far_behind",
         "fenced",
+        "closing",
+        "lease_over",
+        "not_granted",
+        "held_full",
         "held",
         "gap",
         "home_unreachable",

@@ -19,6 +19,7 @@ SINGLE = frozenset(
         b"authorization",
         b"idempotency-key",
         b"ig-bookmark",
+        b"ig-deadline-ms",
         b"ig-hop",
         b"content-length",
         b"content-type",

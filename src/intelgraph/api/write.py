@@ -4,14 +4,15 @@ The order is the promise: who and where first (``Door.admit``), then the key, th
 append. "ok" is said after the commit, after the standby has flushed it where the placement asks for that, and after
 the lease was looked at again; otherwise the answer is ``unknown`` with the bookmark.
 
-While a placement's home is changing, this region's directory and its database may disagree about the epoch, or the
-home may not answer: the write is held and tried again for ``HOLD_S`` before it is refused with ``fenced`` or
-``home_unreachable``. Trying again is safe because the key makes every attempt the same write.
+While a placement's home is changing, has no lease or does not answer, the write is held (``holding``): it is tried
+again, wherever the home is by then, until its client's time is over. Trying again is safe because the key makes every
+attempt the same write. One that came by a hop is not held: where it came in, it is.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable
@@ -22,6 +23,8 @@ import msgspec
 from intelgraph.api.appending import Append
 from intelgraph.api.body import read_body
 from intelgraph.api.door import Admitted, Door
+from intelgraph.api.forward import PASSING, moved_meanwhile
+from intelgraph.api.holding import deadline_s
 from intelgraph.api.operations import Operations, read_operations
 from intelgraph.api.request import Request
 from intelgraph.api.response import Response
@@ -29,8 +32,9 @@ from intelgraph.model.errors import Denied, Fact, PermanentError, TransientError
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.routing import ForwardTo, Hold, WriteHere, route_write
 
-HOLD_S = 2.0
-_HOLD_STEP_S = 0.05
+_TRY_S = 2.5
+_REMOTE_MARGIN_S = 1.0
+_ANSWER_MARGIN_S = 0.1
 _KEY_LENGTH_MAX = 255
 # The database's answers that mean "the directory here and the log here disagree about who writes".
 _OUT_OF_STEP = frozenset({"fenced", "not_home", "unknown_placement"})
@@ -110,35 +114,80 @@ class Write:
     _operations: Operations | None = None
 
     async def settle(self) -> Acknowledged | Response:
-        """Try until there is an answer or ``HOLD_S`` is over."""
-        placement = self.admitted.placement
-        until = time.monotonic() + HOLD_S
-        while True:
-            outcome = await self._attempt(placement)
-            if not isinstance(outcome, TransientError):
-                return outcome
-            if time.monotonic() >= until:
-                raise outcome
-            await asyncio.sleep(_HOLD_STEP_S)
-            await self.door.directory.refresh()
-            placement = await self.door.placement_of(self.admitted.principal)
+        """Try until there is an answer or the client's time is over."""
+        until_s = time.monotonic() + deadline_s(self.request, self.door.policy)
+        outcome = await self._attempt(self.admitted.placement, until_s)
+        if not isinstance(outcome, TransientError):
+            return outcome
+        if self.request.hopped:
+            raise outcome
+        with self.door.holding.held(self.admitted.placement.id, len(self.body), outcome) as held:
+            while await held.wait(until_s):
+                outcome = await self._attempt_in_time(until_s, outcome)
+                if not isinstance(outcome, TransientError):
+                    held.passed()
+                    return outcome
+        raise outcome
 
-    async def _attempt(self, placement: Placement) -> Acknowledged | Response | TransientError:
+    async def _attempt_in_time(
+        self, until_s: float, before: TransientError
+    ) -> Acknowledged | Response | TransientError:
+        """Try again; what has no answer when the client's time is over goes on alone, and the key tells about it."""
+        trying = asyncio.ensure_future(self._attempt_anew(until_s))
+        await asyncio.wait({trying}, timeout=max(0.0, until_s - time.monotonic()) + _ANSWER_MARGIN_S)
+        if trying.done():
+            return trying.result()
+        trying.add_done_callback(lambda done: None if done.cancelled() else done.exception())
+        reason = f"{before.denied.reason}; the last attempt has no answer yet: repeat it with the same Idempotency-Key"
+        denied = Denied(code=before.denied.code, reason=reason, facts=before.denied.facts)
+        return TransientError(denied, retry_after_s=before.retry_after_s)
+
+    async def _attempt_anew(self, until_s: float) -> Acknowledged | Response | TransientError:
+        return await self._attempt(await self._placement(), until_s)
+
+    async def _placement(self) -> Placement:
+        """Find the placement as it is now, or was when the control store was last heard."""
+        with contextlib.suppress(TransientError):
+            await self.door.directory.refresh()
+        return await self.door.placement_of(self.admitted.principal)
+
+    async def _attempt(self, placement: Placement, until_s: float) -> Acknowledged | Response | TransientError:
         """Answer the write, or return why it must be held."""
         route = route_write(region=self.door.region, placement=placement, hopped=self.request.hopped)
-        if isinstance(route, WriteHere):
-            return await self._append(placement, route.epoch)
         if isinstance(route, Hold):
             return TransientError(route.denied, retry_after_s=1.0)
-        return await self._forward(route)
-
-    async def _forward(self, route: ForwardTo) -> Response | TransientError:
         try:
-            return await self.door.forwarder.forward(self.request, self.body, route.home)
+            if isinstance(route, WriteHere):
+                return await self._append(placement, route.epoch)
+            return await self._forward(placement, route, until_s)
         except TransientError as error:
-            return error
+            if error.denied.code in PASSING:
+                return error
+            raise
+
+    async def _forward(self, placement: Placement, route: ForwardTo, until_s: float) -> Response:
+        """Send the write to its home, for as long as that is its home and one try may last."""
+        try_s = _TRY_S
+        if placement.durability is Durability.REMOTE:
+            try_s = max(try_s, self.door.policy.remote_wait_s + _REMOTE_MARGIN_S)
+        try_s = max(0.05, min(try_s, until_s - time.monotonic()))
+        trying = asyncio.ensure_future(
+            self.door.forwarder.forward(self.request, self.body, route.home, timeout_s=try_s)
+        )
+        try:
+            while not trying.done():
+                await self.door.holding.news(trying)
+                located = self.door.directory.cached(self.admitted.principal.tenant)
+                if not trying.done() and located is not None and located.placement.home != route.home:
+                    raise moved_meanwhile(route.home)
+            return await trying
+        finally:
+            trying.cancel()
 
     async def _append(self, placement: Placement, epoch: int) -> Acknowledged | TransientError:
+        granted = self.door.lease.grant_for(placement)
+        if isinstance(granted, Denied):
+            return TransientError(granted, retry_after_s=1.0)
         if self._operations is None:
             self._operations = self.operations()
         raw, flushed = await self.door.appends.append(
@@ -164,6 +213,8 @@ def _refusal(appended: _Appended) -> TransientError:
     if appended.code in _OUT_OF_STEP:
         return TransientError(Denied(code="fenced", reason=appended.reason, facts=appended.facts), retry_after_s=1.0)
     denied = Denied(code=appended.code, reason=appended.reason, facts=appended.facts)
+    if appended.code == "closing":
+        return TransientError(denied, retry_after_s=1.0)
     if appended.code in ("held", "gap"):
         raise TransientError(denied, retry_after_s=1.0)
     raise PermanentError(denied)
@@ -180,7 +231,7 @@ async def acknowledge(door: Door, placement: Placement, appended: _Appended, flu
         began = time.monotonic()
         certain = await door.standby.wait(placement.standby, flushed, door.policy.remote_wait_s)
         door.metrics.remote_wait.observe(time.monotonic() - began)
-    certain = certain and door.lease.may_acknowledge(placement.id)
+    certain = certain and door.lease.may_acknowledge(placement.id, placement.epoch)
     status = appended.status if certain else "unknown"
     door.metrics.appends.labels(status).inc()
     return Acknowledged(

@@ -20,7 +20,7 @@ from typing import Any
 
 import aiohttp
 
-from intelgraph.control.store import ABSENT, WATCH_HEARTBEAT_S, Change, Entry, Snapshot
+from intelgraph.control.store import ABSENT, COMPACTED, WATCH_HEARTBEAT_S, Change, Entry, Snapshot
 from intelgraph.model.errors import TransientError, retry
 
 ASK_TIMEOUT_S = 1.0
@@ -105,7 +105,8 @@ class EtcdControlStore:
                     yield Change(revision=since, entries=())
                     continue
                 if told.get("canceled"):
-                    raise unavailable("etcd ended the watch: what it was to tell was compacted; read anew")
+                    why = "etcd ended the watch: what it was to tell was compacted; read anew"
+                    raise retry(COMPACTED, why, retry_after_s=0.0)
                 entries = tuple(_entry(event["kv"], deleted=event.get("type") == "DELETE") for event in _events(told))
                 if entries:
                     since = max(int(event["kv"]["mod_revision"]) for event in _events(told))

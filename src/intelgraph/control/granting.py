@@ -20,7 +20,7 @@ from intelgraph.control.steady import Clock
 from intelgraph.model.errors import Denied
 
 LONG_POLL_S = 2.0
-_LINE_BYTES_MAX = 16 * 1024 * 1024
+LINE_BYTES_MAX = 16 * 1024 * 1024
 
 
 class GrantAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,7 +62,7 @@ async def serve_grants(agent: Granting, path: Path) -> None:
 
     before = os.umask(0o177)
     try:
-        server = await asyncio.start_unix_server(begin, path=path, limit=_LINE_BYTES_MAX)
+        server = await asyncio.start_unix_server(begin, path=path, limit=LINE_BYTES_MAX)
     finally:
         os.umask(before)
     try:

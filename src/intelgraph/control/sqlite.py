@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 POLL_S = 0.05
 BUSY_TIMEOUT_S = 5.0
+_AFTER_ALL = "\U0010ffff"  # sorts after every key that could follow a prefix
 
 
 class SqliteControlStore:
@@ -198,8 +199,17 @@ def _read(connection: sqlite3.Connection, keys: Sequence[str], prefix: str | Non
             if row is not None:
                 entries[key] = _entry(row)
         if prefix is not None:
-            entries |= {entry.key: entry for entry in _written_since(connection, prefix, 0) if entry.value is not None}
+            entries |= {entry.key: entry for entry in _present(connection, prefix)}
     return Snapshot(revision=revision, entries=entries)
+
+
+def _present(connection: sqlite3.Connection, prefix: str) -> list[Entry]:
+    """Read a prefix by the key's own order: what else the store holds costs nothing."""
+    rows = connection.execute(
+        "select key, value, revision from entry where key >= ? and key < ? and value is not null order by key",
+        (prefix, prefix + _AFTER_ALL),
+    )
+    return [_entry(row) for row in rows]
 
 
 def _written_since(connection: sqlite3.Connection, prefix: str, revision: int) -> list[Entry]:

@@ -1,0 +1,111 @@
+"""The region's grant as one worker knows it: what may be acknowledged, and until when on this process's own clock.
+
+The worker asks its region's agent over a Unix socket and notes when it *asked*; the answer may be used until
+``asked + remains_s``. So an answer that is late, or a worker that was stopped for a while, can only find the grant
+over earlier. Without an agent that answers there is no grant, and nothing is acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from intelgraph.api.durability import Granted
+from intelgraph.api.metrics import Metrics
+from intelgraph.control.granting import LINE_BYTES_MAX, LONG_POLL_S, GrantAnswer, GrantAsked
+from intelgraph.control.steady import Clock
+from intelgraph.model.errors import Denied, Fact
+from intelgraph.model.placement import Placement
+
+ANSWER_WAIT_S = LONG_POLL_S + 1.0
+_RETRY_S = 0.1
+_DECODER = msgspec.json.Decoder(GrantAnswer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    generation: str = ""
+    until_s: float = -math.inf
+    epochs: Mapping[str, int] = field(default_factory=dict)
+
+
+class GrantedLease:
+    """A ``LeaseCheck`` on the agent at ``path``. ``run`` keeps it and must be a task of its own."""
+
+    def __init__(
+        self, *, region: str, path: str, clock: Clock, on_change: Callable[[], None], metrics: Metrics
+    ) -> None:
+        self._region = region
+        self._path = path
+        self._clock = clock
+        self._on_change = on_change
+        self._metrics = metrics
+        self._known = _Known()
+        self._why = "the region's agent has not answered yet"
+
+    def grant_for(self, placement: Placement) -> Granted | Denied:
+        """Say in which epoch a write may be appended now, or why it has to wait."""
+        known = self._known
+        facts: dict[str, Fact] = {"region": self._region, "placement": placement.id, "epoch": placement.epoch}
+        if self._clock() >= known.until_s:
+            why = f": {self._why}" if self._why else ""
+            return Denied(
+                code="lease_over",
+                reason=f"the write is held: {self._region} has no lease now, and acknowledges nothing without one{why}",
+                facts=facts,
+            )
+        epoch = known.epochs.get(placement.id)
+        if epoch != placement.epoch:
+            granted = "it is not this region's" if epoch is None else f"the lease covers epoch {epoch}"
+            return Denied(
+                code="not_granted",
+                reason=f"the write is held: {self._region} may not write placement {placement.id} "
+                f"in epoch {placement.epoch}: {granted}",
+                facts=facts,
+            )
+        return Granted(epoch=epoch)
+
+    def may_acknowledge(self, placement: str, epoch: int) -> bool:
+        """Say whether a write of ``placement`` that has committed in ``epoch`` may be acknowledged now."""
+        known = self._known
+        return self._clock() < known.until_s and known.epochs.get(placement) == epoch
+
+    def remains_s(self) -> float:
+        """Return for how much longer the lease lasts if it is not renewed; 0 when it is over."""
+        return max(0.0, self._known.until_s - self._clock())
+
+    async def run(self) -> None:
+        """Ask the agent for ever; one that is away is asked again soon."""
+        while True:
+            with contextlib.suppress(OSError, TimeoutError, EOFError, ValueError, msgspec.DecodeError):
+                await self._converse()
+            self._why = "the region's agent does not answer"
+            await asyncio.sleep(_RETRY_S)
+
+    async def _converse(self) -> None:
+        async with asyncio.timeout(ANSWER_WAIT_S):
+            reader, writer = await asyncio.open_unix_connection(self._path, limit=LINE_BYTES_MAX)
+        try:
+            while True:
+                async with asyncio.timeout(ANSWER_WAIT_S):
+                    asked_s = self._clock()
+                    writer.write(msgspec.json.encode(GrantAsked(after=self._known.generation)) + b"\n")
+                    await writer.drain()
+                    line = await reader.readuntil(b"\n")
+                self._take(asked_s, _DECODER.decode(line))
+        finally:
+            writer.close()
+
+    def _take(self, asked_s: float, told: GrantAnswer) -> None:
+        before = self._known
+        if told.generation != before.generation:
+            self._metrics.grants.inc()
+        self._why = told.why or ""
+        self._known = _Known(generation=told.generation, until_s=asked_s + told.remains_s, epochs=told.epochs)
+        if told.epochs != before.epochs or asked_s >= before.until_s:
+            self._on_change()

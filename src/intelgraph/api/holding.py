@@ -1,0 +1,196 @@
+"""Holding writes that cannot be taken now: the home is changing, has no lease, or does not answer.
+
+A held write is tried again until it has an answer or its time is over: the client's ``IG-Deadline-Ms``, at most
+``hold_s_max``. What wakes it is news (the directory or the region's grant has changed) and, for news that nobody
+brings, the clock: of each placement one write, the *scout*, tries again every ``STEP_S``; the others wait until a
+write of their placement got through, and then follow, not all at once. How many are held is limited, in number and in
+bytes: beyond, a write is refused at once with ``held_full``. Trying again is safe because the key makes every attempt
+the same write. Nothing here decides whether a write may be taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from intelgraph.api.metrics import Metrics
+from intelgraph.api.request import Request
+from intelgraph.model.errors import PermanentError, TransientError, refuse, retry
+from intelgraph.settings import ApiPolicy
+
+DEADLINE = b"ig-deadline-ms"
+STEP_S = 0.05
+STEP_OF_EACH_S = 0.005
+"""When many placements are held at once, each scout waits longer: together they try 200 times a second at most."""
+FOLLOW_AT_ONCE = 4
+"""How many waiting writes one that got through brings along."""
+_DIGITS_MAX = 9
+
+
+def deadline_s(request: Request, policy: ApiPolicy) -> float:
+    """Return how long the client waits for an answer, in seconds, as far as the door lets it."""
+    given = request.headers.get(DEADLINE)
+    if given is None:
+        return min(policy.request_timeout_s, policy.hold_s_max)
+    if not given.isdigit() or len(given) > _DIGITS_MAX:
+        raise _bad_deadline()
+    return min(int(given) / 1000.0, policy.hold_s_max)
+
+
+def _bad_deadline() -> PermanentError:
+    return refuse(
+        "bad_request",
+        "the request is refused: its header ig-deadline-ms must be a whole number of milliseconds",
+        header="ig-deadline-ms",
+    )
+
+
+@dataclass(kw_only=True)
+class _Queue:
+    """The held writes of one placement, first come first."""
+
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+    scouting: bool = False
+
+
+class Holding:
+    """The writes that one worker holds."""
+
+    def __init__(self, *, policy: ApiPolicy, metrics: Metrics) -> None:
+        self._policy = policy
+        self._metrics = metrics
+        self._queues: dict[str, _Queue] = {}
+        self._held = 0
+        self._bytes = 0
+        self._stopping = False
+        self._news: asyncio.Future[None] | None = None
+
+    def wake(self) -> None:
+        """Something has changed: let one held write of each placement try at once."""
+        news, self._news = self._news, None
+        if news is not None and not news.done():
+            news.set_result(None)
+        for queue in self._queues.values():
+            _wake(queue, 1)
+
+    async def news(self, besides: asyncio.Future[Any]) -> None:
+        """Return when something has changed, or ``besides`` is done."""
+        if self._news is None:
+            self._news = asyncio.get_running_loop().create_future()
+        await asyncio.wait({self._news, besides}, return_when=asyncio.FIRST_COMPLETED)
+
+    def stop(self) -> None:
+        """This process is about to stop: every held write is refused now, so that it can be sent elsewhere."""
+        self._stopping = True
+        for queue in self._queues.values():
+            _wake(queue, len(queue.waiting))
+
+    @contextmanager
+    def held(self, placement: str, size: int, why: TransientError) -> Iterator[HeldWrite]:
+        """Hold one write for the length of a ``with`` block; ``held_full`` when there are too many already."""
+        if self._held >= self._policy.held_max or self._bytes + size > self._policy.held_bytes_max:
+            raise self._full(why)
+        queue = self._queues.setdefault(placement, _Queue())
+        held = HeldWrite(holding=self, queue=queue)
+        began_s = time.monotonic()
+        self._held += 1
+        self._bytes += size
+        self._metrics.held.inc()
+        try:
+            yield held
+        finally:
+            self._held -= 1
+            self._bytes -= size
+            self._metrics.held.dec()
+            self._metrics.held_seconds.observe(time.monotonic() - began_s)
+            held.leave()
+            if not queue.waiting and not queue.scouting and self._queues.get(placement) is queue:
+                del self._queues[placement]
+
+    @property
+    def step_s(self) -> float:
+        """How long a scout waits for news."""
+        return max(STEP_S, STEP_OF_EACH_S * len(self._queues))
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether writes are not held any more."""
+        return self._stopping
+
+    def _full(self, why: TransientError) -> TransientError:
+        return retry(
+            "held_full",
+            f"the write is refused at once: {self._held} writes of {self._bytes} bytes are held here already; the "
+            f"limits are {self._policy.held_max} and {self._policy.held_bytes_max}. They are held because: "
+            f"{why.denied.reason}",
+            retry_after_s=max(1.0, why.retry_after_s),
+            held=self._held,
+            limit=self._policy.held_max,
+        )
+
+
+class HeldWrite:
+    """One held write: waits for its turn to try again."""
+
+    def __init__(self, *, holding: Holding, queue: _Queue) -> None:
+        self._holding = holding
+        self._queue = queue
+        self._is_scout = False
+
+    async def wait(self, until_s: float) -> bool:
+        """Return ``True`` when it is time to try again, ``False`` when the write's own time is over."""
+        queue = self._queue
+        if not self._is_scout and not queue.scouting:
+            self._is_scout = queue.scouting = True
+        while not self._holding.is_stopping:
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                return False
+            pause_s = min(left_s, self._holding.step_s) if self._is_scout else left_s
+            woken = await self._pause(pause_s)
+            if self._holding.is_stopping:
+                break
+            if woken or self._is_scout:
+                return time.monotonic() < until_s
+        return False
+
+    def passed(self) -> None:
+        """The write got through: others of its placement may follow."""
+        _wake(self._queue, FOLLOW_AT_ONCE)
+
+    def leave(self) -> None:
+        """Hand the scout's part on, if this write had it."""
+        if self._is_scout:
+            self._is_scout = self._queue.scouting = False
+            _wake(self._queue, 1)
+
+    async def _pause(self, timeout_s: float) -> bool:
+        news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = self._queue.waiting
+        if self._is_scout:
+            waiting.appendleft(news)
+        else:
+            waiting.append(news)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await news
+        except TimeoutError:
+            return False
+        finally:
+            if not news.done() or news.cancelled():
+                waiting.remove(news)
+        return True
+
+
+def _wake(queue: _Queue, count: int) -> None:
+    """Wake the first writes of a queue that still wait."""
+    while count > 0 and queue.waiting:
+        news = queue.waiting.popleft()
+        if not news.done():
+            news.set_result(None)
+            count -= 1
