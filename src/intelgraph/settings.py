@@ -145,6 +145,6 @@ def load_witness_config(path: Path) -> WitnessConfig:
         raise refuse("bad_witness_config", f"the witness's settings {path} are refused: {error}") from error
 
 
-def dump_region_config(config: RegionConfig) -> bytes:
-    """Encode a region's settings as the JSON that ``load_region_config`` reads."""
+def dump_region_config(config: RegionConfig | WitnessConfig) -> bytes:
+    """Encode a region's or the witness's settings as the JSON that ``load_region_config`` reads."""
     return msgspec.json.format(msgspec.json.encode(config), indent=2)

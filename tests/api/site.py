@@ -16,6 +16,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -98,8 +99,12 @@ class Region:
         return f"http://{self.config.api_host}:{self.config.api_port}"
 
     def start(self, part: str, *arguments: str) -> None:
-        """Start ``api`` or ``feed``."""
-        module = {"api": "intelgraph.api", "feed": "intelgraph.changelog.feed_main"}[part]
+        """Start ``api``, ``feed`` or ``agent``."""
+        module = {
+            "api": "intelgraph.api",
+            "feed": "intelgraph.changelog.feed_main",
+            "agent": "intelgraph.control.agent_main",
+        }[part]
         with self.log_path.open("ab") as log:
             self.processes[part] = subprocess.Popen(
                 [sys.executable, "-m", module, "--config", str(self.config_path), *arguments],
@@ -211,18 +216,31 @@ def relationship(source: str, target: str, relationship_id: str | None = None, *
 
 @contextlib.contextmanager
 def two_regions(
-    directory: Path, *, policy: ApiPolicy | None = None, feed: bool = True, settings: dict[str, str] | None = None
+    directory: Path,
+    *,
+    policy: ApiPolicy | None = None,
+    feed: bool = True,
+    settings: dict[str, str] | None = None,
+    agents: bool = False,
 ) -> Iterator[Site]:
-    """Yield the site described above; everything is stopped and removed at the end. ``settings``: PostgreSQL's."""
+    """Yield the site described above; everything is stopped and removed at the end.
+
+    ``settings``: PostgreSQL's. With ``agents`` each region has its agent, and its door acknowledges nothing without a
+    grant.
+    """
     with contextlib.ExitStack() as stack:
         servers = {name: stack.enter_context(start_scratch(name=name, settings=settings)) for name in (US, EU)}
-        site = _describe(directory, servers, policy or ApiPolicy())
+        # A socket's path is short, and a test's directory may not be.
+        sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ig-run-"))) if agents else None
+        site = _describe(directory, servers, policy or ApiPolicy(), sockets)
         for region in site.regions.values():
-            for part in ("api", "feed"):
+            for part in ("agent", "api", "feed"):
                 stack.callback(region.stop, part)
         asyncio.run(_provision(site))
         for region in site.regions.values():
             region.start("api")
+            if agents:
+                region.start("agent")
             if feed:
                 region.start("feed")
         for region in site.regions.values():
@@ -230,7 +248,7 @@ def two_regions(
         yield site
 
 
-def _describe(directory: Path, servers: dict[str, Scratch], policy: ApiPolicy) -> Site:
+def _describe(directory: Path, servers: dict[str, Scratch], policy: ApiPolicy, sockets: Path | None) -> Site:
     tokens = TokenIssuer(directory)
     ports = dict(zip(servers, free_ports(len(servers)), strict=True))
     site = Site(regions={}, issuer=tokens, control=directory / "control.db", directory=directory)
@@ -253,6 +271,7 @@ def _describe(directory: Path, servers: dict[str, Scratch], policy: ApiPolicy) -
             api_host="127.0.0.1",
             api_port=ports[name],
             api=policy,
+            agent_socket=str(sockets / f"{name}.sock") if sockets else "",
         )
         path = home / "region.json"
         path.write_bytes(dump_region_config(config))

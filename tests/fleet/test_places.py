@@ -80,7 +80,7 @@ def test_a_state_directory_that_the_servers_account_cannot_enter_is_refused(plac
 def test_parts_stop_from_the_outside_in(two_regions: Path) -> None:
     fleet = settle(load_topology(two_regions), start=two_regions.parent)
     levels = [{part.kind for part in level} for level in stop_levels(all_parts(fleet))]
-    assert levels == [{Kind.EDGE, Kind.GLOBAL_EDGE}, {Kind.API, Kind.FEED}, {Kind.WAN}, {Kind.POSTGRES}]
+    assert levels == [{Kind.EDGE, Kind.GLOBAL_EDGE}, {Kind.API, Kind.FEED}, {Kind.WAN, Kind.AGENT}, {Kind.POSTGRES}]
 
 
 def test_only_a_process_of_the_same_plan_and_command_may_be_adopted(two_regions: Path) -> None:

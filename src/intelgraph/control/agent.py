@@ -15,7 +15,7 @@ The hook is how deciding and acting are plugged in:
 
 What an agent lends to its hook is the public part of ``Agent``: ``here``, ``region`` (its settings; none at the
 witness), ``store``, ``policy``, ``clock``, ``log``, ``watching`` (leases, holders, reports, sightings), ``grant``,
-``renew_now()``, ``changed()``. How a placement's home is chosen does not belong here (``placement.failover``).
+``renew_now()``, ``changes`` and ``changed()``. How a placement's home is chosen does not belong here (``placement.failover``).
 """
 
 from __future__ import annotations
@@ -137,9 +137,18 @@ class Agent:
         """Have the lease renewed at once: what this region may acknowledge has changed."""
         self._renew.set()
 
-    async def changed(self, timeout_s: float) -> None:
-        """Return when a placement, a plan or a region's key has changed since the call, or after ``timeout_s``."""
-        before = self._changes
+    @property
+    def changes(self) -> int:
+        """How often something has changed so far: note it before looking, and give it to ``changed``."""
+        return self._changes
+
+    async def changed(self, timeout_s: float, *, since: int | None = None) -> None:
+        """Return when a placement, a plan or a region's key has changed, or after ``timeout_s``.
+
+        ``since``: what ``changes`` was before the caller looked, so that what changed meanwhile counts; by default
+        only what changes after the call does.
+        """
+        before = self._changes if since is None else since
         try:
             async with asyncio.timeout(timeout_s), self._changed:
                 await self._changed.wait_for(lambda: self._changes != before)

@@ -26,6 +26,7 @@ class Kind(Enum):
     POSTGRES = "postgres"
     API = "api"
     FEED = "feed"
+    AGENT = "agent"
     EDGE = "edge"
     GLOBAL_EDGE = "global-edge"
     WAN = "wan"
@@ -65,9 +66,10 @@ def all_parts(fleet: Fleet) -> list[Part]:
     """Every part, in the order in which they are shown."""
     parts: list[Part] = []
     for region in fleet.topology.regions:
-        parts += [_postgres(fleet, region), _api(fleet, region), _feed(fleet, region), _edge(fleet, region)]
+        parts += [_postgres(fleet, region), _agent(fleet, region)]
+        parts += [_api(fleet, region), _feed(fleet, region), _edge(fleet, region)]
     parts += [_wan(fleet, link) for link in fleet.topology.links]
-    return [*parts, _global_edge(fleet)]
+    return [*parts, _witness(fleet), _global_edge(fleet)]
 
 
 def stop_levels(parts: Iterable[Part]) -> list[list[Part]]:
@@ -139,6 +141,38 @@ def _feed(fleet: Fleet, region: Region) -> Part:
     )
 
 
+def _agent(fleet: Fleet, region: Region) -> Part:
+    """It stops after the doors, which acknowledge nothing without it."""
+    return Part(
+        name=f"{region.name}/agent",
+        kind=Kind.AGENT,
+        region=region.name,
+        command=_module("intelgraph.control.agent_main", fleet.region_config(region.name)),
+        directory=fleet.region(region.name),
+        log=fleet.logs(region.name) / "agent.log",
+        environment=python_environment(),
+        probe=Probe.CONTROLLED,
+        needs=(f"{region.name}/{SCHEMA}",),
+        stop_level=2,
+        private_sockets=(fleet.agent_socket(region.name),),
+    )
+
+
+def _witness(fleet: Fleet) -> Part:
+    """The agent that has no region: one more that sees which regions are there."""
+    return Part(
+        name="witness/agent",
+        kind=Kind.AGENT,
+        region=None,
+        command=_module("intelgraph.control.agent_main", fleet.witness_config, option="--witness"),
+        directory=fleet.common,
+        log=fleet.logs(None) / "witness-agent.log",
+        environment=python_environment(),
+        probe=Probe.LIVES,
+        stop_level=2,
+    )
+
+
 def _edge(fleet: Fleet, region: Region) -> Part:
     return Part(
         name=f"{region.name}/edge",
@@ -189,8 +223,8 @@ def _wan(fleet: Fleet, link: Link) -> Part:
     )
 
 
-def _module(module: str, config: Path) -> tuple[str, ...]:
-    return (sys.executable, "-m", module, "--config", str(config))
+def _module(module: str, config: Path, *, option: str = "--config") -> tuple[str, ...]:
+    return (sys.executable, "-m", module, option, str(config))
 
 
 def _envoy(config: Path) -> tuple[str, ...]:

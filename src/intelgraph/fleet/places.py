@@ -65,6 +65,11 @@ class Fleet:
         """Where the supervisor answers."""
         return self.run / "supervisor.sock"
 
+    @property
+    def witness_config(self) -> Path:
+        """The settings file that the witness's agent reads."""
+        return self.common / "witness.json"
+
     def region(self, region: str) -> Path:
         """A region's directory."""
         return self.state / "regions" / region
@@ -88,6 +93,10 @@ class Fleet:
     def edge_admin_socket(self, region: str | None) -> Path:
         """Where an edge's own administration answers."""
         return self.run / f"edge-{hashlib.sha256((region or '').encode()).hexdigest()[:12]}.sock"
+
+    def agent_socket(self, region: str) -> Path:
+        """Where a region's agent answers its doors."""
+        return self.run / f"agent-{hashlib.sha256(region.encode()).hexdigest()[:12]}.sock"
 
     def server(self, region: str) -> Server:
         """A region's PostgreSQL."""

@@ -11,7 +11,7 @@ from intelgraph.fleet.binaries import postgres_programs
 from intelgraph.fleet.envoy import Upstream, global_edge, region_edge
 from intelgraph.fleet.places import Fleet, write_private
 from intelgraph.fleet.topology import GLOBAL_EDGE, Region, wan_port
-from intelgraph.settings import Issuer, Peer, RegionConfig, dump_region_config
+from intelgraph.settings import Issuer, Peer, RegionConfig, WitnessConfig, dump_region_config
 
 
 def prepare_servers(fleet: Fleet) -> None:
@@ -38,6 +38,12 @@ def write_files(fleet: Fleet) -> None:
     edges = [Upstream(name=each.name, port=fleet.ports[f"{each.name}/edge"]) for each in fleet.topology.regions]
     in_front = global_edge(port=fleet.ports[GLOBAL_EDGE], admin_socket=str(fleet.edge_admin_socket(None)), edges=edges)
     write_private(fleet.edge_config(None), json.dumps(in_front, indent=1))
+    witness = WitnessConfig(
+        directory=str(fleet.common),
+        control=str(fleet.control),
+        regions={each.name: f"http://127.0.0.1:{fleet.ports[f'{each.name}/edge']}" for each in fleet.topology.regions},
+    )
+    write_private(fleet.witness_config, dump_region_config(witness))
     for link in fleet.topology.links:
         wan.write_config(fleet, link)
 
@@ -64,6 +70,7 @@ def region_config(fleet: Fleet, region: Region, issuer: Issuer) -> RegionConfig:
         peers=peers,
         control=str(fleet.control),
         issuer=issuer,
+        agent_socket=str(fleet.agent_socket(region.name)),
         api_host="127.0.0.1",
         api_port=fleet.ports[f"{region.name}/api"],
     )

@@ -1,0 +1,261 @@
+"""Renewing and watching leases, on both real stores; the heartbeat on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from intelgraph.changelog.install import install_schema
+from intelgraph.control.directory import Directory
+from intelgraph.control.heartbeat import PostgresHeartbeat
+from intelgraph.control.leasing import LEASES, LeaseKeeper, lease_from
+from intelgraph.control.reports import Seen
+from intelgraph.control.store import ControlStore
+from intelgraph.control.watching import REPORT_OLD_S, Watching
+from intelgraph.fleet.scratch import start_scratch
+from intelgraph.model.errors import IntelGraphError
+from intelgraph.model.placement import Durability, Placement
+from intelgraph.placement.lease import LeasePolicy, is_over
+from intelgraph.placement.view import Copy
+from tests.fakes.heartbeat import FakeHeartbeat
+
+from .stores import STORES, Open, Watched, opened, real_store, run
+
+US, EU = "us-east", "eu-west"
+POLICY = LeasePolicy()
+BOTH = Placement(id="both", home=US, standby=EU, regions=(US, EU), epoch=1, durability=Durability.HOME)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture(params=STORES)
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    with real_store(request.param, tmp_path) as found:
+        yield found
+
+
+def keeper(
+    store: ControlStore, *, heartbeat: FakeHeartbeat | None = None, term: str = "one", clock: Clock | None = None
+) -> LeaseKeeper:
+    return LeaseKeeper(
+        region=US,
+        term=term,
+        store=store,
+        heartbeat=heartbeat or FakeHeartbeat(),
+        policy=POLICY,
+        clock=clock or Clock(),
+    )
+
+
+async def code_of(renewing: LeaseKeeper) -> str:
+    with pytest.raises(IntelGraphError) as refused:
+        await renewing.renew()
+    return refused.value.denied.code
+
+
+async def counter(store: ControlStore) -> int:
+    value = lease_from((await store.read([LEASES + US])).entries[LEASES + US])
+    return value.counter if value is not None else 0
+
+
+def test_a_grant_names_the_region_s_own_placements_in_their_epochs(open_store: Open) -> None:
+    async def body() -> None:
+        async with opened(open_store) as [store]:
+            directory = Directory(store)
+            await directory.create_placement(BOTH)
+            await directory.create_placement(replace(BOTH, id="theirs", home=EU, standby=US))
+            assert (await keeper(store).renew()).epochs == {"both": 1}
+            assert await counter(store) == 1
+
+    run(body())
+
+
+def test_a_grant_counts_from_before_the_heartbeat_however_long_that_takes(open_store: Open) -> None:
+    async def body() -> None:
+        async with opened(open_store) as [store]:
+            clock = Clock()
+
+            def slow() -> None:
+                clock.now_s += 3.0
+
+            grant = await keeper(store, clock=clock, heartbeat=FakeHeartbeat(slow)).renew()
+            assert grant.until_s == 100.0 + POLICY.lease_s - POLICY.drift_s
+
+    run(body())
+
+
+def test_an_epoch_that_is_raised_just_after_the_counter_is_not_granted_as_it_was(open_store: Open) -> None:
+    async def body() -> None:
+        async with opened(open_store, 2) as [store, other]:
+            directory = Directory(other)
+            record = await directory.create_placement(BOTH)
+            between = Watched(store)
+
+            async def taken_over() -> None:
+                await directory.update_placement(record, replace(BOTH, home=EU, standby=US, epoch=2))
+
+            between.after_set = taken_over
+            assert (await keeper(between).renew()).epochs == {}
+
+    run(body())
+
+
+def test_a_database_that_cannot_commit_raises_no_counter(open_store: Open) -> None:
+    async def body() -> None:
+        async with opened(open_store) as [store]:
+            heartbeat = FakeHeartbeat()
+            renewing = keeper(store, heartbeat=heartbeat)
+            await renewing.renew()
+            heartbeat.away = True
+            assert await code_of(renewing) == "database_unavailable"
+            assert await counter(store) == 1
+            heartbeat.away = False
+            await renewing.renew()
+            assert await counter(store) == 2
+
+    run(body())
+
+
+def test_a_renewal_of_which_nobody_knows_whether_it_happened_grants_nothing_and_the_next_one_does(
+    open_store: Open,
+) -> None:
+    async def body() -> None:
+        async with opened(open_store) as [store]:
+            between = Watched(store)
+            renewing = keeper(between)
+            await renewing.renew()
+            between.loses_answer = True
+            assert await code_of(renewing) == "control_store_unavailable"
+            await renewing.renew()
+            assert await counter(store) == 3
+
+    run(body())
+
+
+def test_an_agent_started_anew_on_the_same_database_takes_its_predecessor_s_lease_over_at_once(
+    open_store: Open,
+) -> None:
+    async def body() -> None:
+        async with opened(open_store) as [store]:
+            heartbeat = FakeHeartbeat()
+            first = keeper(store, heartbeat=heartbeat)
+            before = await first.renew()
+            after = await keeper(store, heartbeat=heartbeat, term="two").renew()
+            assert await counter(store) == 2
+            assert after.generation != before.generation
+
+    run(body())
+
+
+def test_two_agents_that_claim_one_region_do_not_renew_side_by_side(open_store: Open) -> None:
+    """The second one's database has never seen the first: it waits until that lease has stood still."""
+
+    async def body() -> None:
+        async with opened(open_store, 2) as [store, other]:
+            clock = Clock()
+            first, second = keeper(store), keeper(other, term="two", clock=clock)
+            await first.renew()
+            for _ in range(20):
+                assert await code_of(second) == "lease_taken"
+                await first.renew()
+                clock.now_s += 0.5
+            waited_s = 0.0
+            assert await code_of(second) == "lease_taken"
+            while waited_s < POLICY.over_after_s - 0.5:
+                clock.now_s += 0.5
+                waited_s += 0.5
+                assert await code_of(second) == "lease_taken"
+            clock.now_s += 0.5
+            await second.renew()
+            assert await code_of(first) == "lease_taken"
+            assert await code_of(first) == "lease_taken"
+
+    run(body())
+
+
+def test_a_watcher_sees_a_lease_stand_still_and_move(open_store: Open) -> None:
+    async def body() -> None:
+        async with opened(open_store, 2) as [store, other]:
+            renewing, clock = keeper(store), Clock()
+            watching = Watching(vantage=EU, store=other, policy=POLICY, clock=clock)
+            await renewing.renew()
+            await watching.look()
+            assert watching.holders[US].term == "one"
+            for _ in range(11):
+                clock.now_s += 0.5
+                await watching.look()
+            assert watching.leases[US].still_s == 5.5
+            assert is_over(watching.leases[US], POLICY)
+            await renewing.renew()
+            await watching.look()
+            assert watching.leases[US].still_s == 0.0
+
+    run(body())
+
+
+def test_reports_tell_what_others_see_and_old_ones_are_left_out(open_store: Open) -> None:
+    async def body() -> None:
+        async with opened(open_store, 2) as [store, other]:
+            clock = Clock()
+            witness = Watching(vantage="witness", store=store, policy=POLICY, clock=Clock())
+            watching = Watching(vantage=EU, store=other, policy=POLICY, clock=clock)
+            await keeper(store).renew()
+            await witness.look()
+            held = {"both": Copy(schema="abc", epoch=1, hold=None, gap=None, settled={"us-east/1": 7})}
+            for _ in range(2):
+                await witness.publish(Seen(reached={US: True}, copies=held))
+                await watching.publish(Seen())
+                await watching.look()
+                clock.now_s += REPORT_OLD_S - 0.1
+            told = watching.sightings()
+            assert set(told) == {"witness"}
+            assert told["witness"][US].reached
+            assert watching.heard()["witness"].copies == held
+            clock.now_s += 0.2
+            await watching.look()
+            assert watching.sightings() == {}
+
+    run(body())
+
+
+def test_one_agent_at_a_time_beats_in_a_database_and_the_next_one_finds_its_term() -> None:
+    async def body() -> None:
+        with start_scratch(name="beat") as postgres:
+            connection = await asyncpg.connect(**postgres.connect_arguments())
+            await install_schema(connection, region=US, peers=[EU])
+            one, two = PostgresHeartbeat(postgres.login()), PostgresHeartbeat(postgres.login())
+            beat = await one.beat("one", 1)
+            assert (beat.life, beat.terms) == (1, {"one"})
+            with pytest.raises(IntelGraphError) as refused:
+                await two.beat("two", 1)
+            assert refused.value.denied.code == "agent_twice"
+            await one.close()
+            while True:
+                try:
+                    assert (await two.beat("two", 2)).terms == {"one", "two"}
+                    break
+                except IntelGraphError:
+                    await asyncio.sleep(0.02)
+            await connection.execute("begin; lock table ig.heartbeat in exclusive mode")
+            began = time.monotonic()
+            with pytest.raises(IntelGraphError) as stuck:
+                await two.beat("two", 3)
+            assert stuck.value.denied.code == "database_unavailable"
+            assert time.monotonic() - began < 2
+            await connection.execute("rollback")
+            await two.close()
+            await connection.close()
+
+    run(body())
