@@ -50,9 +50,8 @@ class Busy(NoHook):
 
         async def wait() -> None:
             while True:
-                before = agent.changes
                 await agent.changed(3600, since=self.before)
-                self.before = before
+                self.before = agent.changes
                 self.woken.set()
 
         return {"act": act, "fail": fail, "wait": wait}

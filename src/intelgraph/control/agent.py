@@ -15,7 +15,7 @@ The hook is how deciding and acting are plugged in:
 
 What an agent lends to its hook is the public part of ``Agent``: ``here``, ``region`` (its settings; none at the
 witness), ``store``, ``policy``, ``clock``, ``log``, ``watching`` (leases, holders, reports, sightings), ``grant``,
-``renew_now()``, ``changes`` and ``changed()``. How a placement's home is chosen does not belong here (``placement.failover``).
+``renew_now()``, ``changes`` and ``changed()``. How a home is chosen does not belong here (``placement.failover``).
 """
 
 from __future__ import annotations
