@@ -29,6 +29,7 @@ class Server:
     port: int
     status: int = 200
     ready: bool = True
+    delay_s: float = 0.0
     asked: list[str] = field(default_factory=list)
     _runner: web.AppRunner | None = None
 
@@ -45,10 +46,13 @@ class Server:
             self._runner = None
 
     async def _answer(self, request: web.Request) -> web.Response:
+        if self.delay_s == float("inf"):
+            await asyncio.sleep(3600)  # its processes are stopped
         if request.path == "/readyz":
             return web.Response(status=200 if self.ready else 503)
         body = await request.read()
         self.asked.append(f"{request.method} {request.path} {len(body)}")
+        await asyncio.sleep(self.delay_s)
         return web.Response(status=self.status, text=self.name)
 
 
@@ -151,6 +155,43 @@ def test_when_a_region_dies_no_read_fails(place: Path) -> None:
         for _ in range(30):
             assert await globe.get() == (200, "far")
             await asyncio.sleep(0.02)
+
+    _with_globe(place, scenario)
+
+
+def test_a_region_whose_processes_are_stopped_costs_no_read_a_second(place: Path) -> None:
+    async def scenario(globe: Globe) -> None:
+        loop = asyncio.get_running_loop()
+        globe.near.delay_s = float("inf")
+        for _ in range(40):
+            began = loop.time()
+            assert await globe.get() == (200, "far")
+            assert loop.time() - began < 1.0
+            await asyncio.sleep(0.05)
+        began = loop.time()
+        assert await globe.post() == (200, "far")
+        assert loop.time() - began < 1.0
+
+    _with_globe(place, scenario)
+
+
+def test_a_slow_read_is_not_cut_off_where_no_other_region_may_answer_it(place: Path) -> None:
+    async def scenario(globe: Globe) -> None:
+        globe.near.delay_s, globe.far.status = 1.5, 421
+        for _ in range(3):
+            assert await globe.get() == (200, "near")
+        assert len(globe.near.asked) == 3
+
+    _with_globe(place, scenario)
+
+
+def test_slow_reads_do_not_turn_a_region_away(place: Path) -> None:
+    async def scenario(globe: Globe) -> None:
+        globe.near.delay_s, globe.far.status = 0.6, 421
+        assert await asyncio.gather(*(globe.get() for _ in range(16))) == [(200, "near")] * 16
+        globe.near.delay_s = 0.0
+        for _ in range(20):
+            assert await globe.get() == (200, "near")
 
     _with_globe(place, scenario)
 
