@@ -179,7 +179,8 @@ class RunningFleet:
             if not fleet.id:
                 return
             parts = [f"{each.name}/{kind}" for each in fleet.topology.regions for kind in ("api", "edge", "feed")]
-            parts += [f"{each.name}/postgres" for each in fleet.topology.regions]
+            parts += [f"{each.name}/{kind}" for each in fleet.topology.regions for kind in ("agent", "postgres")]
+            parts.append("witness/agent")
             for part in ["supervisor", GLOBAL_EDGE, *(f"wan:{link.name}" for link in fleet.topology.links), *parts]:
                 for identity in marked(mark(fleet, part)):
                     if look(identity.pid) == identity:

@@ -74,6 +74,8 @@ VICTIMS = {
     "the other region's edge": Victim(part=f"{AWAY}/edge", which=the_part),
     "the global edge": Victim(part=GLOBAL_EDGE, which=the_part),
     "the WAN link": Victim(part=LINK, which=the_part),
+    "the home's agent": Victim(part=f"{HOME}/agent", which=the_part),
+    "the witness's agent": Victim(part="witness/agent", which=the_part),
     "the home's feed": Victim(part=f"{HOME}/feed", which=the_part),
     "the other region's feed": Victim(part=f"{AWAY}/feed", which=the_part),
     "a backend of the home's PostgreSQL": Victim(part=f"{HOME}/postgres", which=a_backend),
@@ -106,7 +108,7 @@ def test_service_is_back_within_3_s_of_killing(name: str, two_regions: RunningFl
 
 def test_killing_the_supervisor_interrupts_nothing(two_regions: RunningFleet, load: Load) -> None:
     supervisor = two_regions.supervisor()
-    parts = [f"{region}/{kind}" for region in (HOME, AWAY) for kind in ("postgres", "api", "feed", "edge")]
+    parts = [f"{region}/{kind}" for region in (HOME, AWAY) for kind in ("postgres", "agent", "api", "feed", "edge")]
     parts += [GLOBAL_EDGE, LINK]
     before = {part: two_regions.main_process(part) for part in parts}
     failures = {lane: len(load.failed[lane]) for lane in load.lanes()}

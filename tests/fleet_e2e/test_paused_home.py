@@ -1,0 +1,187 @@
+"""A home whose every process is stopped: reads go elsewhere within a second, and what it wakes up to is not its home.
+
+The placement is moved by hand while the home is stopped, as a failover would: the epoch is raised only when the home's
+lease has stood still for as long as others must wait. Then the home is let go on: of the writes that it held, none is
+acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import aiohttp
+import pytest
+
+from intelgraph.control.directory import Directory, moved
+from intelgraph.control.opening import open_epoch
+from intelgraph.control.sqlite import SqliteControlStore
+from intelgraph.fleet.process import look
+from intelgraph.placement.lease import LeasePolicy
+from tests.fleet_e2e.running import AWAY, GLOBAL, HOME, CommandFailed, RunningFleet, contention, until
+
+pytestmark = pytest.mark.fleet
+TENANT = "paused"
+REGION = tuple(f"{HOME}/{part}" for part in ("edge", "api", "feed", "agent", "postgres"))
+
+
+@pytest.fixture(scope="module")
+def fleet(two_regions: RunningFleet) -> RunningFleet:
+    two_regions.tenant(TENANT, "--regions", f"{HOME},{AWAY}", "--home", HOME, "--standby", AWAY)
+    return two_regions
+
+
+@contextlib.contextmanager
+def stopped(fleet: RunningFleet) -> Iterator[None]:
+    """Every process of the home is stopped, and goes on at the end."""
+    found = [identity for part in REGION for identity in fleet.processes(part)]
+    for identity in found:
+        os.kill(identity.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for identity in reversed(found):
+            now = look(identity.pid)
+            if now is not None and now.birth == identity.birth:
+                os.kill(identity.pid, signal.SIGCONT)
+
+
+def is_ready(fleet: RunningFleet) -> bool:
+    """Whether every part does its work."""
+    with contextlib.suppress(CommandFailed):
+        return bool(fleet.cli("status")["ready"])
+    return False
+
+
+@dataclass(kw_only=True)
+class Client:
+    """A client of one door that writes, or reads, one request after the other."""
+
+    fleet: RunningFleet
+    door: str
+    answers: list[tuple[float, int, dict[str, str]]] = field(default_factory=list)
+
+    async def write_on(self, http: aiohttp.ClientSession) -> None:
+        """Write for ever; each answer's arrival, status and members."""
+        while True:
+            name = str(uuid.uuid4())
+            operation = {"op": "upsert_entity", "entity": {"id": name, "type": "malware", "name": name}}
+            headers = {**self._headers(), "idempotency-key": name}
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                async with http.post(
+                    f"{self.fleet.doors[self.door]}/v1/changes", json={"operations": [operation]}, headers=headers
+                ) as answer:
+                    self.answers.append((time.monotonic(), answer.status, await answer.json(content_type=None)))
+            await asyncio.sleep(0.01)
+
+    async def read_on(self, http: aiohttp.ClientSession) -> None:
+        """Read for ever; only good answers are noted."""
+        while True:
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                async with http.get(
+                    f"{self.fleet.doors[self.door]}/v1/entities?limit=1", headers=self._headers()
+                ) as answer:
+                    if answer.status == 200:
+                        self.answers.append((time.monotonic(), answer.status, {}))
+            await asyncio.sleep(0.01)
+
+    def succeeded_since(self, begin_s: float) -> bool:
+        return any(at > begin_s and status == 200 for at, status, _ in self.answers)
+
+    def longest_gap_s(self, begin_s: float, end_s: float) -> float:
+        times = [begin_s, *(at for at, _, _ in self.answers if begin_s < at < end_s), end_s]
+        return max(later - earlier for earlier, later in pairwise(times))
+
+    def _headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.fleet.token(TENANT)}"}
+
+
+@contextlib.asynccontextmanager
+async def busy(*clients: Client, reading: Client):  # type: ignore[no-untyped-def]
+    """The clients at work."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http:
+        tasks = [asyncio.create_task(client.write_on(http)) for client in clients]
+        tasks.append(asyncio.create_task(reading.read_on(http)))
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def move_home(fleet: RunningFleet, home: str) -> int:
+    """Raise the epoch with another home and open it there; returns the epoch."""
+    store = SqliteControlStore(fleet.fleet.control)
+    try:
+        directory = Directory(store)
+        before = await directory.placement(TENANT)
+        record = await directory.update_placement(before, moved(before.placement, home))
+        await open_epoch(record, fleet.site.region(home).admin_database)
+        return record.placement.epoch
+    finally:
+        await store.close()
+
+
+def test_a_home_that_wakes_up_acknowledges_nothing_of_the_epoch_that_is_over(fleet: RunningFleet) -> None:
+    async def body() -> None:
+        slower = contention()
+        at_home, held = [Client(fleet=fleet, door=HOME) for _ in range(8)], Client(fleet=fleet, door=AWAY)
+        reading = Client(fleet=fleet, door=GLOBAL)
+        async with busy(*at_home, held, reading=reading):
+            await asyncio.sleep(1.0)
+            assert all(client.answers for client in (*at_home, held, reading))
+            with stopped(fleet):
+                stopped_s = time.monotonic()
+                await asyncio.sleep(LeasePolicy().over_after_s + 1.0)
+                reads_s = reading.longest_gap_s(stopped_s, time.monotonic())
+                assert not [at for client in at_home for at, _, _ in client.answers if at > stopped_s + 0.5]
+                epoch = await move_home(fleet, AWAY)
+                opened_s = time.monotonic()
+                while not held.succeeded_since(opened_s):  # noqa: ASYNC110 - another process decides
+                    await asyncio.sleep(0.01)
+                held_s = time.monotonic() - opened_s
+            woken_s = time.monotonic()
+            await asyncio.sleep(4.0)
+        late = [
+            told["bookmark"]
+            for client in at_home
+            for at, status, told in client.answers
+            if at > woken_s and status == 200 and int(told["bookmark"].split("/")[2]) < epoch
+        ]
+        assert late == []
+        assert all(client.succeeded_since(woken_s) for client in at_home)
+        print(f"reads: longest gap {reads_s:.2f} s; held write through {held_s:.2f} s after the open")
+        assert reads_s < 1.0 * slower
+        assert held_s < 1.0 * slower
+
+    asyncio.run(body())
+    until(lambda: is_ready(fleet), 30.0, "the fleet is not whole")
+    asyncio.run(move_home(fleet, HOME))
+
+
+def test_a_home_that_is_killed_costs_no_reader_a_second(fleet: RunningFleet) -> None:
+    async def body() -> None:
+        slower = contention()
+        reading = Client(fleet=fleet, door=GLOBAL)
+        async with busy(reading=reading):
+            await asyncio.sleep(0.5)
+            killed_s = time.monotonic()
+            for identity in [identity for part in REGION for identity in fleet.processes(part)]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(identity.pid, signal.SIGKILL)
+            await asyncio.sleep(4.0)
+        gap_s = reading.longest_gap_s(killed_s, killed_s + 4.0)
+        print(f"reads: longest gap {gap_s:.2f} s")
+        assert gap_s < 1.0 * slower
+
+    asyncio.run(body())
+    until(lambda: is_ready(fleet), 60.0, "the fleet is not whole")
+    fleet.wait_until_whole()
