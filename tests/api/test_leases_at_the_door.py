@@ -188,6 +188,34 @@ def test_a_killed_agent_ends_acknowledging_within_the_lease_and_another_takes_ov
     assert held.result(5).status_code == 200
 
 
+def test_when_the_control_store_is_lost_serving_goes_on_while_the_lease_lasts_and_then_reads_do(leased: Site) -> None:
+    """And when it is back everything recovers alone."""
+    content = {path: path.read_bytes() for path in leased.control.parent.glob("control.db*")}
+    began = time.monotonic()
+    for path in content:
+        path.write_bytes(b"garbage" * 2_000)
+    try:
+        statuses = set()
+        while time.monotonic() - began < LEASE_S + 0.5:
+            answer = leased.client(US).write(entity(), **{"ig-deadline-ms": "100"})
+            statuses.add((answer.status_code, answer.json().get("code")))
+            assert answer.status_code != 200 or time.monotonic() - began < LEASE_S
+            assert leased.client(US).get("/v1/entities?limit=1").status_code == 200
+        assert {(200, None), (503, "lease_over")} <= statuses
+        refused = leased.client(US).write(entity(), **{"ig-deadline-ms": "100"}).json()
+        assert "control store" in refused["reason"]
+        assert refused["retry_after_s"] > 0
+        read = leased.client(US).get("/v1/entities?limit=1")
+        assert int(read.headers["ig-directory-age-ms"]) > 4_000
+        ready = requests.get(f"{leased.us.url}/readyz", timeout=5)
+        assert (ready.status_code, set(ready.json()["limits"])) == (200, {"directory", "lease"})
+    finally:
+        for path, bytes_ in content.items():
+            path.write_bytes(bytes_)
+    until(lambda: leased.client(US).write(entity()).status_code == 200)
+    until(lambda: limits(leased.us) == {})
+
+
 def test_a_write_whose_grant_ends_between_commit_and_answer_is_unknown_and_ok_when_repeated(leased: Site) -> None:
     """The row is locked in the database until the lease is over; then it commits, and is not called certain."""
     client, key, operation = leased.client(US), str(uuid.uuid4()), entity()

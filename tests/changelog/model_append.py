@@ -68,11 +68,11 @@ class _Refusal(Exception):
         self.code = code
 
 
-def append(holding: Holding, writer: Writer, request: Request) -> Answer:
-    """What a region that holds these rows answers to a write."""
+def append(holding: Holding, writer: Writer, request: Request, closed: int | None = None) -> Answer:
+    """What a region that holds these rows, and has ended writing in the epoch ``closed``, answers to a write."""
     if len(request.operations) > OPERATIONS_MAX:
         return Refused(code="too_many_operations")
-    refused = fence(holding, writer, request.epoch)
+    refused = fence(holding, writer, request.epoch, closed)
     if refused is not None:
         return refused
     first = outcomes(holding.read).get((request.tenant, request.key))
@@ -85,8 +85,8 @@ def append(holding: Holding, writer: Writer, request: Request) -> Answer:
         return Refused(code=refusal.code)
 
 
-def fence(holding: Holding, writer: Writer, epoch: int) -> Refused | None:
-    """Who may write: the writer of the open in force, in its epoch, unless the placement is held."""
+def fence(holding: Holding, writer: Writer, epoch: int, closed: int | None = None) -> Refused | None:
+    """Who may write: the writer of the open in force, in its epoch, unless the placement is held or closed."""
     standing = in_force(holding.rows)
     if not standing:
         return Refused(code="unknown_placement")
@@ -97,7 +97,9 @@ def fence(holding: Holding, writer: Writer, epoch: int) -> Refused | None:
         return Refused(code="not_home")
     if home.life != writer.life:
         return Refused(code="fenced")
-    return Refused(code="held") if holding.held else None
+    if holding.held:
+        return Refused(code="held")
+    return Refused(code="closing") if closed == epoch else None
 
 
 def resulting(holding: Holding, tenant: str, operations: Sequence[Operation]) -> dict[tuple[str, str], Object]:

@@ -15,7 +15,7 @@ from .model_log import Holding, Identity, Kind, Object, Opening, Ranges, Row, Wr
 from .regions import Json
 
 #: What a database may say of a write that its epoch, home or size forbids.
-FENCES = {"unknown_placement", "fenced", "not_home", "held", "too_many_operations"}
+FENCES = {"unknown_placement", "fenced", "not_home", "held", "closing", "too_many_operations"}
 
 
 @dataclass(frozen=True, kw_only=True)
