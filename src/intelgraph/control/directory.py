@@ -55,6 +55,9 @@ class _TenantValue(msgspec.Struct, frozen=True, kw_only=True):
     placement: str
 
 
+_TENANT = msgspec.json.Decoder(_TenantValue)
+
+
 def placement_from(entry: Entry) -> PlacementRecord:
     """Read a placement's entry; refuses a value that is not a legal placement with ``bad_placement``."""
     try:
@@ -80,6 +83,17 @@ def tenant_from(entry: Entry) -> Tenant:
     except msgspec.DecodeError as error:
         raise refuse("bad_tenant", f"the control store's entry {entry.key} is not a tenant: {error}") from error
     return Tenant(id=value.id, placement=value.placement)
+
+
+def placement_name(entry: Entry) -> str | None:
+    """Read which placement a tenant's entry names, and nothing else; none if it is deleted or malformed.
+
+    A tenth of the work of ``tenant_from``: for whoever reads a million. A name that no placement has leads nowhere.
+    """
+    try:
+        return _TENANT.decode(entry.value or b"").placement
+    except msgspec.DecodeError:
+        return None
 
 
 def _encode(placement: Placement, digest_key: str) -> bytes:

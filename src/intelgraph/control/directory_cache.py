@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from intelgraph.control.directory import PLACEMENTS, TENANTS, placement_from, tenant_from
+from intelgraph.control.directory import PLACEMENTS, TENANTS, placement_from, placement_name
 from intelgraph.control.store import COMPACTED, WATCH_HEARTBEAT_S, ControlStore, Entry, Snapshot
 from intelgraph.model.errors import IntelGraphError, TransientError, refuse, retry
 from intelgraph.model.placement import Placement
@@ -260,10 +260,8 @@ async def _tenants_of(snapshot: Snapshot) -> dict[str, str]:
 
 def _placement_of(entry: Entry) -> str | None:
     """Read the placement of a tenant; one that is deleted or malformed has none, and is denied."""
-    try:
-        return sys.intern(tenant_from(entry).placement)
-    except IntelGraphError:
-        return None
+    name = placement_name(entry)
+    return None if name is None else sys.intern(name)
 
 
 def _legal_placement(entry: Entry) -> Placement | None:

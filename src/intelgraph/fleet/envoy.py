@@ -2,10 +2,10 @@
 
 Guarantees: nothing of a request is logged (status, duration and the kind of failure only, and only of failures); the
 global edge, which is in no region, never keeps a request's body to send it again. So it retries reads alone; a write
-is retried by its region's edge, or by the client with its idempotency key. A read that a region does not begin to answer
-in ``HEDGE_S`` is asked of the next region *as well*, and the first good answer counts: a region whose processes are
-stopped accepts connections and never answers, and a slow read must not be cut off for that. A tenant that may not be served in the
-region a request reached gets 421 with the regions that may; reads are then tried at the next region.
+is retried by its region's edge, or by the client with its idempotency key. A read that a region does not begin to
+answer in ``HEDGE_S`` is asked of the next region *as well*, and the first good answer counts: a region whose processes
+are stopped accepts connections and never answers, and a slow read must not be cut off for that. A tenant that may not
+be served in the region a request reached gets 421 with the regions that may; reads are then tried at the next region.
 """
 
 from __future__ import annotations
