@@ -1,0 +1,131 @@
+"""Held writes: one of a placement tries while others wait, all follow when it gets through, none waits too long."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from intelgraph.api.holding import STEP_S, Holding
+from intelgraph.api.metrics import Metrics
+from intelgraph.model.errors import TransientError, retry
+from intelgraph.settings import ApiPolicy
+
+WHY = retry("closing", "the placement is about to change", retry_after_s=1.0)
+
+
+class Home:
+    """A home that takes writes from some moment on; how often it was asked, and how many at once."""
+
+    def __init__(self) -> None:
+        self.opens = asyncio.Event()
+        self.asked = 0
+        self.most_at_once = 0
+        self._at_once = 0
+
+    async def take(self) -> bool:
+        self.asked += 1
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        await asyncio.sleep(0.001)
+        self._at_once -= 1
+        return self.opens.is_set()
+
+
+async def write(holding: Holding, home: Home, placement: str = "p", *, wait_s: float = 5.0, size: int = 10) -> bool:
+    """One write as ``api.write`` holds it; whether it got through."""
+    until_s = time.monotonic() + wait_s
+    with holding.held(placement, size, WHY) as held:
+        while await held.wait(until_s):
+            if await home.take():
+                held.passed()
+                return True
+    return False
+
+
+def run(tmp_path: Path, body: Callable[[Holding, Home], Awaitable[None]], **policy: int) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(20):
+            await body(Holding(policy=ApiPolicy(**policy), metrics=Metrics(tmp_path)), Home())  # type: ignore[arg-type]
+
+    asyncio.run(bounded())
+
+
+def test_of_many_writes_of_one_placement_one_tries_until_the_home_opens_and_then_all_go_through(tmp_path: Path) -> None:
+    async def body(holding: Holding, home: Home) -> None:
+        writes = [asyncio.create_task(write(holding, home)) for _ in range(500)]
+        await asyncio.sleep(1.0)
+        assert 5 <= home.asked <= 1.0 / STEP_S + 2
+        home.opens.set()
+        opened_s = time.monotonic()
+        assert all(await asyncio.gather(*writes))
+        assert time.monotonic() - opened_s < 1.0
+        assert home.asked <= 530
+
+    run(tmp_path, body)
+
+
+def test_news_wakes_a_write_at_once(tmp_path: Path) -> None:
+    async def body(holding: Holding, home: Home) -> None:
+        for number in range(40):  # many placements: their scouts wait for longer
+            asyncio.create_task(write(holding, Home(), f"other{number}", wait_s=3.0))  # noqa: RUF006
+        waiting = asyncio.create_task(write(holding, home))
+        await asyncio.sleep(0.05)
+        assert holding.step_s > 0.15
+        home.opens.set()
+        holding.wake()
+        began_s = time.monotonic()
+        assert await waiting
+        assert time.monotonic() - began_s < 0.1
+
+    run(tmp_path, body)
+
+
+def test_when_the_one_that_tries_gives_up_another_takes_its_part(tmp_path: Path) -> None:
+    async def body(holding: Holding, home: Home) -> None:
+        impatient = asyncio.create_task(write(holding, home, wait_s=0.2))
+        patient = asyncio.create_task(write(holding, home))
+        cancelled = asyncio.create_task(write(holding, home))
+        await asyncio.sleep(0.01)
+        cancelled.cancel()  # its client is gone
+        assert not await impatient
+        home.opens.set()
+        began_s = time.monotonic()
+        assert await patient
+        assert time.monotonic() - began_s < 0.2
+
+    run(tmp_path, body)
+
+
+@pytest.mark.parametrize("policy", [{"held_max": 3}, {"held_bytes_max": 30}])
+def test_beyond_the_limit_of_writes_or_bytes_the_next_is_refused_and_what_ended_makes_room(
+    tmp_path: Path, policy: dict[str, int]
+) -> None:
+    async def body(holding: Holding, home: Home) -> None:
+        writes = [asyncio.create_task(write(holding, home)) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        with pytest.raises(TransientError) as refused:
+            await write(holding, home)
+        assert refused.value.denied.code == "held_full"
+        assert "about to change" in refused.value.denied.reason
+        home.opens.set()
+        assert all(await asyncio.gather(*writes))
+        assert await write(holding, home)
+
+    run(tmp_path, body, **policy)
+
+
+def test_a_process_that_stops_lets_every_write_go(tmp_path: Path) -> None:
+    async def body(holding: Holding, home: Home) -> None:
+        writes = [asyncio.create_task(write(holding, home)) for _ in range(20)]
+        await asyncio.sleep(0.01)
+        holding.stop()
+        began_s = time.monotonic()
+        assert not any(await asyncio.gather(*writes))
+        assert time.monotonic() - began_s < 0.2
+        assert not await write(holding, home)
+
+    run(tmp_path, body)
