@@ -34,15 +34,13 @@ PASSING = frozenset(
         "home_unreachable",
         "database_unavailable",
         "directory_unreadable",
-        "region_unreached",
     }
 )
 """Refusals of a write that its home's change, its lease or its database's return will end."""
 _CONNECTIONS_PER_HOME_MAX = 64
 
 
-# What a home's edge says when nobody is behind it.
-_OURS = {"region_unreached": "home_unreachable"}
+_NOBODY_BEHIND_THE_EDGE = "region_unreached"
 
 
 class _Refusal(msgspec.Struct):
@@ -80,7 +78,7 @@ class Forwarder:
             raise _unreachable(home, type(error).__name__, sent=True) from None
         self._metrics.forwards.labels(home, "answered").inc()
         if answer.status in (502, 503, 504):
-            _raise_passing(answer)
+            _raise_passing(answer, home)
         return answer
 
     async def stop(self) -> None:
@@ -128,14 +126,16 @@ def moved_meanwhile(home: str) -> TransientError:
     return _unreachable(home, "it is not the home any more", sent=True)
 
 
-def _raise_passing(answer: Response) -> None:
-    """Raise a refusal that may pass by itself."""
+def _raise_passing(answer: Response, home: str) -> None:
+    """Raise a refusal that may pass by itself; what the home's edge says when nobody is behind it is one too."""
     try:
         refusal = msgspec.json.decode(answer.body, type=_Refusal)
     except msgspec.DecodeError:
         return
+    if refusal.code == _NOBODY_BEHIND_THE_EDGE:
+        raise _unreachable(home, "its edge reaches no door there", sent=True)
     if refusal.code in PASSING and refusal.reason:
-        denied = Denied(code=_OURS.get(refusal.code, refusal.code), reason=refusal.reason, facts=refusal.facts)
+        denied = Denied(code=refusal.code, reason=refusal.reason, facts=refusal.facts)
         raise TransientError(denied, retry_after_s=refusal.retry_after_s or 1.0)
 
 
