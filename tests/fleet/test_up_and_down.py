@@ -127,7 +127,8 @@ def test_status_tells_of_every_part_its_memory_and_the_lag(running: Path) -> Non
     told = _status(running)
     assert told["ready"]
     kinds = [each["part"]["kind"] for each in told["parts"]]
-    assert sorted(kinds) == sorted(["postgres", "api", "feed", "edge"] * 2 + ["wan", "global-edge"])
+    every_region = ["postgres", "agent", "api", "feed", "edge"]
+    assert sorted(kinds) == sorted([*every_region * 2, "wan", "agent", "global-edge"])
     assert all(each["pss_bytes"] > 0 and each["uptime_s"] >= 0 for each in told["parts"])
     assert told["pss_bytes"] < 1.2e9
     text = _run(running, "status")
