@@ -105,6 +105,11 @@ PLANTED = (
         changes=(("060_append.sql", "elsif p.closed = p_epoch then", "elsif false then"),),
     ),
     Planted(
+        name="the short way past the fence does not look at what was closed",
+        law="closing: nothing of the epoch comes after it",
+        changes=(("060_append.sql", "c.placement = p_placement and c.epoch = p_epoch);", "false);"),),
+    ),
+    Planted(
         name="a placement that was closed stays so in later epochs",
         law="closing: undone by any later epoch",
         changes=(("060_append.sql", "elsif p.closed = p_epoch then", "elsif p.closed <= p_epoch then"),),

@@ -100,6 +100,14 @@ create table ig.placement (
     whole_epoch bigint not null default 0 -- up to which epoch a comparison with the home found every cut held here
 );
 
+-- Writing has been ended here in this epoch of the placement; a later epoch is not closed by it. Local, never replicated.
+create table ig.closing (
+    placement text primary key,
+    epoch bigint not null,
+    life int not null,
+    position bigint not null             -- nothing of the epoch comes after it
+);
+
 -- Verdicts of `adopt` and `reject` rows on rows beyond a cut.
 create table ig.decision (
     placement text not null,

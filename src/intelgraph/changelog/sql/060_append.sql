@@ -137,7 +137,8 @@ end $$;
 -- to be asked under the placement's lock.
 create function ig.open_here(p_placement text, p_epoch bigint) returns setof ig.placement language sql stable as $$
     select p.* from ig.region g join ig.placement p on p.id = p_placement and p.epoch = p_epoch and p.epoch > 0
-        and p.home = g.name and p.life = g.life and p.hold is null and p.gap is null;
+        and p.home = g.name and p.life = g.life and p.hold is null and p.gap is null
+    where not exists (select from ig.closing c where c.placement = p_placement and c.epoch = p_epoch);
 $$;
 
 create function ig.row_digest(p_key bytea, p_identity text, p_body jsonb) returns bytea language sql stable

@@ -7,14 +7,6 @@ create table ig.heartbeat (
     at timestamptz not null
 ) with (fillfactor = 20);
 
--- Writing has been ended here in this epoch of the placement; a later epoch is not closed by it. Local, never replicated.
-create table ig.closing (
-    placement text primary key,
-    epoch bigint not null,
-    life int not null,
-    position bigint not null             -- nothing of the epoch comes after it
-);
-
 -- Commit a heartbeat of the agent process `p_term`; tells what the region's lease says of its database.
 create function ig.beat(p_term text, p_counter bigint) returns jsonb
 language plpgsql security definer set search_path = '' as $$
