@@ -72,8 +72,26 @@ class FeedPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     batch_rows: int = 2_000
 
 
+class SqliteControl(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="sqlite"
+):
+    """The control store of one machine: the path of its file."""
+
+    path: str
+
+
+class EtcdControl(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="etcd"):
+    """The control store of several regions: the base URLs of etcd's members as they are reached here, nearest first."""
+
+    members: list[str]
+
+
+ControlConfig = SqliteControl | EtcdControl
+"""How a process reaches the control store; ``control.opened.open_store`` opens it."""
+
+
 class RegionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything a process of one region needs to know. ``control`` is the path of the SQLite control store.
+    """Everything a process of one region needs to know.
 
     ``database`` is the application role ``ig_api`` (may execute the door's functions, reads no table);
     ``admin_database`` is the owner ``ig_admin``, used by the feed and by operator commands.
@@ -85,12 +103,23 @@ class RegionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     database: Database
     admin_database: Database
     peers: dict[str, Peer]
-    control: str
+    control: ControlConfig
     issuer: Issuer
     api_host: str
     api_port: int
     api: ApiPolicy = ApiPolicy()
     feed: FeedPolicy = FeedPolicy()
+
+
+class WitnessConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the witness's agent needs to know: no database and no tenant's data.
+
+    ``regions``: the base URL of each region's API as it is reached from the witness.
+    """
+
+    directory: str
+    control: ControlConfig
+    regions: dict[str, str]
 
 
 def load_region_config(path: Path) -> RegionConfig:
@@ -101,6 +130,14 @@ def load_region_config(path: Path) -> RegionConfig:
         raise refuse("bad_region_config", f"the region's settings {path} are refused: {error}") from error
 
 
-def dump_region_config(config: RegionConfig) -> bytes:
-    """Encode a region's settings as the JSON that ``load_region_config`` reads."""
+def load_witness_config(path: Path) -> WitnessConfig:
+    """Read and validate the witness's file; refuses with ``bad_witness_config`` and what is wrong in it."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=WitnessConfig)
+    except (OSError, msgspec.DecodeError) as error:
+        raise refuse("bad_witness_config", f"the witness's settings {path} are refused: {error}") from error
+
+
+def dump_region_config(config: RegionConfig | WitnessConfig) -> bytes:
+    """Encode a region's or the witness's settings as the JSON that ``load_region_config`` reads."""
     return msgspec.json.format(msgspec.json.encode(config), indent=2)

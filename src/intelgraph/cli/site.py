@@ -16,7 +16,7 @@ import click
 import msgspec
 
 from intelgraph.control.directory import Directory
-from intelgraph.control.sqlite import SqliteControlStore
+from intelgraph.control.opened import open_store
 from intelgraph.fleet.places import state_directory
 from intelgraph.fleet.topology_file import find_topology_file, load_topology
 from intelgraph.model.errors import refuse
@@ -49,7 +49,7 @@ class Site:
     @asynccontextmanager
     async def directory(self) -> AsyncIterator[Directory]:
         """Open the directory of tenants and placements."""
-        store = SqliteControlStore(Path(next(iter(self.regions.values())).control))
+        store = open_store(next(iter(self.regions.values())).control)
         try:
             yield Directory(store)
         finally:

@@ -11,7 +11,7 @@ from intelgraph.fleet.binaries import postgres_programs
 from intelgraph.fleet.envoy import Upstream, global_edge, region_edge
 from intelgraph.fleet.places import Fleet, write_private
 from intelgraph.fleet.topology import GLOBAL_EDGE, Region, wan_port
-from intelgraph.settings import Issuer, Peer, RegionConfig, dump_region_config
+from intelgraph.settings import Issuer, Peer, RegionConfig, SqliteControl, dump_region_config
 
 
 def prepare_servers(fleet: Fleet) -> None:
@@ -62,7 +62,7 @@ def region_config(fleet: Fleet, region: Region, issuer: Issuer) -> RegionConfig:
         database=server.login(postgres.API),
         admin_database=server.login(postgres.ADMIN),
         peers=peers,
-        control=str(fleet.control),
+        control=SqliteControl(path=str(fleet.control)),
         issuer=issuer,
         api_host="127.0.0.1",
         api_port=fleet.ports[f"{region.name}/api"],
