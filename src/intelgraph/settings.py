@@ -130,6 +130,15 @@ def load_region_config(path: Path) -> RegionConfig:
         raise refuse("bad_region_config", f"the region's settings {path} are refused: {error}") from error
 
 
+def load_control_config(path: Path) -> ControlConfig:
+    """Read how an operator's commands reach the control store; raises ``FileNotFoundError`` where nobody said."""
+    try:
+        control: ControlConfig = msgspec.json.decode(path.read_bytes(), type=ControlConfig)
+        return control
+    except msgspec.DecodeError as error:
+        raise refuse("bad_control_config", f"the settings {path} are refused: {error}") from error
+
+
 def load_witness_config(path: Path) -> WitnessConfig:
     """Read and validate the witness's file; refuses with ``bad_witness_config`` and what is wrong in it."""
     try:

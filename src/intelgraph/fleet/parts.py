@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from intelgraph.fleet import postgres, wan
+from intelgraph.fleet import etcd, postgres, wan
 from intelgraph.fleet.binaries import envoy_program
 from intelgraph.fleet.places import Fleet
-from intelgraph.fleet.topology import GLOBAL_EDGE, Link, Region, wan_port
+from intelgraph.fleet.topology import GLOBAL_EDGE, Link, Region, carried, wan_port
 
 SCHEMA, LINKS = "schema", "links"
+ETCD_PEERS = "wan:etcd-peers"
 
 
 class Kind(Enum):
@@ -29,6 +30,8 @@ class Kind(Enum):
     EDGE = "edge"
     GLOBAL_EDGE = "global-edge"
     WAN = "wan"
+    ETCD = "etcd"
+    ETCD_PEERS = "etcd-peers"
 
 
 class Probe(Enum):
@@ -43,7 +46,7 @@ class Probe(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One process of the fleet. ``name`` is ``region/kind``, ``wan:a--b`` or ``global-edge``."""
+    """One process of the fleet. ``name`` is ``site/kind``, ``wan:a--b`` or ``global-edge``; ``region``: its site."""
 
     name: str
     kind: Kind
@@ -66,6 +69,8 @@ def all_parts(fleet: Fleet) -> list[Part]:
     parts: list[Part] = []
     for region in fleet.topology.regions:
         parts += [_postgres(fleet, region), _api(fleet, region), _feed(fleet, region), _edge(fleet, region)]
+    voters = fleet.topology.control.voters
+    parts += [_etcd(fleet, voter) for voter in voters] + ([_etcd_peers(fleet)] if voters else [])
     parts += [_wan(fleet, link) for link in fleet.topology.links]
     return [*parts, _global_edge(fleet)]
 
@@ -183,9 +188,40 @@ def _wan(fleet: Fleet, link: Link) -> Part:
         log=fleet.logs(None) / f"wan-{link.name}.log",
         environment=python_environment(),
         probe=Probe.CONTROLLED,
-        ports=tuple(fleet.ports[wan_port(*way, what)] for way in ways for what in ("postgres", "edge")),
+        ports=tuple(fleet.ports[wan_port(*way, what)] for way in ways for what in carried(fleet.topology, *way)),
         stop_level=2,
         private_sockets=(fleet.wan_socket(link.name),),
+    )
+
+
+def _etcd(fleet: Fleet, site: str) -> Part:
+    return Part(
+        name=f"{site}/etcd",
+        kind=Kind.ETCD,
+        region=site,
+        command=etcd.command(fleet, site),
+        directory=fleet.site(site),
+        log=fleet.logs(site) / "etcd.log",
+        environment=etcd.environment(fleet, site),
+        probe=Probe.HTTP,
+        probe_path="/health",
+        ports=(fleet.ports[f"{site}/etcd"], fleet.ports[f"{site}/etcd-peer"]),
+        stop_level=3,
+    )
+
+
+def _etcd_peers(fleet: Fleet) -> Part:
+    return Part(
+        name=ETCD_PEERS,
+        kind=Kind.ETCD_PEERS,
+        region=None,
+        command=_module("intelgraph.fleet.etcd_peers", fleet.etcd_peers_config),
+        directory=fleet.common,
+        log=fleet.logs(None) / "wan-etcd-peers.log",
+        environment=python_environment(),
+        probe=Probe.LISTENS,
+        ports=tuple(fleet.ports[f"{voter}/etcd-proxy"] for voter in fleet.topology.control.voters),
+        stop_level=4,
     )
 
 
