@@ -6,8 +6,6 @@ epochs that the databases have passed. Pure; `places` reads and keeps.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from intelgraph.fleet.topology import Control, ControlKind, Topology, with_control
 from intelgraph.model.errors import refuse
 
@@ -16,9 +14,7 @@ def as_kept(topology: Topology, kept: Control | None) -> Topology:
     """The topology with the control store the fleet has; the file's, or SQLite, for a fleet that never was."""
     if kept is None:
         return with_control(topology, topology.control_given or ControlKind.SQLITE)
-    if kept.kind is ControlKind.ETCD:
-        return with_control(replace(topology, members_given=kept.members), kept.kind)
-    return with_control(topology, kept.kind)
+    return with_control(topology, kept.kind, kept.members)
 
 
 def choose(topology: Topology, *, kept: Control | None, has_data: bool, asked: ControlKind | None) -> Topology:

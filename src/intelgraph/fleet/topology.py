@@ -121,12 +121,14 @@ def default_topology() -> Topology:
     return Topology(zones=("us", "eu"), regions=regions, links=full_mesh(regions, {}))
 
 
-def with_control(topology: Topology, kind: ControlKind) -> Topology:
+def with_control(topology: Topology, kind: ControlKind, members: tuple[str, ...] = ()) -> Topology:
     """The same fleet with its control store of that kind; etcd brings the witness and its links.
 
-    The voting regions are those of the file, else the first two: with the witness, an odd number. Refuses with
-    ``etcd_needs_regions`` where there is only one.
+    The voting regions are ``members``, else the file's, else the first two: with the witness, an odd number. Refuses
+    with ``etcd_needs_regions`` where there is only one.
     """
+    members = members or topology.members_given
+    topology = replace(topology, control_given=None, members_given=())  # answered: no two of one fleet differ in it
     between = tuple(link for link in topology.links if WITNESS not in (link.a, link.b))
     if kind is ControlKind.SQLITE:
         return replace(topology, control=Control(), links=between)
@@ -137,7 +139,7 @@ def with_control(topology: Topology, kind: ControlKind) -> Topology:
             f"etcd is refused as the control store of {len(names)} region: it takes two that vote, and the witness",
         )
     links = tuple(Link(a=name, b=WITNESS, delay_ms=topology.witness_delays_ms.get(name, 0.0)) for name in names)
-    control = Control(kind=kind, members=topology.members_given or tuple(names[:2]))
+    control = Control(kind=kind, members=members or tuple(names[:2]))
     return replace(topology, control=control, links=(*between, *links))
 
 

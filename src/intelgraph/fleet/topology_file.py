@@ -164,10 +164,8 @@ def parse_topology(text: str, path: Path) -> TopologyFile:
         members_given=members,
         witness_delays_ms={name: delays.get(frozenset((name, WITNESS)), 0.0) for name in names},
     )
-    if not reading.mistakes and kind is not None:
-        topology = with_control(topology, kind)
     if not reading.mistakes:
-        ports = fixed_ports(topology)
+        ports = fixed_ports(with_control(topology, kind) if kind else topology)
         reading.mistakes += port_conflicts(ports)
         reading.mistakes += [f"the port of {name} would be {port}" for name, port in ports.items() if port > _PORT_MAX]
     if reading.mistakes:
