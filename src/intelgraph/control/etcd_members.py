@@ -80,7 +80,8 @@ class Members:
         while True:
             for url in self.in_order():
                 try:
-                    return await self.ask(
+                    left_s = max(ROUND_PAUSE_S, deadline_s - self._monotonic())
+                    return await self.ask(url, path, body, timeout_s=min(ASK_S, left_s))
                         url, path, body, timeout_s=min(ASK_S, max(ROUND_PAUSE_S, deadline_s - self._monotonic()))
                     )
                 except FAILURES as error:

@@ -1,4 +1,4 @@
-"""What each member of etcd says of itself and of the cluster. For `status`; asks every member itself, whatever is cut."""
+"""What each member of etcd says of itself, for `status`; each is asked directly, whatever links are cut."""
 
 from __future__ import annotations
 
