@@ -20,7 +20,8 @@ import aiohttp
 import msgspec
 
 from intelgraph.control.etcd_members import FAILURES, Json, Members, unavailable
-from intelgraph.control.store import ABSENT, WATCH_HEARTBEAT_S, Change, Entry, Snapshot
+from intelgraph.control.store import ABSENT, COMPACTED, WATCH_HEARTBEAT_S, Change, Entry, Snapshot
+from intelgraph.model.errors import retry
 
 NAMESPACE = "intelgraph/"
 PAGE_KEYS = 10_000
@@ -105,7 +106,7 @@ class EtcdControlStore:
 
     async def _watch_at(self, member: str, prefix: str, since: int) -> AsyncIterator[Change]:
         """Yield what one member tells, and between, that it is still one of the majority; raises ``FAILURES``."""
-        create = {"create_request": {**_under(prefix), "start_revision": str(since + 1)}}
+        create = {"create_request": {**_under(prefix), "start_revision": str(since + 1), "progress_notify": True}}
         async with self._members.stream(member, "/v3/watch", create) as content:
             news = _Gathered(_messages(content), self._pulses(member))
             try:
@@ -180,12 +181,18 @@ async def _messages(content: aiohttp.StreamReader) -> AsyncIterator[Json]:
 
 
 def _change(told: Json, since: int) -> Change | None:
-    """Read a watch's message; nothing for its first, which says that it watches. An empty one is a pulse."""
+    """Read a watch's message; nothing for its first, which says that it watches.
+
+    An empty one is a pulse, or tells (each ten minutes) that there was nothing up to a revision: a watch of keys that
+    seldom change can go on from there after older revisions are compacted.
+    """
     if told.get("canceled"):
-        raise unavailable("etcd ended the watch: what it was to tell was compacted; read anew")
+        why = "etcd ended the watch: what it was to tell was compacted; read anew"
+        raise retry(COMPACTED, why, retry_after_s=0.0)
     events: list[Json] = told.get("events", [])
     if not events:
-        return None if told.get("created") else Change(revision=since, entries=())
+        upto = _revision(told) if "header" in told else since
+        return None if told.get("created") else Change(revision=max(since, upto), entries=())
     entries = [_entry(event["kv"], deleted=event.get("type") == "DELETE") for event in events]
     last_of_each = {entry.key: entry for entry in entries}
     return Change(

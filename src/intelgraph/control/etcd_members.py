@@ -82,8 +82,6 @@ class Members:
                 try:
                     left_s = max(ROUND_PAUSE_S, deadline_s - self._monotonic())
                     return await self.ask(url, path, body, timeout_s=min(ASK_S, left_s))
-                        url, path, body, timeout_s=min(ASK_S, max(ROUND_PAUSE_S, deadline_s - self._monotonic()))
-                    )
                 except FAILURES as error:
                     self.failed(url)
                     failures.append(_told(url, error))

@@ -12,8 +12,9 @@ implementations stand behind it: SQLite for one machine, etcd for real regions. 
   several writes of one key may arrive as the last of them. It also says, at least every ``WATCH_HEARTBEAT_S``, that
   nothing has changed; silence means that the store cannot be reached.
 
-A store that cannot be reached raises ``TransientError`` with the code ``control_store_unavailable``. What the values
-mean does not belong here.
+A store that cannot be reached raises ``TransientError`` with the code ``control_store_unavailable``; a watch that
+cannot be told any more what was written since its revision raises ``control_store_compacted``: read anew. What the
+values mean does not belong here.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Protocol
 
 ABSENT = 0
 WATCH_HEARTBEAT_S = 1.0
+COMPACTED = "control_store_compacted"
 
 
 @dataclass(frozen=True, kw_only=True)

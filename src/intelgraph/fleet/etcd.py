@@ -29,14 +29,15 @@ class EtcdPolicy:
     """How the members are set. The reasons are etcd's own advice (etcd.io/docs/v3.4/tuning, .../op-guide/maintenance).
 
     A leader's heartbeat is about the longest round trip between members; an election waits ten heartbeats. Revisions
-    are compacted each minute, since leases and reports are written each second and nobody asks for old ones; the pages
-    are used again, so that the file stays small and need not be defragmented. A full quota would end all writing.
+    are compacted, since leases and reports are written each second; what is kept is three times the ten minutes after
+    which a watch is told how far there was nothing. Their pages are used again, so that the file stops growing and need
+    not be defragmented: at 10 writes a second some 60 MB. A full quota would end all writing.
     """
 
     heartbeat_ms_min: int = 100
     heartbeats_per_election: int = 10
     heartbeat_per_round_trip: float = 1.25
-    compaction_min: int = 1
+    compaction_min: int = 30
     quota_bytes: int = 1 << 30
     snapshot_count: int = 5_000
     """Entries between snapshots: what is kept in memory for a member that lags."""
