@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from intelgraph.control.etcd import PAGE_KEYS, EtcdControlStore
+from intelgraph.control.etcd import PAGE_KEYS, EtcdControlStore, change_told
 from intelgraph.control.etcd_members import ANSWER_S, ASIDE_S, Members
-from intelgraph.control.store import WATCH_HEARTBEAT_S
+from intelgraph.control.store import COMPACTED, WATCH_HEARTBEAT_S, Change
 from intelgraph.model.errors import TransientError
 
 from .etcd_cluster import Cluster, etcd_cluster
@@ -245,6 +245,30 @@ def test_a_prefix_of_many_keys_is_read_from_one_instant(cluster: Cluster) -> Non
         assert all(entry.version <= snapshot.revision for entry in snapshot.entries.values())
 
     run(story, cluster.members)
+
+
+def test_a_watch_from_before_a_compaction_says_so(cluster: Cluster) -> None:
+    async def story(store: EtcdControlStore) -> None:
+        for number in range(5):
+            await until_written(store, "a", b"%d" % number)
+        revision = (await store.read()).revision
+        members = Members(cluster.members)
+        await members.ask(cluster.members[0], "/v3/kv/compaction", {"revision": str(revision), "physical": True})
+        await members.close()
+        with pytest.raises(TransientError) as caught:
+            await anext(store.watch("a", since=revision - 3))
+        assert caught.value.denied.code == COMPACTED
+        await anext(store.watch("a", since=revision))
+
+    run(story, cluster.members)
+
+
+def test_a_watch_that_is_told_how_far_there_was_nothing_goes_on_from_there() -> None:
+    told = {"header": {"revision": "900"}}
+    assert change_told(told, 5) == Change(revision=900, entries=())
+    assert change_told(told, 1_000) == Change(revision=1_000, entries=())
+    assert change_told({}, 5) == Change(revision=5, entries=())
+    assert change_told({"header": {"revision": "900"}, "created": True}, 5) is None
 
 
 def test_members_that_failed_are_asked_last_and_again_after_a_while() -> None:

@@ -111,7 +111,7 @@ class EtcdControlStore:
             news = _Gathered(_messages(content), self._pulses(member))
             try:
                 async for told in news:
-                    change = _change(told, since)
+                    change = change_told(told, since)
                     if change is not None:
                         since = change.revision
                         yield change
@@ -124,10 +124,10 @@ class EtcdControlStore:
         A member that lost the majority goes on holding its watches open, and tells nothing.
         """
         while not self._closed.is_set():
+            await asyncio.sleep(_PULSE_S)
             body = {"key": _coded(""), "count_only": True}
             await self._members.ask(member, "/v3/kv/range", body, timeout_s=_PULSE_ANSWER_S)
             yield {}
-            await asyncio.sleep(_PULSE_S)
 
     def _refuse_if_closed(self) -> None:
         if self._closed.is_set():
@@ -180,7 +180,7 @@ async def _messages(content: aiohttp.StreamReader) -> AsyncIterator[Json]:
             yield told["result"]
 
 
-def _change(told: Json, since: int) -> Change | None:
+def change_told(told: Json, since: int) -> Change | None:
     """Read a watch's message; nothing for its first, which says that it watches.
 
     An empty one is a pulse, or tells (each ten minutes) that there was nothing up to a revision: a watch of keys that
