@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from intelgraph.control.etcd import PAGE_KEYS, EtcdControlStore, change_told
-from intelgraph.control.etcd_members import ANSWER_S, ASIDE_S, Members
+from intelgraph.control.etcd_members import ANSWER_S, ANY_REVISION, ASIDE_S, Members
 from intelgraph.control.store import COMPACTED, WATCH_HEARTBEAT_S, Change
 from intelgraph.model.errors import TransientError
 
@@ -271,17 +271,46 @@ def test_a_watch_that_is_told_how_far_there_was_nothing_goes_on_from_there() -> 
     assert change_told({"header": {"revision": "900"}, "created": True}, 5) is None
 
 
-def test_members_that_failed_are_asked_last_and_again_after_a_while() -> None:
-    now_s = 100.0
-    members = Members(["near", "middle", "far"], monotonic=lambda: now_s)
-    assert members.in_order() == ["near", "middle", "far"]
-    members.failed("near")
-    assert members.in_order() == ["middle", "far", "near"]
-    now_s += 1.0
-    members.failed("middle")
-    assert members.in_order() == ["far", "near", "middle"]
-    now_s += ASIDE_S - 0.5
-    assert members.in_order() == ["near", "far", "middle"]
+def test_a_member_that_failed_is_asked_last_until_it_has_answered() -> None:
+    async def story() -> None:
+        now_s = 100.0
+        members = Members(["near", "middle", "far"], monotonic=lambda: now_s)
+        assert members.in_order() == ["near", "middle", "far"]
+        members.failed("near")
+        assert members.in_order() == ["middle", "far", "near"]
+        now_s += 1.0
+        members.failed("middle")
+        assert members.in_order() == ["far", "near", "middle"]
+        members.answered("near")
+        assert members.in_order() == ["near", "far", "middle"]
+        await members.close()
+
+    asyncio.run(story())
+
+
+def test_a_member_that_is_back_takes_its_place_without_a_request_that_waits_for_it(cluster: Cluster) -> None:
+    async def story(store: EtcdControlStore) -> None:
+        await until_written(store, "a", b"0")
+        leader = await leader_of(cluster)
+        follower = next(number for number in range(3) if number != leader)
+        order = [cluster.members[number] for number in (follower, *(n for n in range(3) if n != follower))]
+        members = Members(order)
+        cluster.send(follower, signal.SIGSTOP)
+        took = [await seconds(members.read("/v3/kv/range", ANY_REVISION)) for _ in range(50)]
+        began_s = time.monotonic()
+        while time.monotonic() - began_s < 2 * ASIDE_S:
+            took.append(await seconds(members.write("/v3/kv/put", {"key": "YQ==", "value": "YQ=="})))
+            await asyncio.sleep(0.05)
+        assert [each for each in took[1:] if each > 0.25] == []
+        assert members.in_order()[-1] == order[0]
+        cluster.send(follower, signal.SIGCONT)
+        began_s = time.monotonic()
+        while members.in_order() != order:
+            assert time.monotonic() - began_s < ASIDE_S + 2.0
+            await asyncio.sleep(0.05)
+        await members.close()
+
+    run(story, cluster.members)
 
 
 async def leader_of(cluster: Cluster) -> int:

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import aiohttp
 import msgspec
 
-from intelgraph.control.etcd_members import FAILURES, Json, Members, unavailable
+from intelgraph.control.etcd_members import ANY_REVISION, FAILURES, Json, Members, unavailable
 from intelgraph.control.store import ABSENT, COMPACTED, WATCH_HEARTBEAT_S, Change, Entry, Snapshot
 from intelgraph.model.errors import retry
 
@@ -46,7 +46,7 @@ class EtcdControlStore:
         if prefix is not None:
             asked.append({**_under(prefix), "limit": PAGE_KEYS})
         # Without anything to read there is still a revision to tell.
-        operations = [{"request_range": each} for each in asked or [{"key": _coded(""), "count_only": True}]]
+        operations = [{"request_range": each} for each in asked or [ANY_REVISION]]
         answer = await self._members.read("/v3/kv/txn", {"success": operations})
         entries = {key: Entry(key=key, value=None, version=ABSENT) for key in keys}
         revision = _revision(answer)
@@ -125,8 +125,7 @@ class EtcdControlStore:
         """
         while not self._closed.is_set():
             await asyncio.sleep(_PULSE_S)
-            body = {"key": _coded(""), "count_only": True}
-            await self._members.ask(member, "/v3/kv/range", body, timeout_s=_PULSE_ANSWER_S)
+            await self._members.ask(member, "/v3/kv/range", ANY_REVISION, timeout_s=_PULSE_ANSWER_S)
             yield {}
 
     def _refuse_if_closed(self) -> None:

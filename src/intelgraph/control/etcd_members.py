@@ -1,7 +1,8 @@
 """Asks etcd's members over their JSON gateway: which one first, which one next, and what may be asked again.
 
-Members are asked in the order given, nearest first; one that failed stands aside for ``ASIDE_S`` and is then tried
-again, so that a process comes back to its own site's member. Every request says that it needs a leader, so that a
+Members are asked in the order given, nearest first; one that failed stands aside, and is asked last, until it has
+answered again: it is tried by itself every ``ASIDE_S``, so that neither a read nor a write is what finds out, and a
+process comes back to its own site's member. Every request says that it needs a leader, so that a
 member that knows it is cut off says so at once instead of letting the request wait.
 
 What only reads is *hedged*: a member that is silent for ``HEDGE_S`` gets company from the next one, and the first
@@ -12,9 +13,10 @@ member get it; else the error says that the outcome is not known. Both end withi
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -26,10 +28,12 @@ ANSWER_S = 1.2
 ASK_S = 1.0
 CONNECT_S = 0.5
 HEDGE_S = 0.3
-ASIDE_S = 2.0
+ASIDE_S = 1.0
 ROUND_PAUSE_S = 0.1
 
 Json = dict[str, Any]
+ANY_REVISION: Json = {"key": base64.b64encode(b"\0").decode(), "count_only": True}
+"""A linearizable read of nothing: only a member of a majority can answer it."""
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError)
 _NEEDS_LEADER = {"Grpc-Metadata-hasleader": "true"}
 _NOT_TAKEN_UP = ("etcdserver: no leader", "raft proposal dropped", "etcdserver: too many requests")
@@ -46,19 +50,24 @@ class Members:
         if not urls:
             raise ValueError("an etcd cluster has at least one member")
         self._urls = tuple(urls)
-        self._aside_until_s: dict[str, float] = {}
+        self._failed_s: dict[str, float] = {}
+        self._trials: dict[str, asyncio.Task[None]] = {}
         self._monotonic = monotonic
         self._http: aiohttp.ClientSession | None = None
 
     def in_order(self) -> list[str]:
-        """The members to ask, first to last: those that stand aside come last, the longest aside before the others."""
-        now = self._monotonic()
-        until = {url: self._aside_until_s.get(url, 0.0) for url in self._urls}
-        return sorted(self._urls, key=lambda url: until[url] if until[url] > now else 0.0)
+        """The members to ask, first to last: those that stand aside come last, and of them the one that failed last."""
+        return sorted(self._urls, key=lambda url: self._failed_s.get(url, float("-inf")))
 
     def failed(self, url: str) -> None:
-        """Let a member stand aside for a while."""
-        self._aside_until_s[url] = self._monotonic() + ASIDE_S
+        """Let a member stand aside until it answers."""
+        self._failed_s[url] = self._monotonic()
+        if url not in self._trials:
+            self._trials[url] = asyncio.ensure_future(self._try_again(url))
+
+    def answered(self, url: str) -> None:
+        """Let a member take its place again."""
+        self._failed_s.pop(url, None)
 
     async def read(self, path: str, body: Json) -> Json:
         """Ask for what changes nothing, of one member after another, side by side; raises ``unavailable``."""
@@ -81,7 +90,7 @@ class Members:
             for url in self.in_order():
                 try:
                     left_s = max(ROUND_PAUSE_S, deadline_s - self._monotonic())
-                    return await self.ask(url, path, body, timeout_s=min(ASK_S, left_s))
+                    answer = await self.ask(url, path, body, timeout_s=min(ASK_S, left_s))
                 except FAILURES as error:
                     self.failed(url)
                     failures.append(_told(url, error))
@@ -89,6 +98,9 @@ class Members:
                         raise unavailable(
                             f"whether etcd wrote it is not known ({failures[-1]}); read before trying again"
                         ) from error
+                else:
+                    self.answered(url)
+                    return answer
                 if self._monotonic() + ROUND_PAUSE_S >= deadline_s:
                     raise unavailable(f"etcd does not answer ({_last_of(failures)}); nothing was written")
             await asyncio.sleep(ROUND_PAUSE_S)
@@ -102,7 +114,7 @@ class Members:
                 raise Refused(str(told.get("error", answer.status)))
             return told
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def stream(self, url: str, path: str, body: Json) -> AsyncIterator[aiohttp.StreamReader]:
         """Ask one member for an answer without an end, which must begin within ``ASK_S``."""
         async with asyncio.timeout(ASK_S):
@@ -114,14 +126,18 @@ class Members:
             answer.close()
 
     async def close(self) -> None:
-        """Close the connections."""
+        """End the trials and close the connections."""
+        trials = list(self._trials.values())
+        for trial in trials:
+            trial.cancel()
+        await asyncio.gather(*trials, return_exceptions=True)
         if self._http is not None:
             await self._http.close()
 
     async def _hedged(self, path: str, body: Json, failures: list[str]) -> Json | None:
         """Ask every member once, each after its predecessor failed or was silent; ``None`` if all of them failed."""
         waiting = self.in_order()
-        asked: dict[asyncio.Task[Json], str] = {}
+        asked: dict[asyncio.Task[Json], str] = {}  # in the order in which they were asked
         try:
             while waiting or asked:
                 if waiting:
@@ -131,10 +147,11 @@ class Members:
                     asked, timeout=HEDGE_S if waiting else None, return_when=asyncio.FIRST_COMPLETED
                 )
                 for task in done:
-                    url = asked.pop(task)
                     error = task.exception()
                     if error is None:
-                        return self._first_answer(task.result(), overtaken=asked.values(), by=url)
+                        self._overtook(asked, task)
+                        return task.result()
+                    url = asked.pop(task)
                     if not isinstance(error, FAILURES):
                         raise error
                     self.failed(url)
@@ -145,12 +162,24 @@ class Members:
                 task.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
 
-    def _first_answer(self, answer: Json, *, overtaken: Any, by: str) -> Json:
+    def _overtook(self, asked: dict[asyncio.Task[Json], str], first: asyncio.Task[Json]) -> None:
         """Whoever was asked before the one that answered, and is silent still, stands aside."""
-        for url in overtaken:
-            if self._urls.index(url) < self._urls.index(by):
+        for task, url in asked.items():
+            if task is first:
+                self.answered(url)
+                return
+            if not task.done():
                 self.failed(url)
-        return answer
+
+    async def _try_again(self, url: str) -> None:
+        try:
+            while url in self._failed_s:
+                await asyncio.sleep(ASIDE_S)
+                with contextlib.suppress(*FAILURES):
+                    await self.ask(url, "/v3/kv/range", ANY_REVISION)
+                    self.answered(url)
+        finally:
+            self._trials.pop(url, None)
 
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
