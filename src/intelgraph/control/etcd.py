@@ -19,12 +19,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import aiohttp
 import msgspec
 
-from intelgraph.control.etcd_members import ANY_REVISION, FAILURES, Json, Members, unavailable
+from intelgraph.control.etcd_members import ANY_REVISION, BULK, FAILURES, Json, Members, unavailable
 from intelgraph.control.store import ABSENT, COMPACTED, WATCH_HEARTBEAT_S, Change, Entry, Snapshot
 from intelgraph.model.errors import retry
 
 NAMESPACE = "intelgraph/"
-PAGE_KEYS = 10_000
+FIRST_PAGE_KEYS, PAGE_KEYS = 500, 5_000
 WATCH_SILENT_MAX_S = 1.5
 _PULSE_S = 0.4
 _PULSE_ANSWER_S = 0.7
@@ -44,7 +44,7 @@ class EtcdControlStore:
         self._refuse_if_closed()
         asked: list[Json] = [{"key": _coded(key)} for key in keys]
         if prefix is not None:
-            asked.append({**_under(prefix), "limit": PAGE_KEYS})
+            asked.append({**_under(prefix), "limit": FIRST_PAGE_KEYS})
         # Without anything to read there is still a revision to tell.
         operations = [{"request_range": each} for each in asked or [ANY_REVISION]]
         answer = await self._members.read("/v3/kv/txn", {"success": operations})
@@ -99,10 +99,10 @@ class EtcdControlStore:
         await self._members.close()
 
     async def _next_page(self, prefix: str, last_key: str, revision: int) -> Json:
-        """Read on after a key, in the instant of the first page."""
+        """Read on after a key, in the instant of the first page: any member that has come so far can tell."""
         after = base64.b64encode(base64.b64decode(last_key) + b"\0").decode()
-        body = {**_under(prefix), "key": after, "limit": PAGE_KEYS, "revision": str(revision)}
-        return await self._members.read("/v3/kv/range", body)
+        body = {**_under(prefix), "key": after, "limit": PAGE_KEYS, "revision": str(revision), "serializable": True}
+        return await self._members.read("/v3/kv/range", body, BULK)
 
     async def _watch_at(self, member: str, prefix: str, since: int) -> AsyncIterator[Change]:
         """Yield what one member tells, and between, that it is still one of the majority; raises ``FAILURES``."""

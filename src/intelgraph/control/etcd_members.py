@@ -17,6 +17,7 @@ import base64
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -37,6 +38,20 @@ ANY_REVISION: Json = {"key": base64.b64encode(b"\0").decode(), "count_only": Tru
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError)
 _NEEDS_LEADER = {"Grpc-Metadata-hasleader": "true"}
 _NOT_TAKEN_UP = ("etcdserver: no leader", "raft proposal dropped", "etcdserver: too many requests")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """For how long a read waits: for one member, until it asks another as well, and altogether."""
+
+    ask_s: float = ASK_S
+    hedge_s: float = HEDGE_S
+    answer_s: float = ANSWER_S
+
+
+QUICK = Patience()
+BULK = Patience(ask_s=4.0, hedge_s=1.0, answer_s=8.0)
+"""For thousands of keys at once."""
 
 
 class Refused(aiohttp.ClientError):
@@ -69,13 +84,13 @@ class Members:
         """Let a member take its place again."""
         self._failed_s.pop(url, None)
 
-    async def read(self, path: str, body: Json) -> Json:
+    async def read(self, path: str, body: Json, patience: Patience = QUICK) -> Json:
         """Ask for what changes nothing, of one member after another, side by side; raises ``unavailable``."""
         failures: list[str] = []
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(patience.answer_s):
                 while True:
-                    answer = await self._hedged(path, body, failures)
+                    answer = await self._hedged(path, body, patience, failures)
                     if answer is not None:
                         return answer
                     await asyncio.sleep(ROUND_PAUSE_S)
@@ -134,7 +149,7 @@ class Members:
         if self._http is not None:
             await self._http.close()
 
-    async def _hedged(self, path: str, body: Json, failures: list[str]) -> Json | None:
+    async def _hedged(self, path: str, body: Json, patience: Patience, failures: list[str]) -> Json | None:
         """Ask every member once, each after its predecessor failed or was silent; ``None`` if all of them failed."""
         waiting = self.in_order()
         asked: dict[asyncio.Task[Json], str] = {}  # in the order in which they were asked
@@ -142,9 +157,10 @@ class Members:
             while waiting or asked:
                 if waiting:
                     url = waiting.pop(0)
-                    asked[asyncio.ensure_future(self.ask(url, path, body))] = url
+                    asking = asyncio.ensure_future(self.ask(url, path, body, timeout_s=patience.ask_s))
+                    asked[asking] = url
                 done, _ = await asyncio.wait(
-                    asked, timeout=HEDGE_S if waiting else None, return_when=asyncio.FIRST_COMPLETED
+                    asked, timeout=patience.hedge_s if waiting else None, return_when=asyncio.FIRST_COMPLETED
                 )
                 for task in done:
                     error = task.exception()
