@@ -162,7 +162,7 @@ def parse_topology(text: str, path: Path) -> TopologyFile:
         postgres_settings=_settings(reading, root.get("postgres", {})),
         control_given=kind,
         members_given=members,
-        witness_delays_ms={name: delays.get(frozenset((name, WITNESS)), 0.0) for name in names},
+        witness_delays_ms={name: delays[pair] for name in names if (pair := frozenset((name, WITNESS))) in delays},
     )
     if not reading.mistakes:
         ports = fixed_ports(with_control(topology, kind) if kind else topology)
