@@ -77,6 +77,8 @@ class Plan:
     next: int = 0
     last_position: str | None = None
     abandoned: Denied | None = None
+    granted: Placement | None = None
+    """The placement in whose epoch writes were last granted, when ``before`` itself was raised but never opened."""
     force: bool = False
     """An operator accepts that rows may be missing at the target: they are cut off, and salvage decides about them."""
 
@@ -116,6 +118,11 @@ class Plan:
             action.do is Do.RAISE and number < self.next for number, action in enumerate(self.actions)
         )
 
+    @property
+    def last_granted(self) -> Placement:
+        """The placement in whose epoch writes were granted last, while this plan has not finished."""
+        return self.granted or self.before
+
     def moved(self, *, last_position: str | None = None) -> Plan:
         """Return the plan after its turn's action was done."""
         if self.turn is None:
@@ -127,3 +134,12 @@ class Plan:
         if self.has_raised or self.abandoned is not None:
             raise ValueError(f"plan {self.id} cannot be given up any more")
         return replace(self, abandoned=why, next=0)
+
+
+def is_open(placement: Placement, plan: Plan | None) -> bool:
+    """Say whether writes may be granted in the placement's epoch: not while its plan still has to open it.
+
+    So nothing was ever acknowledged in an epoch whose plan stands at ``open``, and whoever had all of the epoch
+    before has all there is.
+    """
+    return plan is None or plan.after.epoch != placement.epoch or plan.abandoned is not None or plan.turn is None
