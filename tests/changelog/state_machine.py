@@ -16,9 +16,10 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from intelgraph.changelog.model.append import Request
+from intelgraph.changelog.model.log import Class, Kind, classify, digests, state
+
 from .comparison import compare
-from .model_append import Request
-from .model_log import Class, Kind, classify, digests, state
 from .regions import Cluster, Json
 from .world import REPEATED_KEYS, World
 
