@@ -15,7 +15,7 @@ from intelgraph.placement.decision import Start, plan_id
 from intelgraph.placement.fitness import caught_up
 from intelgraph.placement.plan import Kind, Plan
 from intelgraph.placement.policy import Policy
-from intelgraph.placement.switchover import after_move, illegal, refuses_without_standby, settled
+from intelgraph.placement.switchover import after_move, illegal, next_epoch, refuses_without_standby
 from intelgraph.placement.view import View
 
 
@@ -79,7 +79,7 @@ def _move_standby(view: View, region: str, policy: Policy) -> Leaving:
             f"cannot replace {region} as standby of {placement.id}: plan {view.plan.id} is under way",
             read_only=False,
         )
-    after = settled(replace(placement, standby=standby, epoch=placement.epoch + 1, declared=placement.wanted))
+    after = next_epoch(placement, home=placement.home, standby=standby, declared=placement.wanted)
     started = Start(
         plan=Plan(id=plan_id(placement, Kind.RESTAND, view.plan), kind=Kind.RESTAND, before=placement, after=after)
     )

@@ -8,14 +8,12 @@ been caught up for a while, what was declared is restored. Losing is acted on af
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from intelgraph.model.placement import Durability, Placement, StandbyLoss
+from intelgraph.model.placement import Durability, StandbyLoss
 from intelgraph.placement.decision import Decision, Stand, Start, cannot, plan_id
 from intelgraph.placement.fitness import caught_up, is_leased, unfit
 from intelgraph.placement.plan import Kind, Plan
 from intelgraph.placement.policy import Policy
-from intelgraph.placement.switchover import settled
+from intelgraph.placement.switchover import next_epoch
 from intelgraph.placement.view import View
 
 
@@ -89,6 +87,6 @@ def _stand_without(view: View) -> Stand:
 
 def _restand(view: View, standby: str | None) -> Start:
     before = view.placement
-    after: Placement = settled(replace(before, standby=standby, epoch=before.epoch + 1, declared=before.wanted))
+    after = next_epoch(before, home=before.home, standby=standby, declared=before.wanted)
     plan = Plan(id=plan_id(before, Kind.RESTAND, view.plan), kind=Kind.RESTAND, before=before, after=after)
     return Start(plan=plan)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from intelgraph.model.placement import Durability, Placement, StandbyLoss
+from intelgraph.model.placement import Declared, Durability, Placement, StandbyLoss
 from intelgraph.placement.decision import Decision, Start, cannot, plan_id
 from intelgraph.placement.fitness import Unfit, caught_up, unfit
 from intelgraph.placement.plan import Kind, Plan
@@ -65,15 +65,13 @@ def after_move(view: View, target: str, kind: Kind, policy: Policy) -> Placement
     standby = next((name for name in fit if name == before.home or caught_up(view, name, policy) is None), None)
     if kind is Kind.SWITCHOVER:
         wanted = replace(wanted, home=target)
-    return settled(replace(before, home=target, standby=standby, epoch=before.epoch + 1, declared=wanted))
+    return next_epoch(before, home=target, standby=standby, declared=wanted)
 
 
-def settled(after: Placement) -> Placement:
-    """Give a placement the durability that was declared as far as its standby allows."""
-    wanted = after.wanted
-    if after.standby is not None or wanted.durability is Durability.HOME:
-        return replace(after, durability=wanted.durability)
-    return replace(after, durability=Durability.HOME)
+def next_epoch(before: Placement, *, home: str, standby: str | None, declared: Declared) -> Placement:
+    """The placement in its next epoch, with the durability that was declared as far as its standby allows."""
+    durability = declared.durability if standby is not None else Durability.HOME
+    return replace(before, home=home, standby=standby, epoch=before.epoch + 1, durability=durability, declared=declared)
 
 
 def refuses_without_standby(placement: Placement) -> bool:
