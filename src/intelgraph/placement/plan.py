@@ -99,23 +99,27 @@ class Plan:
     @property
     def actions(self) -> tuple[Action, ...]:
         """Every action, in order."""
-        table = ACTIONS[self.kind] if self.abandoned is None else ABANDONED
-        regions = {At.SOURCE: self.source, At.TARGET: self.target}
-        return tuple(
-            Action(id=f"{self.id}/{number}-{do.value}", do=do, region=regions[at])
-            for number, (do, at) in enumerate(table)
-        )
+        return tuple(self._action(number) for number in range(len(self._table)))
+
+    @property
+    def _table(self) -> tuple[tuple[Do, At], ...]:
+        return ACTIONS[self.kind] if self.abandoned is None else ABANDONED
+
+    def _action(self, number: int) -> Action:
+        do, at = self._table[number]
+        region = self.source if at is At.SOURCE else self.target
+        return Action(id=f"{self.id}/{number}-{do.value}", do=do, region=region)
 
     @property
     def turn(self) -> Action | None:
         """The action that is to be done now; none when the plan is finished."""
-        return self.actions[self.next] if self.next < len(self.actions) else None
+        return self._action(self.next) if self.next < len(self._table) else None
 
     @property
     def has_raised(self) -> bool:
         """Whether the placement's epoch has been raised: from then on the plan can only be completed or overtaken."""
         return self.abandoned is None and any(
-            action.do is Do.RAISE and number < self.next for number, action in enumerate(self.actions)
+            do is Do.RAISE and number < self.next for number, (do, _) in enumerate(self._table)
         )
 
     @property
@@ -125,7 +129,7 @@ class Plan:
 
     def moved(self, *, last_position: str | None = None) -> Plan:
         """Return the plan after its turn's action was done."""
-        if self.turn is None:
+        if self.next >= len(self._table):
             raise ValueError(f"plan {self.id} is finished")
         return replace(self, next=self.next + 1, last_position=last_position or self.last_position)
 

@@ -34,10 +34,11 @@ def decide(view: View, policy: Policy) -> Decision:
         return _stand_without(view)
     if placement.wanted.on_standby_loss is StandbyLoss.DEGRADE and _may_drop(view, policy):
         return _restand(view, None)
+    remote = placement.durability is Durability.REMOTE
     return cannot(
         f"replace the standby of {placement.id}",
         f"{lost}, and no other allowed region has caught up",
-        "writes wait for it, as was declared",
+        "writes wait for it, as was declared" if remote else "the RPO bounds what it may lack",
         code="standby_lost",
         standby=placement.standby,
     )

@@ -130,8 +130,11 @@ def answer(concluded: Conclusions, writer: Writer, request: Request) -> Answer:
     if len(request.operations) > OPERATIONS_MAX:
         return Refused(code="too_many_operations")
     refused = fence(concluded, writer, request.epoch)
-    if refused is not None:
-        return refused
+    return work(concluded, request) if refused is None else refused
+
+
+def work(concluded: Conclusions, request: Request) -> Answer:
+    """What becomes of a write by whoever may write."""
     first = concluded.outcome(request.tenant, request.key)
     if first is not None:
         return Repeated(row=first.identity) if first.request == request.request else Refused(code="key_reused")

@@ -10,9 +10,8 @@ from collections.abc import Generator, Mapping
 from typing import NamedTuple
 
 from intelgraph.control.simulator.acting import Acting
-from intelgraph.control.simulator.engine import Engine, Process, Site, Steps
-from intelgraph.control.simulator.network import ABSENT, Store, Unreachable, Versioned
-from intelgraph.control.simulator.promises import Promises
+from intelgraph.control.simulator.engine import Process, Site, Steps
+from intelgraph.control.simulator.network import ABSENT, Unreachable, Versioned
 from intelgraph.control.simulator.region import SCHEMA, Grant, Region
 from intelgraph.model.placement import Placement
 from intelgraph.placement import failover, resuming, standby
@@ -46,16 +45,14 @@ class Report(NamedTuple):
 class Agent:
     """One agent process: of a region, or the witness (then ``region`` is none)."""
 
-    def __init__(
-        self, engine: Engine, site: Site, store: Store, policy: Policy, acting: Acting, promises: Promises, term: int
-    ) -> None:
-        self.engine = engine
+    def __init__(self, hands: Acting, site: Site, policy: Policy, term: int) -> None:
+        self.engine = hands.engine
         self.site = site
         self.region = site if isinstance(site, Region) else None
-        self.store = store
+        self.store = hands.store
         self.policy = policy
-        self.acting = acting
-        self.promises = promises
+        self.acting = hands
+        self.promises = hands.promises
         self.term = term
         self.leases: dict[str, Watched] = {}
         self.plans: dict[str, Watched] = {}
@@ -63,6 +60,7 @@ class Agent:
         self.steady: dict[str, dict[str, float]] = {}
         self.moved: dict[str, tuple[int, float | None]] = {}
         self.looked_s: float | None = None
+        self.gap_s = 0.0
         self.reports = 0
         self.renewer: Process | None = None
         self.said: dict[str, str] = {}
@@ -153,9 +151,9 @@ class Agent:
                     before, counter=entry.version, version=entry.version, now_s=now_s, policy=self.policy.lease
                 )
                 plan: Plan = entry.value
-                if plan.kind is Kind.FAILOVER and plan.turn is None and plan.abandoned is None:
-                    if name not in self.moved or self.moved[name][0] != entry.version:
-                        self.moved[name] = (entry.version, None if before is None else now_s)
+                new = name not in self.moved or self.moved[name][0] != entry.version
+                if new and plan.kind is Kind.FAILOVER and plan.abandoned is None and plan.turn is None:
+                    self.moved[name] = (entry.version, None if before is None else now_s)
             elif kind == "reports":
                 number = entry.value.number
                 if name not in self.heard or self.heard[name][0] != number:

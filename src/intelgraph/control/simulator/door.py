@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Generator
 from typing import Any, NamedTuple
 
-from intelgraph.changelog.model.append import Appended, Repeated, Request, answer
+from intelgraph.changelog.model.append import Answer, Refused, Repeated, Request, answer
 from intelgraph.changelog.model.log import Identity, Kind, Row, Writer
 from intelgraph.control.simulator.engine import Engine, Process
 from intelgraph.control.simulator.network import Network
@@ -25,6 +25,7 @@ COMMIT_S = 0.002
 HOLD_S = 0.4
 STANDBY_S_MAX = 4.0
 GOVERNOR = GovernorPolicy()
+HELD = ("fenced", "not_home", "unknown_placement", "closing", "gap")
 
 
 class Told(NamedTuple):
@@ -78,9 +79,9 @@ class Doors:
             return row
         opened = region.standbys.get((placement, epoch))
         remote = opened is not None and opened.durability is Durability.REMOTE
-        if opened is not None and remote and opened.standby is not None:
-            if not (yield from self.flushed(region, opened.standby, me)):
-                return Told("unknown", f"{opened.standby} has not confirmed")
+        standby = opened.standby if opened is not None and remote else None
+        if standby is not None and not (yield from self.flushed(region, standby, me)):
+            return Told("unknown", f"{standby} has not confirmed")
         if not self.may_acknowledge(region, placement, epoch):
             return Told("unknown", "the lease ran out meanwhile")
         durability = "remote" if remote else "home"
@@ -97,16 +98,13 @@ class Doors:
 
     def _append(self, region: Region, held: Held, request: Request) -> Generator[float | None, None, Row | Told]:
         """Append and commit; the placement's lock is held shared meanwhile."""
-        while region.disk_full:
+        if region.disk_full:
             return Told("refused", "database_unavailable")
-        refused = self.fenced(region, held, request.epoch)
-        if refused is not None:
-            return Told("held", refused)
-        said = answer(held.known, Writer(region.name, 1), request)
+        said = self.append(region, held, request)
         if isinstance(said, Repeated):
             return held.known.rows[Identity(*said.row)]
-        if not isinstance(said, Appended):
-            return Told("held" if said.code in ("fenced", "not_home", "unknown_placement") else "refused", said.code)
+        if isinstance(said, Refused):
+            return Told("held" if said.code in HELD else "refused", said.code)
         position = region.draw()
         held.in_flight.add(position)
         yield COMMIT_S * (0.2 + self.engine.random.random() * 2)
@@ -127,13 +125,13 @@ class Doors:
         self.replication.kick(region)
         return row
 
-    def fenced(self, region: Region, held: Held, epoch: int) -> str | None:
-        """What the database says about who may write, under the placement's lock."""
-        if held.closed is not None and held.closed[0] == epoch:
-            return "closing"
+    def append(self, region: Region, held: Held, request: Request) -> Answer:
+        """What the database says, under the placement's lock."""
+        if held.closed is not None and held.closed[0] == request.epoch:
+            return Refused(code="closing")
         if held.gap is not None:
-            return "gap"
-        return None
+            return Refused(code="gap")
+        return answer(held.known, Writer(region.name, 1), request)
 
     def flushed(self, region: Region, standby: str, me: Process) -> Generator[float | None, None, bool]:
         """Wait until the standby has flushed everything that is committed here now."""

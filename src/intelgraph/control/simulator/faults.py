@@ -7,7 +7,7 @@ it ends; `end` may come after everything was healed and must then do nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from intelgraph.control.simulator.network import STORE
@@ -33,6 +33,7 @@ class Fault:
     action: str = ""
 
     def __str__(self) -> str:
+        """Say what it does; ``region`` may be ``home:P`` or ``standby:P`` until it begins."""
         parts = [self.kind, self.region, self.other, f"at {self.action}" if self.action else ""]
         lasting = f" for {self.for_s:.1f} s" if self.for_s else ""
         return " ".join(part for part in parts if part) + lasting
@@ -190,11 +191,11 @@ WEIGHTS: Mapping[str, float] = {
 LINKS = ("cut", "cut-one-way", "slow", "sent-again", "slot-lost")
 
 
-def draw(random: Random, regions: tuple[str, ...], at_s: float) -> Fault:
-    """Draw a fault."""
+def draw(random: Random, regions: tuple[str, ...], roles: tuple[str, ...], at_s: float) -> Fault:
+    """Draw a fault; ``roles`` are names such as ``home:p0``, whoever that is when it begins."""
     kind = random.choices(list(WEIGHTS), weights=list(WEIGHTS.values()))[0]
-    region = random.choice(regions)
-    other = random.choice([name for name in regions if name != region]) if kind in LINKS else ""
+    region = random.choice((random.choice(regions), random.choice(roles), random.choice(roles)))
+    other = random.choice(regions) if kind in LINKS else ""
     amount = {
         "agent-dies": random.uniform(0.2, 8.0),
         "agent-dies-between": float(random.randint(1, 8)),
@@ -213,18 +214,34 @@ def draw(random: Random, regions: tuple[str, ...], at_s: float) -> Fault:
 def inflict(world: World, fault: Fault) -> None:
     """Have a fault begin and end in its time."""
     begin, end = FAULTS[fault.kind]
+    done: list[Fault] = []
 
     def begins() -> None:
-        world.engine.say("fault", str(fault))
+        found = _resolved(world, fault)
+        done.append(found)
+        world.engine.say("fault", str(found))
         world.active[fault.kind] += 1
-        begin(world, fault)
+        begin(world, found)
 
     def ends() -> None:
         if world.active[fault.kind] > 0:
             world.active[fault.kind] -= 1
             if not world.active[fault.kind]:
                 del world.active[fault.kind]
-            end(world, fault)
+            end(world, done[0])
 
     world.engine.after(fault.at_s, begins)
     world.engine.after(fault.at_s + max(fault.for_s, 1.0), ends)
+
+
+def _resolved(world: World, fault: Fault) -> Fault:
+    role, _, name = fault.region.partition(":")
+    if name:
+        placement = world.placement(name)
+        region = placement.home if role == "home" else placement.standby or placement.regions[-1]
+    else:
+        region = fault.region
+    other = fault.other
+    if other == region:
+        other = next(name for name in world.regions if name != region)
+    return replace(fault, region=region, other=other)

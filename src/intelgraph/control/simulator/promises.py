@@ -180,7 +180,8 @@ class Promises:
         decided = frozenset().union(*(row.named for row in truth.rows.values()))
         for one in self.acknowledgements[placement].values():
             identity = one.row.identity
-            if identity not in truth.accepted and identity not in listed and identity not in decided:
+            gone = one.durability == "home" and self._regions[identity.origin].lost_for_good
+            if identity not in truth.accepted | listed | decided and not gone:
                 raise Violation(NO_LOSS, f"{named(one.row)}, acknowledged {one.durability}, is nowhere")
 
 

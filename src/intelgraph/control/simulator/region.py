@@ -140,7 +140,7 @@ class Region(Site):
         self.log.append(Entry(now_s, None, self.own_settled()))
 
     def close(self, placement: str, epoch: int) -> int | None:
-        """End writing in an epoch; the last position, or none when that epoch is not open here. Nobody may be writing."""
+        """End writing in an epoch while nobody writes; the last position, or none when that epoch is not open here."""
         held = self.holds[placement]
         opening = held.opening
         if opening is None or held.epoch != epoch or opening.identity.origin != self.name:

@@ -37,7 +37,7 @@ class Replication:
 
     def kick(self, origin: Region) -> None:
         """Something was committed: send it."""
-        for name, destination in self.regions.items():
+        for destination in self.regions.values():
             if destination is not origin:
                 self._send(origin, destination)
 

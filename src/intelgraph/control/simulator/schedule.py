@@ -22,6 +22,8 @@ from intelgraph.placement.policy import Policy
 REGIONS = ("us-east", "eu-west", "us-west", "eu-north")
 QUIET_S, FAULTS_S, WORK_S, PROBE_S = 4.0, 44.0, 56.0, 62.0
 END_S = (70.0, 80.0, 95.0, 120.0)
+READER = Habit(patient=False, pause_s=0.6, reads=1.0)
+"""Reads all the time, with nothing to wait for."""
 RATE_OFF_MAX = 0.024
 """Two clocks that are both off by this differ by less than the lease's drift allows."""
 
@@ -63,6 +65,7 @@ def schedule(seed: int) -> Schedule:
         name: Clock(rate=1 + random.uniform(-RATE_OFF_MAX, RATE_OFF_MAX), offset_s=random.uniform(0, 1e6))
         for name in regions
     }
+    roles = tuple(f"{role}:{one.id}" for one in placements for role in ("home", "home", "standby"))
     times = sorted(random.uniform(QUIET_S, FAULTS_S) for _ in range(random.randint(3, 8)))
     orders = tuple(
         Order(
@@ -73,16 +76,16 @@ def schedule(seed: int) -> Schedule:
         )
         for _ in range(random.choice((0, 1, 1, 2)))
     )
-    clients = tuple(
+    workers = tuple(
         Habit(patient=random.random() < 0.7, pause_s=random.uniform(0.8, 1.1), reads=random.uniform(0.2, 0.5))
         for _ in range(3)
     )
     return Schedule(
         seed=seed,
         setting=Setting(regions=regions, placements=placements, policy=policy, clocks=clocks),
-        faults=tuple(draw(random, regions, at_s) for at_s in times),
+        faults=tuple(draw(random, regions, roles, at_s) for at_s in times),
         orders=orders,
-        clients=clients,
+        clients=(*workers, READER),
     )
 
 

@@ -109,9 +109,7 @@ class World:
         if not site.up or any(one.group == "agent" and not one.dead for one in site.processes):
             return
         self._terms += 1
-        agent = self.parts.agent(
-            self.engine, site, self.store, self.setting.policy, self.acting, self.promises, self._terms
-        )
+        agent = self.parts.agent(self.acting, site, self.setting.policy, self._terms)
         agent.start()
 
     def agent_dies(self, region: Region, back_s: float = 1.0) -> None:
@@ -124,7 +122,8 @@ class World:
     def crash(self, region: Region) -> None:
         """Every process of a region is gone; its database keeps what was committed."""
         self.engine.say(region.name, "crashes")
-        region.up = False
+        region.up = region.paused = False
+        region.stalled.clear()
         region.doomed = 0
         self.engine.kill(region)
         region.grant = NO_GRANT
