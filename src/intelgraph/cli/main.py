@@ -24,6 +24,7 @@ VERBS: dict[str, str] = {
     "logs": "intelgraph.cli.logs",
     "placement": "intelgraph.cli.placement",
     "restart": "intelgraph.cli.restart",
+    "simulate": "intelgraph.cli.simulate",
     "status": "intelgraph.cli.status",
     "tenant": "intelgraph.cli.tenant",
     "token": "intelgraph.cli.token",
