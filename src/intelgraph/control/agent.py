@@ -30,7 +30,9 @@ from functools import partial
 from typing import Protocol
 
 from intelgraph.control.directory import PLACEMENTS
-from intelgraph.control.leasing import PLANS, Grant, LeaseKeeper
+from intelgraph.control.keys import PLANS
+from intelgraph.control.leasing import Grant, LeaseKeeper
+from intelgraph.control.regions import REGIONS
 from intelgraph.control.reports import Seen
 from intelgraph.control.steady import Clock
 from intelgraph.control.store import ControlStore
@@ -39,7 +41,6 @@ from intelgraph.model.errors import Denied, IntelGraphError
 from intelgraph.placement.lease import LeasePolicy
 from intelgraph.settings import RegionConfig
 
-REGIONS = "regions/"
 RETRY_S = 0.25
 PUBLISH_S = 1.0
 RENEW_APART_S = 0.05
@@ -227,7 +228,7 @@ class Agent:
                 await self._wake(prefix)
 
     async def _wake(self, prefix: str) -> None:
-        if prefix == PLACEMENTS:
+        if prefix in (PLACEMENTS, PLANS):
             self.renew_now()
         async with self._changed:
             self._changes += 1

@@ -16,15 +16,17 @@ from pathlib import Path
 
 import uvloop
 
-from intelgraph.control.agent import Agent, Hook, NoHook, Parts
+from intelgraph.control.agent import Agent, Hook, Parts
 from intelgraph.control.granting import serve_grants
 from intelgraph.control.heartbeat import PostgresHeartbeat
+from intelgraph.control.hook import RegionHook
 from intelgraph.control.leasing import LeaseKeeper
 from intelgraph.control.opened import open_store
 from intelgraph.control.reports import WITNESS
 from intelgraph.control.steady import steady_s
 from intelgraph.control.store import ControlStore
 from intelgraph.control.watching import Watching
+from intelgraph.control.witness import WitnessHook
 from intelgraph.placement.lease import LeasePolicy
 from intelgraph.settings import LeaseTimes, RegionConfig, WitnessConfig, load_region_config, load_witness_config
 
@@ -41,12 +43,12 @@ def lease_policy(times: LeaseTimes) -> LeasePolicy:
 
 def region_hook(config: RegionConfig) -> Hook:
     """Return what a region's agent does besides keeping its lease."""
-    return NoHook()
+    return RegionHook(config)
 
 
 def witness_hook(config: WitnessConfig) -> Hook:
     """Return what the witness's agent does besides looking."""
-    return NoHook()
+    return WitnessHook(config)
 
 
 async def run_region(config: RegionConfig) -> None:

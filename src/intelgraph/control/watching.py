@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intelgraph.control.leasing import LEASES, LeaseValue, lease_from
+from intelgraph.control.keys import LEASES
+from intelgraph.control.leasing import LeaseValue, lease_from
 from intelgraph.control.reports import REPORTS, Heard, LeaseSeen, Report, Seen, encode_report, report_from
 from intelgraph.control.steady import Clock
 from intelgraph.control.store import ABSENT, ControlStore, Snapshot
