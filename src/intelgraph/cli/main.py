@@ -20,9 +20,11 @@ VERBS: dict[str, str] = {
     "compact": "intelgraph.cli.compact",
     "down": "intelgraph.cli.down",
     "export": "intelgraph.cli.export_",
+    "hold": "intelgraph.cli.hold",
     "import": "intelgraph.cli.import_",
     "logs": "intelgraph.cli.logs",
     "placement": "intelgraph.cli.placement",
+    "release": "intelgraph.cli.hold:release",
     "restart": "intelgraph.cli.restart",
     "simulate": "intelgraph.cli.simulate",
     "status": "intelgraph.cli.status",
@@ -41,10 +43,11 @@ class _Verbs(click.Group):
         return sorted(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        module = VERBS.get(cmd_name)
-        if module is None:
+        where = VERBS.get(cmd_name)
+        if where is None:
             return None
-        command: click.Command = importlib.import_module(module).command
+        module, _, name = where.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name or "command")
         return command
 
 
