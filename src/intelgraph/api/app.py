@@ -51,6 +51,8 @@ from intelgraph.model.errors import IntelGraphError
 from intelgraph.settings import RegionConfig
 
 _MEASURE_S = 1.0
+# Writes are acknowledged with less durability than was declared, until a standby has caught up.
+_DEGRADED: Header = (b"ig-degraded", b"standby_lost")
 
 
 class App:
@@ -81,6 +83,8 @@ class App:
             answer = await self._answer(door, request, route)
             if not door.directory.is_current:
                 answer = _with(answer, door.directory_age())
+            if request.is_degraded:
+                answer = _with(answer, [_DEGRADED])
             if isinstance(answer, Response):
                 if not connection.gone:
                     connection.respond(request, answer)

@@ -11,7 +11,7 @@ The hook is how deciding and acting are plugged in:
   raises or returns is told in the log and started again after ``RETRY_S``. A loop waits with ``agent.changed(…)`` and
   must never block the event loop (work that computes for more than some milliseconds goes to a thread), for then the
   lease would not be renewed.
-- ``Hook.seen()`` is asked before each report and answers at once, from memory.
+- ``Hook.seen()`` is asked before each report, and ``Hook.bounds()`` for each grant; both answer at once, from memory.
 
 What an agent lends to its hook is the public part of ``Agent``: ``here``, ``region`` (its settings; none at the
 witness), ``store``, ``policy``, ``clock``, ``log``, ``watching`` (leases, holders, reports, sightings), ``grant``,
@@ -30,6 +30,7 @@ from functools import partial
 from typing import Protocol
 
 from intelgraph.control.directory import PLACEMENTS
+from intelgraph.control.granting import Bound
 from intelgraph.control.keys import PLANS
 from intelgraph.control.leasing import Grant, LeaseKeeper
 from intelgraph.control.regions import REGIONS
@@ -68,6 +69,10 @@ class Hook(Protocol):
         """Return what observation adds to the next report: who was reached, what the own database holds."""
         ...
 
+    def bounds(self) -> Mapping[str, Bound]:
+        """Return what limits writes although the lease lasts, by placement."""
+        ...
+
 
 class NoHook:
     """Keeps the lease and reports what it sees of the others'; decides and does nothing."""
@@ -79,6 +84,10 @@ class NoHook:
     def seen(self) -> Seen:
         """Nothing."""
         return Seen()
+
+    def bounds(self) -> Mapping[str, Bound]:
+        """None."""
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +142,10 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             for name, loop in loops.items():
                 group.create_task(self._keep(name, loop))
+
+    def bounds(self) -> Mapping[str, Bound]:
+        """Return what limits writes although the lease lasts, by placement."""
+        return self._hook.bounds()
 
     def renew_now(self) -> None:
         """Have the lease renewed at once: what this region may acknowledge has changed."""

@@ -15,6 +15,7 @@ from dataclasses import replace
 from intelgraph.control import acting, plans
 from intelgraph.control.agent import Agent, Loop
 from intelgraph.control.gathering import gather
+from intelgraph.control.granting import Bound
 from intelgraph.control.observing import Known, Observing, read_known
 from intelgraph.control.own_database import OwnDatabase
 from intelgraph.control.plans import PlanRecord, Times, finished, wall_now
@@ -63,6 +64,23 @@ class RegionHook:
     def seen(self) -> Seen:
         """Who was reached, and what the own database holds."""
         return Seen(reached=self._probes.reached(), copies=self.observing.copies_here())
+
+    def bounds(self) -> Mapping[str, Bound]:
+        """Of the placements that this region writes: how far their standby may be behind; which refuse, and why."""
+        bounds: dict[str, Bound] = {}
+        for name, record in self.observing.known.placements.items():
+            placement = record.placement
+            if placement.home != self._here or placement.standby is None:
+                continue
+            stands = self.stands.get(name)
+            lost = stands if stands is not None and stands.code == "standby_lost" else None
+            bounds[name] = Bound(
+                rpo_s_max=placement.wanted.rpo_s_max,
+                oldest_s=self.observing.unconfirmed_s(placement.standby),
+                refused_code=lost.code if lost else "",
+                refused_reason=f"the write is refused: {lost.reason}" if lost else "",
+            )
+        return bounds
 
     async def _act_always(self) -> None:
         while True:

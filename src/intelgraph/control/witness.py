@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intelgraph.control.agent import Agent, Loop
+from intelgraph.control.granting import Bound
 from intelgraph.control.probing import Probes
 from intelgraph.control.reports import Seen
 from intelgraph.settings import WitnessConfig
@@ -26,3 +27,7 @@ class WitnessHook:
     def seen(self) -> Seen:
         """Who answered."""
         return Seen(reached=self._probes.reached())
+
+    def bounds(self) -> Mapping[str, Bound]:
+        """None: it grants nothing."""
+        return {}
