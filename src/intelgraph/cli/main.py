@@ -29,6 +29,7 @@ VERBS: dict[str, str] = {
     "region": "intelgraph.cli.region",
     "release": "intelgraph.cli.hold:release",
     "restart": "intelgraph.cli.restart",
+    "salvage": "intelgraph.cli.salvage",
     "simulate": "intelgraph.cli.simulate",
     "status": "intelgraph.cli.status",
     "switchover": "intelgraph.cli.switchover",

@@ -9,11 +9,15 @@ knows it can find again; what two processes do at once is decided by compare-and
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from intelgraph.control import acting, plans
 from intelgraph.control.agent import Agent, Loop
+from intelgraph.control.agent_metrics import AgentMetrics
+from intelgraph.control.findings import FindingPolicy
 from intelgraph.control.gathering import gather
 from intelgraph.control.granting import Bound
 from intelgraph.control.observing import Known, Observing, read_known
@@ -21,6 +25,8 @@ from intelgraph.control.own_database import OwnDatabase
 from intelgraph.control.plans import PlanRecord, Times, finished, wall_now
 from intelgraph.control.probing import Probes
 from intelgraph.control.reports import Seen
+from intelgraph.control.salvage_loop import SalvageLoop
+from intelgraph.control.surveying import Surveying
 from intelgraph.model.errors import Denied, IntelGraphError
 from intelgraph.placement import failover, standby
 from intelgraph.placement.decision import Start
@@ -31,6 +37,7 @@ from intelgraph.placement.view import View
 from intelgraph.settings import RegionConfig
 
 LOOK_S = 0.25
+NOTE_S = 0.5
 LOOK_UNDER_WAY_S = 0.03
 """While a plan waits for something to arrive: a switchover holds writes meanwhile."""
 
@@ -42,8 +49,10 @@ class RegionHook:
         self._config = config
         self._here = config.region
         self._probes = Probes({name: peer.api for name, peer in config.peers.items()})
+        self._metrics = AgentMetrics()
         self._doing: dict[str, asyncio.Task[None]] = {}
         self._began_s: dict[str, float] = {}
+        self._noted: dict[str, tuple[int, int]] = {}
         self.stands: dict[str, Denied] = {}
         """By placement: why nothing is done although something would have to be, as last decided."""
 
@@ -59,11 +68,26 @@ class RegionHook:
             policy=self._policy,
             clock=agent.clock,
         )
-        return {"act": self._act_always, "probe": self._probes.run}
+        self._salvage = SalvageLoop(agent, self.observing, self._database, self._metrics)
+        self._survey = Surveying(self._config, agent, self.observing, self._metrics, FindingPolicy())
+        loops: dict[str, Loop] = {
+            "act": self._act_always,
+            "probe": self._probes.run,
+            "salvage": self._salvage.run,
+            "note": self._note_always,
+        }
+        if self._config.agent_port:
+            loops["metrics"] = partial(self._metrics.serve, self._config.api_host, self._config.agent_port)
+        return loops
 
     def seen(self) -> Seen:
-        """Who was reached, and what the own database holds."""
-        return Seen(reached=self._probes.reached(), copies=self.observing.copies_here())
+        """Who was reached, what the own database holds, and what is wrong here."""
+        return Seen(
+            reached=self._probes.reached(),
+            copies=self.observing.copies_here(),
+            findings=self._survey.findings(self.stands, self._salvage.people),
+            wall_s=time.time(),
+        )
 
     def bounds(self) -> Mapping[str, Bound]:
         """Of the placements that this region writes: how far their standby may be behind; which refuse, and why."""
@@ -102,6 +126,20 @@ class RegionHook:
             raise looked
         self.observing.tick(known)
         return known
+
+    async def _note_always(self) -> None:
+        """Tell the own database up to where the others have its stream: that is how a key is known to be `remote`."""
+        while True:
+            own = self.observing.own
+            for region, report in self._agent.watching.heard().items():
+                copy = next(iter(report.copies.values()), None)
+                if own is None or copy is None or region == self._here:
+                    continue
+                position = copy.settled.get(f"{self._here}/{own.life}", 0)
+                if self._noted.get(region) != (own.life, position):
+                    await self._database.ask("select ig.note_has($1, $2, $3)", region, own.life, position)
+                    self._noted[region] = (own.life, position)
+            await asyncio.sleep(NOTE_S)
 
     # -------------------------------------------------------------------------------------------- one placement
 
@@ -191,6 +229,10 @@ class RegionHook:
         )
         if await acting.act(turn):
             self._agent.log("action_done", action=action)
+            plan = record.plan.moved()
+            if plan.turn is None:
+                took = replace(record.times, took_s=turn.took_s)
+                self._metrics.ended(plan, took)
             self._agent.renew_now()
 
     def _stand(self, name: str, why: Denied | None) -> None:

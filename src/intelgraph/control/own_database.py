@@ -35,6 +35,8 @@ class HeldHere(msgspec.Struct, frozen=True, kw_only=True):
     gap: str | None
     whole: bool
     closed: bool
+    inert: int
+    """Rows beyond a cut that are held here, decided about or not."""
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):

@@ -76,7 +76,14 @@ class Watching:
             )
             for region, each in self.leases.items()
         }
-        report = Report(vantage=self._vantage, number=self._number, leases=leases, copies=dict(seen.copies))
+        report = Report(
+            vantage=self._vantage,
+            number=self._number,
+            leases=leases,
+            copies=dict(seen.copies),
+            findings=list(seen.findings),
+            wall_s=seen.wall_s,
+        )
         expected, self._published = self._published, None
         if await self._store.compare_and_set(expected={key: expected}, writes={key: encode_report(report)}):
             self._published = (await self._store.read([key])).entries[key].version
