@@ -76,6 +76,7 @@ def _all(state: State, policy: FindingPolicy) -> Iterator[Denied]:
                 "salvage_waiting",
                 f"{rows} row{'' if rows == 1 else 's'} of {placement} wait{'s' if rows == 1 else ''} for a decision: "
                 "see `intelgraph salvage list`, then adopt or reject",
+                about=placement,
             )
 
 
@@ -87,6 +88,7 @@ def _disk(state: State, policy: FindingPolicy) -> Iterator[Denied]:
             "disk_nearly_full",
             f"the disk of {state.here} has {free / 1e6:.0f} MB left of {total / 1e6:.0f} MB: make room, or "
             f"`intelgraph region drain {state.here}` before PostgreSQL stops",
+            about=state.here,
         )
 
 
@@ -99,6 +101,7 @@ def _links(state: State, own: Observed, policy: FindingPolicy) -> Iterator[Denie
                 "slot_lost",
                 f"the slot of {state.here} for {peer} {what}; the feed makes it anew, and what went by is reissued: "
                 f"`intelgraph verify --wait 60` says when both are equal; is {state.here}/feed running?",
+                about=peer,
             )
         elif not slot.active and state.links_down_s.get(peer, 0.0) >= policy.link_down_s:
             yield _finding(
@@ -106,6 +109,7 @@ def _links(state: State, own: Observed, policy: FindingPolicy) -> Iterator[Denie
                 f"{peer} takes nothing from {state.here} for {state.links_down_s[peer]:.0f} s "
                 f"({(slot.kept_bytes or 0) / 1e6:.1f} MB of log are kept for it): look at the link between them "
                 f"(`intelgraph wan`), at {peer}/postgres, and at its subscription {subscription_name(state.here)}",
+                about=peer,
             )
         made = own.links.made.get(peer)
         if made is not None and made.times > 1 and made.s_ago < policy.slot_news_s:
@@ -113,6 +117,7 @@ def _links(state: State, own: Observed, policy: FindingPolicy) -> Iterator[Denie
                 "slot_replaced",
                 f"the slot of {state.here} for {peer} was gone and was made anew {made.s_ago:.0f} s ago: what was "
                 f"written between is compared and reissued; `intelgraph verify --wait 60` says when both are equal",
+                about=peer,
             )
         name = subscription_name(peer)
         if own.links.subscriptions.get(name) is not True:
@@ -121,6 +126,7 @@ def _links(state: State, own: Observed, policy: FindingPolicy) -> Iterator[Denie
                 "subscription_disabled",
                 f"the subscription {name} of {state.here} {there}: {state.here} hears nothing of {peer}; run "
                 f"`ALTER SUBSCRIPTION {name} ENABLE` in {state.here}, or `intelgraph down` and `up`",
+                about=peer,
             )
 
 
@@ -131,12 +137,14 @@ def _copies(own: Observed) -> Iterator[Denied]:
                 "held",
                 f"{name} is held in {own.region}: {held.hold}; it applies nothing and cannot take over until a "
                 "release that knows these rows runs there",
+                about=name,
             )
         if held.gap is not None:
             yield _finding(
                 "gap",
                 f"{name} may lack rows in {own.region}: {held.gap}; they are compared and reissued by themselves, and "
                 "reads are refused until both are equal",
+                about=name,
             )
 
 
@@ -147,6 +155,7 @@ def _clock(state: State, policy: FindingPolicy) -> Iterator[Denied]:
             "clock_stepped",
             f"the wall clock of {state.here} was set {abs(stepped_s):.0f} s {'ahead' if stepped_s > 0 else 'back'}: "
             "leases are not timed by it, but tokens and the times shown are; look at its time service",
+            about=state.here,
         )
     for other, apart_s in sorted(state.surroundings.clocks_apart_s.items()):
         if abs(apart_s) >= policy.clock_apart_s:
@@ -154,8 +163,9 @@ def _clock(state: State, policy: FindingPolicy) -> Iterator[Denied]:
                 "clocks_apart",
                 f"the wall clock of {other} is {abs(apart_s):.0f} s {'ahead of' if apart_s > 0 else 'behind'} that of "
                 f"{state.here}: one of them was set; look at the time services of both",
+                about=other,
             )
 
 
-def _finding(code: str, reason: str) -> Denied:
-    return Denied(code=code, reason=reason)
+def _finding(code: str, reason: str, *, about: str) -> Denied:
+    return Denied(code=code, reason=reason, facts={"about": about})

@@ -48,11 +48,11 @@ class Surveying:
             ),
             self._policy,
         )
-        now = {(each.code, each.reason.partition(":")[0]) for each in found}
-        for each in found:
-            if (each.code, each.reason.partition(":")[0]) not in self._told:
+        now = {(each.code, str(each.facts.get("about", each.facts.get("placement", "")))): each for each in found}
+        for key, each in now.items():
+            if key not in self._told:
                 self._agent.log("found", code=each.code, reason=each.reason)
-        self._told = now
+        self._told = set(now)
         self._measure(own, found, stands, waiting_rows)
         return found
 
