@@ -70,7 +70,7 @@ def test_what_a_lost_home_had_not_sent_comes_back_adopted_or_as_a_conflict(two_r
         async with control(fleet) as store, aiohttp.ClientSession() as http:
             await at_home.write(http, "e--both", "first")
             await until_here(fleet, tenant, "e--both")
-            fleet.cli("wan", HOME, AWAY, "--cut", "a-to-b")
+            fleet.cli("wan", HOME, AWAY, "--cut", "a-to-b", "--reset")
             unsent = await at_home.write(http, "e--only-there", "not sent")
             contested = await at_home.write(http, "e--both", "not sent either")
             assert (unsent.status, contested.status) == (200, 200)
