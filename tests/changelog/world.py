@@ -33,6 +33,7 @@ from intelgraph.changelog.model.log import (
     upgrade,
 )
 
+from .answers import compare_answer
 from .regions import APPEND, DIGEST_KEY, Cluster, Json, hashed
 from .wire import FENCES, Entry, bookmark, members_of, members_read_of, parse_row, same_objects
 

@@ -1,4 +1,4 @@
-"""What `intelgraph status` says of leases, placements and what is wrong: as the agents report it, and the control store.
+"""What `intelgraph status` says of leases, placements and what is wrong, from the agents' reports and the store.
 
 For people first: each sentence says what is the case and what to do. It shows; it decides and changes nothing.
 """
@@ -170,7 +170,8 @@ def print_standing(standing: Standing) -> None:
     for placement in standing.placements:
         click.echo(_placement_text(placement))
     for silent in standing.silent:
-        click.echo(f"{click.style('silent', fg='red')}: the agent of {silent} reports nothing; does {silent}/agent run?")
+        word = click.style("silent", fg="red")
+        click.echo(f"{word}: the agent of {silent} reports nothing; does {silent}/agent run?")
     for finding in standing.findings:
         click.echo(f"{click.style(finding.code, fg='yellow')} ({finding.vantage}): {finding.reason}")
 
