@@ -31,7 +31,7 @@ from typing import Protocol
 
 from intelgraph.control.directory import PLACEMENTS
 from intelgraph.control.granting import Bound
-from intelgraph.control.keys import PLANS
+from intelgraph.control.keys import LEASES, PLANS
 from intelgraph.control.leasing import Grant, LeaseKeeper
 from intelgraph.control.regions import REGIONS
 from intelgraph.control.reports import Seen
@@ -39,11 +39,14 @@ from intelgraph.control.steady import Clock
 from intelgraph.control.store import ControlStore
 from intelgraph.control.watching import Watching
 from intelgraph.model.errors import Denied, IntelGraphError
-from intelgraph.placement.lease import LeasePolicy
+from intelgraph.placement.lease import LeasePolicy, is_over
 from intelgraph.settings import RegionConfig
 
 RETRY_S = 0.25
 PUBLISH_S = 1.0
+SUSPECT_LOOK_S = 0.1
+"""Between two looks while a lease stands still: every second until the others see it is a second without writes."""
+SUSPECT_S_MAX = 30.0
 RENEW_APART_S = 0.05
 """At least so long between two renewals that were asked for."""
 
@@ -116,6 +119,7 @@ class Agent:
         self._changes = 0
         self._granted = asyncio.Condition()
         self._renew = asyncio.Event()
+        self._report = asyncio.Event()
         self._told: dict[str, str] = {}
         self.here = parts.here
         self.region = parts.region
@@ -220,16 +224,26 @@ class Agent:
                 await _set_within(self._renew, left_s)
 
     async def _look(self) -> None:
+        """Look at the leases: often while one stands still; what is found over then is reported at once."""
+        over: frozenset[str] = frozenset()
         while True:
             await self.watching.look()
             self._tell("look", "")
-            await asyncio.sleep(self._parts.look_s)
+            still_s = max((lease.still_s for lease in self.watching.leases.values()), default=0.0)
+            now_over = frozenset(name for name, each in self.watching.leases.items() if is_over(each, self.policy))
+            if now_over != over:
+                over = now_over
+                self._report.set()
+                await self._wake(LEASES)
+            suspects = self.policy.lease_s / 2 < still_s < SUSPECT_S_MAX
+            await asyncio.sleep(min(self._parts.look_s, SUSPECT_LOOK_S) if suspects else self._parts.look_s)
 
     async def _publish(self) -> None:
         while True:
+            self._report.clear()
             await self.watching.publish(self._hook.seen())
             self._tell("publish", "")
-            await asyncio.sleep(PUBLISH_S)
+            await _set_within(self._report, PUBLISH_S)
 
     async def _follow(self, prefix: str) -> None:
         """Wake whoever waits when what they decide on has changed. Every loop also looks without being woken."""
