@@ -35,8 +35,11 @@ async def losing_a_region(stage: Stage, places: Places, http: aiohttp.ClientSess
     await near.write(http, {"id": "demo--contested", "type": "x-demo", "name": "as both know it"})
     async with steady.at_work(http):
         await asyncio.sleep(1.0)
-        unsent, contested = await _lose(stage, http, near, home, away)
-        await _watch_takeover(stage, places, steady, home)
+        unsent, contested = await _not_sent(stage, http, near, home, away)
+        lost_s = time.monotonic()
+        taking_over = asyncio.create_task(_watch_takeover(stage, places, steady, home, lost_s))
+        await asyncio.to_thread(stage.run, "hold", home)
+        await taking_over
         await far.write(http, {"id": "demo--contested", "type": "x-demo", "name": "as it is now"})
         told = [await _outcome(stage, http, places.edges[away], key) for key in (unsent, contested)]
         stage.say(
@@ -54,19 +57,19 @@ async def losing_a_region(stage: Stage, places: Places, http: aiohttp.ClientSess
     stage.run("verify", "--wait", "30")
 
 
-async def _lose(stage: Stage, http: aiohttp.ClientSession, near: SteadyClient, home: str, away: str) -> tuple[str, str]:
+async def _not_sent(
+    stage: Stage, http: aiohttp.ClientSession, near: SteadyClient, home: str, away: str
+) -> tuple[str, str]:
     stage.run("wan", home, away, "--cut", "a-to-b", "--reset")
     unsent = await near.write(http, {"id": "demo--unsent", "type": "x-demo", "name": f"known to {home} alone"})
     contested = await near.write(http, {"id": "demo--contested", "type": "x-demo", "name": f"as {home} had it"})
     check(near.failed == 0, f"{home} acknowledges `home` writes by itself")
-    stage.run("hold", home)
-    stage.run("wan", home, away, "--heal", quiet=True)
     return unsent.key, contested.key
 
 
-async def _watch_takeover(stage: Stage, places: Places, steady: SteadyClient, home: str) -> None:
+async def _watch_takeover(stage: Stage, places: Places, steady: SteadyClient, home: str, began_s: float) -> None:
     """Print each step as it is seen in the control store, then what the client saw."""
-    began_s, told = time.monotonic(), set[str]()
+    told = set[str]()
 
     def done(known: Known) -> bool:
         for name in (NEAR, "both"):
@@ -99,7 +102,8 @@ async def _bring_back(
     stage: Stage, places: Places, http: aiohttp.ClientSession, home: str, away: str, keys: tuple[str, str]
 ) -> None:
     stage.act(f"{home} comes back: it does not write; what it had not sent arrives and is decided about")
-    stage.run("release", home, quiet=True)
+    stage.run("wan", home, away, "--heal", quiet=True)
+    stage.run("release", home)
     began_s, wanted = time.monotonic(), ["adopted", "conflict"]
     while [await _outcome(stage, http, places.edges[away], key) for key in keys] != wanted:
         check(time.monotonic() - began_s < _BACK_S_MAX, f"what {home} had not sent is adopted or listed")
