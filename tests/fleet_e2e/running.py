@@ -69,7 +69,17 @@ class RunningFleet:
 
     def cli(self, *arguments: str, timeout_s: float = _COMMAND_TIMEOUT_S) -> Any:
         """Run one command with ``--json``; its answer, or ``CommandFailed`` with everything it said."""
-        done = subprocess.run(
+        done = self._type(*arguments, timeout_s=timeout_s)
+        if done.returncode != 0:
+            raise CommandFailed(f"intelgraph {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def cli_any(self, *arguments: str) -> Any:
+        """The same, whatever its exit code: what `status` shows of a fleet that is not whole."""
+        return json.loads(self._type(*arguments, timeout_s=_COMMAND_TIMEOUT_S).stdout)
+
+    def _type(self, *arguments: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             [sys.executable, "-m", "intelgraph.cli.main", *arguments, "--topology", str(self.topology), "--json"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -78,9 +88,6 @@ class RunningFleet:
             check=False,
             cwd=self.directory,
         )
-        if done.returncode != 0:
-            raise CommandFailed(f"intelgraph {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
-        return json.loads(done.stdout) if done.stdout.strip() else None
 
     @property
     def fleet(self) -> Fleet:

@@ -1,0 +1,117 @@
+"""Recorded plans on both real stores: nothing moves that has been replaced, and a raise happens whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from intelgraph.control.directory import Directory
+from intelgraph.control.keys import LEASES
+from intelgraph.control.plans import PAST_MAX, PlanRecord, Times, finished, move, read_plan, record, wall_now
+from intelgraph.control.store import ControlStore
+from intelgraph.model.errors import Denied
+from intelgraph.model.placement import Durability, Placement
+from intelgraph.placement.plan import Kind, Plan
+
+from .stores import STORES, Open, opened, real_store, run
+
+US, EU = "us-east", "eu-west"
+BOTH = Placement(id="both", home=US, standby=EU, regions=(US, EU), epoch=1, durability=Durability.REMOTE)
+TIMES = Times(decided_at=wall_now(), decided_by=EU, lost_s=5.5, took_s=0.25)
+
+
+@pytest.fixture(params=STORES)
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    with real_store(request.param, tmp_path) as found:
+        yield found
+
+
+def plan(kind: Kind = Kind.FAILOVER, before: Placement = BOTH, **other: object) -> Plan:
+    after = replace(before, home=EU, standby=US, epoch=before.epoch + 1)
+    return Plan(id=f"both/{after.epoch}/{kind.value}", kind=kind, before=before, after=after, **other)  # type: ignore[arg-type]
+
+
+async def recorded(store: ControlStore, wanted: Plan) -> PlanRecord:
+    assert await record(store, await read_plan(store, "both"), wanted, TIMES)
+    return await read_plan(store, "both")
+
+
+def test_a_plan_is_read_as_it_was_recorded(open_store: Open) -> None:
+    async def body() -> None:
+        async with opened(open_store) as (store,):
+            assert (await read_plan(store, "both")).plan is None
+            wanted = replace(
+                plan(force=True, lease_version=7), abandoned=Denied(code="home_is_back", reason="it is", facts={"n": 1})
+            )
+            found = await recorded(store, wanted)
+            assert (found.plan, found.times) == (wanted, TIMES)
+            assert TIMES.rto_s == 5.75 and replace(TIMES, took_s=None).rto_s is None
+
+    run(body())
+
+
+def test_of_two_who_record_and_of_two_who_move_one_succeeds(open_store: Open) -> None:
+    async def body() -> None:
+        async with opened(open_store) as (store,):
+            nothing = await read_plan(store, "both")
+            assert await record(store, nothing, plan(), TIMES)
+            assert not await record(store, nothing, plan(Kind.SWITCHOVER), TIMES)
+            found = await read_plan(store, "both")
+            assert found.plan == plan()
+            assert await move(store, found, plan().moved(), TIMES)
+            assert not await move(store, found, plan().moved(), TIMES)
+            now = await read_plan(store, "both")
+            assert now.plan is not None and now.plan.next == 1 and now.under_way is not None
+
+    run(body())
+
+
+@pytest.mark.parametrize("meanwhile", ["nothing", "the lease was renewed", "the placement changed"])
+def test_a_raise_replaces_the_placement_only_if_nothing_it_stands_on_has_changed(
+    open_store: Open, meanwhile: str
+) -> None:
+    async def body() -> None:
+        async with opened(open_store) as (store,):
+            directory = Directory(store)
+            placed = await directory.create_placement(BOTH)
+            assert await store.compare_and_set(expected={LEASES + US: 0}, writes={LEASES + US: b"1"})
+            version = (await store.read([LEASES + US])).entries[LEASES + US].version
+            found = await recorded(store, plan(lease_version=version))
+            assert found.plan is not None
+            if meanwhile == "the lease was renewed":
+                await store.compare_and_set(expected={LEASES + US: version}, writes={LEASES + US: b"2"})
+            elif meanwhile == "the placement changed":
+                await directory.update_placement(
+                    placed, replace(BOTH, standby=None, epoch=2, durability=Durability.HOME)
+                )
+            raised = await move(store, found, found.plan.moved(), TIMES, raises=placed)
+            now, plan_now = await directory.placement("both"), await read_plan(store, "both")
+            assert plan_now.plan is not None
+            assert raised is (meanwhile == "nothing")
+            assert (now.placement.home == EU, plan_now.plan.next) == ((True, 1) if raised else (False, 0))
+            assert now.digest_key == placed.digest_key, "a placement keeps its key"
+
+    run(body())
+
+
+def test_what_is_over_is_remembered_and_the_oldest_is_forgotten(open_store: Open) -> None:
+    async def body() -> None:
+        async with opened(open_store) as (store,):
+            before = BOTH
+            for _ in range(PAST_MAX + 3):
+                wanted = plan(before=before)
+                found = await recorded(store, wanted)
+                done = replace(wanted, next=len(wanted.actions))
+                assert await move(store, found, done, finished(TIMES))
+                before = replace(wanted.after, home=US, standby=EU)
+            overtaken = await recorded(store, plan(before=before))
+            assert overtaken.plan is not None
+            found = await recorded(store, replace(overtaken.plan, id="another"))
+            assert len(found.past) == PAST_MAX
+            assert [past.given_up for past in found.past[-2:]] == [None, "plan another took its place"]
+            assert found.past[-2].times.finished_at is not None
+
+    run(body())
