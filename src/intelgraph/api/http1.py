@@ -175,6 +175,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Tell everybody who waits for the client."""
         self.gone = True
+        del self._parser  # it holds this connection's callbacks, and would keep it until the collector comes
         if self._serving is None:
             self._all.open.discard(self)
         for request in (self._serving, *self._queue):
