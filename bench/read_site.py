@@ -35,7 +35,7 @@ from intelgraph.control.sqlite import SqliteControlStore
 from intelgraph.fleet.ports import free_ports
 from intelgraph.fleet.scratch import Scratch, start_scratch
 from intelgraph.model.placement import Durability, Placement, Tenant
-from intelgraph.settings import ApiPolicy, Issuer, RegionConfig, dump_region_config
+from intelgraph.settings import ApiPolicy, Issuer, RegionConfig, SqliteControl, dump_region_config
 from intelgraph.settings import Database as Login
 
 REGION, PLACEMENT, EPOCH = "us-east", "bench", 1
@@ -118,7 +118,7 @@ class Site:
             database=self.postgres.login("ig_api"),
             admin_database=self.postgres.login(),
             peers={},
-            control=str(self.directory / "control.db"),
+            control=SqliteControl(path=str(self.directory / "control.db")),
             issuer=Issuer(issuer=issuer.ISSUER, audience=issuer.AUDIENCE, jwks=str(issuer.ensure_key(self.directory))),
             api_host="127.0.0.1",
             api_port=port,

@@ -92,8 +92,26 @@ class LeaseTimes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Between two looks at the others' leases."""
 
 
+class SqliteControl(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="sqlite"
+):
+    """The control store of one machine: the path of its file."""
+
+    path: str
+
+
+class EtcdControl(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="etcd"):
+    """The control store of several regions: the base URLs of etcd's members as they are reached here, nearest first."""
+
+    members: list[str]
+
+
+ControlConfig = SqliteControl | EtcdControl
+"""How a process reaches the control store; ``control.opened.open_store`` opens it."""
+
+
 class RegionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything a process of one region needs to know. ``control`` is the path of the SQLite control store.
+    """Everything a process of one region needs to know.
 
     ``database`` is the application role ``ig_api`` (may execute the door's functions, reads no table);
     ``admin_database`` is the owner ``ig_admin``, used by the feed and by operator commands.
@@ -105,13 +123,15 @@ class RegionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     database: Database
     admin_database: Database
     peers: dict[str, Peer]
-    control: str
+    control: ControlConfig
     issuer: Issuer
     api_host: str
     api_port: int
     agent_socket: str = ""
     """Where the region's agent grants the right to acknowledge writes. Empty: there are no leases, and whoever holds
     the open epoch acknowledges; for a site of one region only, such as a benchmark's."""
+    agent_port: int = 0
+    """Where the region's agent answers ``GET /metrics``, at ``api_host``; 0: nowhere."""
     lease: LeaseTimes = LeaseTimes()
     api: ApiPolicy = ApiPolicy()
     feed: FeedPolicy = FeedPolicy()
@@ -124,7 +144,7 @@ class WitnessConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """
 
     directory: str
-    control: str
+    control: ControlConfig
     regions: dict[str, str]
     lease: LeaseTimes = LeaseTimes()
 
@@ -135,6 +155,15 @@ def load_region_config(path: Path) -> RegionConfig:
         return msgspec.json.decode(path.read_bytes(), type=RegionConfig)
     except (OSError, msgspec.DecodeError) as error:
         raise refuse("bad_region_config", f"the region's settings {path} are refused: {error}") from error
+
+
+def load_control_config(path: Path) -> ControlConfig:
+    """Read how an operator's commands reach the control store; raises ``FileNotFoundError`` where nobody said."""
+    try:
+        control: ControlConfig = msgspec.json.decode(path.read_bytes(), type=ControlConfig)
+        return control
+    except msgspec.DecodeError as error:
+        raise refuse("bad_control_config", f"the settings {path} are refused: {error}") from error
 
 
 def load_witness_config(path: Path) -> WitnessConfig:

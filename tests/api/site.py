@@ -39,7 +39,7 @@ from intelgraph.control.sqlite import SqliteControlStore
 from intelgraph.fleet.ports import free_ports
 from intelgraph.fleet.scratch import Scratch, start_scratch
 from intelgraph.model.placement import Durability, Placement, Tenant
-from intelgraph.settings import ApiPolicy, Issuer, Peer, RegionConfig, dump_region_config
+from intelgraph.settings import ApiPolicy, Issuer, Peer, RegionConfig, SqliteControl, dump_region_config
 
 READY_TIMEOUT_S = 20.0
 US, EU = "us-east", "eu-west"
@@ -266,7 +266,7 @@ def _describe(directory: Path, servers: dict[str, Scratch], policy: ApiPolicy, s
                 for other, peer in servers.items()
                 if other != name
             },
-            control=str(site.control),
+            control=SqliteControl(path=str(site.control)),
             issuer=Issuer(issuer=issuer.ISSUER, audience=issuer.AUDIENCE, jwks=str(tokens.jwks)),
             api_host="127.0.0.1",
             api_port=ports[name],

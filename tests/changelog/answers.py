@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .model_append import Answer, Appended, Refused, Repeated, Request
-from .model_log import Identity, Row, arrive
+from intelgraph.changelog.model.append import Answer, Appended, Refused, Repeated, Request
+from intelgraph.changelog.model.log import Identity, Row, arrive
+
 from .regions import APPEND_MANY, Json
 from .wire import FENCES, bookmark, same_objects
 

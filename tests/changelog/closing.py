@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .model_append import Answer, Refused, Request, append, fence
+from intelgraph.changelog.model.append import Answer, Computed, Refused, Request, append, fence
+
 from .regions import hashed
 from .wire import FENCES
 from .world import World
@@ -67,7 +68,7 @@ class ClosingWorld(World):
         return self.closed[region][0] if region in self.closed else None
 
     def _fenced(self, region: str, epoch: int) -> Refused | None:
-        found = fence(self.holdings[region], self.writer(region), epoch, self._closed_epoch(region))
+        found = fence(Computed(self.holdings[region]), self.writer(region), epoch, self._closed_epoch(region))
         refused = self._unless_gap(region, found) if found is not None else None
         if found is None and self.gaps[region] is not None:
             return Refused(code="gap")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .model_log import (
+from intelgraph.changelog.model.log import (
     Class,
     Holding,
     Identity,
@@ -22,6 +22,7 @@ from .model_log import (
     statuses,
     undecided,
 )
+
 from .regions import Json, hashed
 from .wire import bookmark, same_objects
 from .world import REPEATED_KEYS, World
@@ -120,7 +121,7 @@ def _compare_digests(holding: Holding, seen: Json) -> None:
     expected: dict[tuple[str, int], tuple[int, int]] = {}
     for bucket, digest in digests(holding.rows).items():
         count, total = expected.get((bucket.origin, bucket.life), (0, 0))
-        expected[bucket.origin, bucket.life] = (count + digest.count, (total + digest.sum) % 2**64)
+        expected[bucket.origin, bucket.life] = (count + digest.rows, (total + digest.sum) % 2**64)
     found = {(origin, life): (rows, int(total)) for origin, life, rows, total in seen if rows}
     assert found == expected, _difference(expected, found)
 

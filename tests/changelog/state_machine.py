@@ -16,11 +16,12 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from intelgraph.changelog.model.append import Request
+from intelgraph.changelog.model.log import Class, Kind, classify, digests, state
+
 from .answers import append_together
 from .comparison import compare
 from .drawn import IDS, batches, entity, ids, linked, plain, wrong
-from .model_append import Request
-from .model_log import Class, Kind, classify, digests, state
 from .regions import Cluster, Json
 from .world import REPEATED_KEYS, World
 

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from intelgraph.changelog.model.append import Request
+from intelgraph.changelog.model.log import Class, Kind, classify
 from intelgraph.fleet.scratch import Scratch
 
 from .closing import ClosingWorld
 from .comparison import compare
-from .model_append import Request
-from .model_log import Class, Kind, classify
 from .planted import Planted
 from .regions import Cluster, cluster, server
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from intelgraph.changelog.model.append import Request
+
 from .comparison import compare
-from .model_append import Request
 from .regions import cluster, server
 from .world import World
 

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .model_append import Appended, Refused, Request, append
-from .model_log import (
+from intelgraph.changelog.model.append import Appended, Refused, Request, append
+from intelgraph.changelog.model.log import (
     Class,
     Holding,
     Identity,
@@ -283,7 +283,7 @@ def test_digests_add_up_over_any_split_of_the_rows(story: Story, size: int) -> N
     parts = [digests({key: whole[key] for key in part}) for part in (names[:size], names[size:])]
     for bucket, total in digests(whole).items():
         found = [part[bucket] for part in parts if bucket in part]
-        assert total == (sum(one.count for one in found), sum(one.sum for one in found) % 2**64)
+        assert total == (sum(one.rows for one in found), sum(one.sum for one in found) % 2**64)
 
 
 @given(stories())

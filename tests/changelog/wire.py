@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .model_append import ANY_TIME
-from .model_log import Holding, Identity, Kind, Object, Opening, Ranges, Row, Writer, opens
+from intelgraph.changelog.model.append import ANY_TIME
+from intelgraph.changelog.model.log import Holding, Identity, Kind, Object, Opening, Ranges, Row, Writer, opens
+
 from .regions import Json
 
 #: What a database may say of a write that its epoch, home or size forbids.

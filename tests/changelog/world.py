@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .answers import compare_answer
-from .model_append import Answer, Appended, Refused, Request, append
-from .model_log import (
+from intelgraph.changelog.model.append import Answer, Appended, Refused, Request, append
+from intelgraph.changelog.model.log import (
     Class,
     Holding,
     Identity,
@@ -33,6 +32,8 @@ from .model_log import (
     statuses,
     upgrade,
 )
+
+from .answers import compare_answer
 from .regions import APPEND, DIGEST_KEY, Cluster, Json, hashed
 from .wire import FENCES, Entry, bookmark, members_of, members_read_of, parse_row, same_objects
 

@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from intelgraph.control.etcd import EtcdControlStore
-from intelgraph.control.store import WATCH_HEARTBEAT_S
+from intelgraph.control.etcd import PAGE_KEYS, EtcdControlStore, change_told
+from intelgraph.control.etcd_members import ANSWER_S, ANY_REVISION, ASIDE_S, Members
+from intelgraph.control.store import COMPACTED, WATCH_HEARTBEAT_S, Change
 from intelgraph.model.errors import TransientError
 
 from .etcd_cluster import Cluster, etcd_cluster
@@ -152,3 +153,181 @@ def test_a_watch_resumed_at_another_member_misses_nothing(cluster: Cluster) -> N
         assert seen == [b"%d" % number for number in range(20)]
 
     run(story, cluster.members)
+
+
+def test_a_read_at_a_paused_member_is_answered_by_the_next_one_soon_and_the_one_after_it_at_once(
+    cluster: Cluster,
+) -> None:
+    async def story(store: EtcdControlStore) -> None:
+        await until_written(store, "a", b"1")
+        leader = await leader_of(cluster)
+        nearest = next(number for number in range(3) if number != leader)
+        others = [number for number in range(3) if number != nearest]
+        near = EtcdControlStore([cluster.members[number] for number in (nearest, *others)])
+        assert (await near.read(["a"])).entries["a"].value == b"1"
+        cluster.send(nearest, signal.SIGSTOP)
+        try:
+            first = await seconds(near.read(["a"]))
+            second = await seconds(near.read(["a"]))
+        finally:
+            cluster.send(nearest, signal.SIGCONT)
+        assert first < 0.3 + 0.4 and second < 0.2, (first, second)
+        await near.close()
+
+    run(story, cluster.members)
+
+
+def test_a_paused_leader_is_passed_over_within_the_time_of_an_election(cluster: Cluster) -> None:
+    async def story(store: EtcdControlStore) -> None:
+        await until_written(store, "a", b"1")
+        cluster.send(await leader_of(cluster), signal.SIGSTOP)
+        assert await until_written(store, "a", b"2") < 4.0
+
+    run(story, cluster.members)
+
+
+def test_without_a_majority_every_answer_comes_in_a_second_and_a_half(cluster: Cluster) -> None:
+    async def story(store: EtcdControlStore) -> None:
+        await until_written(store, "a", b"1")
+        for number in (1, 2):
+            cluster.send(number, signal.SIGSTOP)
+        for _ in range(6):
+            for operation in (store.read(["a"]), store.compare_and_set(expected={"b": 0}, writes={"b": b"1"})):
+                took_s = await seconds(operation, fails=True)
+                assert took_s < ANSWER_S + 0.3, took_s
+        for number in (1, 2):
+            cluster.send(number, signal.SIGCONT)
+        await until_written(store, "a", b"2")
+
+    run(story, cluster.members)
+
+
+def test_a_watch_goes_on_at_another_member_without_its_reader_noticing(cluster: Cluster) -> None:
+    async def story(store: EtcdControlStore) -> None:
+        await until_written(store, "w/0", b"0")
+        leader = await leader_of(cluster)
+        order = [number for number in range(3) if number != leader] + [leader]
+        watcher = EtcdControlStore([cluster.members[number] for number in order])
+        seen: list[bytes | None] = []
+        silent_s = 0.0
+
+        async def follow() -> None:
+            nonlocal silent_s
+            heard_s = time.monotonic()
+            async for change in watcher.watch("w/", since=(await store.read()).revision):
+                silent_s, heard_s = max(silent_s, time.monotonic() - heard_s), time.monotonic()
+                seen.extend(entry.value for entry in change.entries)
+                if b"19" in seen:
+                    return
+
+        task = asyncio.create_task(follow())
+        for number in range(1, 20):
+            if number == 7:
+                cluster.send(order[0], signal.SIGSTOP)
+            await until_written(store, f"w/{number}", b"%d" % number)
+            await asyncio.sleep(0.1)
+        await asyncio.wait_for(task, 20)
+        await watcher.close()
+        assert seen == [b"%d" % number for number in range(1, 20)]
+        assert silent_s < 2 * WATCH_HEARTBEAT_S
+
+    run(story, [*cluster.members])
+
+
+def test_a_prefix_of_many_keys_is_read_from_one_instant(cluster: Cluster) -> None:
+    async def story(store: EtcdControlStore) -> None:
+        count = PAGE_KEYS + 50
+        for start in range(0, count, 100):
+            keys = [f"many/{number:06}" for number in range(start, min(start + 100, count))]
+            assert await store.compare_and_set(expected=dict.fromkeys(keys, 0), writes=dict.fromkeys(keys, b"x"))
+        snapshot = await store.read(prefix="many/")
+        assert len(snapshot.entries) == count
+        assert all(entry.version <= snapshot.revision for entry in snapshot.entries.values())
+
+    run(story, cluster.members)
+
+
+def test_a_watch_from_before_a_compaction_says_so(cluster: Cluster) -> None:
+    async def story(store: EtcdControlStore) -> None:
+        for number in range(5):
+            await until_written(store, "a", b"%d" % number)
+        revision = (await store.read()).revision
+        members = Members(cluster.members)
+        await members.ask(cluster.members[0], "/v3/kv/compaction", {"revision": str(revision), "physical": True})
+        await members.close()
+        with pytest.raises(TransientError) as caught:
+            await anext(store.watch("a", since=revision - 3))
+        assert caught.value.denied.code == COMPACTED
+        await anext(store.watch("a", since=revision))
+
+    run(story, cluster.members)
+
+
+def test_a_watch_that_is_told_how_far_there_was_nothing_goes_on_from_there() -> None:
+    told = {"header": {"revision": "900"}}
+    assert change_told(told, 5) == Change(revision=900, entries=())
+    assert change_told(told, 1_000) == Change(revision=1_000, entries=())
+    assert change_told({}, 5) == Change(revision=5, entries=())
+    assert change_told({"header": {"revision": "900"}, "created": True}, 5) is None
+
+
+def test_a_member_that_failed_is_asked_last_until_it_has_answered() -> None:
+    async def story() -> None:
+        now_s = 100.0
+        members = Members(["near", "middle", "far"], monotonic=lambda: now_s)
+        assert members.in_order() == ["near", "middle", "far"]
+        members.failed("near")
+        assert members.in_order() == ["middle", "far", "near"]
+        now_s += 1.0
+        members.failed("middle")
+        assert members.in_order() == ["far", "near", "middle"]
+        members.answered("near")
+        assert members.in_order() == ["near", "far", "middle"]
+        await members.close()
+
+    asyncio.run(story())
+
+
+def test_a_member_that_is_back_takes_its_place_without_a_request_that_waits_for_it(cluster: Cluster) -> None:
+    async def story(store: EtcdControlStore) -> None:
+        await until_written(store, "a", b"0")
+        leader = await leader_of(cluster)
+        follower = next(number for number in range(3) if number != leader)
+        order = [cluster.members[number] for number in (follower, *(n for n in range(3) if n != follower))]
+        members = Members(order)
+        cluster.send(follower, signal.SIGSTOP)
+        took = [await seconds(members.read("/v3/kv/range", ANY_REVISION)) for _ in range(50)]
+        began_s = time.monotonic()
+        while time.monotonic() - began_s < 2 * ASIDE_S:
+            took.append(await seconds(members.write("/v3/kv/put", {"key": "YQ==", "value": "YQ=="})))
+            await asyncio.sleep(0.05)
+        assert [each for each in took[1:] if each > 0.25] == []
+        assert members.in_order()[-1] == order[0]
+        cluster.send(follower, signal.SIGCONT)
+        began_s = time.monotonic()
+        while members.in_order() != order:
+            assert time.monotonic() - began_s < ASIDE_S + 2.0
+            await asyncio.sleep(0.05)
+        await members.close()
+
+    run(story, cluster.members)
+
+
+async def leader_of(cluster: Cluster) -> int:
+    """The number of the member that leads."""
+    members = Members(cluster.members)
+    told = [await members.ask(url, "/v3/maintenance/status", {}) for url in cluster.members]
+    await members.close()
+    return [each["header"]["member_id"] for each in told].index(told[0]["leader"])
+
+
+async def seconds(operation: Awaitable[object], *, fails: bool = False) -> float:
+    """How long an operation takes; with ``fails``, one that must be refused as unavailable."""
+    began_s = time.monotonic()
+    if fails:
+        with pytest.raises(TransientError) as caught:
+            await operation
+        assert caught.value.denied.code == "control_store_unavailable"
+    else:
+        await operation
+    return time.monotonic() - began_s

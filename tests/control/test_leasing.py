@@ -14,7 +14,8 @@ import pytest
 from intelgraph.changelog.install import install_schema
 from intelgraph.control.directory import Directory
 from intelgraph.control.heartbeat import PostgresHeartbeat
-from intelgraph.control.leasing import LEASES, LeaseKeeper, lease_from
+from intelgraph.control.keys import LEASES
+from intelgraph.control.leasing import LeaseKeeper, lease_from
 from intelgraph.control.reports import Seen
 from intelgraph.control.store import ControlStore
 from intelgraph.control.watching import REPORT_OLD_S, Watching

@@ -22,7 +22,7 @@ import psutil
 from intelgraph.cli.site import Site, find_site
 from intelgraph.connection import connect
 from intelgraph.control import issuer
-from intelgraph.fleet.parts import mark
+from intelgraph.fleet.parts import all_parts, mark
 from intelgraph.fleet.places import Fleet, locate
 from intelgraph.fleet.process import Identity, look, marked
 from intelgraph.fleet.topology import GLOBAL_EDGE
@@ -178,10 +178,8 @@ class RunningFleet:
             fleet = self.fleet
             if not fleet.id:
                 return
-            parts = [f"{each.name}/{kind}" for each in fleet.topology.regions for kind in ("api", "edge", "feed")]
-            parts += [f"{each.name}/{kind}" for each in fleet.topology.regions for kind in ("agent", "postgres")]
-            parts.append("witness/agent")
-            for part in ["supervisor", GLOBAL_EDGE, *(f"wan:{link.name}" for link in fleet.topology.links), *parts]:
+            parts = sorted((part.name for part in all_parts(fleet)), key=lambda name: name.endswith("/postgres"))
+            for part in ["supervisor", *parts]:
                 for identity in marked(mark(fleet, part)):
                     if look(identity.pid) == identity:
                         os.kill(identity.pid, signal.SIGKILL)

@@ -57,7 +57,7 @@ QUERIES = {
     "as_relationship",
 }
 ALLOWED = {
-    "ig_api": {"append", "read_entity", "read_page", "read_changes", "key_outcome", "locate", "readable", "report",
+    "ig_api": {"append", "read_entity", "read_page", "read_changes", "key_answer", "locate", "readable", "report",
                "flushed", "append_and_place", "append_many", "append_many_and_place", *QUERIES},
     "ig_peer": {"echo", "report", "streams", "digests", "digest_buckets", "reissue", "reissue_snapshot"},
     "ig_repl": set(),

@@ -20,7 +20,7 @@ from intelgraph.changelog import links
 from intelgraph.changelog.feed_main import Feed
 from intelgraph.changelog.install import install_schema
 from intelgraph.fleet.scratch import Scratch, start_scratch
-from intelgraph.settings import FeedPolicy, Issuer, Peer, RegionConfig
+from intelgraph.settings import FeedPolicy, Issuer, Peer, RegionConfig, SqliteControl
 
 DIGEST_KEY = b"k" * 32
 WAIT_S = 20.0
@@ -153,7 +153,7 @@ class World:
                     for peer in self.names
                     if peer != region
                 },
-                control="unused",
+                control=SqliteControl(path="unused"),
                 issuer=Issuer(issuer="unused", audience="unused", jwks="unused"),
                 api_host="127.0.0.1",
                 api_port=1,

@@ -42,14 +42,17 @@ from intelgraph.api.response import Answer, Header, Response
 from intelgraph.api.routes import Route, find_handler, find_route
 from intelgraph.changelog.durability import StandbyWaiter
 from intelgraph.control.directory_cache import CachedDirectory
-from intelgraph.control.sqlite import SqliteControlStore
+from intelgraph.control.opened import open_store
 from intelgraph.control.steady import steady_s
+from intelgraph.control.store import ControlStore
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.settings import RegionConfig
 
 _MEASURE_S = 1.0
+# Writes are acknowledged with less durability than was declared, until a standby has caught up.
+_DEGRADED: Header = (b"ig-degraded", b"standby_lost")
 
 
 class App:
@@ -64,7 +67,7 @@ class App:
             (b"ig-release", __version__.encode()),
         ]
         self._door: Door | None = None
-        self._store: SqliteControlStore | None = None
+        self._store: ControlStore | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def _serve(self, connection: Connection, request: Request) -> None:
@@ -80,6 +83,8 @@ class App:
             answer = await self._answer(door, request, route)
             if not door.directory.is_current:
                 answer = _with(answer, door.directory_age())
+            if request.is_degraded:
+                answer = _with(answer, [_DEGRADED])
             if isinstance(answer, Response):
                 if not connection.gone:
                     connection.respond(request, answer)
@@ -119,7 +124,7 @@ class App:
         config = self._config
         sys.setswitchinterval(SWITCH_S)
         metrics = Metrics(self._metrics_directory)
-        self._store = SqliteControlStore(Path(config.control))
+        self._store = open_store(config.control)
         database = Database(config.database, config.api, on_retry=metrics.database_retries.inc)
         await database.start()
         waiters, feed = BookmarkWaiters(database), FeedNotices(database)

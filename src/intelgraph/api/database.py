@@ -29,7 +29,7 @@ APPEND_MANY_AND_PLACE = "call ig.append_many_and_place($1, $2, $3, $4, $5, $6, n
 READ_ENTITY = "select ig.read_entity($1, $2, $3, $4)"
 READ_PAGE = "select ig.read_page($1, $2, $3, $4, $5, $6)"
 READ_CHANGES = "select ig.read_changes($1, $2, $3, $4)"
-KEY_OUTCOME = "select ig.key_outcome($1, $2, $3)"
+KEY_ANSWER = "select ig.key_answer($1, $2, $3)"
 READABLE = "select ig.readable(p, b) from unnest($1::text[], $2::text[]) with ordinality as t (p, b, n) order by n"
 # The feed at work holds this advisory lock of the region's database (changelog.feed_main).
 FEED_AT_WORK = (

@@ -106,6 +106,7 @@ class Door:
         request.check()
         principal = await self.authenticator.authenticate(request)
         placement = await self.placement_of(principal)
+        request.is_degraded = placement.is_degraded
         if writes and not principal.may_write:
             raise refuse(
                 "role_not_allowed",

@@ -25,9 +25,11 @@ class RemoteWaiter(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Granted:
-    """A write may be appended now, in this epoch; whether it may be acknowledged is asked again after the commit."""
+    """A write may be appended in this epoch, after ``delay_s``; whether it may be acknowledged is asked again then."""
 
     epoch: int
+    delay_s: float = 0.0
+    """The standby falls behind: each write waits a little, so that it can catch up."""
 
 
 class LeaseCheck(Protocol):

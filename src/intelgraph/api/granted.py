@@ -17,13 +17,17 @@ import msgspec
 
 from intelgraph.api.durability import Granted
 from intelgraph.api.metrics import Metrics
-from intelgraph.control.granting import LINE_BYTES_MAX, LONG_POLL_S, GrantAnswer, GrantAsked
+from intelgraph.control.granting import LINE_BYTES_MAX, LONG_POLL_S, Bound, GrantAnswer, GrantAsked
 from intelgraph.control.steady import Clock
 from intelgraph.model.errors import Denied, Fact
-from intelgraph.model.placement import Placement
+from intelgraph.model.placement import Durability, Placement
+from intelgraph.placement.governor import AtRisk, admit
+from intelgraph.placement.policy import GovernorPolicy
 
 ANSWER_WAIT_S = LONG_POLL_S + 1.0
 _RETRY_S = 0.1
+# A grant that is not renewed is over sooner than this: until then the age that is added is what counts.
+_GOVERNOR = GovernorPolicy(unknown_s_max=5.0)
 _DECODER = msgspec.json.Decoder(GrantAnswer)
 
 
@@ -32,6 +36,9 @@ class _Known:
     generation: str = ""
     until_s: float = -math.inf
     epochs: Mapping[str, int] = field(default_factory=dict)
+    bounds: Mapping[str, Bound] = field(default_factory=dict)
+    measured_s: float = -math.inf
+    """When, at the latest reckoning, the agent measured what the bounds say, on this process's clock."""
 
 
 class GrantedLease:
@@ -68,7 +75,28 @@ class GrantedLease:
                 f"in epoch {placement.epoch}: {granted}",
                 facts=facts,
             )
-        return Granted(epoch=epoch)
+        return self._within_bounds(placement, known, facts)
+
+    def _within_bounds(self, placement: Placement, known: _Known, facts: dict[str, Fact]) -> Granted | Denied:
+        bound = known.bounds.get(placement.id)
+        if placement.standby is None or (bound is None and placement.durability is Durability.REMOTE):
+            return Granted(epoch=placement.epoch)
+        if bound is not None and bound.refused_code:
+            return Denied(code=bound.refused_code, reason=bound.refused_reason, facts=facts)
+        if placement.durability is Durability.REMOTE:
+            return Granted(epoch=placement.epoch)
+        if bound is None or bound.oldest_s is None:
+            why = f"how far its standby {placement.standby} is behind is not known yet"
+            return Denied(code="not_granted", reason=f"the write is held: {why}", facts=facts)
+        admitted = admit(
+            bound.oldest_s,
+            measured_s_ago=self._clock() - known.measured_s,
+            rpo_s_max=bound.rpo_s_max,
+            policy=_GOVERNOR,
+        )
+        if isinstance(admitted, AtRisk):
+            return admitted.denied
+        return Granted(epoch=placement.epoch, delay_s=admitted.delay_s)
 
     def may_acknowledge(self, placement: str, epoch: int) -> bool:
         """Say whether a write of ``placement`` that has committed in ``epoch`` may be acknowledged now."""
@@ -106,6 +134,12 @@ class GrantedLease:
         if told.generation != before.generation:
             self._metrics.grants.inc()
         self._why = told.why or ""
-        self._known = _Known(generation=told.generation, until_s=asked_s + told.remains_s, epochs=told.epochs)
+        self._known = _Known(
+            generation=told.generation,
+            until_s=asked_s + told.remains_s,
+            epochs=told.epochs,
+            bounds=told.bounds,
+            measured_s=asked_s + told.waited_s,
+        )
         if told.epochs != before.epochs or asked_s >= before.until_s:
             self._on_change()

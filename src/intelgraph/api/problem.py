@@ -41,6 +41,8 @@ STATUSES: Mapping[int, tuple[str, ...]] = {
         "lease_over",
         "not_granted",
         "held_full",
+        "standby_lost",
+        "rpo_at_risk",
         "held",
         "gap",
         "home_unreachable",

@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from intelgraph.api.bookmarks import Readable
-from intelgraph.api.database import KEY_OUTCOME, READ_CHANGES, READ_ENTITY, READ_PAGE, READABLE
+from intelgraph.api.database import KEY_ANSWER, READ_CHANGES, READ_ENTITY, READ_PAGE, READABLE
 from intelgraph.api.door import Admitted, Door
 from intelgraph.api.request import Request
 from intelgraph.api.response import Header, Response
@@ -100,8 +100,8 @@ async def read_outcome(door: Door, request: Request) -> Response:
     request.query(frozenset())
     key = checked_key(request.segment().encode())
     await _see(door, admitted, wanted_bookmark(request), besides=None)
-    outcomes = await door.database.call(KEY_OUTCOME, admitted.placement.id, admitted.principal.tenant, key)
-    return Response(status=200, body=b'{"outcomes":%b}' % outcomes)
+    told = await door.database.call(KEY_ANSWER, admitted.placement.id, admitted.principal.tenant, key)
+    return Response(status=200, body=told)
 
 
 async def ask_changes(door: Door, admitted: Admitted, after: str | None, limit: int) -> ChangesAnswer:

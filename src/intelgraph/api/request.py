@@ -40,8 +40,8 @@ class Request:
     """
 
     __slots__ = (
-        "headers", "id", "incoming", "keeps_alive", "method", "old", "path_parameter", "query_string", "raw_path",
-        "repeated",
+        "headers", "id", "incoming", "is_degraded", "keeps_alive", "method", "old", "path_parameter", "query_string",
+        "raw_path", "repeated",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +54,7 @@ class Request:
         self.incoming = incoming
         self.path_parameter = b""
         self.keeps_alive, self.old = True, False
+        self.is_degraded = False
         given = headers.get(b"x-request-id")
         self.id = given if given is not None and _REQUEST_ID.fullmatch(given) else next(_IDS)
 

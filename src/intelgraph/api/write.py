@@ -37,6 +37,8 @@ _REMOTE_MARGIN_S = 1.0
 _ANSWER_MARGIN_S = 0.1
 _KEY_LENGTH_MAX = 255
 # The database's answers that mean "the directory here and the log here disagree about who writes".
+# What the lease's holder refuses for as long as the standby is as it is: a client that knows can do something else.
+_NOT_HELD = frozenset({"standby_lost", "rpo_at_risk"})
 _OUT_OF_STEP = frozenset({"fenced", "not_home", "unknown_placement"})
 
 
@@ -187,7 +189,13 @@ class Write:
     async def _append(self, placement: Placement, epoch: int) -> Acknowledged | TransientError:
         granted = self.door.lease.grant_for(placement)
         if isinstance(granted, Denied):
-            return TransientError(granted, retry_after_s=1.0)
+            refused = TransientError(granted, retry_after_s=1.0)
+            if granted.code in _NOT_HELD:
+                raise refused
+            return refused
+        if granted.delay_s:
+            await asyncio.sleep(granted.delay_s)
+        self.request.is_degraded = placement.is_degraded
         if self._operations is None:
             self._operations = self.operations()
         raw, flushed = await self.door.appends.append(

@@ -73,7 +73,11 @@ async def ensure_slot(origin: Connection, *, here: str, destination: str) -> boo
         return False
     await origin.fetchval("select pg_create_logical_replication_slot($1, 'pgoutput')", slot)
     # What was written between two slots went by: a mark number is used up, and the next one tells at once of the hole.
-    await origin.execute("update ig.peer set sent = sent + 1 where name = $1", destination)
+    await origin.execute(
+        "update ig.peer set sent = sent + 1, slots_made = slots_made + 1, slot_made_at = clock_timestamp() "
+        "where name = $1",
+        destination,
+    )
     await origin.execute("select ig.echo($1, null)", destination)
     return True
 

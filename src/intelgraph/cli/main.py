@@ -20,11 +20,19 @@ VERBS: dict[str, str] = {
     "compact": "intelgraph.cli.compact",
     "down": "intelgraph.cli.down",
     "export": "intelgraph.cli.export_",
+    "failback": "intelgraph.cli.switchover:failback",
+    "failover": "intelgraph.cli.failover",
+    "hold": "intelgraph.cli.hold",
     "import": "intelgraph.cli.import_",
     "logs": "intelgraph.cli.logs",
     "placement": "intelgraph.cli.placement",
+    "region": "intelgraph.cli.region",
+    "release": "intelgraph.cli.hold:release",
     "restart": "intelgraph.cli.restart",
+    "salvage": "intelgraph.cli.salvage",
+    "simulate": "intelgraph.cli.simulate",
     "status": "intelgraph.cli.status",
+    "switchover": "intelgraph.cli.switchover",
     "tenant": "intelgraph.cli.tenant",
     "token": "intelgraph.cli.token",
     "up": "intelgraph.cli.up",
@@ -40,10 +48,11 @@ class _Verbs(click.Group):
         return sorted(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        module = VERBS.get(cmd_name)
-        if module is None:
+        where = VERBS.get(cmd_name)
+        if where is None:
             return None
-        command: click.Command = importlib.import_module(module).command
+        module, _, name = where.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name or "command")
         return command
 
 

@@ -16,11 +16,11 @@ import click
 import msgspec
 
 from intelgraph.control.directory import Directory
-from intelgraph.control.sqlite import SqliteControlStore
+from intelgraph.control.opened import open_store
 from intelgraph.fleet.places import state_directory
 from intelgraph.fleet.topology_file import find_topology_file, load_topology
 from intelgraph.model.errors import refuse
-from intelgraph.settings import RegionConfig, load_region_config
+from intelgraph.settings import ControlConfig, RegionConfig, load_control_config, load_region_config
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -32,6 +32,7 @@ class Site:
 
     state: Path
     regions: dict[str, RegionConfig]
+    control: ControlConfig
 
     def region(self, name: str) -> RegionConfig:
         """Return a region's settings; ``unknown_region`` if the fleet has none of that name."""
@@ -49,7 +50,7 @@ class Site:
     @asynccontextmanager
     async def directory(self) -> AsyncIterator[Directory]:
         """Open the directory of tenants and placements."""
-        store = SqliteControlStore(Path(next(iter(self.regions.values())).control))
+        store = open_store(self.control)
         try:
             yield Directory(store)
         finally:
@@ -61,7 +62,15 @@ def find_site(state: Path) -> Site:
     regions = {path.parent.name: load_region_config(path) for path in sorted(state.glob("regions/*/region.json"))}
     if not regions:
         raise refuse("no_fleet", f"there is no fleet in {state}: `intelgraph up` makes one", state=str(state))
-    return Site(state=state, regions=regions)
+    return Site(state=state, regions=regions, control=_operators_control(state, regions))
+
+
+def _operators_control(state: Path, regions: dict[str, RegionConfig]) -> ControlConfig:
+    """How an operator reaches the control store: as the fleet says, else as its first region does."""
+    try:
+        return load_control_config(state / "fleet" / "control.json")
+    except FileNotFoundError:
+        return next(iter(regions.values())).control
 
 
 def the_site(state: Path | None, topology: Path | None) -> Site:

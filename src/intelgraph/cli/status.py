@@ -9,6 +9,8 @@ import click
 import msgspec
 
 from intelgraph.cli.fleet_place import addresses, json_option, phase_text, the_fleet, topology_option
+from intelgraph.cli.standing import print_standing, read_standing
+from intelgraph.fleet.etcd_status import ControlStatus, read_control_status
 from intelgraph.fleet.memory import part_pss_bytes
 from intelgraph.fleet.notes import read_notes
 from intelgraph.fleet.parts import all_parts
@@ -17,6 +19,7 @@ from intelgraph.fleet.process import adopt
 from intelgraph.fleet.replication_status import RegionLog, read_region_logs
 from intelgraph.fleet.status import FleetStatus, PartStatus, Phase, Request
 from intelgraph.fleet.supervision import ask
+from intelgraph.settings import load_control_config
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +33,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 @click.command()
 @topology_option
 @json_option
-@click.option("--quick", is_flag=True, help="Processes only: ask no database.")
+@click.option("--quick", is_flag=True, help="Processes only: ask no database and no etcd.")
 def command(topology: Path | None, as_json: bool, quick: bool) -> int:
     """Show every part of the fleet; the exit code is 0 when all of it is ready, else 1.
 
@@ -44,6 +47,8 @@ def command(topology: Path | None, as_json: bool, quick: bool) -> int:
     status = told or _without_supervisor(fleet)
     seen = [_look(part) for part in status.parts]
     logs = [] if quick else read_region_logs(fleet)
+    control = None if quick else read_control_status(fleet)
+    standing = None if quick else read_standing(load_control_config(fleet.control_config))
     supervisor_bytes = part_pss_bytes(status.supervisor_pid, descendants=False) if status.supervisor_pid else None
     total = sum(each.pss_bytes or 0 for each in seen) + (supervisor_bytes or 0)
     if as_json:
@@ -57,10 +62,15 @@ def command(topology: Path | None, as_json: bool, quick: bool) -> int:
             "parts": seen,
             "steps": status.steps,
             "regions": logs,
+            "control": control,
+            "standing": standing,
         }
         click.echo(msgspec.json.encode(value).decode())
     else:
         _print(fleet, status, seen, logs, total)
+        _print_control(control)
+        if standing is not None:
+            print_standing(standing)
     return 0 if status.ready else 1
 
 
@@ -118,6 +128,16 @@ def _print(fleet: Fleet, status: FleetStatus, seen: list[Seen], logs: list[Regio
             kept = "unknown" if stream.kept_bytes is None else f"{stream.kept_bytes / 1e6:.1f} MB"
             state = "lost" if stream.lost else "connected" if stream.active else "not connected"
             click.echo(f"  to {stream.destination:<20} {state:<14} {kept} of log kept;  from it: echo lag {lag}")
+
+
+def _print_control(control: ControlStatus | None) -> None:
+    if control is None or not control.members:
+        return
+    click.echo(f"\ncontrol store: {control.kind}, " + (f"{control.leader} leads" if control.leader else "nobody leads"))
+    for member in control.members:
+        told = f"revision {member.revision}, term {member.term}" if member.revision is not None else ""
+        size = f"{member.db_bytes / 1e6:.1f} MB" if member.db_bytes is not None else ""
+        click.echo(f"  {member.site:<23} " + ", ".join(part for part in (member.refusal, told, size) if part))
 
 
 def _duration(seconds: float) -> str:

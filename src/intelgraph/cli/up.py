@@ -27,6 +27,7 @@ from intelgraph.fleet.region_files import prepare_servers, write_files
 from intelgraph.fleet.status import FleetStatus, PartStatus, Phase, Request
 from intelgraph.fleet.supervision import ask, log_path, spawn, the_only_one, told_refusal
 from intelgraph.fleet.supervisor import Supervisor
+from intelgraph.fleet.topology import ControlKind
 from intelgraph.model.errors import refuse
 
 _LOOK_S = 0.1
@@ -34,10 +35,15 @@ _LOOK_S = 0.1
 
 @click.command()
 @topology_option
+@click.option(
+    "--control",
+    type=click.Choice([kind.value for kind in ControlKind]),
+    help="What the control store stands on: a file, or etcd in two regions and at a witness. Kept with the fleet.",
+)
 @click.option("--foreground", is_flag=True, help="Stay in the foreground; Ctrl-C stops the fleet.")
 @click.option("--timeout", "timeout_s", default=90.0, show_default=True, help="Seconds to wait until all is ready.")
 @json_option
-def command(topology: Path | None, foreground: bool, timeout_s: float, as_json: bool) -> None:
+def command(topology: Path | None, control: str | None, foreground: bool, timeout_s: float, as_json: bool) -> None:
     """Bring the fleet up and return when it is ready.
 
     What still runs is taken over, the rest is started. Killing the supervisor stops nothing; `up` again takes over.
@@ -47,9 +53,10 @@ def command(topology: Path | None, foreground: bool, timeout_s: float, as_json: 
       intelgraph up
       intelgraph up --foreground
       intelgraph up --topology four-regions.toml --timeout 120
+      intelgraph up --control etcd
     """
     file = read_topology(topology)
-    fleet = settle(file, start=Path.cwd())
+    fleet = settle(file, start=Path.cwd(), control=ControlKind(control) if control else None)
     already = ask(fleet, Request(do="status"))
     if already is not None:
         _refuse_another_plan(fleet, already)

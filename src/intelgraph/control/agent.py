@@ -11,7 +11,7 @@ The hook is how deciding and acting are plugged in:
   raises or returns is told in the log and started again after ``RETRY_S``. A loop waits with ``agent.changed(…)`` and
   must never block the event loop (work that computes for more than some milliseconds goes to a thread), for then the
   lease would not be renewed.
-- ``Hook.seen()`` is asked before each report and answers at once, from memory.
+- ``Hook.seen()`` is asked before each report, and ``Hook.bounds()`` for each grant; both answer at once, from memory.
 
 What an agent lends to its hook is the public part of ``Agent``: ``here``, ``region`` (its settings; none at the
 witness), ``store``, ``policy``, ``clock``, ``log``, ``watching`` (leases, holders, reports, sightings), ``grant``,
@@ -30,18 +30,23 @@ from functools import partial
 from typing import Protocol
 
 from intelgraph.control.directory import PLACEMENTS
-from intelgraph.control.leasing import PLANS, Grant, LeaseKeeper
+from intelgraph.control.granting import Bound
+from intelgraph.control.keys import LEASES, PLANS
+from intelgraph.control.leasing import Grant, LeaseKeeper
+from intelgraph.control.regions import REGIONS
 from intelgraph.control.reports import Seen
 from intelgraph.control.steady import Clock
 from intelgraph.control.store import ControlStore
 from intelgraph.control.watching import Watching
 from intelgraph.model.errors import Denied, IntelGraphError
-from intelgraph.placement.lease import LeasePolicy
+from intelgraph.placement.lease import LeasePolicy, is_over
 from intelgraph.settings import RegionConfig
 
-REGIONS = "regions/"
 RETRY_S = 0.25
 PUBLISH_S = 1.0
+SUSPECT_LOOK_S = 0.1
+"""Between two looks while a lease stands still: every second until the others see it is a second without writes."""
+SUSPECT_S_MAX = 30.0
 RENEW_APART_S = 0.05
 """At least so long between two renewals that were asked for."""
 
@@ -67,6 +72,10 @@ class Hook(Protocol):
         """Return what observation adds to the next report: who was reached, what the own database holds."""
         ...
 
+    def bounds(self) -> Mapping[str, Bound]:
+        """Return what limits writes although the lease lasts, by placement."""
+        ...
+
 
 class NoHook:
     """Keeps the lease and reports what it sees of the others'; decides and does nothing."""
@@ -78,6 +87,10 @@ class NoHook:
     def seen(self) -> Seen:
         """Nothing."""
         return Seen()
+
+    def bounds(self) -> Mapping[str, Bound]:
+        """None."""
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +119,7 @@ class Agent:
         self._changes = 0
         self._granted = asyncio.Condition()
         self._renew = asyncio.Event()
+        self._report = asyncio.Event()
         self._told: dict[str, str] = {}
         self.here = parts.here
         self.region = parts.region
@@ -132,6 +146,10 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             for name, loop in loops.items():
                 group.create_task(self._keep(name, loop))
+
+    def bounds(self) -> Mapping[str, Bound]:
+        """Return what limits writes although the lease lasts, by placement."""
+        return self._hook.bounds()
 
     def renew_now(self) -> None:
         """Have the lease renewed at once: what this region may acknowledge has changed."""
@@ -206,16 +224,26 @@ class Agent:
                 await _set_within(self._renew, left_s)
 
     async def _look(self) -> None:
+        """Look at the leases: often while one stands still; what is found over then is reported at once."""
+        over: frozenset[str] = frozenset()
         while True:
             await self.watching.look()
             self._tell("look", "")
-            await asyncio.sleep(self._parts.look_s)
+            still_s = max((lease.still_s for lease in self.watching.leases.values()), default=0.0)
+            now_over = frozenset(name for name, each in self.watching.leases.items() if is_over(each, self.policy))
+            if now_over != over:
+                over = now_over
+                self._report.set()
+                await self._wake(LEASES)
+            suspects = self.policy.lease_s / 2 < still_s < SUSPECT_S_MAX
+            await asyncio.sleep(min(self._parts.look_s, SUSPECT_LOOK_S) if suspects else self._parts.look_s)
 
     async def _publish(self) -> None:
         while True:
+            self._report.clear()
             await self.watching.publish(self._hook.seen())
             self._tell("publish", "")
-            await asyncio.sleep(PUBLISH_S)
+            await _set_within(self._report, PUBLISH_S)
 
     async def _follow(self, prefix: str) -> None:
         """Wake whoever waits when what they decide on has changed. Every loop also looks without being woken."""
@@ -227,7 +255,7 @@ class Agent:
                 await self._wake(prefix)
 
     async def _wake(self, prefix: str) -> None:
-        if prefix == PLACEMENTS:
+        if prefix in (PLACEMENTS, PLANS):
             self.renew_now()
         async with self._changed:
             self._changes += 1

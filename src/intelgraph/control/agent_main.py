@@ -16,15 +16,17 @@ from pathlib import Path
 
 import uvloop
 
-from intelgraph.control.agent import Agent, Hook, NoHook, Parts
+from intelgraph.control.agent import Agent, Hook, Parts
 from intelgraph.control.granting import serve_grants
 from intelgraph.control.heartbeat import PostgresHeartbeat
+from intelgraph.control.hook import RegionHook
 from intelgraph.control.leasing import LeaseKeeper
+from intelgraph.control.opened import open_store
 from intelgraph.control.reports import WITNESS
-from intelgraph.control.sqlite import SqliteControlStore
 from intelgraph.control.steady import steady_s
 from intelgraph.control.store import ControlStore
 from intelgraph.control.watching import Watching
+from intelgraph.control.witness import WitnessHook
 from intelgraph.placement.lease import LeasePolicy
 from intelgraph.settings import LeaseTimes, RegionConfig, WitnessConfig, load_region_config, load_witness_config
 
@@ -41,17 +43,17 @@ def lease_policy(times: LeaseTimes) -> LeasePolicy:
 
 def region_hook(config: RegionConfig) -> Hook:
     """Return what a region's agent does besides keeping its lease."""
-    return NoHook()
+    return RegionHook(config)
 
 
 def witness_hook(config: WitnessConfig) -> Hook:
     """Return what the witness's agent does besides looking."""
-    return NoHook()
+    return WitnessHook(config)
 
 
 async def run_region(config: RegionConfig) -> None:
     """Run a region's agent until cancelled."""
-    store, for_lease = SqliteControlStore(Path(config.control)), SqliteControlStore(Path(config.control))
+    store, for_lease = open_store(config.control), open_store(config.control)
     heartbeat = PostgresHeartbeat(config.admin_database)
     policy = lease_policy(config.lease)
     parts = Parts(
@@ -82,7 +84,7 @@ async def run_region(config: RegionConfig) -> None:
 
 async def run_witness(config: WitnessConfig) -> None:
     """Run the witness's agent until cancelled."""
-    store: ControlStore = SqliteControlStore(Path(config.control))
+    store: ControlStore = open_store(config.control)
     policy = lease_policy(config.lease)
     parts = Parts(
         here=WITNESS,

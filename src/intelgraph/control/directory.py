@@ -96,7 +96,8 @@ def placement_name(entry: Entry) -> str | None:
         return None
 
 
-def _encode(placement: Placement, digest_key: str) -> bytes:
+def encode_placement(placement: Placement, digest_key: str) -> bytes:
+    """Encode a placement as the control store keeps it."""
     return msgspec.json.encode(
         _PlacementValue(
             id=placement.id,
@@ -146,7 +147,7 @@ class Directory:
         """
         key = PLACEMENTS + placement.id
         await self._store.compare_and_set(
-            expected={key: ABSENT}, writes={key: _encode(placement, secrets.token_hex(DIGEST_KEY_BYTES))}
+            expected={key: ABSENT}, writes={key: encode_placement(placement, secrets.token_hex(DIGEST_KEY_BYTES))}
         )
         record = await self.placement(placement.id)
         if not _same(placement, record.placement):
@@ -184,7 +185,7 @@ class Directory:
             )
         key = PLACEMENTS + new.id
         written = await self._store.compare_and_set(
-            expected={key: old.version}, writes={key: _encode(new, old.digest_key)}
+            expected={key: old.version}, writes={key: encode_placement(new, old.digest_key)}
         )
         if not written:
             raise retry(

@@ -1,9 +1,9 @@
 """The control store of several regions: etcd, spoken to by its JSON gateway (etcd 3.4 and later).
 
-The members are asked in the order given, nearest first; a member that does not answer in ``ASK_TIMEOUT_S`` is passed
-over until the others fail too. Every read is linearizable: a member that is cut off from the majority answers nothing,
-rather than what it remembers. A compare-and-set that was sent is never sent again, for it may have happened: the
-error says so, and the caller reads before it tries again.
+Every read is linearizable: a member that is cut off from the majority answers nothing, rather than what it remembers. A
+compare-and-set that was sent is never sent again, for it may have happened: the error says so, and the caller reads
+before it tries again. A watch whose member falls silent goes on at another one, from where it was. Which member is
+asked, and for how long, is `etcd_members`.
 
 Sources: etcd's API reference (etcd.io/docs/v3.4/dev-guide/api_reference_v3) and its gateway
 (etcd.io/docs/v3.4/dev-guide/api_grpc_gateway).
@@ -13,54 +13,58 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
-import json
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
 
 import aiohttp
+import msgspec
 
+from intelgraph.control.etcd_members import ANY_REVISION, BULK, FAILURES, Json, Members, unavailable
 from intelgraph.control.store import ABSENT, COMPACTED, WATCH_HEARTBEAT_S, Change, Entry, Snapshot
-from intelgraph.model.errors import TransientError, retry
+from intelgraph.model.errors import retry
 
-ASK_TIMEOUT_S = 1.0
-CONNECT_TIMEOUT_S = 0.5
 NAMESPACE = "intelgraph/"
-
-Json = dict[str, Any]
-_FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
+FIRST_PAGE_KEYS, PAGE_KEYS = 500, 5_000
+WATCH_SILENT_MAX_S = 1.5
+_PULSE_S = 0.4
+_PULSE_ANSWER_S = 0.7
+_AGAIN_S = 0.05
+assert _PULSE_S < WATCH_HEARTBEAT_S
 
 
 class EtcdControlStore:
-    """A ``ControlStore`` in an etcd cluster; ``members`` are the base URLs of its clients' ports."""
+    """A ``ControlStore`` in an etcd cluster; ``members`` are the base URLs of its clients' ports, nearest first."""
 
     def __init__(self, members: Sequence[str]) -> None:
-        if not members:
-            raise ValueError("an etcd cluster has at least one member")
-        self._members = list(members)
-        self._http: aiohttp.ClientSession | None = None
+        self._members = Members(members)
         self._closed = asyncio.Event()
 
     async def read(self, keys: Sequence[str] = (), *, prefix: str | None = None) -> Snapshot:
         """Read keys and a prefix from one instant; see ``ControlStore.read``."""
+        self._refuse_if_closed()
         asked: list[Json] = [{"key": _coded(key)} for key in keys]
         if prefix is not None:
-            asked.append(_under(prefix))
+            asked.append({**_under(prefix), "limit": FIRST_PAGE_KEYS})
         # Without anything to read there is still a revision to tell.
-        operations = [{"request_range": each} for each in asked or [{"key": _coded(""), "count_only": True}]]
-        answer = await self._ask("/v3/kv/txn", {"success": operations}, repeat=True)
+        operations = [{"request_range": each} for each in asked or [ANY_REVISION]]
+        answer = await self._members.read("/v3/kv/txn", {"success": operations})
         entries = {key: Entry(key=key, value=None, version=ABSENT) for key in keys}
+        revision = _revision(answer)
         for response in answer.get("responses", ()):
-            for found in response.get("response_range", {}).get("kvs", ()):
-                entry = _entry(found)
-                entries[entry.key] = entry
-        return Snapshot(revision=_revision(answer), entries=entries)
+            page = response.get("response_range", {})
+            entries |= _entries(page)
+            while page.get("more"):
+                assert prefix is not None  # a single key has no second page
+                page = await self._next_page(prefix, page["kvs"][-1]["key"], revision)
+                entries |= _entries(page)
+        return Snapshot(revision=revision, entries=entries)
 
     async def compare_and_set(self, *, expected: Mapping[str, int], writes: Mapping[str, bytes | None]) -> bool:
         """Write several keys if all have the expected versions; see ``ControlStore.compare_and_set``."""
         unread = writes.keys() - expected.keys()
         if unread:
             raise ValueError(f"keys are written without an expected version: {sorted(unread)}")
+        self._refuse_if_closed()
         compare = [
             {"key": _coded(key), "target": "MOD", "result": "EQUAL", "mod_revision": str(version)}
             for key, version in expected.items()
@@ -71,123 +75,128 @@ class EtcdControlStore:
             else {"request_put": {"key": _coded(key), "value": base64.b64encode(value).decode()}}
             for key, value in writes.items()
         ]
-        answer = await self._ask("/v3/kv/txn", {"compare": compare, "success": success}, repeat=False)
+        answer = await self._members.write("/v3/kv/txn", {"compare": compare, "success": success})
         return bool(answer.get("succeeded", False))
 
     async def watch(self, prefix: str, *, since: int) -> AsyncIterator[Change]:
         """Yield later writes under ``prefix``; see ``ControlStore.watch``."""
-        create = {"create_request": {**_under(prefix), "start_revision": str(since + 1)}}
-        member = self._members[0]
-        try:
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
-            async with self._session().post(f"{member}/v3/watch", json=create, timeout=timeout) as answer:
-                async for change in self._follow(member, answer, since):
+        heard_s = time.monotonic()
+        while not self._closed.is_set():
+            member = self._members.in_order()[0]
+            try:
+                async for change in self._watch_at(member, prefix, since):
+                    heard_s, since = time.monotonic(), change.revision
                     yield change
-        except _FAILURES as error:
-            self._pass_over(member)
-            raise unavailable(f"etcd at {member} does not answer: {type(error).__name__}") from error
+            except FAILURES as error:
+                self._members.failed(member)
+                if time.monotonic() - heard_s > WATCH_SILENT_MAX_S:
+                    raise unavailable(f"etcd at {member} does not answer: {type(error).__name__}") from error
+                await asyncio.sleep(_AGAIN_S)
 
     async def close(self) -> None:
         """End the watches and close the connections; closing again does nothing."""
         self._closed.set()
-        if self._http is not None:
-            await self._http.close()
+        await self._members.close()
 
-    async def _follow(self, member: str, answer: aiohttp.ClientResponse, since: int) -> AsyncIterator[Change]:
-        """Yield what a watch tells; between, ask whether its member is still one of the majority."""
-        lines = _Lines(answer)
-        try:
-            while not self._closed.is_set():
-                told = await lines.next(WATCH_HEARTBEAT_S / 2)
-                if told is None:
-                    # A member that lost the majority goes on holding its watches open, and tells nothing.
-                    await self._post(member, "/v3/kv/range", {"key": _coded(""), "count_only": True})
-                    yield Change(revision=since, entries=())
-                    continue
-                if told.get("canceled"):
-                    why = "etcd ended the watch: what it was to tell was compacted; read anew"
-                    raise retry(COMPACTED, why, retry_after_s=0.0)
-                entries = tuple(_entry(event["kv"], deleted=event.get("type") == "DELETE") for event in _events(told))
-                if entries:
-                    since = max(int(event["kv"]["mod_revision"]) for event in _events(told))
-                    yield Change(revision=since, entries=_last_of_each(entries))
-        finally:
-            await lines.close()
+    async def _next_page(self, prefix: str, last_key: str, revision: int) -> Json:
+        """Read on after a key, in the instant of the first page: any member that has come so far can tell."""
+        after = base64.b64encode(base64.b64decode(last_key) + b"\0").decode()
+        body = {**_under(prefix), "key": after, "limit": PAGE_KEYS, "revision": str(revision), "serializable": True}
+        return await self._members.read("/v3/kv/range", body, BULK)
 
-    async def _ask(self, path: str, body: Json, *, repeat: bool) -> Json:
-        """Ask one member after another, as long as nothing can have happened or repeating does no harm."""
+    async def _watch_at(self, member: str, prefix: str, since: int) -> AsyncIterator[Change]:
+        """Yield what one member tells, and between, that it is still one of the majority; raises ``FAILURES``."""
+        create = {"create_request": {**_under(prefix), "start_revision": str(since + 1), "progress_notify": True}}
+        async with self._members.stream(member, "/v3/watch", create) as content:
+            news = _Gathered(_messages(content), self._pulses(member))
+            try:
+                async for told in news:
+                    change = change_told(told, since)
+                    if change is not None:
+                        since = change.revision
+                        yield change
+            finally:
+                await news.close()
+
+    async def _pulses(self, member: str) -> AsyncIterator[Json]:
+        """Ask the member, again and again, for what only one of a majority can answer.
+
+        A member that lost the majority goes on holding its watches open, and tells nothing.
+        """
+        while not self._closed.is_set():
+            await asyncio.sleep(_PULSE_S)
+            await self._members.ask(member, "/v3/kv/range", ANY_REVISION, timeout_s=_PULSE_ANSWER_S)
+            yield {}
+
+    def _refuse_if_closed(self) -> None:
         if self._closed.is_set():
             raise unavailable("the control store is closed")
-        failures = []
-        for member in list(self._members):
-            try:
-                return await self._post(member, path, body)
-            except _FAILURES as error:
-                failures.append(f"{member}: {type(error).__name__}")
-                self._pass_over(member)
-                if not repeat and not isinstance(error, aiohttp.ClientConnectorError):
-                    raise unavailable(
-                        f"whether etcd wrote it is not known ({failures[-1]}); read before trying again"
-                    ) from error
-        raise unavailable(f"etcd does not answer ({'; '.join(failures)})")
-
-    async def _post(self, member: str, path: str, body: Json) -> Json:
-        timeout = aiohttp.ClientTimeout(total=ASK_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S)
-        async with self._session().post(member + path, json=body, timeout=timeout) as answer:
-            told: Json = await answer.json(content_type=None)
-            if answer.status != 200:
-                # Leader lost, overloaded, timed out: nothing that another try could not mend.
-                raise aiohttp.ClientPayloadError(str(told.get("error", answer.status)))
-            return told
-
-    def _pass_over(self, member: str) -> None:
-        if len(self._members) > 1 and self._members[0] == member:
-            self._members.append(self._members.pop(0))
-
-    def _session(self) -> aiohttp.ClientSession:
-        if self._http is None:
-            self._http = aiohttp.ClientSession()
-        return self._http
 
 
-class _Lines:
-    """The messages of a watch, one a line, each waited for with a limit that loses nothing."""
+class _Gathered:
+    """What several sources tell, in the order in which they tell it; the first that fails or ends is the end."""
 
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
-        self._answer = answer
-        self._text = b""
-        self._reading: asyncio.Task[bytes] | None = None
+    def __init__(self, *sources: AsyncIterator[Json]) -> None:
+        self._told: asyncio.Queue[Json | BaseException] = asyncio.Queue()
+        self._tasks = [asyncio.ensure_future(self._listen(source)) for source in sources]
 
-    async def next(self, timeout_s: float) -> Json | None:
-        """Return the next message, or nothing if none came in time; raises ``ClientError`` at the end."""
-        while b"\n" not in self._text:
-            if self._reading is None:
-                self._reading = asyncio.create_task(self._answer.content.readany())
-            done, _ = await asyncio.wait({self._reading}, timeout=timeout_s)
-            if not done:
-                return None
-            read, self._reading = self._reading.result(), None
-            if not read:
-                raise aiohttp.ClientPayloadError("the watch was closed")
-            self._text += read
-        line, _, self._text = self._text.partition(b"\n")
-        told: Json = json.loads(line)
-        if "error" in told:
-            raise aiohttp.ClientPayloadError(str(told["error"]))
-        result: Json = told["result"]
-        return result
+    def __aiter__(self) -> _Gathered:
+        return self
+
+    async def __anext__(self) -> Json:
+        told = await self._told.get()
+        if isinstance(told, BaseException):
+            raise told
+        return told
 
     async def close(self) -> None:
-        """Stop reading."""
-        if self._reading is not None:
-            self._reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError, *_FAILURES):
-                await self._reading
+        """Stop listening."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _listen(self, source: AsyncIterator[Json]) -> None:
+        try:
+            async for told in source:
+                self._told.put_nowait(told)
+            self._told.put_nowait(StopAsyncIteration())
+        except Exception as error:
+            self._told.put_nowait(error)
 
 
-def unavailable(reason: str) -> TransientError:
-    """Build the error of a store that cannot be reached."""
-    return retry("control_store_unavailable", reason, retry_after_s=1.0)
+async def _messages(content: aiohttp.StreamReader) -> AsyncIterator[Json]:
+    """Yield a watch's messages, one a line; raises ``ClientError`` at the end."""
+    text = b""
+    while True:
+        read = await content.readany()
+        if not read:
+            raise aiohttp.ClientPayloadError("the watch was closed")
+        *lines, text = (text + read).split(b"\n")
+        for line in lines:
+            told = msgspec.json.decode(line)
+            if "error" in told:
+                raise aiohttp.ClientPayloadError(str(told["error"]))
+            yield told["result"]
+
+
+def change_told(told: Json, since: int) -> Change | None:
+    """Read a watch's message; nothing for its first, which says that it watches.
+
+    An empty one is a pulse, or tells (each ten minutes) that there was nothing up to a revision: a watch of keys that
+    seldom change can go on from there after older revisions are compacted.
+    """
+    if told.get("canceled"):
+        why = "etcd ended the watch: what it was to tell was compacted; read anew"
+        raise retry(COMPACTED, why, retry_after_s=0.0)
+    events: list[Json] = told.get("events", [])
+    if not events:
+        upto = _revision(told) if "header" in told else since
+        return None if told.get("created") else Change(revision=max(since, upto), entries=())
+    entries = [_entry(event["kv"], deleted=event.get("type") == "DELETE") for event in events]
+    last_of_each = {entry.key: entry for entry in entries}
+    return Change(
+        revision=max(int(event["kv"]["mod_revision"]) for event in events), entries=tuple(last_of_each.values())
+    )
 
 
 def _coded(key: str) -> str:
@@ -212,10 +221,6 @@ def _revision(answer: Json) -> int:
     return int(answer["header"]["revision"])
 
 
-def _events(told: Json) -> list[Json]:
-    events: list[Json] = told.get("events", [])
-    return events
-
-
-def _last_of_each(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    return tuple({entry.key: entry for entry in entries}.values())
+def _entries(page: Json) -> dict[str, Entry]:
+    found = (_entry(each) for each in page.get("kvs", ()))
+    return {entry.key: entry for entry in found}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -29,13 +30,31 @@ class GrantAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     after: str = ""
 
 
+class Bound(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What limits a placement's writes although its lease lasts, as its standby stands.
+
+    ``oldest_s``: how old the oldest write may be that the standby lacked when the agent answered; none: not known.
+    ``refused_*``: its writes are refused, and why.
+    """
+
+    rpo_s_max: float
+    oldest_s: float | None = None
+    refused_code: str = ""
+    refused_reason: str = ""
+
+
 class GrantAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The agent's answer; ``why``: what keeps the lease from being renewed now, if anything does."""
+    """The agent's answer; ``why``: what keeps the lease from being renewed now, if anything does.
+
+    ``waited_s``: how long the answer was held back. ``bounds``: of the placements whose writes are limited.
+    """
 
     generation: str
     remains_s: float
     epochs: dict[str, int]
     why: str | None
+    waited_s: float = 0.0
+    bounds: dict[str, Bound] = {}
 
 
 class Granting(Protocol):
@@ -44,6 +63,10 @@ class Granting(Protocol):
     clock: Clock
     grant: Grant | None
     not_renewed: Denied | None
+
+    def bounds(self) -> Mapping[str, Bound]:
+        """Return what limits writes now, by placement."""
+        ...
 
     async def next_grant(self, after: str | None, timeout_s: float) -> None:
         """Return when there is another grant than ``after`` names, or after ``timeout_s``."""
@@ -97,6 +120,7 @@ async def _converse(agent: Granting, reader: asyncio.StreamReader, writer: async
 def _answer(agent: Granting, received_s: float) -> GrantAnswer:
     why = agent.not_renewed.reason if agent.not_renewed is not None else None
     grant = agent.grant
+    now_s = agent.clock()
     if grant is None:
         return GrantAnswer(generation="", remains_s=0.0, epochs={}, why=why)
     return GrantAnswer(
@@ -104,4 +128,6 @@ def _answer(agent: Granting, received_s: float) -> GrantAnswer:
         remains_s=grant.until_s - received_s,
         epochs=dict(grant.epochs),
         why=why,
+        waited_s=now_s - received_s,
+        bounds=dict(agent.bounds()),
     )

@@ -17,13 +17,14 @@ from typing import Protocol
 import msgspec
 
 from intelgraph.control.directory import PLACEMENTS, placement_from
+from intelgraph.control.keys import LEASES, PLANS
+from intelgraph.control.plans import plan_from
 from intelgraph.control.steady import Clock
 from intelgraph.control.store import ControlStore, Entry, Snapshot
 from intelgraph.model.errors import IntelGraphError, retry
+from intelgraph.model.placement import Placement
 from intelgraph.placement.lease import LeasePolicy, Watched, granted_until, is_over, look
-
-LEASES = "leases/"
-PLANS = "plans/"
+from intelgraph.placement.plan import Plan, is_open
 
 
 class LeaseValue(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +109,7 @@ class LeaseKeeper:
         ):
             raise self._taken()
         snapshot = await self._store.read([self._key], prefix=PLACEMENTS)
+        plans = await self._store.read(prefix=PLANS)  # after them: a placement is never read with an older plan
         if lease_from(snapshot.entries[self._key]) != value:
             raise self._taken()
         self._held, self._counter = snapshot.entries[self._key], value.counter
@@ -115,7 +117,7 @@ class LeaseKeeper:
         return Grant(
             generation=f"{self._term}/{self._renewals}",
             until_s=granted_until(began_s, self._policy),
-            epochs=_epochs(snapshot, self._region),
+            epochs=_epochs(snapshot, plans, self._region),
         )
 
     async def _takeable(self, beat: Beat) -> int:
@@ -151,15 +153,23 @@ class LeaseKeeper:
         )
 
 
-def _epochs(snapshot: Snapshot, region: str) -> dict[str, int]:
+def _epochs(placements: Snapshot, plans: Snapshot, region: str) -> dict[str, int]:
+    """Every placement whose home this is, if its epoch has been opened: until then nothing of it is acknowledged."""
     epochs: dict[str, int] = {}
-    for key, entry in snapshot.entries.items():
+    for key, entry in placements.entries.items():
         if not key.startswith(PLACEMENTS):
             continue
         try:
             placement = placement_from(entry).placement
+            recorded = plans.entries.get(PLANS + placement.id)
+            plan = None if recorded is None else plan_from(recorded).plan
         except IntelGraphError:
-            continue  # not a legal placement: nobody may write there
-        if placement.home == region:
+            continue  # not a legal placement, or nobody knows whether it is open: nobody may write there
+        if placement.home == region and is_open(placement, plan) and not _was_never_opened(placement, plan):
             epochs[placement.id] = placement.epoch
     return epochs
+
+
+def _was_never_opened(placement: Placement, plan: Plan | None) -> bool:
+    """Whether a plan is about to replace an epoch that was raised and never opened."""
+    return plan is not None and plan.granted is not None and plan.before.epoch == placement.epoch

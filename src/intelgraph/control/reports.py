@@ -7,12 +7,12 @@ is seen does not belong here (``placement.failover``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
-from intelgraph.model.errors import refuse
+from intelgraph.model.errors import Denied, refuse
 from intelgraph.placement.view import Copy
 
 REPORTS = "reports/"
@@ -38,6 +38,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     number: int
     leases: dict[str, LeaseSeen]
     copies: dict[str, Copy] = {}
+    findings: list[Denied] = []
+    wall_s: float = 0.0
+    """The vantage point's wall clock (Unix), to be compared by people; nothing is timed by it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,8 @@ class Seen:
 
     reached: Mapping[str, bool] = field(default_factory=dict)
     copies: Mapping[str, Copy] = field(default_factory=dict)
+    findings: Sequence[Denied] = ()
+    wall_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intelgraph.control.leasing import LEASES, LeaseValue, lease_from
+from intelgraph.control.keys import LEASES
+from intelgraph.control.leasing import LeaseValue, lease_from
 from intelgraph.control.reports import REPORTS, Heard, LeaseSeen, Report, Seen, encode_report, report_from
 from intelgraph.control.steady import Clock
 from intelgraph.control.store import ABSENT, ControlStore, Snapshot
@@ -75,7 +76,14 @@ class Watching:
             )
             for region, each in self.leases.items()
         }
-        report = Report(vantage=self._vantage, number=self._number, leases=leases, copies=dict(seen.copies))
+        report = Report(
+            vantage=self._vantage,
+            number=self._number,
+            leases=leases,
+            copies=dict(seen.copies),
+            findings=list(seen.findings),
+            wall_s=seen.wall_s,
+        )
         expected, self._published = self._published, None
         if await self._store.compare_and_set(expected={key: expected}, writes={key: encode_report(report)}):
             self._published = (await self._store.read([key])).entries[key].version

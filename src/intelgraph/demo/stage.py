@@ -112,7 +112,7 @@ class Stage:
         data = None
         if body is not None:
             data = json.dumps(body).encode()
-            sent |= {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())}
+            sent = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4()), **sent}
         began = time.monotonic()
         async with http.request(method, url, data=data, headers=sent) as answer:
             text = await answer.read()

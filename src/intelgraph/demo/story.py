@@ -13,6 +13,7 @@ import aiohttp
 
 from intelgraph.cli.doors import Places, find_places
 from intelgraph.demo.graph_act import follow, graph
+from intelgraph.demo.loss_act import losing_a_region
 from intelgraph.demo.scan import search
 from intelgraph.demo.stage import Answered, Stage, check
 
@@ -39,6 +40,7 @@ async def tell(stage: Stage) -> None:
             staleness,
             durability,
             residency,
+            loss,
         ]
         for act in acts:
             await act(stage, places, http)
@@ -85,6 +87,11 @@ async def the_graph(stage: Stage, places: Places, http: aiohttp.ClientSession) -
     """Ask the graph in both regions."""
     await graph(stage, places, http, HOME, AWAY)
     await follow(stage, places, http, HOME, AWAY)
+
+
+async def loss(stage: Stage, places: Places, http: aiohttp.ClientSession) -> None:
+    """Lose a region, and have it back."""
+    await losing_a_region(stage, places, http, HOME, AWAY)
 
 
 async def read_your_writes(stage: Stage, places: Places, http: aiohttp.ClientSession) -> None:

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from intelgraph.fleet import postgres, wan
+from intelgraph.fleet import etcd, postgres, wan
 from intelgraph.fleet.binaries import envoy_program
 from intelgraph.fleet.places import Fleet
-from intelgraph.fleet.topology import GLOBAL_EDGE, Link, Region, wan_port
+from intelgraph.fleet.topology import GLOBAL_EDGE, WITNESS, Link, Region, carried, wan_port
 
 SCHEMA, LINKS = "schema", "links"
+ETCD_PEERS = "wan:etcd-peers"
 
 
 class Kind(Enum):
@@ -30,6 +31,8 @@ class Kind(Enum):
     EDGE = "edge"
     GLOBAL_EDGE = "global-edge"
     WAN = "wan"
+    ETCD = "etcd"
+    ETCD_PEERS = "etcd-peers"
 
 
 class Probe(Enum):
@@ -44,7 +47,7 @@ class Probe(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One process of the fleet. ``name`` is ``region/kind``, ``wan:a--b`` or ``global-edge``."""
+    """One process of the fleet. ``name`` is ``site/kind``, ``wan:a--b`` or ``global-edge``; ``region``: its site."""
 
     name: str
     kind: Kind
@@ -68,6 +71,8 @@ def all_parts(fleet: Fleet) -> list[Part]:
     for region in fleet.topology.regions:
         parts += [_postgres(fleet, region), _agent(fleet, region)]
         parts += [_api(fleet, region), _feed(fleet, region), _edge(fleet, region)]
+    voters = fleet.topology.control.voters
+    parts += [_etcd(fleet, voter) for voter in voters] + ([_etcd_peers(fleet)] if voters else [])
     parts += [_wan(fleet, link) for link in fleet.topology.links]
     return [*parts, _witness(fleet), _global_edge(fleet)]
 
@@ -155,6 +160,7 @@ def _agent(fleet: Fleet, region: Region) -> Part:
         needs=(f"{region.name}/{SCHEMA}",),
         stop_level=2,
         private_sockets=(fleet.agent_socket(region.name),),
+        ports=(fleet.ports[f"{region.name}/agent"],),
     )
 
 
@@ -163,10 +169,10 @@ def _witness(fleet: Fleet) -> Part:
     return Part(
         name="witness/agent",
         kind=Kind.AGENT,
-        region=None,
+        region=WITNESS,
         command=_module("intelgraph.control.agent_main", fleet.witness_config, option="--witness"),
-        directory=fleet.common,
-        log=fleet.logs(None) / "witness-agent.log",
+        directory=fleet.site(WITNESS),
+        log=fleet.logs(WITNESS) / "agent.log",
         environment=python_environment(),
         probe=Probe.LIVES,
         stop_level=2,
@@ -217,9 +223,40 @@ def _wan(fleet: Fleet, link: Link) -> Part:
         log=fleet.logs(None) / f"wan-{link.name}.log",
         environment=python_environment(),
         probe=Probe.CONTROLLED,
-        ports=tuple(fleet.ports[wan_port(*way, what)] for way in ways for what in ("postgres", "edge")),
+        ports=tuple(fleet.ports[wan_port(*way, what)] for way in ways for what in carried(fleet.topology, *way)),
         stop_level=2,
         private_sockets=(fleet.wan_socket(link.name),),
+    )
+
+
+def _etcd(fleet: Fleet, site: str) -> Part:
+    return Part(
+        name=f"{site}/etcd",
+        kind=Kind.ETCD,
+        region=site,
+        command=etcd.command(fleet, site),
+        directory=fleet.site(site),
+        log=fleet.logs(site) / "etcd.log",
+        environment=etcd.environment(fleet, site),
+        probe=Probe.HTTP,
+        probe_path="/health",
+        ports=(fleet.ports[f"{site}/etcd"], fleet.ports[f"{site}/etcd-peer"]),
+        stop_level=3,
+    )
+
+
+def _etcd_peers(fleet: Fleet) -> Part:
+    return Part(
+        name=ETCD_PEERS,
+        kind=Kind.ETCD_PEERS,
+        region=None,
+        command=_module("intelgraph.fleet.etcd_peers", fleet.etcd_peers_config),
+        directory=fleet.common,
+        log=fleet.logs(None) / "wan-etcd-peers.log",
+        environment=python_environment(),
+        probe=Probe.LISTENS,
+        ports=tuple(fleet.ports[f"{voter}/etcd-proxy"] for voter in fleet.topology.control.voters),
+        stop_level=4,
     )
 
 

@@ -2,7 +2,7 @@
 
 Under the state directory, ``regions/<region>/`` holds everything that may contain that region's tenants' data and is
 written by that region's own processes alone; ``fleet/`` holds what is common and free of tenants' data: keys, settings,
-the control store, the supervisor's notes.
+the control store's file, the supervisor's notes; ``witness/`` holds the witness's part of etcd.
 """
 
 from __future__ import annotations
@@ -19,10 +19,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from intelgraph.fleet import chosen_control
 from intelgraph.fleet.binaries import ROOT_STATE, can_reach, server_account
 from intelgraph.fleet.ports import free_ports
 from intelgraph.fleet.postgres import Server
-from intelgraph.fleet.topology import Topology, fixed_ports, port_conflicts, port_names
+from intelgraph.fleet.topology import (
+    WITNESS,
+    Control,
+    ControlKind,
+    Topology,
+    fixed_ports,
+    port_conflicts,
+    port_names,
+)
 from intelgraph.fleet.topology_file import TopologyFile
 from intelgraph.model.errors import refuse
 
@@ -47,8 +56,23 @@ class Fleet:
 
     @property
     def control(self) -> Path:
-        """The control store's file."""
+        """The control store's file, where it is SQLite's."""
         return self.common / "control.db"
+
+    @property
+    def control_config(self) -> Path:
+        """How operator commands reach the control store."""
+        return self.common / "control.json"
+
+    @property
+    def etcd_peers_config(self) -> Path:
+        """The settings file of the ways between etcd's members."""
+        return self.common / "wan" / "etcd-peers.json"
+
+    @property
+    def witness_config(self) -> Path:
+        """The settings file that the witness's processes read."""
+        return self.common / "witness.json"
 
     @property
     def issuer(self) -> Path:
@@ -65,22 +89,25 @@ class Fleet:
         """Where the supervisor answers."""
         return self.run / "supervisor.sock"
 
-    @property
-    def witness_config(self) -> Path:
-        """The settings file that the witness's agent reads."""
-        return self.common / "witness.json"
-
     def region(self, region: str) -> Path:
         """A region's directory."""
         return self.state / "regions" / region
+
+    def site(self, site: str) -> Path:
+        """A region's directory, or the witness's."""
+        return self.state / WITNESS if site == WITNESS else self.region(site)
+
+    def etcd_data(self, site: str) -> Path:
+        """What the site's member of etcd keeps: names and numbers, no tenant's data."""
+        return self.site(site) / "etcd"
 
     def region_config(self, region: str) -> Path:
         """The settings file that a region's processes read."""
         return self.region(region) / "region.json"
 
     def logs(self, region: str | None) -> Path:
-        """The directory of a region's logs, or of the common ones for ``None``."""
-        return self.common_logs if region is None else self.region(region) / "log"
+        """The directory of a site's logs, or of the common ones for ``None``."""
+        return self.common_logs if region is None else self.site(region) / "log"
 
     def wan_socket(self, link: str) -> Path:
         """Where the relay of a link is controlled."""
@@ -128,42 +155,47 @@ def locate(file: TopologyFile, *, start: Path) -> Fleet:
     """The fleet of a topology file, without creating anything; its ports are known once it has been ``settle``d."""
     state = state_directory(file, start=start)
     kept = _kept(state)
-    ports = {**_kept_ports(kept), **fixed_ports(file.topology)}
+    topology = chosen_control.as_kept(file.topology, _kept_control(kept, state))
+    ports = {**_kept_ports(kept), **fixed_ports(topology)}
     return Fleet(
-        topology=file.topology,
+        topology=topology,
         state=state,
         run=_run_directory(state),
-        ports={name: ports[name] for name in port_names(file.topology) if name in ports},
+        ports={name: ports[name] for name in port_names(topology) if name in ports},
         id=str(kept.get("id", "")),
     )
 
 
-def settle(file: TopologyFile, *, start: Path) -> Fleet:
-    """Create the fleet's directories, choose the ports that are still open, and keep the choice."""
+def settle(file: TopologyFile, *, start: Path, control: ControlKind | None = None) -> Fleet:
+    """Create the fleet's directories, choose the control store and the ports that are open, and keep the choice."""
     state = state_directory(file, start=start)
     _create_directories(state, file.topology)
     with _alone(state / "fleet" / "settle.lock"):
-        return _settle(file, state)
+        kept = _kept(state)
+        topology = chosen_control.choose(
+            file.topology, kept=_kept_control(kept, state), has_data=_has_control_data(state), asked=control
+        )
+        return _settle(topology, kept, state)
 
 
-def _settle(file: TopologyFile, state: Path) -> Fleet:
-    kept = _kept(state)
-    names = port_names(file.topology)
-    ports = {name: port for name, port in {**_kept_ports(kept), **fixed_ports(file.topology)}.items() if name in names}
+def _settle(topology: Topology, kept: Mapping[str, object], state: Path) -> Fleet:
+    names = port_names(topology)
+    ports = {name: port for name, port in {**_kept_ports(kept), **fixed_ports(topology)}.items() if name in names}
     missing = [name for name in names if name not in ports]
     ports.update(zip(missing, free_ports(len(missing), taken=frozenset(ports.values())), strict=True))
     conflicts = port_conflicts(ports)
     if conflicts:
         raise refuse("bad_topology", f"the topology is refused: {'; '.join(conflicts)}", mistakes=conflicts)
     identity = str(kept.get("id") or uuid.uuid4())
-    free = file.topology.base_port is None
-    write_private(
-        state / "fleet" / "fleet.json",
-        json.dumps({"id": identity, "ports": {name: ports[name] for name in names} if free else {}}, indent=2),
-    )
+    choice = {
+        "id": identity,
+        "control": {"kind": topology.control.kind.value, "members": list(topology.control.members)},
+        "ports": {name: ports[name] for name in names} if topology.base_port is None else {},
+    }
+    write_private(state / "fleet" / "fleet.json", json.dumps(choice, indent=2))
     run = _run_directory(state)
     _create_private(run)
-    return Fleet(topology=file.topology, state=state, run=run, ports=ports, id=identity)
+    return Fleet(topology=topology, state=state, run=run, ports=ports, id=identity)
 
 
 def write_private(path: Path, content: str | bytes) -> None:
@@ -200,13 +232,28 @@ def _kept_ports(kept: Mapping[str, object]) -> dict[str, int]:
     return {str(name): int(port) for name, port in ports.items()} if isinstance(ports, dict) else {}
 
 
+def _kept_control(kept: Mapping[str, object], state: Path) -> Control | None:
+    control = kept.get("control")
+    if isinstance(control, dict):
+        members = tuple(str(member) for member in control.get("members", ()))
+        return Control(kind=ControlKind(control.get("kind")), members=members)
+    return Control() if (state / "fleet" / "control.db").exists() else None
+
+
+def _has_control_data(state: Path) -> bool:
+    """Whether there is a control store that may hold placements."""
+    founded = (state / WITNESS / "etcd").exists() or any(state.glob("regions/*/etcd"))
+    return founded or (state / "fleet" / "control.db").exists()
+
+
 def _create_directories(state: Path, topology: Topology) -> None:
     # PostgreSQL's account passes through some of these on its way to its own directory; it can list none of them.
     passage = 0o711 if server_account() is not None else 0o700
     for directory in (state, state / "regions", *(state / "regions" / region.name for region in topology.regions)):
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(passage)
-    private = [state / "fleet", state / "fleet" / "log", state / "fleet" / "issuer"]
+    private = [state / "fleet", state / "fleet" / "log", state / "fleet" / "issuer", state / WITNESS]
+    private.append(state / WITNESS / "log")
     for directory in (*private, *(state / "regions" / region.name / "log" for region in topology.regions)):
         _create_private(directory)
 

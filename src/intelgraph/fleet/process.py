@@ -191,15 +191,13 @@ async def end_leftovers(*marks: str, patience_s: float) -> int:
         if loop.time() >= deadline:
             break
         await asyncio.sleep(0.05)
-    killed = 0
-    for identity in left:
-        leftover = adopt(identity)
-        if leftover is not None:
-            leftover.send(signal.SIGKILL)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(leftover.wait(), 5.0)
-            killed += 1
-    return killed
+    found = [leftover for leftover in map(adopt, left) if leftover is not None]
+    for leftover in found:
+        leftover.send(signal.SIGKILL)
+    for leftover in found:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(leftover.wait(), 5.0)
+    return len(found)
 
 
 async def _readable(descriptor: int) -> None:

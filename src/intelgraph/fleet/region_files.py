@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
+
 from intelgraph.control.issuer import AUDIENCE, ISSUER, ensure_key
-from intelgraph.fleet import postgres, wan
+from intelgraph.fleet import etcd, postgres, wan
 from intelgraph.fleet.binaries import postgres_programs
 from intelgraph.fleet.envoy import Upstream, global_edge, region_edge
+from intelgraph.fleet.etcd_peers import PeersConfig, WayOut
 from intelgraph.fleet.places import Fleet, write_private
-from intelgraph.fleet.topology import GLOBAL_EDGE, Region, wan_port
-from intelgraph.settings import Issuer, Peer, RegionConfig, WitnessConfig, dump_region_config
+from intelgraph.fleet.topology import GLOBAL_EDGE, WITNESS, Region, wan_port
+from intelgraph.settings import ControlConfig, Issuer, Peer, RegionConfig, WitnessConfig, dump_region_config
 
 
 def prepare_servers(fleet: Fleet) -> None:
@@ -25,6 +28,7 @@ def prepare_servers(fleet: Fleet) -> None:
 
 def write_files(fleet: Fleet) -> None:
     """Write every settings file, from scratch; the servers' passwords must exist (``prepare_servers``)."""
+    etcd.check_program(fleet)
     issuer = Issuer(issuer=ISSUER, audience=AUDIENCE, jwks=str(ensure_key(fleet.state)))
     for region in fleet.topology.regions:
         write_private(fleet.region_config(region.name), dump_region_config(region_config(fleet, region, issuer)))
@@ -38,14 +42,26 @@ def write_files(fleet: Fleet) -> None:
     edges = [Upstream(name=each.name, port=fleet.ports[f"{each.name}/edge"]) for each in fleet.topology.regions]
     in_front = global_edge(port=fleet.ports[GLOBAL_EDGE], admin_socket=str(fleet.edge_admin_socket(None)), edges=edges)
     write_private(fleet.edge_config(None), json.dumps(in_front, indent=1))
-    witness = WitnessConfig(
-        directory=str(fleet.common),
-        control=str(fleet.control),
-        regions={each.name: f"http://127.0.0.1:{fleet.ports[f'{each.name}/edge']}" for each in fleet.topology.regions},
-    )
-    write_private(fleet.witness_config, dump_region_config(witness))
     for link in fleet.topology.links:
         wan.write_config(fleet, link)
+    _write_control_files(fleet)
+
+
+def _write_control_files(fleet: Fleet) -> None:
+    operators: ControlConfig = etcd.control_for_operators(fleet)
+    write_private(fleet.control_config, msgspec.json.encode(operators))
+    witness = WitnessConfig(
+        directory=str(fleet.site(WITNESS)),
+        control=etcd.control_at(fleet, WITNESS),
+        regions=etcd.regions_from_witness(fleet),
+    )
+    write_private(fleet.witness_config, dump_region_config(witness))
+    voters = fleet.topology.control.voters
+    if voters:
+        peers = [
+            WayOut(port=fleet.ports[f"{voter}/etcd-proxy"], relays=etcd.ways_out(fleet, voter)) for voter in voters
+        ]
+        write_private(fleet.etcd_peers_config, msgspec.json.format(msgspec.json.encode(PeersConfig(ways_out=peers))))
 
 
 def region_config(fleet: Fleet, region: Region, issuer: Issuer) -> RegionConfig:
@@ -68,9 +84,10 @@ def region_config(fleet: Fleet, region: Region, issuer: Issuer) -> RegionConfig:
         database=server.login(postgres.API),
         admin_database=server.login(postgres.ADMIN),
         peers=peers,
-        control=str(fleet.control),
+        control=etcd.control_at(fleet, region.name),
         issuer=issuer,
         agent_socket=str(fleet.agent_socket(region.name)),
+        agent_port=fleet.ports[f"{region.name}/agent"],
         api_host="127.0.0.1",
         api_port=fleet.ports[f"{region.name}/api"],
     )

@@ -18,6 +18,7 @@ class Phase(Enum):
     BACKING_OFF = "backing off"  # it ended, and is started again after a pause
     STOPPING = "stopping"
     STOPPED = "stopped"
+    HELD = "held"  # it was ended on purpose and is not started until it is released
     DONE = "done"  # of a step
     REFUSED = "refused"  # a step that would fail again unchanged: someone has to act
 
@@ -50,10 +51,15 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a supervisor is asked; ``part`` is for ``restart``: a part's or a region's name."""
+    """What a supervisor is asked; ``part``, for ``restart``, ``hold`` and ``release``: a part's or a region's name.
 
-    do: Literal["status", "stop", "restart"]
+    ``hold`` kills what runs at once, all its processes, and starts nothing of it until ``release``, or until ``for_s``
+    seconds are over. A supervisor that takes over releases everything.
+    """
+
+    do: Literal["status", "stop", "restart", "hold", "release"]
     part: str | None = None
+    for_s: float | None = None
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):

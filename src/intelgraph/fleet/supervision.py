@@ -67,6 +67,7 @@ def spawn(fleet: Fleet, *, topology: Path | None, start: Path) -> subprocess.Pop
     """Start a supervisor in the background."""
     refusal_path(fleet).unlink(missing_ok=True)
     command = [sys.executable, "-m", "intelgraph.fleet.supervisor_main", "--start", str(start.absolute())]
+    command += ["--control", fleet.topology.control.kind.value]
     if topology is not None:
         command += ["--topology", str(topology.absolute())]
     log = os.open(log_path(fleet), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

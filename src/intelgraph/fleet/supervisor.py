@@ -253,7 +253,7 @@ class Supervisor:
             return Failed(code="bad_request", reason=f"the request is refused: {error}")
         if request.do == "stop":
             self._stopping.set()
-        elif request.do == "restart":
+        elif request.do != "status":
             chosen = [
                 tended for tended in self._tended.values() if request.part in (tended.part.name, tended.part.region)
             ]
@@ -262,7 +262,24 @@ class Supervisor:
                 return Failed(
                     code="unknown_part", reason=f"there is no part or region {request.part!r}: known are {known}"
                 )
-            sys.stderr.write(f"restart of {request.part} was asked for\n")
+            sys.stderr.write(f"{request.do} of {request.part} was asked for\n")
+            await self._do_to(chosen, request)
+        return self.status()
+
+    async def _do_to(self, chosen: list[Tended], request: Request) -> None:
+        if request.do == "hold":
+            for tended in chosen:
+                tended.hold()
+            await end_leftovers(*(mark(self._fleet, tended.part.name) for tended in chosen), patience_s=0.0)
+            if request.for_s is not None:
+                asyncio.get_running_loop().call_later(request.for_s, _release, chosen)
+        elif request.do == "release":
+            _release(chosen)
+        else:
             for tended in chosen:
                 await tended.restart()
-        return self.status()
+
+
+def _release(chosen: list[Tended]) -> None:
+    for tended in chosen:
+        tended.release()

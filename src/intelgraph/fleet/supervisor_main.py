@@ -13,6 +13,7 @@ from intelgraph.fleet.places import Fleet, settle, write_private
 from intelgraph.fleet.region_files import prepare_servers, write_files
 from intelgraph.fleet.supervision import refusal_path, the_only_one
 from intelgraph.fleet.supervisor import Supervisor
+from intelgraph.fleet.topology import ControlKind
 from intelgraph.fleet.topology_file import load_topology
 from intelgraph.model.errors import IntelGraphError
 
@@ -22,8 +23,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="intelgraph.fleet.supervisor_main")
     parser.add_argument("--topology", type=Path)
     parser.add_argument("--start", type=Path, required=True, help="where `intelgraph up` was typed")
+    parser.add_argument("--control", type=ControlKind, help="the control store that was settled on")
     arguments = parser.parse_args()
-    fleet = settle(load_topology(arguments.topology), start=arguments.start)
+    fleet = settle(load_topology(arguments.topology), start=arguments.start, control=arguments.control)
     try:
         with the_only_one(fleet):
             prepare_servers(fleet)

@@ -47,11 +47,16 @@ class Tended:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     _streak: int = 0
     _asked_to_restart: bool = False
+    _released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._released.set()
 
     async def tend(self) -> None:
         """Run until cancelled; the process outlives the cancellation."""
         while True:
             if self.running is None:
+                await self._released.wait()
                 await self.needs()
                 await self._start()
             if self.running is not None:
@@ -67,6 +72,21 @@ class Tended:
             self._become(Phase.STOPPING, "a restart was asked for")
             await stop_part(self.part, running)
         await self.ready.wait()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the part is held down: it is not started until it is released."""
+        return not self._released.is_set()
+
+    def hold(self) -> None:
+        """Keep the part from being started again; ending it is the caller's."""
+        self.ready.clear()
+        self._released.clear()
+
+    def release(self) -> None:
+        """Let the part be started again."""
+        self._streak = 0
+        self._released.set()
 
     def status(self) -> PartStatus:
         """The part as it is now."""
@@ -145,7 +165,9 @@ class Tended:
             patience_s = _POSTGRES_ORPHANS_S if self.part.kind is Kind.POSTGRES else 0.0
             await end_leftovers(mark(self.fleet, self.part.name), patience_s=patience_s)
             self.restarts += 1
-        if not asked:
+        if self.is_held:
+            self._become(Phase.HELD, "it is held down until it is released")
+        elif not asked:
             backoff = after_death(self.policy, streak=self._streak, uptime_s=uptime_s, chance=random.random())  # noqa: S311
             self._streak = backoff.streak
             await asyncio.sleep(backoff.delay_s)

@@ -14,12 +14,15 @@ from intelgraph.fleet.topology import (
     BASE_PORT,
     GLOBAL_EDGE_PORT,
     REGIONS_MAX,
+    WITNESS,
+    ControlKind,
     Region,
     Topology,
     default_topology,
     fixed_ports,
     full_mesh,
     port_conflicts,
+    with_control,
 )
 from intelgraph.model.errors import IntelGraphError, refuse
 from intelgraph.model.names import check_name
@@ -140,14 +143,16 @@ def parse_topology(text: str, path: Path) -> TopologyFile:
     except tomllib.TOMLDecodeError as error:
         raise _refused(path, [f"it is not TOML: {error}"]) from error
     reading = _Reading()
-    known = ("state", "zones", "ports", "edge", "api", "postgres", "region", "link")
+    known = ("state", "zones", "ports", "edge", "api", "postgres", "control", "region", "link")
     root = reading.table("the file", document, known)
     state = _state(reading, root.get("state"), path)
     base_port = _base_port(reading, root.get("ports", BASE_PORT))
     workers = _workers(reading, root.get("api", {}))
     zones = _zones(reading, root.get("zones"))
     regions = _regions(reading, root.get("region", []), zones, workers)
-    delays = _delays(reading, root.get("link", []), [region.name for region in regions])
+    names = [region.name for region in regions]
+    delays = _delays(reading, root.get("link", []), [*names, WITNESS])
+    kind, members = _control(reading, root.get("control", {}), names)
     topology = Topology(
         zones=tuple(zones),
         regions=regions,
@@ -155,9 +160,12 @@ def parse_topology(text: str, path: Path) -> TopologyFile:
         base_port=base_port,
         global_edge_port=_global_edge_port(reading, root.get("edge", {}), base_port),
         postgres_settings=_settings(reading, root.get("postgres", {})),
+        control_given=kind,
+        members_given=members,
+        witness_delays_ms={name: delays[pair] for name in names if (pair := frozenset((name, WITNESS))) in delays},
     )
     if not reading.mistakes:
-        ports = fixed_ports(topology)
+        ports = fixed_ports(with_control(topology, kind) if kind else topology)
         reading.mistakes += port_conflicts(ports)
         reading.mistakes += [f"the port of {name} would be {port}" for name, port in ports.items() if port > _PORT_MAX]
     if reading.mistakes:
@@ -220,6 +228,8 @@ def _regions(reading: _Reading, value: object, zones: list[str], workers: int) -
         region = _region(reading, f"region {index + 1}", entry, zones, workers)
         if region is not None and any(region.name == other.name for other in regions):
             reading.mistakes.append(f"region {region.name} is given twice")
+        elif region is not None and region.name == WITNESS:
+            reading.mistakes.append(f"region {index + 1} is named {WITNESS}: that is the site that is no region")
         elif region is not None:
             regions.append(region)
     return tuple(regions)
@@ -249,7 +259,26 @@ def _region(reading: _Reading, where: str, entry: object, zones: list[str], work
     return Region(name=name, zone=zone, api_workers=own_workers or 1, ports=ports)
 
 
-def _delays(reading: _Reading, value: object, regions: list[str]) -> dict[frozenset[str], float]:
+def _control(reading: _Reading, value: object, regions: list[str]) -> tuple[ControlKind | None, tuple[str, ...]]:
+    table = reading.table("[control]", value, ("kind", "members"))
+    kinds = [kind.value for kind in ControlKind]
+    given = table.get("kind")
+    if given is not None and given not in kinds:
+        reading.mistakes.append(f"control.kind is {_shown(given)}: it must be one of {', '.join(kinds)}")
+        given = None
+    if given == ControlKind.ETCD.value and len(regions) < 2:
+        reading.mistakes.append("control.kind is etcd: that takes at least two regions")
+    members = table.get("members", [])
+    if not isinstance(members, list) or not all(isinstance(member, str) for member in members):
+        reading.mistakes.append("control.members must list the regions that vote")
+        members = []
+    known = [reading.choice("control.members", "region", member, regions) for member in members]
+    if members and all(known) and (len(set(members)) != len(members) or len(members) % 2):
+        reading.mistakes.append("control.members must be an even number of different regions: the witness votes too")
+    return (ControlKind(given) if given else None), tuple(members)
+
+
+def _delays(reading: _Reading, value: object, sites: list[str]) -> dict[frozenset[str], float]:
     delays: dict[frozenset[str], float] = {}
     for index, entry in enumerate(reading.tables("link", value)):
         where = f"link {index + 1}"
@@ -258,7 +287,7 @@ def _delays(reading: _Reading, value: object, regions: list[str]) -> dict[frozen
         if not isinstance(between, list) or len(between) != 2 or not all(isinstance(end, str) for end in between):
             reading.mistakes.append(f'{where} must say between = ["one region", "another"]')
             continue
-        known = [reading.choice(where, "region", end, regions) for end in between]
+        known = [reading.choice(where, "site", end, sites) for end in between]
         if not all(known):
             continue
         pair = frozenset(between)

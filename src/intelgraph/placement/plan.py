@@ -77,6 +77,8 @@ class Plan:
     next: int = 0
     last_position: str | None = None
     abandoned: Denied | None = None
+    granted: Placement | None = None
+    """The placement in whose epoch writes were last granted, when ``before`` itself was raised but never opened."""
     force: bool = False
     """An operator accepts that rows may be missing at the target: they are cut off, and salvage decides about them."""
 
@@ -97,28 +99,37 @@ class Plan:
     @property
     def actions(self) -> tuple[Action, ...]:
         """Every action, in order."""
-        table = ACTIONS[self.kind] if self.abandoned is None else ABANDONED
-        regions = {At.SOURCE: self.source, At.TARGET: self.target}
-        return tuple(
-            Action(id=f"{self.id}/{number}-{do.value}", do=do, region=regions[at])
-            for number, (do, at) in enumerate(table)
-        )
+        return tuple(self._action(number) for number in range(len(self._table)))
+
+    @property
+    def _table(self) -> tuple[tuple[Do, At], ...]:
+        return ACTIONS[self.kind] if self.abandoned is None else ABANDONED
+
+    def _action(self, number: int) -> Action:
+        do, at = self._table[number]
+        region = self.source if at is At.SOURCE else self.target
+        return Action(id=f"{self.id}/{number}-{do.value}", do=do, region=region)
 
     @property
     def turn(self) -> Action | None:
         """The action that is to be done now; none when the plan is finished."""
-        return self.actions[self.next] if self.next < len(self.actions) else None
+        return self._action(self.next) if self.next < len(self._table) else None
 
     @property
     def has_raised(self) -> bool:
         """Whether the placement's epoch has been raised: from then on the plan can only be completed or overtaken."""
         return self.abandoned is None and any(
-            action.do is Do.RAISE and number < self.next for number, action in enumerate(self.actions)
+            do is Do.RAISE and number < self.next for number, (do, _) in enumerate(self._table)
         )
+
+    @property
+    def last_granted(self) -> Placement:
+        """The placement in whose epoch writes were granted last, while this plan has not finished."""
+        return self.granted or self.before
 
     def moved(self, *, last_position: str | None = None) -> Plan:
         """Return the plan after its turn's action was done."""
-        if self.turn is None:
+        if self.next >= len(self._table):
             raise ValueError(f"plan {self.id} is finished")
         return replace(self, next=self.next + 1, last_position=last_position or self.last_position)
 
@@ -127,3 +138,12 @@ class Plan:
         if self.has_raised or self.abandoned is not None:
             raise ValueError(f"plan {self.id} cannot be given up any more")
         return replace(self, abandoned=why, next=0)
+
+
+def is_open(placement: Placement, plan: Plan | None) -> bool:
+    """Say whether writes may be granted in the placement's epoch: not while its plan still has to open it.
+
+    So nothing was ever acknowledged in an epoch whose plan stands at ``open``, and whoever had all of the epoch
+    before has all there is.
+    """
+    return plan is None or plan.after.epoch != placement.epoch or plan.abandoned is not None or plan.turn is None

@@ -33,6 +33,10 @@ class Copy:
     """The highest epoch in force there; 0: never heard of the placement."""
     hold: str | None
     gap: str | None
+    whole: bool = False
+    """Whether everything that the cuts of the epochs in force cover is held here."""
+    closed: bool = False
+    """Whether writing has been closed here in that epoch."""
     settled: Mapping[str, int] = field(default_factory=dict)
     """Per stream (``origin/life``), up to which position nothing is missing."""
     behind_s: float | None = None
@@ -52,6 +56,14 @@ class View:
     copies: Mapping[str, Copy] = field(default_factory=dict)
     drained: frozenset[str] = frozenset()
     plan: Plan | None = None
-    """The plan that is being carried out, if any."""
+    """The plan that is being carried out, or the last one."""
+    plan_still_s: float = 0.0
+    """For how long, counted in looks as a lease is, that plan has stood at the same action."""
+    schemas: Mapping[str, str] = field(default_factory=dict)
+    """Digest of each region's log schema, as its lease tells."""
+    stalled_s: float | None = None
+    """At the home: how long ago the standby last confirmed all that it was sent. ``None``: not the home, or unknown."""
+    steady_s: Mapping[str, float] = field(default_factory=dict)
+    """For how long each region has been leased and ``fitness.caught_up`` without a break, counted in looks."""
     moved_s_ago: float | None = None
     """How long ago the placement last changed its home by itself; ``None``: never, as far as is known."""

@@ -22,7 +22,11 @@ create table ig.peer (
     sent bigint not null default 0,
     got bigint,
     token_ns bigint,                     -- newest of our echo tokens that came back through the peer's log
-    heard_at timestamptz
+    heard_at timestamptz,
+    slots_made int not null default 0,   -- slots for it that were made here; beyond the first, rows may have gone by
+    slot_made_at timestamptz,
+    has_life int,                        -- up to where it was last known to have our stream (our agent notes it)
+    has_position bigint
 ) with (fillfactor = 20);
 
 -- Identity: (origin, life, position) is the only unique key, and repeats are dropped before it can be violated.

@@ -81,3 +81,22 @@ create function ig.adopt(p_placement text, p_rows jsonb, p_reason text) returns 
 language sql security definer set search_path = '' as $$ select ig.decide(p_placement, p_rows, p_reason, true) $$;
 create function ig.reject(p_placement text, p_rows jsonb, p_reason text) returns jsonb
 language sql security definer set search_path = '' as $$ select ig.decide(p_placement, p_rows, p_reason, false) $$;
+
+-- The same for those of `p_rows` that are still of class `p_class` when nothing else can be written: what was classed a
+-- moment ago may have been overtaken. Answers how many were decided about.
+create function ig.decide_if(p_placement text, p_rows jsonb, p_class text, p_reason text, p_adopt boolean)
+returns jsonb language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+    still jsonb;
+begin
+    perform ig.lock_placement(p_placement);
+    select jsonb_agg(jsonb_build_object('origin', r.origin, 'life', r.life, 'position', r.position)) into still
+    from jsonb_to_recordset(p_rows) as r(origin text, life int, position bigint)
+    join ig.change c on (c.origin, c.life, c.position) = (r.origin, r.life, r.position)
+    where c.placement = p_placement and c.status = 'inert' and c.kind = 'write'
+      and ig.verdict(c.placement, c.origin, c.life, c.position) is null and ig.class_of(c) = p_class;
+    if still is null then
+        return jsonb_build_object('status', 'ok', 'rows', 0);
+    end if;
+    return ig.decide(p_placement, still, p_reason, p_adopt) || jsonb_build_object('rows', jsonb_array_length(still));
+end $$;

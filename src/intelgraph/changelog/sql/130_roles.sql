@@ -7,7 +7,7 @@ grant execute on function
     ig.append(text, bigint, text, text, bytea, jsonb),
     ig.append_many(text, bigint, text[], text[], bytea[], jsonb[]), ig.read_entity(text, text, text, text),
     ig.read_page(text, text, text, text, int, text), ig.read_changes(text, text, text, int),
-    ig.key_outcome(text, text, text), ig.locate(text, text), ig.readable(text, text), ig.report(), ig.flushed()
+    ig.key_answer(text, text, text), ig.locate(text, text), ig.readable(text, text), ig.report(), ig.flushed()
 to ig_api;
 grant execute on procedure
     ig.append_and_place(text, bigint, text, text, bytea, jsonb, jsonb, text),

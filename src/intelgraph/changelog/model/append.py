@@ -1,7 +1,7 @@
 """The reference for writing: how a request's operations become the whole resulting objects, or a refusal.
 
 For: predicting what `ig.append` must answer in a region that holds given rows. Pure, recomputed from the rows each
-time. What does not belong here: acceptance and state (`model_log`), positions, clocks.
+time. What does not belong here: acceptance and state (`log`), positions, clocks.
 
 Decisions taken where docs/log.md leaves room:
 
@@ -16,11 +16,11 @@ Decisions taken where docs/log.md leaves room:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from .model_log import Holding, Object, Writer, in_force, outcomes, state
+from intelgraph.changelog.model.log import Form, Holding, Object, ObjectKey, Row, Writer, in_force, outcomes, state
 
 OPERATIONS_MAX = 1_000
 ID_LENGTH_MAX = 256
@@ -68,26 +68,85 @@ class _Refusal(Exception):
         self.code = code
 
 
+class Conclusions(Protocol):
+    """What a region concludes from its rows, as far as writing depends on it."""
+
+    @property
+    def standing(self) -> Sequence[Row]:
+        """The opens in force, the highest first."""
+        ...
+
+    @property
+    def held(self) -> bool:
+        """Whether the placement is held."""
+        ...
+
+    @property
+    def forms(self) -> Mapping[ObjectKey, Form]:
+        """Every object's state."""
+        ...
+
+    @property
+    def gone(self) -> Set[tuple[str, str]]:
+        """The erased ids, by tenant."""
+        ...
+
+    def outcome(self, tenant: str, key: str) -> Row | None:
+        """The row that a repeat of the key is answered with."""
+        ...
+
+
+class Computed:
+    """Conclusions computed from nothing, each time they are asked for."""
+
+    def __init__(self, holding: Holding) -> None:
+        self._holding = holding
+        self.held = holding.held
+
+    @property
+    def standing(self) -> Sequence[Row]:
+        return in_force(self._holding.rows)
+
+    @property
+    def forms(self) -> Mapping[ObjectKey, Form]:
+        return state(self._holding.read)
+
+    @property
+    def gone(self) -> Set[tuple[str, str]]:
+        return self._holding.erased
+
+    def outcome(self, tenant: str, key: str) -> Row | None:
+        first = outcomes(self._holding.read).get((tenant, key))
+        return None if first is None else self._holding.rows[first]
+
+
 def append(holding: Holding, writer: Writer, request: Request, closed: int | None = None) -> Answer:
     """What a region that holds these rows, and has ended writing in the epoch ``closed``, answers to a write."""
+    return answer(Computed(holding), writer, request, closed)
+
+
+def answer(concluded: Conclusions, writer: Writer, request: Request, closed: int | None = None) -> Answer:
+    """What a region that concludes this from its rows, and has ended writing in ``closed``, answers to a write."""
     if len(request.operations) > OPERATIONS_MAX:
         return Refused(code="too_many_operations")
-    refused = fence(holding, writer, request.epoch, closed)
-    if refused is not None:
-        return refused
-    first = outcomes(holding.read).get((request.tenant, request.key))
+    refused = fence(concluded, writer, request.epoch, closed)
+    return work(concluded, request) if refused is None else refused
+
+
+def work(concluded: Conclusions, request: Request) -> Answer:
+    """What becomes of a write by whoever may write."""
+    first = concluded.outcome(request.tenant, request.key)
     if first is not None:
-        same = holding.rows[first].request == request.request
-        return Repeated(row=first) if same else Refused(code="key_reused")
+        return Repeated(row=first.identity) if first.request == request.request else Refused(code="key_reused")
     try:
-        return Appended(objects=resulting(holding, request.tenant, request.operations))
+        return Appended(objects=resulting(concluded, request.tenant, request.operations))
     except _Refusal as refusal:
         return Refused(code=refusal.code)
 
 
-def fence(holding: Holding, writer: Writer, epoch: int, closed: int | None = None) -> Refused | None:
+def fence(concluded: Conclusions, writer: Writer, epoch: int, closed: int | None = None) -> Refused | None:
     """Who may write: the writer of the open in force, in its epoch, unless the placement is held or closed."""
-    standing = in_force(holding.rows)
+    standing = concluded.standing
     if not standing:
         return Refused(code="unknown_placement")
     home = standing[0].identity.writer
@@ -97,14 +156,14 @@ def fence(holding: Holding, writer: Writer, epoch: int, closed: int | None = Non
         return Refused(code="not_home")
     if home.life != writer.life:
         return Refused(code="fenced")
-    if holding.held:
+    if concluded.held:
         return Refused(code="held")
     return Refused(code="closing") if closed == epoch else None
 
 
-def resulting(holding: Holding, tenant: str, operations: Sequence[Operation]) -> dict[tuple[str, str], Object]:
+def resulting(concluded: Conclusions, tenant: str, operations: Sequence[Operation]) -> dict[tuple[str, str], Object]:
     """The whole objects that the operations leave, each seeing the ones before it; raises at the first refusal."""
-    desk = _Desk(holding, tenant)
+    desk = _Desk(concluded, tenant)
     for operation in operations:
         desk.perform(operation)
     return desk.touched
@@ -113,10 +172,10 @@ def resulting(holding: Holding, tenant: str, operations: Sequence[Operation]) ->
 class _Desk:
     """The objects of one tenant while one request is worked on."""
 
-    def __init__(self, holding: Holding, tenant: str) -> None:
+    def __init__(self, concluded: Conclusions, tenant: str) -> None:
         self._tenant = tenant
-        self._before = {(k.kind, k.id): f for k, f in state(holding.read).items() if k.tenant == tenant}
-        self._gone = {id_ for owner, id_ in holding.erased if owner == tenant}
+        self._before = concluded.forms
+        self._gone = {id_ for owner, id_ in concluded.gone if owner == tenant}
         self.touched: dict[tuple[str, str], Object] = {}
 
     def perform(self, operation: Operation) -> None:
@@ -130,14 +189,15 @@ class _Desk:
         if id_ in self._gone:
             return None
         item = self.touched.get((kind, id_))
-        if item is None and (kind, id_) in self._before:
-            item = self._before[kind, id_].object
+        if item is None:
+            form = self._before.get(ObjectKey(self._tenant, kind, id_))
+            item = None if form is None else form.object
         return None if item is None or item.get("deleted") else item
 
     def _next_revision(self, kind: str, id_: str) -> int:
         if (kind, id_) in self.touched:
             return int(self.touched[kind, id_]["revision"]) + 1
-        form = self._before.get((kind, id_))
+        form = self._before.get(ObjectKey(self._tenant, kind, id_))
         return 1 if form is None else int(form.object["revision"]) + 1
 
     def _replace(self, kind: str, wanted: Mapping[str, Any], operation: Operation, fixed: Mapping[str, str]) -> None:
@@ -199,7 +259,8 @@ class _Desk:
         self.touched[kind, id_] = {"kind": kind, "id": id_, "revision": revision, "deleted": True}
 
     def _delete_relationships_of(self, entity: str) -> None:
-        known = {id_ for kind, id_ in (*self._before, *self.touched) if kind == "relationship"}
+        known = {key.id for key in self._before if key.tenant == self._tenant and key.kind == "relationship"}
+        known |= {id_ for kind, id_ in self.touched if kind == "relationship"}
         for id_ in known:
             now = self._now("relationship", id_)
             if now is not None and entity in (now["source"], now["target"]):

@@ -4,7 +4,7 @@ For: being obviously right. Every answer here is a function of a *set* of rows, 
 is no incremental path, no index, no lock and no order of arrival. The database's half is compared with it after every
 step of the state machine. Never used by the product, and never made faster.
 
-What does not belong here: how operations become objects (`model_append`), SQL, clocks, chance.
+What does not belong here: how operations become objects (`append`), SQL, clocks, chance.
 
 Decisions taken where docs/log.md leaves room:
 
@@ -292,7 +292,7 @@ class Bucket(NamedTuple):
 
 
 class Digest(NamedTuple):
-    count: int
+    rows: int
     sum: int
 
 
@@ -302,7 +302,7 @@ def digests(rows: Rows) -> dict[Bucket, Digest]:
     for identity, row in rows.items():
         bucket = Bucket(identity.origin, identity.life, identity.position // BUCKET_POSITIONS)
         before = totals.get(bucket, Digest(0, 0))
-        totals[bucket] = Digest(before.count + 1, (before.sum + row.digest) % 2**64)
+        totals[bucket] = Digest(before.rows + 1, (before.sum + row.digest) % 2**64)
     return totals
 
 

@@ -1,0 +1,71 @@
+"""What becomes by itself of rows beyond a cut: adopted, rejected as duplicates, or left for people. Pure.
+
+Rows are whole or not at all. Adopting changes the classes of others (a key has an outcome now, an endpoint exists
+now), so a round decides only what no other decision of the same round can change, and rounds are repeated on what
+the database then says until one decides nothing. What is left then is for people: `intelgraph salvage`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+
+class SalvageClass(Enum):
+    """How ``ig.salvage`` classes an inert row (docs/log.md, Salvage)."""
+
+    ADOPTABLE = "adoptable"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    ILLEGAL = "illegal"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inert:
+    """One inert row without a decision."""
+
+    row: tuple[str, int, int]
+    epoch: int
+    tenant: str
+    key: str
+    kind: SalvageClass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Salvage:
+    """What one round decides."""
+
+    adopt: tuple[tuple[str, int, int], ...] = ()
+    reject: tuple[tuple[str, int, int], ...] = ()
+    people: tuple[tuple[str, int, int], ...] = ()
+
+    @property
+    def decides(self) -> bool:
+        """Whether anything is decided, so that another round may find more."""
+        return bool(self.adopt or self.reject)
+
+
+ADOPTED = "adopted by policy: nothing it touches was written since"
+DUPLICATE = "rejected by policy: a write with the same key counts already"
+
+
+def salvage(rows: Iterable[Inert], *, automatic: bool = True) -> Salvage:
+    """Decide one round. Not ``automatic``: everything is for people."""
+    ordered = sorted(rows, key=lambda one: (one.epoch, one.row[2], one.row))
+    if not automatic:
+        return Salvage(people=tuple(one.row for one in ordered))
+    adopt: list[tuple[str, int, int]] = []
+    reject: list[tuple[str, int, int]] = []
+    people: list[tuple[str, int, int]] = []
+    taken: set[tuple[str, str]] = set()
+    for one in ordered:
+        if one.kind is SalvageClass.DUPLICATE:
+            reject.append(one.row)
+        elif one.kind is SalvageClass.ADOPTABLE:
+            if (one.tenant, one.key) not in taken:  # the next one with this key is a duplicate by then
+                taken.add((one.tenant, one.key))
+                adopt.append(one.row)
+        else:
+            people.append(one.row)
+    return Salvage(adopt=tuple(adopt), reject=tuple(reject), people=tuple(people))

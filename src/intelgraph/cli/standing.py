@@ -1,0 +1,196 @@
+"""What `intelgraph status` says of leases, placements and what is wrong, from the agents' reports and the store.
+
+For people first: each sentence says what is the case and what to do. It shows; it decides and changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import click
+import msgspec
+
+from intelgraph.control.opened import open_store
+from intelgraph.control.operating import OperatorsView, look
+from intelgraph.control.plans import PlanRecord
+from intelgraph.model.errors import Denied, IntelGraphError
+from intelgraph.model.placement import Placement
+from intelgraph.placement.lease import LeasePolicy
+from intelgraph.settings import ControlConfig
+
+_POLICY = LeasePolicy()
+_LOOK_S = 6.0
+
+
+class LeaseLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One region's lease: ``still_s`` by vantage point, and whether it is held as most of them see it."""
+
+    region: str
+    held: bool
+    still_s: dict[str, float]
+    reached_by: list[str]
+
+
+class PlacementLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One placement as it stands. ``read_only``: why it takes no writes now; none when it does."""
+
+    placement: str
+    home: str
+    declared_home: str
+    standby: str | None
+    epoch: int
+    durability: str
+    declared_durability: str
+    degraded: bool
+    plan: str | None
+    turn: str | None
+    read_only: str | None
+    last_plan: str | None
+    rto_s: float | None
+
+
+class FindingLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wrong, as a vantage point tells it."""
+
+    vantage: str
+    code: str
+    reason: str
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it; ``refusal`` says why nothing is known."""
+
+    refusal: str | None = None
+    silent: list[str] = []
+    """Vantage points that have reported once, and not lately."""
+    drained: list[str] = []
+    leases: list[LeaseLine] = []
+    placements: list[PlacementLine] = []
+    findings: list[FindingLine] = []
+
+
+def read_standing(control: ControlConfig) -> Standing:
+    """Ask the control store; takes some seconds at most, and raises nothing of the store's."""
+
+    async def ask() -> Standing:
+        store = open_store(control)
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                return standing_of(await look(store))
+        except IntelGraphError as error:
+            return Standing(refusal=error.denied.reason)
+        except TimeoutError:
+            return Standing(refusal=f"the control store has not answered within {_LOOK_S:g} s")
+        finally:
+            await store.close()
+
+    return asyncio.run(ask())
+
+
+def standing_of(view: OperatorsView) -> Standing:
+    """Put together what is shown. Pure."""
+    leases = [_lease(view, region) for region in sorted(view.versions)]
+    held = {lease.region for lease in leases if lease.held}
+    silent = sorted({*view.versions, "witness"} - view.reports.keys())
+    return Standing(
+        silent=silent,
+        drained=sorted(view.known.drained),
+        leases=leases,
+        placements=[
+            _placement(record.placement, view.known.plan_of(name), view, held)
+            for name, record in sorted(view.known.placements.items())
+        ],
+        findings=[
+            FindingLine(vantage=vantage, code=each.code, reason=each.reason)
+            for vantage, report in sorted(view.reports.items())
+            for each in report.findings
+        ],
+    )
+
+
+def _lease(view: OperatorsView, region: str) -> LeaseLine:
+    seen = {name: report.leases[region] for name, report in view.reports.items() if region in report.leases}
+    still_s = {name: each.still_s for name, each in sorted(seen.items())}
+    over = [name for name, each in seen.items() if each.still_s >= _POLICY.over_after_s]
+    return LeaseLine(
+        region=region,
+        held=bool(seen) and not over,
+        still_s=still_s,
+        reached_by=sorted(name for name, each in seen.items() if each.reached),
+    )
+
+
+def _placement(placement: Placement, record: PlanRecord, view: OperatorsView, held: set[str]) -> PlacementLine:
+    under_way = record.under_way
+    turn = under_way.turn if under_way is not None else None
+    return PlacementLine(
+        placement=placement.id,
+        home=placement.home,
+        declared_home=placement.wanted.home,
+        standby=placement.standby,
+        epoch=placement.epoch,
+        durability=placement.durability.value,
+        declared_durability=placement.wanted.durability.value,
+        degraded=placement.is_degraded,
+        plan=under_way.id if under_way is not None else None,
+        turn=f"{turn.do.value} in {turn.region}" if turn is not None else None,
+        read_only=_read_only(placement, record, view, held),
+        last_plan=record.plan.id if record.plan is not None else None,
+        rto_s=record.times.rto_s if record.times is not None else None,
+    )
+
+
+def _read_only(placement: Placement, record: PlanRecord, view: OperatorsView, held: set[str]) -> str | None:
+    stands = list(_stands(view, placement.id))
+    if placement.home not in held:
+        why = f": {stands[0].reason}" if stands else ""
+        return f"its home {placement.home} has no lease{why}"
+    if record.under_way is not None:
+        return f"it is moving: plan {record.under_way.id}; writes are held"
+    refusing = [each for each in stands if each.code == "standby_lost"]
+    return refusing[0].reason if refusing else None
+
+
+def _stands(view: OperatorsView, placement: str) -> Iterator[Denied]:
+    for report in view.reports.values():
+        for each in report.findings:
+            if each.facts.get("placement") == placement:
+                yield each
+
+
+def print_standing(standing: Standing) -> None:
+    """Show it to people."""
+    if standing.refusal is not None:
+        click.echo(f"\nleases and placements are not known: {standing.refusal}")
+        return
+    click.echo("")
+    for lease in standing.leases:
+        click.echo(_lease_text(lease, standing))
+    for placement in standing.placements:
+        click.echo(_placement_text(placement))
+    for silent in standing.silent:
+        word = click.style("silent", fg="red")
+        click.echo(f"{word}: the agent of {silent} reports nothing; does {silent}/agent run?")
+    for finding in standing.findings:
+        click.echo(f"{click.style(finding.code, fg='yellow')} ({finding.vantage}): {finding.reason}")
+
+
+def _lease_text(lease: LeaseLine, standing: Standing) -> str:
+    word = click.style("held", fg="green") if lease.held else click.style("over", fg="red")
+    watched = ", ".join(f"{name} {still_s:.1f} s" for name, still_s in lease.still_s.items()) or "nobody"
+    drained = "; drained" if lease.region in standing.drained else ""
+    return f"lease of {lease.region:<20} {word}, last raised as seen by: {watched}{drained}"
+
+
+def _placement_text(line: PlacementLine) -> str:
+    durability = line.durability
+    if line.degraded:
+        durability += click.style(f" (declared {line.declared_durability}: degraded)", fg="yellow")
+    away = f" (declared {line.declared_home}: `intelgraph failback`)" if line.home != line.declared_home else ""
+    state = click.style(f"read-only: {line.read_only}", fg="red") if line.read_only else "takes writes"
+    turn = f"; plan {line.plan}: {line.turn}" if line.plan else ""
+    return (
+        f"placement {line.placement:<16} epoch {line.epoch}, home {line.home}{away}, standby "
+        f"{line.standby or 'nobody'}, {durability}; {state}{turn}"
+    )

@@ -1,0 +1,77 @@
+"""``intelgraph switchover`` and ``failback``: move placements on purpose; nothing is lost, writes wait a moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from intelgraph.cli.moves import POLICY, Intent, Options, carry_out, chosen, intent_of, move_options
+from intelgraph.cli.site import fleet_options, the_site
+from intelgraph.control.operating import OperatorsView
+from intelgraph.placement.switchover import fail_back, switch_to
+
+
+@click.command()
+@click.option("--placement", help="Which placement.")
+@click.option("--all", "every", is_flag=True, help="Every placement that the region may hold.")
+@click.option("--to", "target", required=True, help="Which region is to write.")
+@move_options
+@fleet_options
+def command(
+    placement: str | None, every: bool, target: str, state: Path | None, topology: Path | None, **rest: Any
+) -> int:
+    """Move a placement's home, and declare it its home from now on.
+
+    The old home closes it, the new one waits for its exact last position, and writes go on there: they are held for
+    some tenths of a second, none fails. If the new home does not catch up in time, nothing has changed.
+
+    \b
+    Examples:
+      intelgraph switchover --placement both --to eu-west --dry-run
+      intelgraph switchover --all --to eu-west
+    """
+    site = the_site(state, topology)
+    site.region(target)
+
+    def decide(view: OperatorsView) -> list[Intent]:
+        intents = []
+        for name in chosen(view, placement, every=every):
+            place = view.known.placements[name].placement
+            if every and (place.home == target or target not in place.regions):
+                why = f"{target} writes already" if place.home == target else f"it may not live in {target}"
+                intents.append(Intent(placement=name, note=f"stays in {place.home}: {why}"))
+            else:
+                intents.append(intent_of(name, switch_to(view.view(name, as_of=target), target, POLICY)))
+        return intents
+
+    return carry_out(site, Options(**rest), decide)
+
+
+@click.command()
+@click.option("--placement", help="Which placement.")
+@click.option("--all", "every", is_flag=True, help="Every placement that is not at home.")
+@move_options
+@fleet_options
+def failback(placement: str | None, every: bool, state: Path | None, topology: Path | None, **rest: Any) -> int:
+    """Move a placement back to the home that was declared for it, after a failover or a drain.
+
+    \b
+    Examples:
+      intelgraph failback --placement both
+      intelgraph failback --all --dry-run
+    """
+    site = the_site(state, topology)
+
+    def decide(view: OperatorsView) -> list[Intent]:
+        intents = []
+        for name in chosen(view, placement, every=every):
+            place = view.known.placements[name].placement
+            if place.home == place.wanted.home:
+                intents.append(Intent(placement=name, note=f"is at home in {place.home}"))
+            else:
+                intents.append(intent_of(name, fail_back(view.view(name, as_of=place.wanted.home), POLICY)))
+        return intents
+
+    return carry_out(site, Options(**rest), decide)

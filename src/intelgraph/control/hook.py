@@ -1,0 +1,244 @@
+"""What a region's agent does besides keeping its lease: observe, decide, record, act; again and again.
+
+One loop looks (store and database), asks for each placement what is to be done (``placement.resuming``, then
+``failover`` and ``standby``), and starts it as a task of its own, so that one placement never waits for another. It
+looks several times a second, at once when the store has news, and more often while a plan is under way. Everything it
+knows it can find again; what two processes do at once is decided by compare-and-set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+from intelgraph.control import acting, plans
+from intelgraph.control.agent import Agent, Loop
+from intelgraph.control.agent_metrics import AgentMetrics
+from intelgraph.control.findings import FindingPolicy
+from intelgraph.control.gathering import gather
+from intelgraph.control.granting import Bound
+from intelgraph.control.observing import Known, Observing, read_known
+from intelgraph.control.own_database import OwnDatabase
+from intelgraph.control.plans import PlanRecord, Times, finished, wall_now
+from intelgraph.control.probing import Probes
+from intelgraph.control.reports import Seen
+from intelgraph.control.salvage_loop import SalvageLoop
+from intelgraph.control.surveying import Surveying
+from intelgraph.model.errors import Denied, IntelGraphError
+from intelgraph.placement import failover, standby
+from intelgraph.placement.decision import Start
+from intelgraph.placement.plan import Plan
+from intelgraph.placement.policy import Policy
+from intelgraph.placement.resuming import DoIt, Fetch, GiveUp, Nothing, Replace, Step, Wait, next_step
+from intelgraph.placement.view import View
+from intelgraph.settings import RegionConfig
+
+LOOK_S = 0.25
+NOTE_S = 0.5
+LOOK_UNDER_WAY_S = 0.03
+"""While a plan waits for something to arrive: a switchover holds writes meanwhile."""
+
+
+class RegionHook:
+    """The hook of a region's agent."""
+
+    def __init__(self, config: RegionConfig) -> None:
+        self._config = config
+        self._here = config.region
+        self._probes = Probes({name: peer.api for name, peer in config.peers.items()})
+        self._metrics = AgentMetrics()
+        self._doing: dict[str, asyncio.Task[None]] = {}
+        self._began_s: dict[str, float] = {}
+        self._noted: dict[str, tuple[int, int]] = {}
+        self.stands: dict[str, Denied] = {}
+        """By placement: why nothing is done although something would have to be, as last decided."""
+
+    def loops(self, agent: Agent) -> Mapping[str, Loop]:
+        """Observe, decide and act; and ask the peers whether they are there."""
+        self._agent = agent
+        self._policy = Policy(lease=agent.policy)
+        self._database = OwnDatabase(self._config.admin_database, region=self._here, clock=agent.clock)
+        self.observing = Observing(
+            here=self._here,
+            watching=agent.watching,
+            database=self._database,
+            policy=self._policy,
+            clock=agent.clock,
+        )
+        self._salvage = SalvageLoop(agent, self.observing, self._database, self._metrics)
+        self._survey = Surveying(self._config, agent, self.observing, self._metrics, FindingPolicy())
+        loops: dict[str, Loop] = {
+            "act": self._act_always,
+            "probe": self._probes.run,
+            "salvage": self._salvage.run,
+            "note": self._note_always,
+        }
+        if self._config.agent_port:
+            loops["metrics"] = partial(self._metrics.serve, self._config.api_host, self._config.agent_port)
+        return loops
+
+    def seen(self) -> Seen:
+        """Who was reached, what the own database holds, and what is wrong here."""
+        return Seen(
+            reached=self._probes.reached(),
+            copies=self.observing.copies_here(),
+            findings=self._survey.findings(self.stands, self._salvage.people),
+            wall_s=time.time(),
+        )
+
+    def bounds(self) -> Mapping[str, Bound]:
+        """Of the placements that this region writes: how far their standby may be behind; which refuse, and why."""
+        bounds: dict[str, Bound] = {}
+        for name, record in self.observing.known.placements.items():
+            placement = record.placement
+            if placement.home != self._here or placement.standby is None:
+                continue
+            stands = self.stands.get(name)
+            lost = stands if stands is not None and stands.code == "standby_lost" else None
+            bounds[name] = Bound(
+                rpo_s_max=placement.wanted.rpo_s_max,
+                oldest_s=self.observing.unconfirmed_s(placement.standby),
+                refused_code=lost.code if lost else "",
+                refused_reason=f"the write is refused: {lost.reason}" if lost else "",
+            )
+        return bounds
+
+    async def _act_always(self) -> None:
+        while True:
+            changes = self._agent.changes
+            known = await self._look()
+            for name in known.placements:
+                if name not in self._doing:
+                    self._begin(name)
+            under_way = any(record.under_way for record in known.plans.values())
+            await self._agent.changed(LOOK_UNDER_WAY_S if under_way else LOOK_S, since=changes)
+
+    async def _look(self) -> Known:
+        known, looked = await asyncio.gather(
+            read_known(self._agent.store), self._database.look(), return_exceptions=True
+        )
+        if isinstance(known, BaseException):
+            raise known
+        if isinstance(looked, BaseException) and not isinstance(looked, IntelGraphError):
+            raise looked
+        self.observing.tick(known)
+        return known
+
+    async def _note_always(self) -> None:
+        """Tell the own database up to where the others have its stream: that is how a key is known to be `remote`."""
+        while True:
+            own = self.observing.own
+            for region, report in self._agent.watching.heard().items():
+                copy = next(iter(report.copies.values()), None)
+                if own is None or copy is None or region == self._here:
+                    continue
+                position = copy.settled.get(f"{self._here}/{own.life}", 0)
+                if self._noted.get(region) != (own.life, position):
+                    await self._database.ask("select ig.note_has($1, $2, $3)", region, own.life, position)
+                    self._noted[region] = (own.life, position)
+            await asyncio.sleep(NOTE_S)
+
+    # -------------------------------------------------------------------------------------------- one placement
+
+    def _begin(self, name: str) -> None:
+        """Do what is to be done about one placement now, if anything is."""
+        view = self.observing.view(name)
+        step = next_step(view, self._policy)
+        if isinstance(step, Nothing):
+            decided = self._decide(view)
+            if decided is None:
+                return
+            step = Replace(plan=decided)
+        if isinstance(step, Wait):
+            self._stand(name, step.why)
+            return
+        task = asyncio.ensure_future(self._do(name, view, step))
+        self._doing[name] = task
+        task.add_done_callback(lambda _: self._doing.pop(name, None))
+
+    def _decide(self, view: View) -> Plan | None:
+        for decide in (failover.decide, standby.decide):
+            decision = decide(view, self._policy)
+            if isinstance(decision, Start):
+                return decision.plan
+            if decision.denied is not None:
+                self._stand(view.placement.id, decision.denied)
+                return None
+        self._stand(view.placement.id, None)
+        return None
+
+    async def _do(self, name: str, view: View, step: Step) -> None:
+        try:
+            await self._take(name, view, step)
+        except IntelGraphError as error:
+            self._stand(name, error.denied)
+            await asyncio.sleep(LOOK_S)
+
+    async def _take(self, name: str, view: View, step: Step) -> None:
+        record = self.observing.known.plan_of(name)
+        match step:
+            case Replace(plan=plan):
+                await self._record(view, record, plan)
+            case GiveUp(plan=plan, why=why):
+                assert record.times is not None
+                times = record.times if plan.turn is not None else finished(record.times)
+                if await plans.move(self._agent.store, record, plan, times):
+                    self._agent.log("plan_given_up", plan=plan.id, code=why.code, reason=why.reason)
+            case Fetch(beyond=beyond, why=why):
+                self._stand(name, why)
+                databases = {region: peer.database for region, peer in self._config.peers.items()}
+                reached = await gather(self._database, databases, here=self._here, placement=name, beyond=beyond)
+                self.observing.gathered.update({(name, stream): upto for stream, upto in reached.items()})
+            case DoIt(plan=None):
+                await acting.reopen_epoch(self._database, name, view.placement.epoch)
+            case DoIt(action=action, plan=plan):
+                await self._do_action(name, view, record, action.id)
+            case _:
+                return
+
+    async def _record(self, view: View, record: PlanRecord, plan: Plan) -> None:
+        copy = view.copies.get(plan.target)
+        lost_s = self.observing.home_silent_s(plan.source) if plan.source != plan.target else None
+        times = Times(
+            decided_at=wall_now(),
+            decided_by=self._here,
+            behind_s=None if copy is None else copy.behind_s,
+            lost_s=lost_s,
+        )
+        if await plans.record(self._agent.store, record, plan, times):
+            self._began_s[plan.id] = self._agent.clock()
+            self._agent.log(
+                "plan_recorded", plan=plan.id, source=plan.source, target=plan.target, epoch=plan.after.epoch
+            )
+
+    async def _do_action(self, name: str, view: View, record: PlanRecord, action: str) -> None:
+        assert record.plan is not None and record.times is not None
+        began_s = self._began_s.get(record.plan.id)
+        turn = acting.Turn(
+            store=self._agent.store,
+            database=self._database,
+            admin=self._config.admin_database,
+            placement=self.observing.known.placements[name],
+            record=record,
+            plan=record.plan,
+            times=record.times,
+            took_s=None if began_s is None else self._agent.clock() - began_s,
+        )
+        if await acting.act(turn):
+            self._agent.log("action_done", action=action)
+            plan = record.plan.moved()
+            if plan.turn is None:
+                took = replace(record.times, took_s=turn.took_s)
+                self._metrics.ended(plan, took)
+            self._agent.renew_now()
+
+    def _stand(self, name: str, why: Denied | None) -> None:
+        before = self.stands.pop(name, None)
+        if why is None:
+            return
+        self.stands[name] = replace(why)
+        if before is None or before.code != why.code:
+            self._agent.log("stands", placement=name, code=why.code, reason=why.reason)

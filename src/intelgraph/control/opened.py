@@ -1,0 +1,17 @@
+"""Opens the control store that a process was told of: the one place that knows which implementations there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from intelgraph.control.etcd import EtcdControlStore
+from intelgraph.control.sqlite import SqliteControlStore
+from intelgraph.control.store import ControlStore
+from intelgraph.settings import ControlConfig, EtcdControl
+
+
+def open_store(control: ControlConfig) -> ControlStore:
+    """Open the store; nothing is asked of it yet, so that a process starts where the store cannot be reached."""
+    if isinstance(control, EtcdControl):
+        return EtcdControlStore(control.members)
+    return SqliteControlStore(Path(control.path))

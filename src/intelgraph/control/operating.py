@@ -1,0 +1,130 @@
+"""What an operator's command knows when it decides about placements: the agents' reports, and the store.
+
+A command has watched nothing itself, so it decides as one of the agents would: the one of the region that is to write,
+or whoever reports. A report is believed only after it was seen to change: nothing in it tells how old it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from intelgraph.control import plans
+from intelgraph.control.keys import LEASES
+from intelgraph.control.leasing import lease_from
+from intelgraph.control.observing import BY_HAND, Known, read_known
+from intelgraph.control.plans import PlanRecord, Times, read_plan, wall_now
+from intelgraph.control.reports import REPORTS, WITNESS, Report, report_from
+from intelgraph.control.store import ControlStore
+from intelgraph.model.errors import IntelGraphError, refuse, retry
+from intelgraph.placement.lease import Watched
+from intelgraph.placement.plan import Plan
+from intelgraph.placement.view import Sighting, View
+
+FRESH_WAIT_S = 2.5
+"""An agent reports every second; one that has not within this time is silent."""
+_LOOK_S = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorsView:
+    """The store and the reports that are fresh, as of one moment."""
+
+    known: Known
+    reports: Mapping[str, Report]
+    schemas: Mapping[str, str]
+    versions: Mapping[str, int]
+    """Of each region's lease: the version at which it was read."""
+
+    def view(self, placement: str, *, as_of: str | None = None) -> View:
+        """Put the view of one placement together, as ``as_of`` has it, else as whoever reports."""
+        here = self._vantage(as_of)
+        leases = {
+            region: Watched(counter=seen.counter, version=seen.version, still_s=seen.still_s, looked_s=0.0)
+            for region, seen in self.reports[here].leases.items()
+        }
+        return View(
+            here=here,
+            placement=self.known.placements[placement].placement,
+            leases=leases,
+            sightings={
+                name: {
+                    region: Sighting(lease_version=seen.version, still_s=seen.still_s, reached=seen.reached)
+                    for region, seen in report.leases.items()
+                }
+                for name, report in self.reports.items()
+                if name != here
+            },
+            copies={
+                name: report.copies[placement] for name, report in self.reports.items() if placement in report.copies
+            },
+            drained=self.known.drained,
+            plan=self.known.plan_of(placement).plan,
+            schemas=self.schemas,
+        )
+
+    def _vantage(self, wanted: str | None) -> str:
+        if wanted is not None and wanted in self.reports:
+            return wanted
+        others = sorted(self.reports, key=lambda name: name != WITNESS)
+        if not others:
+            raise retry(
+                "no_vantage",
+                f"nothing is decided: no agent has reported within {FRESH_WAIT_S:g} s; do the agents run?",
+                retry_after_s=1.0,
+            )
+        return others[0]
+
+
+async def look(store: ControlStore) -> OperatorsView:
+    """Watch the reports until every one that is alive has changed, then read the store."""
+    first = await _reports(store)
+    until_s = time.monotonic() + FRESH_WAIT_S
+    fresh: dict[str, Report] = {}
+    while time.monotonic() < until_s and fresh.keys() != first.keys():
+        await asyncio.sleep(_LOOK_S)
+        now = await _reports(store)
+        fresh |= {
+            name: report for name, report in now.items() if name not in first or report.number != first[name].number
+        }
+    leases = await store.read(prefix=LEASES)
+    found = {key.removeprefix(LEASES): lease_from(entry) for key, entry in leases.entries.items()}
+    return OperatorsView(
+        known=await read_known(store),
+        reports=fresh,
+        schemas={region: lease.schema for region, lease in found.items() if lease is not None},
+        versions={key.removeprefix(LEASES): entry.version for key, entry in leases.entries.items()},
+    )
+
+
+async def record_by_hand(store: ControlStore, before: PlanRecord, plan: Plan) -> PlanRecord:
+    """Record an operator's plan; ``plan_changed`` if another has been recorded since ``before`` was read."""
+    times = Times(decided_at=wall_now(), decided_by=BY_HAND)
+    if not await plans.record(store, before, plan, times):
+        raise retry(
+            "plan_changed",
+            f"plan {plan.id} is not recorded: another plan of {before.placement} was recorded meanwhile; look again",
+            retry_after_s=0.0,
+            placement=before.placement,
+        )
+    return await read_plan(store, before.placement)
+
+
+def check_placements(view: OperatorsView, names: list[str]) -> None:
+    """Refuse names of placements that there are not."""
+    for name in names:
+        if name not in view.known.placements:
+            raise refuse("unknown_placement", f"there is no placement {name}", placement=name)
+
+
+async def _reports(store: ControlStore) -> dict[str, Report]:
+    entries = (await store.read(prefix=REPORTS)).entries
+    found: dict[str, Report] = {}
+    for key, entry in entries.items():
+        try:
+            found[key.removeprefix(REPORTS)] = report_from(key, entry.value or b"")
+        except IntelGraphError:
+            continue
+    return found

@@ -1,0 +1,155 @@
+"""A region's own database as its agent looks at it: ``ig.observe()``, and what follows from looking again and again.
+
+One session. How long ago a destination had all that was committed here is measured by pairing each look's flush
+position with the time *before* the look: whatever was committed by then lies at or below it. What is concluded about
+other regions does not belong here (``control.observing``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from intelgraph.changelog.durability import lsn_number
+from intelgraph.changelog.links import slot_name
+from intelgraph.connection import DRIVER_ERRORS, connect
+from intelgraph.control.steady import Clock
+from intelgraph.model.errors import retry
+from intelgraph.settings import Database
+
+LOOK_TIMEOUT_S = 1.5
+_SAMPLES_MAX = 4_000
+
+
+class HeldHere(msgspec.Struct, frozen=True, kw_only=True):
+    """What this database holds of one placement."""
+
+    epoch: int
+    home: str
+    hold: str | None
+    gap: str | None
+    whole: bool
+    closed: bool
+    inert: int
+    """Rows beyond a cut that are held here, decided about or not."""
+
+
+class Slot(msgspec.Struct, frozen=True, kw_only=True):
+    """One slot: what is kept for a destination, and how far that says it has flushed."""
+
+    active: bool
+    lost: bool
+    kept_bytes: int | None
+    flushed: str | None
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a slot was made for a destination, and how long ago the last time was."""
+
+    times: int
+    s_ago: float
+
+
+class Links(msgspec.Struct, frozen=True, kw_only=True):
+    """The streams of this database: slots by name, subscriptions (enabled or not) by name."""
+
+    slots: dict[str, Slot]
+    made: dict[str, Made]
+    subscriptions: dict[str, bool]
+
+
+class Observed(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer of ``ig.observe()``."""
+
+    region: str
+    life: int
+    schema: str
+    flush: str
+    settled: dict[str, int]
+    tokens: dict[str, int]
+    """By peer: the newest of this machine's clock readings (ns) that came back through the peer's log."""
+    placements: dict[str, HeldHere]
+    links: Links
+    troubles: int
+
+
+class OwnDatabase:
+    """The agent's session with its region's database, and what the looks so far tell."""
+
+    def __init__(self, database: Database, *, region: str, clock: Clock) -> None:
+        self._database = database
+        self._region = region
+        self._clock = clock
+        self._connection: asyncpg.Connection | None = None
+        self._turn = asyncio.Lock()
+        self._samples: deque[tuple[float, int]] = deque(maxlen=_SAMPLES_MAX)
+        self._confirmed: dict[str, float] = {}
+        self.observed: Observed | None = None
+        """The last look's answer; none when it failed."""
+        self.looked_s: float | None = None
+        """When the last look that was answered began."""
+
+    async def look(self) -> None:
+        """Look once; raises ``database_unavailable`` and then knows nothing."""
+        began_s = self._clock()
+        try:
+            text = await self.ask("select ig.observe()::text")
+        except BaseException:
+            self.observed = None
+            raise
+        self.observed = msgspec.json.decode(text, type=Observed)
+        self.looked_s = began_s
+        self._samples.append((began_s, lsn_number(self.observed.flush)))
+        self._take_confirmations(self.observed)
+
+    def unconfirmed_s(self, destination: str) -> float | None:
+        """Return for how long ``destination`` has not confirmed what was committed here; none if that is not known."""
+        confirmed_s = self._confirmed.get(slot_name(self._region, destination))
+        return None if confirmed_s is None else max(0.0, self._clock() - confirmed_s)
+
+    async def ask(self, statement: str, *arguments: object) -> Any:
+        """Ask for one value; raises ``database_unavailable``. Used by whatever the agent does in its own database."""
+        async with self._turn:
+            try:
+                if self._connection is None or self._connection.is_closed():
+                    self._connection = await self._begin()
+                return await self._connection.fetchval(statement, *arguments)
+            except DRIVER_ERRORS as error:
+                self.close()
+                raise retry(
+                    "database_unavailable",
+                    f"the database of {self._region} does not answer its agent ({type(error).__name__})",
+                    retry_after_s=0.5,
+                ) from error
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """End the session, at once."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(*DRIVER_ERRORS):
+                connection.terminate()
+
+    async def _begin(self) -> asyncpg.Connection:
+        return await connect(
+            self._database,
+            timeout_s=LOOK_TIMEOUT_S,
+            statement_timeout_s=LOOK_TIMEOUT_S,
+            session={"application_name": "intelgraph-agent-looks"},
+        )
+
+    def _take_confirmations(self, observed: Observed) -> None:
+        for name, slot in observed.links.slots.items():
+            if slot.flushed is None:
+                continue
+            position = lsn_number(slot.flushed)
+            reached_s = next((began_s for began_s, flush in reversed(self._samples) if flush <= position), None)
+            if reached_s is not None:
+                self._confirmed[name] = max(self._confirmed.get(name, reached_s), reached_s)

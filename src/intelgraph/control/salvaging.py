@@ -1,0 +1,174 @@
+"""Salvage: what becomes of rows beyond a cut, in the database of their placement's home; by policy, or by an operator.
+
+Every decision is a row of the log with its reason. What an operator decides is written to the region's audit file as
+well, before the log is asked: a decision that cannot be audited is not made. The file holds ids of rows and people's
+reasons, never what the rows hold.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from intelgraph.changelog.salvage_policy import ADOPTED, DUPLICATE, Inert, SalvageClass, salvage
+from intelgraph.model.errors import Denied, Fact, PermanentError, refuse
+
+ROUND_ROWS_MAX = 200
+"""So many rows are decided about in one row of the log: an adoption carries them to every region."""
+
+RowName = tuple[str, int, int]
+"""Origin, life, position."""
+
+
+class Asking(Protocol):
+    """A session with the home's database, as its owner."""
+
+    async def ask(self, statement: str, *arguments: object) -> Any:
+        """Ask for one value."""
+        ...
+
+
+class Beyond(msgspec.Struct, frozen=True, kw_only=True):
+    """One row beyond a cut, without a decision: whose, in which class, and which objects it touches."""
+
+    origin: str
+    life: int
+    position: int
+    epoch: int
+    tenant: str
+    key: str
+    written_at: str
+    objects: list[dict[str, Any]]
+    kind: SalvageClass = msgspec.field(name="class")
+
+    @property
+    def name(self) -> RowName:
+        """Which row it is."""
+        return self.origin, self.life, self.position
+
+
+class _Answer(msgspec.Struct, kw_only=True):
+    status: str
+    rows: int = 0
+    code: str = "refused"
+    reason: str = ""
+    facts: dict[str, Fact] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Salvaged:
+    """What one round decided, and how many rows are left for people."""
+
+    adopted: int = 0
+    rejected: int = 0
+    people: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByHand:
+    """What an operator decides about rows of one placement, why, and who it is."""
+
+    placement: str
+    rows: tuple[RowName, ...]
+    adopt: bool
+    reason: str
+    who: str
+
+
+def name_text(name: RowName) -> str:
+    """Write a row's name as commands take it."""
+    return "/".join(str(part) for part in name)
+
+
+def parse_name(text: str) -> RowName:
+    """Read a row's name, ``origin/life/position``; a bookmark (with its epoch) does as well."""
+    parts = text.split("/")
+    if len(parts) == 4:
+        del parts[2]
+    if len(parts) != 3 or not (parts[1].isdigit() and parts[2].isdigit()):
+        raise refuse("bad_row", f"the row {text!r} is refused: a row is named origin/life/position")
+    return parts[0], int(parts[1]), int(parts[2])
+
+
+async def beyond(database: Asking, placement: str) -> list[Beyond]:
+    """List the rows of a placement that wait for a decision, oldest first."""
+    text = await database.ask("select ig.salvage($1)::text", placement)
+    return msgspec.json.decode(text, type=list[Beyond])
+
+
+async def salvage_round(database: Asking, placement: str) -> Salvaged:
+    """Decide by policy about what can be decided so; what changed its class meanwhile is left for the next round."""
+    waiting = await beyond(database, placement)
+    decided = salvage(
+        Inert(row=row.name, epoch=row.epoch, tenant=row.tenant, key=row.key, kind=row.kind) for row in waiting
+    )
+    adopted = await _decide_if(database, placement, decided.adopt, SalvageClass.ADOPTABLE, ADOPTED)
+    rejected = await _decide_if(database, placement, decided.reject, SalvageClass.DUPLICATE, DUPLICATE)
+    return Salvaged(adopted=adopted, rejected=rejected, people=len(decided.people))
+
+
+async def _decide_if(database: Asking, placement: str, rows: Sequence[RowName], kind: SalvageClass, reason: str) -> int:
+    count = 0
+    for start in range(0, len(rows), ROUND_ROWS_MAX):
+        told = await _ask(
+            database,
+            "select ig.decide_if($1, $2, $3, $4, $5)::text",
+            placement,
+            _rows(rows[start : start + ROUND_ROWS_MAX]),
+            kind.value,
+            reason,
+            kind is SalvageClass.ADOPTABLE,
+        )
+        count += told.rows
+    return count
+
+
+async def decide_by_hand(database: Asking, audit: Path, decision: ByHand) -> None:
+    """Adopt or reject rows because somebody says so; raises the database's refusal."""
+    verb = "adopt" if decision.adopt else "reject"
+    if not decision.reason.strip():
+        raise refuse("reason_required", "nothing is decided: the decision gives no reason")
+    entry = {"do": f"salvage {verb}", **asdict(decision), "rows": [name_text(row) for row in decision.rows]}
+    write_audit(audit, entry)
+    statement = f"select ig.{verb}($1, $2, $3)::text"
+    await _ask(database, statement, decision.placement, _rows(decision.rows), f"{decision.reason} ({decision.who})")
+
+
+def audit_file(region_directory: Path) -> Path:
+    """Where a region keeps what operators decided there."""
+    return region_directory / "audit" / "operators.jsonl"
+
+
+def write_audit(path: Path, entry: dict[str, object]) -> None:
+    """Append one line, durably; raises ``audit_unwritable``, and then nothing may be done."""
+    line = json.dumps({"at": time.time(), **entry}) + "\n"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, line.encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise refuse(
+            "audit_unwritable", f"nothing is decided: the audit file {path} cannot be written: {error}"
+        ) from error
+
+
+def _rows(rows: Sequence[RowName]) -> str:
+    return json.dumps([{"origin": origin, "life": life, "position": position} for origin, life, position in rows])
+
+
+async def _ask(database: Asking, statement: str, *arguments: object) -> _Answer:
+    told = msgspec.json.decode(await database.ask(statement, *arguments), type=_Answer)
+    if told.status == "refused":
+        raise PermanentError(Denied(code=told.code, reason=told.reason, facts=told.facts))
+    return told

@@ -1,0 +1,260 @@
+"""A region's agent as docs/control.md has it: renewing, looking, reporting, deciding, and doing what is decided.
+
+Decisions and lease arithmetic are the product's. What an action does is in `acting`. The agent may die wherever it
+waits; its successor knows only what the store and the database know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import NamedTuple
+
+from intelgraph.control.simulator.acting import Acting
+from intelgraph.control.simulator.engine import Process, Site, Steps
+from intelgraph.control.simulator.network import ABSENT, Unreachable, Versioned
+from intelgraph.control.simulator.region import SCHEMA, Grant, Region
+from intelgraph.model.placement import Placement
+from intelgraph.placement import failover, resuming, standby
+from intelgraph.placement.decision import Start
+from intelgraph.placement.fitness import caught_up
+from intelgraph.placement.lease import Watched, granted_until, look
+from intelgraph.placement.plan import Kind, Plan, is_open
+from intelgraph.placement.policy import Policy
+from intelgraph.placement.view import Copy, Sighting, View
+
+LOOK_S = 0.8
+REPORT_OLD_S = 3.0
+BEAT_S = 0.004
+
+
+class Lease(NamedTuple):
+    """``leases/R``."""
+
+    counter: int
+    term: int
+
+
+class Report(NamedTuple):
+    """``reports/V``."""
+
+    number: int
+    leases: Mapping[str, Sighting]
+    copies: Mapping[str, Copy]
+
+
+class Agent:
+    """One agent process: of a region, or the witness (then ``region`` is none)."""
+
+    def __init__(self, hands: Acting, site: Site, policy: Policy, term: int) -> None:
+        self.engine = hands.engine
+        self.site = site
+        self.region = site if isinstance(site, Region) else None
+        self.store = hands.store
+        self.policy = policy
+        self.acting = hands
+        self.promises = hands.promises
+        self.term = term
+        self.leases: dict[str, Watched] = {}
+        self.plans: dict[str, Watched] = {}
+        self.heard: dict[str, tuple[int, float]] = {}
+        self.steady: dict[str, dict[str, float]] = {}
+        self.moved: dict[str, tuple[int, float | None]] = {}
+        self.looked_s: float | None = None
+        self.gap_s = 0.0
+        self.reports = 0
+        self.renewer: Process | None = None
+        self.said: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Start the loops."""
+        random = self.engine.random.random
+        self.engine.spawn(self._watch_always(), self.site, "agent", delay_s=random() * LOOK_S)
+        if self.region is not None:
+            self.renewer = self.engine.spawn(
+                self._renew_always(self.region), self.site, "agent", delay_s=random() * 0.2
+            )
+
+    # -------------------------------------------------------------------------------------------------- the lease
+
+    def _renew_always(self, region: Region) -> Steps:
+        policy = self.policy.lease
+        while True:
+            began_s, began = self.engine.clock(region), self.engine.now
+            try:
+                yield from self._renew(region, began_s, began)
+            except Unreachable:
+                self.engine.say(region.name, "cannot renew its lease: the store does not answer")
+            yield max(policy.renew_s - (self.engine.clock(region) - began_s), 0.05)
+
+    def _renew(self, region: Region, began_s: float, began: float) -> Steps:
+        yield BEAT_S
+        if region.disk_full:
+            self.engine.say(region.name, "cannot renew its lease: its database does not commit")
+            return
+        key = f"leases/{region.name}"
+        known = (yield from self.store.read(region)).get(key, ABSENT)
+        before: Lease = known.value or Lease(0, 0)
+        lease = Lease(before.counter + 1, self.term)
+        if not (yield from self.store.compare_and_set(region, {key: known.version}, {key: lease})):
+            return
+        keys = yield from self.store.read(region)
+        if keys[key].value != lease:
+            return
+        epochs = self.granted(region, keys)
+        self.promises.lease_until_s[region.name] = began + self.policy.lease.lease_s
+        region.grant = Grant(granted_until(began_s, self.policy.lease), epochs)
+
+    def granted(self, region: Region, keys: Mapping[str, Versioned]) -> dict[str, int]:
+        """What the region may acknowledge, as read after its lease was renewed."""
+        epochs: dict[str, int] = {}
+        for name in region.holds:
+            placement: Placement | None = keys.get(f"placements/{name}", ABSENT).value
+            if placement is None:
+                continue
+            region.directory[name] = placement
+            if placement.home == region.name and is_open(placement, keys.get(f"plans/{name}", ABSENT).value):
+                epochs[name] = placement.epoch
+        return epochs
+
+    # -------------------------------------------------------------------------------------- looking and reporting
+
+    def _watch_always(self) -> Steps:
+        while True:
+            acted = False
+            try:
+                keys = yield from self.store.read(self.site)
+                self._take(keys)
+                copies = self._copies()
+                yield from self._publish(keys, copies)
+                if self.region is not None:
+                    for name in self.region.holds:
+                        acted |= yield from self._tend(self.region, name, keys, copies)
+            except Unreachable:
+                pass
+            yield 0.02 if acted else LOOK_S
+
+    def _take(self, keys: Mapping[str, Versioned]) -> None:
+        """Take one answer of the store into account; the clock is read when it is here."""
+        now_s = self.engine.clock(self.site)
+        for key, entry in keys.items():
+            kind, _, name = key.partition("/")
+            if kind == "leases":
+                before = self.leases.get(name)
+                self.leases[name] = look(
+                    before, counter=entry.value.counter, version=entry.version, now_s=now_s, policy=self.policy.lease
+                )
+                if self.region is not None and (before is None or before.version != entry.version):
+                    self.region.behind_s[name] = self.engine.now - self.region.heard_s.get(name, -1e9)
+            elif kind == "plans":
+                before = self.plans.get(name)
+                self.plans[name] = look(
+                    before, counter=entry.version, version=entry.version, now_s=now_s, policy=self.policy.lease
+                )
+                plan: Plan = entry.value
+                new = name not in self.moved or self.moved[name][0] != entry.version
+                if new and plan.kind is Kind.FAILOVER and plan.abandoned is None and plan.turn is None:
+                    self.moved[name] = (entry.version, None if before is None else now_s)
+            elif kind == "reports":
+                number = entry.value.number
+                if name not in self.heard or self.heard[name][0] != number:
+                    self.heard[name] = (number, now_s)
+        self.gap_s = 0.0 if self.looked_s is None else min(now_s - self.looked_s, self.policy.lease.look_gap_max_s)
+        self.looked_s = now_s
+
+    def _copies(self) -> dict[str, Copy]:
+        region = self.region
+        if region is None:
+            return {}
+        return {name: region.copy(region.directory[name]) for name in region.holds if name in region.directory}
+
+    def _publish(self, keys: Mapping[str, Versioned], copies: Mapping[str, Copy]) -> Steps:
+        """Write the report; whether that succeeds is not waited for."""
+        self.reports += 1
+        leases = {
+            name: Sighting(lease_version=seen.version, still_s=seen.still_s, reached=False)
+            for name, seen in self.leases.items()
+        }
+        report = Report(self.term * 1_000_000 + self.reports, leases, copies)
+        yield from self.store.compare_and_set(self.site, {}, {f"reports/{self.site.name}": report})
+
+    # -------------------------------------------------------------------------------------------- deciding, acting
+
+    def _tend(
+        self, region: Region, name: str, keys: Mapping[str, Versioned], copies: Mapping[str, Copy]
+    ) -> Generator[float | None, None, bool]:
+        """Decide about one placement, and do it; says whether anything was done."""
+        view = self.view(region, name, keys, copies)
+        if view is None:
+            return False
+        versions = {key: keys.get(key, ABSENT).version for key in (f"placements/{name}", f"plans/{name}")}
+        if name in region.grant.epochs and view.placement.home == region.name:
+            self.acting.salvage(region, name)
+        step = self.next_step(view)
+        if not isinstance(step, resuming.Nothing):
+            return (yield from self.acting.carry_out(self, region, view, versions, step))
+        for decide in (failover.decide, standby.decide):
+            decision = decide(view, self.policy)
+            if isinstance(decision, Start):
+                return (yield from self.acting.record(self, region, versions, decision.plan))
+            if decision.denied is not None and self.engine.told is not None:
+                self._tell(region, name, decision.denied.reason)
+        return False
+
+    def next_step(self, view: View) -> resuming.Step:
+        """What is next with the recorded plan."""
+        return resuming.next_step(view, self.policy)
+
+    def _tell(self, region: Region, name: str, reason: str) -> None:
+        """Say why nothing is done, once for each reason."""
+        head = reason.partition(":")[0] + reason.partition(";")[2]
+        if self.said.get(name) != head:
+            self.said[name] = head
+            self.engine.say(region.name, f"{name}: {reason}")
+
+    def view(self, region: Region, name: str, keys: Mapping[str, Versioned], copies: Mapping[str, Copy]) -> View | None:
+        """What the agent knows of one placement."""
+        placement: Placement | None = keys.get(f"placements/{name}", ABSENT).value
+        if placement is None or name not in copies:
+            return None
+        region.directory[name] = placement
+        now_s = self.engine.clock(region)
+        seen, held = {}, {region.name: copies[name]}
+        for vantage, (_, first_s) in self.heard.items():
+            if vantage == region.name or now_s - first_s > REPORT_OLD_S:
+                continue
+            report: Report = keys[f"reports/{vantage}"].value
+            seen[vantage] = report.leases
+            if name in report.copies:
+                held[vantage] = report.copies[name]
+        plan: Plan | None = keys.get(f"plans/{name}", ABSENT).value
+        moved_s = self.moved.get(name, (0, None))[1]
+        is_home = placement.home == region.name
+        view = View(
+            here=region.name,
+            placement=placement,
+            leases=self.leases,
+            sightings=seen,
+            copies=held,
+            drained=frozenset(key[8:] for key, entry in keys.items() if key.startswith("regions/") and entry.value),
+            plan=plan,
+            plan_still_s=self.plans[name].still_s if name in self.plans else 0.0,
+            moved_s_ago=None if moved_s is None else now_s - moved_s,
+            schemas=dict.fromkeys(self.leases, SCHEMA),
+            stalled_s=region.oldest_unconfirmed_s(placement.standby, self.engine)
+            if is_home and placement.standby
+            else None,
+            steady_s=self.steady.get(name, {}),
+        )
+        if is_home:
+            self._steadiness(view, name)
+        return view
+
+    def _steadiness(self, view: View, name: str) -> None:
+        """Count for how long each region has been caught up; what is not asked for is not counted."""
+        placement, steady = view.placement, self.steady.setdefault(name, {})
+        if placement.standby is not None and not steady and len(placement.regions) == 2:
+            return
+        for region in placement.regions:
+            if region != view.here:
+                good = caught_up(view, region, self.policy) is None
+                steady[region] = steady.get(region, 0.0) + self.gap_s if good else 0.0

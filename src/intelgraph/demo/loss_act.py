@@ -1,0 +1,136 @@
+"""The act in which a region is lost: taken over from by itself, back again, what it had not sent, and the way home."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+
+import aiohttp
+
+from intelgraph.cli.doors import Places
+from intelgraph.control.observing import Known, read_known
+from intelgraph.control.opened import open_store
+from intelgraph.demo.stage import Stage, check
+from intelgraph.demo.steady_client import SteadyClient
+from intelgraph.placement.plan import Plan
+
+NEAR, NEARBY = "near", "nearby"
+_TAKEN_OVER_S_MAX = 60.0
+_BACK_S_MAX = 90.0
+_LOOK_S = 0.05
+
+
+async def losing_a_region(stage: Stage, places: Places, http: aiohttp.ClientSession, home: str, away: str) -> None:
+    """Kill the home while clients write; show who takes over, what was lost, and that nothing stays lost."""
+    stage.act(f"{home} is lost while clients write; nobody does anything")
+    regions = f"{home},{away}"
+    stage.run("placement", "create", NEAR, "--regions", regions, "--home", home, "--standby", away, quiet=True)
+    stage.run("tenant", "create", NEARBY, "--placement", NEAR, quiet=True)
+    stage.say(f"placement {NEAR} (tenant {NEARBY}) is `home`: acknowledged by {home} alone; `both` is `remote`")
+    steady = SteadyClient(stage=stage, url=places.url, tenant="worldwide")
+    near = SteadyClient(stage=stage, url=places.edges[home], tenant=NEARBY)
+    far = SteadyClient(stage=stage, url=places.edges[away], tenant=NEARBY)
+    await near.write(http, {"id": "demo--contested", "type": "x-demo", "name": "as both know it"})
+    async with steady.at_work(http):
+        await asyncio.sleep(1.0)
+        unsent, contested = await _lose(stage, http, near, home, away)
+        await _watch_takeover(stage, places, steady, home)
+        await far.write(http, {"id": "demo--contested", "type": "x-demo", "name": "as it is now"})
+        told = [await _outcome(stage, http, places.edges[away], key) for key in (unsent, contested)]
+        stage.say(
+            f"two writes of {NEARBY} that only {home} had: their keys' outcomes in {away} are {' and '.join(told)}"
+        )
+        await _bring_back(stage, places, http, home, away, (unsent, contested))
+        stage.act("Home again: a planned move, writes go on, nothing is lost")
+        stage.run("failback", "--all")
+        await asyncio.sleep(1.0)
+    stage.say(
+        f"the client of `worldwide` through all of this: {len(steady.writes)} writes, {steady.failed} failed, "
+        f"the slowest took {steady.slowest_s:.1f} s"
+    )
+    check(steady.failed == 0, "a patient client sees no failed request")
+    stage.run("verify", "--wait", "30")
+
+
+async def _lose(stage: Stage, http: aiohttp.ClientSession, near: SteadyClient, home: str, away: str) -> tuple[str, str]:
+    stage.run("wan", home, away, "--cut", "a-to-b", "--reset")
+    unsent = await near.write(http, {"id": "demo--unsent", "type": "x-demo", "name": f"known to {home} alone"})
+    contested = await near.write(http, {"id": "demo--contested", "type": "x-demo", "name": f"as {home} had it"})
+    check(near.failed == 0, f"{home} acknowledges `home` writes by itself")
+    stage.run("hold", home)
+    stage.run("wan", home, away, "--heal", quiet=True)
+    return unsent.key, contested.key
+
+
+async def _watch_takeover(stage: Stage, places: Places, steady: SteadyClient, home: str) -> None:
+    """Print each step as it is seen in the control store, then what the client saw."""
+    began_s, told = time.monotonic(), set[str]()
+
+    def done(known: Known) -> bool:
+        for name in (NEAR, "both"):
+            plan = known.plan_of(name).plan
+            line = None if plan is None else _step(plan)
+            if line is not None and line not in told:
+                told.add(line)
+                stage.say(f"+{time.monotonic() - began_s:4.1f} s  {line}")
+        moved = all(known.placements[name].placement.home != home for name in (NEAR, "both"))
+        return moved and all(known.plan_of(name).under_way is None for name in (NEAR, "both"))
+
+    known = await _until(places, done, _TAKEN_OVER_S_MAX, "nobody took over")
+    times = known.plan_of("both").times
+    epoch = known.placements["both"].placement.epoch
+    while (first_s := steady.first_of_s(epoch)) is None:
+        check(time.monotonic() - began_s < _TAKEN_OVER_S_MAX, "writes go on elsewhere")
+        await asyncio.sleep(_LOOK_S)
+    rpo = times.behind_s if times is not None and times.behind_s is not None else 0.0
+    stage.say(f"RTO as the client saw it: {first_s - began_s:.1f} s until its next write was acknowledged")
+    stage.say(f"RPO: `both` is remote: no write lost; `near` was {rpo:.2f} s behind when {home} was last heard of")
+
+
+def _step(plan: Plan) -> str:
+    turn = plan.turn
+    what = f"{turn.do.value} in {turn.region}" if turn is not None else f"{plan.target} writes"
+    return f"{plan.before.id}: {plan.kind.value} to {plan.target}: {what}"
+
+
+async def _bring_back(
+    stage: Stage, places: Places, http: aiohttp.ClientSession, home: str, away: str, keys: tuple[str, str]
+) -> None:
+    stage.act(f"{home} comes back: it does not write; what it had not sent arrives and is decided about")
+    stage.run("release", home, quiet=True)
+    began_s, wanted = time.monotonic(), ["adopted", "conflict"]
+    while [await _outcome(stage, http, places.edges[away], key) for key in keys] != wanted:
+        check(time.monotonic() - began_s < _BACK_S_MAX, f"what {home} had not sent is adopted or listed")
+        await asyncio.sleep(0.2)
+    stage.say(f"+{time.monotonic() - began_s:4.1f} s  the one nobody wrote over is adopted, the other is a conflict")
+    stage.run("salvage", "list")
+    row = json.loads(stage.run("salvage", "list", "--placement", NEAR, "--json", quiet=True))["rows"][0]["row"]
+    stage.run("salvage", "reject", "--placement", NEAR, row, "--reason", "the newer form is right")
+
+    def back(known: Known) -> bool:
+        return all(
+            known.placements[name].placement.standby == home and known.plan_of(name).under_way is None
+            for name in (NEAR, "both")
+        )
+
+    await _until(places, back, _BACK_S_MAX, f"{home} is not standby again")
+    stage.say(f"+{time.monotonic() - began_s:4.1f} s  {home} has caught up and is standby again")
+
+
+async def _outcome(stage: Stage, http: aiohttp.ClientSession, url: str, key: str) -> str:
+    told = await stage.send(http, "GET", f"{url}/v1/outcomes/{key}", NEARBY)
+    return str(told.body.get("outcome", told.status))
+
+
+async def _until(places: Places, done: Callable[[Known], bool], wait_s: float, otherwise: str) -> Known:
+    store = open_store(places.site.control)
+    try:
+        deadline_s = time.monotonic() + wait_s
+        while not done(known := await read_known(store)):
+            check(time.monotonic() < deadline_s, otherwise)
+            await asyncio.sleep(_LOOK_S)
+        return known
+    finally:
+        await store.close()

@@ -1,0 +1,75 @@
+"""What each member of etcd says of itself, for `status`; each is asked directly, whatever links are cut."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from intelgraph.control.etcd_members import FAILURES, Json, Members
+from intelgraph.fleet.places import Fleet
+
+_TIMEOUT_S = 2.0
+
+
+class MemberStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One member. ``refusal`` says why nothing is known of it, or that it is without a leader.
+
+    ``db_bytes``: its file; ``db_used_bytes``: what of it is in use. The difference is used again.
+    """
+
+    site: str
+    refusal: str | None = None
+    leads: bool = False
+    revision: int | None = None
+    term: int | None = None
+    version: str | None = None
+    db_bytes: int | None = None
+    db_used_bytes: int | None = None
+
+
+class ControlStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The control store: its kind, the site whose member leads (with etcd), and the members."""
+
+    kind: str
+    leader: str | None = None
+    members: list[MemberStatus] = []
+
+
+def read_control_status(fleet: Fleet) -> ControlStatus:
+    """Ask every member at once; takes at most two seconds and raises nothing of theirs."""
+    control = fleet.topology.control
+    members = asyncio.run(_all(fleet)) if control.voters else []
+    leader = next((member.site for member in members if member.leads), None)
+    return ControlStatus(kind=control.kind.value, leader=leader, members=members)
+
+
+async def _all(fleet: Fleet) -> list[MemberStatus]:
+    urls = {site: f"http://127.0.0.1:{fleet.ports[f'{site}/etcd']}" for site in fleet.topology.control.voters}
+    members = Members(list(urls.values()))
+    try:
+        return await asyncio.gather(*(_one(members, site, url) for site, url in urls.items()))
+    finally:
+        await members.close()
+
+
+async def _one(members: Members, site: str, url: str) -> MemberStatus:
+    try:
+        told = await members.ask(url, "/v3/maintenance/status", {}, timeout_s=_TIMEOUT_S)
+    except FAILURES as error:
+        return MemberStatus(site=site, refusal=f"it does not tell: {type(error).__name__} {error}".rstrip())
+    return _read(site, told)
+
+
+def _read(site: str, told: Json) -> MemberStatus:
+    leader = int(told.get("leader", 0))
+    return MemberStatus(
+        site=site,
+        refusal=None if leader else "it has no leader: it does not reach a majority",
+        leads=leader != 0 and leader == int(told["header"]["member_id"]),
+        revision=int(told["header"].get("revision", 0)),
+        term=int(told.get("raftTerm", 0)),
+        version=told.get("version"),
+        db_bytes=int(told.get("dbSize", 0)),
+        db_used_bytes=int(told.get("dbSizeInUse", 0)),
+    )

@@ -1,0 +1,136 @@
+"""The agent whose turn it is is killed at each action of a plan: the plan is completed, or the placement stands safely.
+
+There is no hook in the product to stop it at: the recorded plan is watched, and the agent is killed as soon as it is
+seen to stand at an action. Where exactly that hits it differs from run to run; what must be true after it does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import time
+
+import pytest
+
+from intelgraph.control.keys import PLANS
+from intelgraph.control.plans import PlanRecord, plan_from
+from intelgraph.control.store import Entry
+from intelgraph.placement.plan import ACTIONS, Do, Kind
+from tests.fleet_e2e.moving import control, hold, release, settled_at, until_placed
+from tests.fleet_e2e.patient import Patient
+from tests.fleet_e2e.running import AWAY, GLOBAL, HOME, RunningFleet, until
+
+pytestmark = pytest.mark.fleet
+_SEEN_S = 40.0
+
+
+def create(fleet: RunningFleet, tenant: str) -> Patient:
+    fleet.tenant(tenant, "--regions", f"{HOME},{AWAY}", "--home", HOME, "--standby", AWAY, "--durability", "remote")
+    return Patient(fleet=fleet, tenant=tenant, door=GLOBAL, clients=2)
+
+
+class Killer:
+    """Kills the agent whose turn it is, once a placement's plan of a kind stands at an action."""
+
+    def __init__(self, fleet: RunningFleet, placement: str, kind: Kind, at: Do) -> None:
+        self._placement, self._kind, self._at = placement, kind, at
+        self._agents = {region: fleet.main_process(f"{region}/agent").pid for region in (HOME, AWAY)}
+        self._store = sqlite3.connect(fleet.fleet.control, check_same_thread=False)
+        self._fleet = fleet
+
+    def kill(self) -> str:
+        """Watch, and kill; returns the action's id."""
+        deadline_s = time.monotonic() + _SEEN_S
+        while time.monotonic() < deadline_s:
+            plan = self._read().plan
+            if plan is not None and plan.kind is self._kind and plan.turn is not None and plan.turn.do is self._at:
+                os.kill(self._agents[plan.turn.region], signal.SIGKILL)
+                return plan.turn.id
+            time.sleep(0.0005)
+        raise AssertionError(f"the plan of {self._placement} was never seen to stand at {self._at.value}")
+
+    def _read(self) -> PlanRecord:
+        key = PLANS + self._placement
+        row = self._store.execute("select value, revision from entry where key = ?", (key,)).fetchone()
+        value, version = row or (None, 0)
+        return plan_from(Entry(key=key, value=value, version=version))
+
+
+def agents_are_ready(fleet: RunningFleet) -> None:
+    def ready() -> bool:
+        parts = fleet.cli("status", "--quick")["parts"]
+        return all(each["part"]["phase"] == "ready" for each in parts if each["part"]["kind"] == "agent")
+
+    until(ready, 60.0, "the agents are not ready")
+
+
+@pytest.mark.parametrize("at", [do for do, _ in ACTIONS[Kind.SWITCHOVER]])
+@pytest.mark.parametrize("kind", [Kind.SWITCHOVER, Kind.FAILBACK])
+def test_an_agent_killed_in_a_planned_move_completes_it_or_leaves_all_as_it_was(
+    two_regions: RunningFleet, kind: Kind, at: Do
+) -> None:
+    fleet, tenant = two_regions, f"killed-{kind.value}-{at.value.replace('_', '-')}"
+    clients = create(fleet, tenant)
+    verb = ["switchover", "--placement", tenant, "--to", AWAY]
+    if kind is Kind.FAILBACK:
+        fleet.cli("region", "drain", HOME)  # away from home, without a new declaration
+        fleet.cli("region", "resume", HOME)
+        verb = ["failback", "--placement", tenant]
+    agents_are_ready(fleet)
+    killer = Killer(fleet, tenant, kind, at)
+
+    async def body() -> None:
+        async with control(fleet) as store, clients.at_work():
+            killing = asyncio.create_task(asyncio.to_thread(killer.kill))
+            await asyncio.to_thread(fleet.cli, *verb, "--no-wait")
+            action = await killing
+            placement, record = await until_placed(
+                store, tenant, lambda _, record: record.under_way is None, 60.0, "the plan is not over"
+            )
+            assert record.plan is not None
+            done = record.plan.abandoned is None
+            assert placement.home == (record.plan.target if done else record.plan.source)
+            acknowledged = len(clients.writes) - len(clients.failed)
+            while len(clients.writes) - len(clients.failed) < acknowledged + 20:  # noqa: ASYNC110 - by other processes
+                await asyncio.sleep(0.05)
+            print(f"{kind.value}: killed at {action}: {'completed' if done else 'given up'}")
+
+    asyncio.run(asyncio.wait_for(body(), 150.0))
+    agents_are_ready(fleet)
+    assert clients.failed == []
+    epochs = [write.epoch for write in sorted(clients.writes, key=lambda write: write.ended_s)]
+    print(f"{len(epochs)} writes, slowest {clients.slowest_s:.1f} s")
+
+
+@pytest.mark.parametrize("at", [do for do, _ in ACTIONS[Kind.FAILOVER]])
+def test_an_agent_killed_in_a_failover_completes_it(two_regions: RunningFleet, at: Do) -> None:
+    fleet, tenant = two_regions, f"killed-failover-{at.value}"
+    clients = create(fleet, tenant)
+    agents_are_ready(fleet)
+    killer = Killer(fleet, tenant, Kind.FAILOVER, at)
+
+    async def body() -> None:
+        async with control(fleet) as store, clients.at_work():
+            await asyncio.sleep(1.0)
+            killing = asyncio.create_task(asyncio.to_thread(killer.kill))
+            lost_s = time.monotonic()
+            await asyncio.to_thread(hold, fleet, HOME)
+            action = await killing
+            _, record = await until_placed(store, tenant, settled_at(AWAY), 90.0, "nobody took over")
+            assert record.plan is not None and record.plan.abandoned is None
+            print(f"failover: killed at {action}: completed {time.monotonic() - lost_s:.1f} s after the loss")
+            await asyncio.sleep(1.0)
+
+    asyncio.run(asyncio.wait_for(body(), 150.0))
+    release(fleet, HOME)
+
+    async def whole() -> None:
+        async with control(fleet) as store:
+            await until_placed(store, tenant, settled_at(AWAY, HOME), 90.0, "the lost region is not standby again")
+
+    asyncio.run(whole())
+    agents_are_ready(fleet)
+    fleet.wait_until_whole()
+    fleet.cli("failback", "--all")
