@@ -34,7 +34,7 @@ _IDS_MAX = 1_000
 _ONE_ROW = "having true"
 """Makes a page one row even when none of the members that are asked for aggregates."""
 _TEXT_CHARS_MAX = 256
-_WORDS = "e.words"
+_OF_TYPES = "e.type = any ("
 
 
 def first(args: Args) -> int:
@@ -202,7 +202,7 @@ def entities(objects: Objects, field: Selected, args: Args) -> str:
     builder, number = objects.builder, field.number
     limit = builder.parameter(number, "int", first)
     order, key, way = _ORDERS[args["orderBy"]]
-    conditions = ["not e.deleted", f"e.tenant = {TENANT}", *_filter(objects, number, args.get("filter"))]
+    asked = {"": f"not e.deleted and e.tenant = {TENANT}", **_filter(objects, number, args.get("filter"))}
     after = ""
     if args.get("after") is not None:
         beyond = ">" if way == "asc" else "<"
@@ -213,12 +213,14 @@ def entities(objects: Objects, field: Selected, args: Args) -> str:
             id_ = builder.parameter(number, "text", lambda a: _updated_cursor(a)[1])
             after = f" and (e.updated, e.id) {beyond} ({at}, {id_})"
     table = objects.rows.of("entity")
-    live = f"{table} e where {' and '.join(conditions)}"
+    live = f"{table} e where {' and '.join(asked.values())}"
     # Words that very many have: in this form no index is for them, so that the one of the order is taken.
-    filtered = " and ".join(f"coalesce({c}, false)" if c.startswith(_WORDS) else c for c in conditions)
+    filtered = {**asked, **({"text": f"coalesce({asked['text']}, false)"} if "text" in asked else {})}
 
     def in_order(most: str) -> str:
-        return f"select e.* from {table} e where {filtered}{after} order by {order} limit {most}"
+        if "types" in asked and "ids" not in asked and key is None:
+            return _of_types(table, filtered, f"{after} order by {order} limit {most}")
+        return f"select e.* from {table} e where {' and '.join(filtered.values())}{after} order by {order} limit {most}"
 
     def found(most: str) -> str:
         hits = f"select e.key from hits e where true{after} order by {order} limit {most}"
@@ -227,7 +229,7 @@ def entities(objects: Objects, field: Selected, args: Args) -> str:
 
     sources: dict[str, Source] = {"": in_order}
     counted, most, hits = f"select from {live}", COUNT_MAX, ""
-    if (args.get("filter") or {}).get("text") is not None:
+    if "text" in asked:
         # Searched words are found by their index, unless so many entities have them that any page is soon full.
         columns = f"e.{objects.rows.key} as key, e.id" + (f", e.{key}" if key else "")
         hits = f"with hits as materialized (select {columns} from {live} limit {HITS_MAX} + 1) "
@@ -245,6 +247,15 @@ def entities(objects: Objects, field: Selected, args: Args) -> str:
     return f"({hits}select {answer})" if hits else answer
 
 
+def _of_types(table: str, asked: Mapping[str, str], ordered: str) -> str:
+    """Return the query of some types' entities: each type's first, by the index that has them in order."""
+    types = asked["types"].removeprefix(_OF_TYPES).removesuffix(")")
+    others = " and ".join(sql for name, sql in asked.items() if name != "types")
+    one = f"select e.* from {table} e where {others} and e.type = k.type{ordered}"
+    last = ordered[ordered.index(" order by") :]
+    return f"select e.* from (select distinct unnest({types}) as type) k cross join lateral ({one}) e{last}"
+
+
 def _updated_cursor(args: Args) -> tuple[datetime, str]:
     try:
         at, id_ = json.loads(args["after"])
@@ -258,9 +269,9 @@ def _total(field: Selected, rows: str, most: int) -> str:
     return f"(select {page(field.only(), 'Total', parts)} from ({rows} limit {most} + 1) t {_ONE_ROW})"
 
 
-def _filter(objects: Objects, number: int, given: Mapping[str, Any] | None) -> list[str]:
+def _filter(objects: Objects, number: int, given: Mapping[str, Any] | None) -> dict[str, str]:
     if given is None:
-        return []
+        return {}
     builder = objects.builder
 
     def bound(type_: str, value: Any) -> str:
@@ -268,8 +279,8 @@ def _filter(objects: Objects, number: int, given: Mapping[str, Any] | None) -> l
 
     conditions: dict[str, Callable[[], str]] = {
         "ids": lambda: f"e.id = any ({bound('text[]', lambda f: texts(f, 'ids'))})",
-        "types": lambda: f"e.type = any ({bound('text[]', lambda f: texts(f, 'types'))})",
-        "text": lambda: f"{_WORDS} @@ ig.word_query({TENANT}, {bound('text', _words)})",
+        "types": lambda: f"{_OF_TYPES}{bound('text[]', lambda f: texts(f, 'types'))})",
+        "text": lambda: f"e.words @@ ig.word_query({TENANT}, {bound('text', _words)})",
         "properties": lambda: f"e.properties @> {bound('jsonb', lambda f: json.dumps(f['properties']).encode())}",
         "confidenceMin": lambda: f"e.confidence >= {bound('int', lambda f: f['confidenceMin'])}",
         "confidenceMax": lambda: f"e.confidence <= {bound('int', lambda f: f['confidenceMax'])}",
@@ -277,7 +288,7 @@ def _filter(objects: Objects, number: int, given: Mapping[str, Any] | None) -> l
         "updatedBefore": lambda: f"e.updated < {bound('timestamptz', lambda f: f['updatedBefore'])}",
         "validAt": lambda: _valid_at(bound("timestamptz", lambda f: f["validAt"])),
     }
-    return [sql() for name, sql in conditions.items() if given.get(name) is not None]
+    return {name: sql() for name, sql in conditions.items() if given.get(name) is not None}
 
 
 def _valid_at(at: str) -> str:
