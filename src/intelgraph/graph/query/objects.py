@@ -8,22 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from intelgraph.graph.query.selection import Selected
-from intelgraph.graph.query.statement import TENANT, Builder, json_object, json_value
+from intelgraph.graph.query.statement import TENANT, Builder, json_object, json_scalar
 
 Field = Callable[["Objects", Selected, str], str]
 """Takes a field and the alias of its object's row; returns the SQL of a JSON text, which is never null."""
 
 
 def _column(name: str) -> Field:
-    return lambda _objects, _field, row: json_value(f"{row}.{name}")
+    return lambda _objects, _field, row: json_scalar(f"{row}.{name}")
 
 
 def _always(name: str) -> Field:
-    return lambda _objects, _field, row: f"to_json({row}.{name})"
+    return lambda _objects, _field, row: f"json_scalar({row}.{name})"
 
 
 def _time(name: str) -> Field:
-    return lambda _objects, _field, row: json_value(f"ig.stamp({row}.{name})")
+    return lambda _objects, _field, row: json_scalar(f"ig.stamp({row}.{name})")
 
 
 _NODE: Mapping[str, Field] = {

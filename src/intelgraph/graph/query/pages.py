@@ -178,9 +178,9 @@ def _edge(objects: Objects, items: Selected, row: str, way: str) -> str:
         if field.name == "__typename":
             sql = "'\"Edge\"'"
         elif field.name == "direction":
-            sql = f"to_json({row}.way)"
+            sql = f"json_scalar({row}.way)"
         elif field.name == "neighborId":
-            sql = f"to_json({other})"
+            sql = f"json_scalar({other})"
         elif field.name == "neighbor":
             sql = objects.entity_by_id(field, other)
         else:

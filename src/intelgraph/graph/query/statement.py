@@ -67,6 +67,11 @@ def json_value(sql: str) -> str:
     return f"coalesce(to_json({sql}), 'null')"
 
 
+def json_scalar(sql: str) -> str:
+    """Build the same of a text, a number or a boolean, at less cost."""
+    return f"coalesce(json_scalar({sql}), 'null')"
+
+
 def json_object(members: Sequence[tuple[str, str]]) -> str:
     """Build the SQL of a JSON object's text.
 
