@@ -41,7 +41,7 @@ const LIVE = "from ig.entity where tenant = $1 and not deleted";
 const entitiesById = (name, columns) => ({ name, text: `select ${columns} ${LIVE} and id = any ($2::text[])` });
 const BRIEF_BY_ID = entitiesById("brief", BRIEF);
 const WHOLE_BY_ID = entitiesById("whole", `${BRIEF}, properties`);
-const SEARCH = { name: "search", text: `with hits as materialized (select ${BRIEF} ${LIVE} and words @@ ig.word_query($2))
+const SEARCH = { name: "search", text: `with hits as materialized (select ${BRIEF} ${LIVE} and words @@ ig.word_query('bench', $2))
   select * from hits order by id limit $3` };
 const edges = (from, to) => ({ name: `edges_${from}`, text: `
   select s.id as start, r.id, r.type, r.confidence, r.${to} as other

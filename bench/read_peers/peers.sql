@@ -8,7 +8,7 @@ create role bench_peer login bypassrls password :password;
 grant connect on database intelgraph to bench_peer;
 grant usage on schema ig, bench to bench_peer;
 grant select on ig.entity, ig.relationship to bench_peer;
-grant execute on function ig.word_query(text), ig.words(text, jsonb) to bench_peer;
+grant execute on function ig.word_query(text, text), ig.tag(text), ig.words(text, text, jsonb) to bench_peer;
 
 create view bench.entity as
     select id, type, name, confidence, properties from ig.entity where tenant = 'bench' and not deleted;
@@ -22,7 +22,7 @@ comment on view bench.relationship is
 
 create function bench.search(words text) returns setof bench.entity language sql stable as $$
     select id, type, name, confidence, properties from ig.entity
-    where tenant = 'bench' and not deleted and ig.entity.words @@ ig.word_query($1) order by id
+    where tenant = 'bench' and not deleted and ig.entity.words @@ ig.word_query('bench', $1) order by id
 $$;
 
 -- One entity, appended to the log: PostGraphile finds a function where Apollo's resolver sends the statement itself.

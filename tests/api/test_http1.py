@@ -134,6 +134,40 @@ def test_what_two_readers_could_read_differently_is_refused_and_ends_the_connect
     assert file.read() == b"" or headers.get("connection") != "close"
 
 
+def test_requests_before_what_is_none_are_answered_first(wire: socket.socket) -> None:
+    wire.sendall(get() + get("/nowhere") + b"nonsense\r\n\r\n")
+    file = wire.makefile("rb")
+    told = [answer(file) for _ in range(3)]
+    assert [status for status, _, _ in told] == [200, 404, 400]
+    assert [headers.get("connection") for _, headers, _ in told] == [None, None, "close"]
+    assert file.read() == b""
+
+
+def test_a_body_that_breaks_off_is_refused_at_once(site: Site, wire: socket.socket) -> None:
+    head = "POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n"
+    began = time.monotonic()
+    wire.sendall(f"{head}authorization: Bearer {site.issuer.token('acme')}\r\n\r\n1\r\n{{\r\nnonsense".encode())
+    file = wire.makefile("rb")
+    status, headers, body = answer(file)
+    assert (status, headers["connection"]) == (400, "close")
+    assert b"before it was whole" in body
+    assert time.monotonic() - began < 5
+
+
+def test_another_protocol_is_not_begun(wire: socket.socket) -> None:
+    wire.sendall(get("/healthz", "connection: upgrade, http2-settings", "upgrade: h2c", "http2-settings: AAMAAABk"))
+    file = wire.makefile("rb")
+    status, headers, body = answer(file)
+    assert (status, headers["connection"], body) == (200, "close", ALIVE)
+    assert file.read() == b""
+
+
+def test_a_target_may_name_the_host_too(wire: socket.socket) -> None:
+    wire.sendall(get("http://x/healthz") + get("http://x"))
+    file = wire.makefile("rb")
+    assert [answer(file)[0] for _ in range(2)] == [200, 404]
+
+
 def test_a_head_that_does_not_end_is_refused(wire: socket.socket) -> None:
     wire.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\nlong: " + b"x" * (2 * HEAD_BYTES_MAX))
     file = wire.makefile("rb")

@@ -249,6 +249,8 @@ def test_a_region_that_reaches_nobody_is_told_so_soon_and_comes_back(fleet: Runn
         asyncio.run(in_the_dark())
         took = everywhere_writes(fleet, others, f"without {alone}".encode(), 10)
         assert max(took.values()) < FAILS_WITHIN_S * contention(), took
+        told = next(member for member in members(fleet).members if member.site == alone)
+        assert told.refusal == "it has no leader: it does not reach a majority"
         # An operator's commands reach every member, whatever is cut.
         fleet.cli("placement", "list")
     began_s = time.monotonic()

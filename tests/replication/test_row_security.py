@@ -60,7 +60,7 @@ def test_a_table_that_is_read_may_not_be_written(alone: Tell, table: str) -> Non
 @pytest.mark.parametrize(
     ("condition", "index"),
     [
-        ("words @@ ig.word_query('emotet')", "entity_words"),
+        ("words @@ ig.word_query('acme', 'emotet')", "entity_words"),
         ("type = 'tool'", "entity_type"),
         ("updated > now()", "entity_updated"),
     ],

@@ -40,6 +40,8 @@ def test_a_removed_region_keeps_nothing_that_people_or_tenants_wrote(alone: Tell
 
 QUERIES = {
     "stamp",
+    "heard",
+    "tag",
     "words",
     "word_query",
     "ids",

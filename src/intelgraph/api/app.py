@@ -94,6 +94,8 @@ class App:
                 await connection.stream(request, answer)
         except Exception as error:
             door.log.failure("stream_failed", error, request_id=request.id.decode())
+            if status == 499:
+                connection.abort()  # nothing was said, and nothing can be
         finally:
             connection.finish(request)
             seconds = time.perf_counter() - began

@@ -30,6 +30,8 @@ PIPELINED_MAX = 16
 IDLE_S = 30.0
 LINGER_S = 2.0
 _SWEEP_S = 1.0
+_ON_ITS_WAY_S = 0.02
+"""A request that was sent before this end stops is answered, not reset."""
 _ONE_WRITE_BYTES = 65_536
 _HEADS_KEPT_MAX = 200
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
@@ -74,6 +76,7 @@ class Connections:
     async def stop(self, within_s: float) -> None:
         """End the connections: idle ones now, the others behind their answers, all of them after ``within_s``."""
         self.stopping = True
+        await asyncio.sleep(_ON_ITS_WAY_S)
         for connection in list(self.open):
             connection.end_when_idle()
         tasks = [connection.task for connection in self.open if connection.task is not None]
@@ -97,6 +100,12 @@ def _lines(headers: list[Header]) -> bytes:
     return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
+def _origin_form(target: bytes) -> bytes:
+    """Return the path and query of a target that names scheme and host too; others as they are."""
+    _, scheme_ends, rest = target.partition(b"://")
+    return b"/" + rest.partition(b"/")[2] if scheme_ends else target
+
+
 class Connection(asyncio.Protocol):
     """One connection: the parser's callbacks, the queue of requests, the answers."""
 
@@ -114,8 +123,12 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._unwanted_bytes = 0
         self._in_head = False
-        self._last = False
-        """No request is taken after those that are here."""
+        self._deaf = False
+        """Nothing that comes is parsed any more: those that are here are the last requests."""
+        self._refusal: int | None = None
+        """What is said behind their answers, if what came after them was no request."""
+        self._closing = False
+        """The answer under way is the last."""
         self._lingers = False
         self._idle_since = all_.loop.time()
         self._drained: asyncio.Future[None] | None = None
@@ -134,13 +147,13 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and begin with the first request if there is one."""
-        if self._last:
+        if self._deaf:
             self._throw_away(len(data))
             return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._last = True  # no other protocol is spoken here: the request is answered, then the connection ends
+            self._deaf = True  # no other protocol is spoken here: the request is answered, then the connection ends
         except httptools.HttpParserError:
             self._refuse(400)
             return
@@ -151,7 +164,7 @@ class Connection(asyncio.Protocol):
                 return
         if self._queue and self._serving is None:
             self._next()
-        elif len(self._queue) > PIPELINED_MAX or (
+        if len(self._queue) > PIPELINED_MAX or (
             self._arriving is not None and self._arriving.size > BUFFERED_MAX and not self._arriving.whole
         ):
             self._read(False)
@@ -162,6 +175,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Tell everybody who waits for the client."""
         self.gone = True
+        del self._parser  # it holds this connection's callbacks, and would keep it until the collector comes
         if self._serving is None:
             self._all.open.discard(self)
         for request in (self._serving, *self._queue):
@@ -206,8 +220,9 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         self._arriving = incoming = Incoming(self._wanted)
         method = self._parser.get_method()
+        target = self._url if self._url.startswith(b"/") else _origin_form(self._url)
         request = Request(
-            _METHODS.get(method) or method.decode("latin-1"), self._url, self._headers, self._repeated, incoming
+            _METHODS.get(method) or method.decode("latin-1"), target, self._headers, self._repeated, incoming
         )
         request.keeps_alive = self._parser.should_keep_alive()
         request.old = self._parser.get_http_version() == "1.0"
@@ -236,7 +251,7 @@ class Connection(asyncio.Protocol):
         lines.append(b"x-request-id: %b\r\n" % request.id)
         if answer.headers:
             lines.append(_lines(answer.headers))
-            self._last = self._last or _CLOSE in answer.headers
+            self._closing = self._closing or _CLOSE in answer.headers
         self._say_whether_last(request, lines, answer.headers)
         lines.append(b"content-length: %d\r\n%b\r\n" % (len(answer.body), self._all.date))
         if request.method == "HEAD":
@@ -252,7 +267,7 @@ class Connection(asyncio.Protocol):
         """Send an answer that goes on until its ``run`` returns; what it raises comes out when the end was sent."""
         lines = [self._all.head(200, answer.content_type, answer.headers), b"x-request-id: %b\r\n" % request.id]
         lines.append(_lines(answer.headers))
-        self._last = self._last or request.old
+        self._closing = self._closing or request.old
         self._say_whether_last(request, lines, answer.headers)
         lines.append(self._all.date + (b"\r\n" if request.old else b"transfer-encoding: chunked\r\n\r\n"))
         self._transport.write(b"".join(lines))
@@ -277,15 +292,14 @@ class Connection(asyncio.Protocol):
             self._all.open.discard(self)
             return
         self._idle_since = self._all.loop.time()
-        if self._last or not request.keeps_alive or self._all.stopping:
+        if self._closing or not request.keeps_alive or self._all.stopping:
             self._end(politely=not request.incoming.whole)
             return
         if not request.incoming.whole:
             self._throw_away(request.incoming.size)
         if not self._reading and len(self._queue) <= PIPELINED_MAX:
             self._read(True)
-        if self._queue and self._drained is None:
-            self._next()
+        self._next()
 
     def end_when_idle(self) -> None:
         """End now, or behind the answer that is under way."""
@@ -302,13 +316,22 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _next(self) -> None:
-        if not self._queue or self._drained is not None:
+        """Begin with the next request, or end if there can be none."""
+        if self._drained is not None:
             return
-        self._serving = request = self._queue.popleft()
-        self.task = self._all.loop.create_task(self._all.serve(self, request))
+        if self._queue:
+            self._serving = request = self._queue.popleft()
+            self.task = self._all.loop.create_task(self._all.serve(self, request))
+        elif self._deaf and not self._lingers:
+            if self._refusal is not None:
+                head = self._all.head(self._refusal, b"text/plain", [])
+                close = b"connection: close\r\ncontent-length: 0\r\n%b\r\n" % self._all.date
+                self._transport.write(head + close)
+            self._end(politely=True)
 
     def _say_whether_last(self, request: Request, lines: list[bytes], headers: list[Header]) -> None:
-        if self._last or not request.keeps_alive or self._all.stopping:
+        last = self._deaf and not self._queue and self._refusal is None
+        if last or self._closing or not request.keeps_alive or self._all.stopping:
             if _CLOSE not in headers:
                 lines.append(b"connection: close\r\n")
         elif request.old:
@@ -322,6 +345,8 @@ class Connection(asyncio.Protocol):
             self._read(True)
 
     def _read(self, on: bool) -> None:
+        if self._transport.is_closing():
+            return
         self._reading = on
         if on:
             self._transport.resume_reading()
@@ -334,18 +359,20 @@ class Connection(asyncio.Protocol):
             self._end(politely=not self._lingers)
 
     def _refuse(self, status: int) -> None:
-        """Answer what is no request; a request that is under way still gets its own answer."""
-        self._last = True
-        self._queue.clear()
-        if self._serving is None and not self._lingers:
-            head = self._all.head(status, b"text/plain", [])
-            close = b"connection: close\r\ncontent-length: 0\r\n%b\r\n" % self._all.date
-            self._transport.write(head + close)
-            self._end(politely=True)
+        """Take no more: behind the requests that are here, what came is refused."""
+        self._deaf = True
+        if self._arriving is not None and not self._arriving.whole:
+            self._arriving.lose()  # it broke off in this one's body: its own answer says so
+        else:
+            self._refusal = status
+        if self._serving is None:
+            self._next()
 
     def _end(self, *, politely: bool) -> None:
         """Close; ``politely``: the client may still be sending, and would lose the answer if this end closed first."""
-        self._last = True
+        self._deaf = self._closing = True
+        if self._transport.is_closing():
+            return
         if politely and not self._lingers:
             self._lingers = True
             self._idle_since = self._all.loop.time()

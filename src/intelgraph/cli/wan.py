@@ -50,6 +50,7 @@ def command(regions: tuple[str, ...], topology: Path | None, as_json: bool, **wa
       intelgraph wan us-east eu-west --delay-ms 40
       intelgraph wan us-east eu-west --cut a-to-b --for 30s
       intelgraph wan us-east eu-west --heal
+      intelgraph wan us-east witness --cut both     (with --control etcd)
     """
     fleet = the_fleet(topology)
     request = _request(**wanted)  # type: ignore[arg-type]

@@ -6,10 +6,11 @@ import asyncio
 
 import msgspec
 
-from intelgraph.control.etcd_members import FAILURES, Json, Members
+from intelgraph.control.etcd_members import FAILURES, Json, Members, Refused
 from intelgraph.fleet.places import Fleet
 
 _TIMEOUT_S = 2.0
+_NO_LEADER = "it has no leader: it does not reach a majority"
 
 
 class MemberStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,8 +57,10 @@ async def _all(fleet: Fleet) -> list[MemberStatus]:
 async def _one(members: Members, site: str, url: str) -> MemberStatus:
     try:
         told = await members.ask(url, "/v3/maintenance/status", {}, timeout_s=_TIMEOUT_S)
+    except Refused as error:
+        return MemberStatus(site=site, refusal=_NO_LEADER if "no leader" in str(error) else f"it refuses: {error}")
     except FAILURES as error:
-        return MemberStatus(site=site, refusal=f"it does not tell: {type(error).__name__} {error}".rstrip())
+        return MemberStatus(site=site, refusal=f"it does not answer: {type(error).__name__}")
     return _read(site, told)
 
 
@@ -65,7 +68,7 @@ def _read(site: str, told: Json) -> MemberStatus:
     leader = int(told.get("leader", 0))
     return MemberStatus(
         site=site,
-        refusal=None if leader else "it has no leader: it does not reach a majority",
+        refusal=None if leader else _NO_LEADER,
         leads=leader != 0 and leader == int(told["header"]["member_id"]),
         revision=int(told["header"].get("revision", 0)),
         term=int(told.get("raftTerm", 0)),

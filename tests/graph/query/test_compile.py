@@ -58,9 +58,9 @@ def test_the_same_shape_shares_a_statement_and_another_does_not() -> None:
 
 def test_conditions_decide_which_fields_there_are() -> None:
     text = "query ($w: Boolean!) { entity(id: 1) { id name @include(if: $w) type @skip(if: $w) } }"
-    assert "'name'" in sql(text, {"w": True})
-    assert "'name'" not in sql(text, {"w": False})
-    assert "'type'" in sql(text, {"w": False})
+    assert '"name":' in sql(text, {"w": True})
+    assert '"name":' not in sql(text, {"w": False})
+    assert '"type":' in sql(text, {"w": False})
 
 
 def test_every_table_is_asked_for_one_tenant_only() -> None:
@@ -80,7 +80,7 @@ def test_every_table_is_asked_for_one_tenant_only() -> None:
 
 def test_an_answer_may_have_more_members_than_a_function_takes_arguments() -> None:
     text = json_object([(f"m{n}", str(n)) for n in range(120)])
-    assert text.count("json_build_object") == 3
+    assert text.count("concat(") == 4
 
 
 def test_a_member_whose_name_is_none_is_a_bug_that_stops() -> None:

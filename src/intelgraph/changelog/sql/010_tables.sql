@@ -130,47 +130,48 @@ create index decision_by on ig.decision (by_origin, by_life, by_position);
 
 -- State: one row per object, with the rank (epoch, position) of the accepted row it comes from. Deleted ones stay as tombstones.
 create table ig.entity (
+    deleted boolean not null,            -- looked at in every row that is found: what comes later takes longer to reach
     tenant text not null,
     id text not null,
-    placement text not null,
     type text,
     name text,
-    properties jsonb,
     confidence smallint,
+    placement text not null,
+    revision bigint not null,
+    epoch bigint not null,
+    position bigint not null,
+    created timestamptz,
+    updated timestamptz,
     valid_from timestamptz,
     valid_until timestamptz,
     sources text[],
-    created timestamptz,
-    updated timestamptz,
-    revision bigint not null,
-    deleted boolean not null,
-    epoch bigint not null,
-    position bigint not null,
+    properties jsonb,
     primary key (tenant, id)
 ) with (fillfactor = 90);
 
 create table ig.relationship (
+    deleted boolean not null,
     tenant text not null,
     id text not null,
-    placement text not null,
-    type text,
     source text,
     target text,
-    properties jsonb,
+    type text,
     confidence smallint,
+    placement text not null,
+    revision bigint not null,
+    epoch bigint not null,
+    position bigint not null,
+    created timestamptz,
+    updated timestamptz,
     valid_from timestamptz,
     valid_until timestamptz,
     sources text[],
-    created timestamptz,
-    updated timestamptz,
-    revision bigint not null,
-    deleted boolean not null,
-    epoch bigint not null,
-    position bigint not null,
+    properties jsonb,
     primary key (tenant, id)
 ) with (fillfactor = 90);
-create index relationship_source on ig.relationship (tenant, source, id) where not deleted;
-create index relationship_target on ig.relationship (tenant, target, id) where not deleted;
+-- A step of a search, and a page of edges in brief, read the index alone. An entry has 2,704 bytes at most: `ig.has_shape` bounds what goes into it.
+create index relationship_source on ig.relationship (tenant, source, id) include (target, type, confidence) where not deleted;
+create index relationship_target on ig.relationship (tenant, target, id) include (source, type, confidence) where not deleted;
 
 -- Erasure is for ever and not subject to acceptance. Only a hash of (tenant, kind, id) is kept.
 create table ig.erased (

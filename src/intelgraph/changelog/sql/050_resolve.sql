@@ -117,9 +117,11 @@ create function ig.may_erase(p_op jsonb) returns boolean language sql immutable 
        and not exists (select from jsonb_array_elements(case jsonb_typeof(p_op -> 'ids') when 'array' then p_op -> 'ids' else '[]' end) e
                        where jsonb_typeof(e) <> 'string' or length(e #>> '{}') not between 1 and 256);
 
--- Has an object that is to be upserted the shape of one? (Times are cast where they are used.)
+-- Has an object that is to be upserted the shape of one? (Times are cast where they are used.) Its id and type must fit
+-- into an index together with the ids of two others.
 create function ig.has_shape(p_op jsonb, p_given jsonb) returns boolean language sql immutable parallel safe
     return jsonb_typeof(p_given -> 'type') = 'string'
+       and octet_length(p_given ->> 'type') <= 256 and octet_length(p_given ->> 'id') <= 512
        and (p_op ->> 'op' <> 'upsert_entity' or coalesce(jsonb_typeof(p_given -> 'name') = 'string', false))
        and coalesce(jsonb_typeof(p_given -> 'properties') in ('object', 'null'), true)
        and coalesce(jsonb_typeof(p_given -> 'sources') in ('array', 'null'), true)

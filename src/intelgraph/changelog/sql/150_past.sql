@@ -84,7 +84,7 @@ create function ig.as_entity(p_tenant text, p_placement text, p_epoch bigint, p_
 returns ig.entity language sql stable parallel safe
     return jsonb_populate_record(null::ig.entity, p_object || jsonb_build_object('tenant', p_tenant, 'placement', p_placement,
         'epoch', p_epoch, 'position', p_position, 'deleted', coalesce((p_object ->> 'deleted')::boolean, false),
-        'words', ig.words(p_object ->> 'name', p_object -> 'properties')));
+        'words', ig.words(p_tenant, p_object ->> 'name', p_object -> 'properties')));
 
 create function ig.as_relationship(p_tenant text, p_placement text, p_epoch bigint, p_position bigint, p_object jsonb)
 returns ig.relationship language sql stable parallel safe

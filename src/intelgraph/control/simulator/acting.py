@@ -5,7 +5,6 @@ Between any two steps the agent may die (`_may_die`): a fault names the place by
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
@@ -36,7 +35,7 @@ class Acting:
         self.replication = replication
         self.promises = promises
         self.die: Callable[[Region], None] = lambda region: None
-        self.done: Counter[str] = Counter()
+        self.died: Callable[[Region], None] = lambda region: None
         self.note: Callable[[str], None] = lambda action: None
 
     # ------------------------------------------------------------------------------------------------ recording
@@ -75,9 +74,9 @@ class Acting:
         if region.doomed:
             region.doomed -= 1
             if not region.doomed:
+                self.died(region)
                 self.die(region)
                 yield None
-        return
 
     # -------------------------------------------------------------------------------------------------- the actions
 

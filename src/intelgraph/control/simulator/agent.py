@@ -6,6 +6,7 @@ waits; its successor knows only what the store and the database know.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Generator, Mapping
 from typing import NamedTuple
 
@@ -25,6 +26,13 @@ from intelgraph.placement.view import Copy, Sighting, View
 LOOK_S = 0.8
 REPORT_OLD_S = 3.0
 BEAT_S = 0.004
+
+
+@functools.cache
+def parts(key: str) -> tuple[str, str]:
+    """The kind of a key, and whose it is."""
+    kind, _, name = key.partition("/")
+    return kind, name
 
 
 class Lease(NamedTuple):
@@ -63,6 +71,8 @@ class Agent:
         self.gap_s = 0.0
         self.reports = 0
         self.renewer: Process | None = None
+        self.held: Versioned | None = None
+        """The lease as this process last wrote it."""
         self.said: dict[str, str] = {}
 
     def start(self) -> None:
@@ -83,23 +93,26 @@ class Agent:
             try:
                 yield from self._renew(region, began_s, began)
             except Unreachable:
-                self.engine.say(region.name, "cannot renew its lease: the store does not answer")
+                self._tell(region, "lease", "cannot renew its lease: the store does not answer")
             yield max(policy.renew_s - (self.engine.clock(region) - began_s), 0.05)
 
     def _renew(self, region: Region, began_s: float, began: float) -> Steps:
         yield BEAT_S
         if region.disk_full:
-            self.engine.say(region.name, "cannot renew its lease: its database does not commit")
+            self._tell(region, "lease", "cannot renew its lease: its database does not commit")
             return
         key = f"leases/{region.name}"
-        known = (yield from self.store.read(region)).get(key, ABSENT)
-        before: Lease = known.value or Lease(0, 0)
-        lease = Lease(before.counter + 1, self.term)
-        if not (yield from self.store.compare_and_set(region, {key: known.version}, {key: lease})):
+        held, self.held = self.held, None  # until the store has shown it: a failure from here on may have written it
+        if held is None:
+            held = (yield from self.store.read(region)).get(key, ABSENT)
+        lease = Lease(0 if held.value is None else held.value.counter + 1, self.term)
+        if not (yield from self.store.compare_and_set(region, {key: held.version}, {key: lease})):
             return
         keys = yield from self.store.read(region)
         if keys[key].value != lease:
             return
+        self.held = keys[key]
+        self.said.pop("lease", None)
         epochs = self.granted(region, keys)
         self.promises.lease_until_s[region.name] = began + self.policy.lease.lease_s
         region.grant = Grant(granted_until(began_s, self.policy.lease), epochs)
@@ -125,7 +138,7 @@ class Agent:
                 keys = yield from self.store.read(self.site)
                 self._take(keys)
                 copies = self._copies()
-                yield from self._publish(keys, copies)
+                self._publish(copies)
                 if self.region is not None:
                     for name in self.region.holds:
                         acted |= yield from self._tend(self.region, name, keys, copies)
@@ -137,7 +150,7 @@ class Agent:
         """Take one answer of the store into account; the clock is read when it is here."""
         now_s = self.engine.clock(self.site)
         for key, entry in keys.items():
-            kind, _, name = key.partition("/")
+            kind, name = parts(key)
             if kind == "leases":
                 before = self.leases.get(name)
                 self.leases[name] = look(
@@ -167,7 +180,7 @@ class Agent:
             return {}
         return {name: region.copy(region.directory[name]) for name in region.holds if name in region.directory}
 
-    def _publish(self, keys: Mapping[str, Versioned], copies: Mapping[str, Copy]) -> Steps:
+    def _publish(self, copies: Mapping[str, Copy]) -> None:
         """Write the report; whether that succeeds is not waited for."""
         self.reports += 1
         leases = {
@@ -175,7 +188,7 @@ class Agent:
             for name, seen in self.leases.items()
         }
         report = Report(self.term * 1_000_000 + self.reports, leases, copies)
-        yield from self.store.compare_and_set(self.site, {}, {f"reports/{self.site.name}": report})
+        self.store.cast(self.site, f"reports/{self.site.name}", report)
 
     # -------------------------------------------------------------------------------------------- deciding, acting
 
@@ -204,12 +217,12 @@ class Agent:
         """What is next with the recorded plan."""
         return resuming.next_step(view, self.policy)
 
-    def _tell(self, region: Region, name: str, reason: str) -> None:
+    def _tell(self, region: Region, about: str, reason: str) -> None:
         """Say why nothing is done, once for each reason."""
         head = reason.partition(":")[0] + reason.partition(";")[2]
-        if self.said.get(name) != head:
-            self.said[name] = head
-            self.engine.say(region.name, f"{name}: {reason}")
+        if self.said.get(about) != head:
+            self.said[about] = head
+            self.engine.say(region.name, reason if about == "lease" else f"{about}: {reason}")
 
     def view(self, region: Region, name: str, keys: Mapping[str, Versioned], copies: Mapping[str, Copy]) -> View | None:
         """What the agent knows of one placement."""

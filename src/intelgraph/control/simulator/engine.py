@@ -34,10 +34,10 @@ class Site:
 class Process:
     """One thread of a site."""
 
-    __slots__ = ("dead", "group", "site", "steps", "token")
+    __slots__ = ("dead", "go_on", "group", "site", "token")
 
     def __init__(self, steps: Steps, site: Site, group: str) -> None:
-        self.steps = steps
+        self.go_on = steps.__next__
         self.site = site
         self.group = group
         self.token = 0
@@ -102,30 +102,29 @@ class Engine:
 
     def run_until(self, end_s: float) -> None:
         """Let everything happen that happens before ``end_s``."""
-        queue, pop = self._queue, heapq.heappop
+        queue, pop, push = self._queue, heapq.heappop, heapq.heappush
         while queue and queue[0][0] <= end_s:
             self.now, _, due, token = pop(queue)
             self.events += 1
-            if isinstance(due, Process):
-                if not due.dead and token == due.token:
-                    self._step(due)
-            else:
+            if not isinstance(due, Process):
                 due()
+            elif not due.dead and token == due.token:
+                if due.site.paused:
+                    due.site.stalled.append((due, token))
+                    continue
+                self.current = due
+                try:
+                    delay_s = due.go_on()
+                except StopIteration:
+                    self._ended(due)
+                    continue
+                if delay_s is not None and not due.dead:
+                    due.token += 1
+                    self._number += 1
+                    push(queue, (self.now + delay_s, self._number, due, due.token))
         self.now = end_s
 
-    def _step(self, process: Process) -> None:
-        if process.site.paused:
-            process.site.stalled.append((process, process.token))
-            return
-        self.current = process
-        try:
-            delay_s = next(process.steps)
-        except StopIteration:
-            process.dead = True
-            if len(process.site.processes) > 64:
-                process.site.processes = [one for one in process.site.processes if not one.dead]
-            return
-        if process.dead:
-            return
-        if delay_s is not None:
-            self.wake(process, delay_s)
+    def _ended(self, process: Process) -> None:
+        process.dead = True
+        if len(process.site.processes) > 64:
+            process.site.processes = [one for one in process.site.processes if not one.dead]

@@ -82,6 +82,11 @@ class Store:
         """Write all of ``writes`` if every expected key has that version."""
         return self._call(site, lambda: self._set(expected, writes))
 
+    def cast(self, site: Site, key: str, value: Any) -> None:
+        """Write a key of one's own without waiting for the answer."""
+        if not self.down and self._network.carries(site.name, STORE):
+            self.put(key, value)
+
     def _copy(self) -> Mapping[str, Versioned]:
         return dict(self.keys)
 

@@ -61,10 +61,10 @@ class Promises:
 
     def acknowledged(self, region: Region, placement: str, row: Row, epoch: int, durability: str) -> None:
         """A door says ``ok``."""
-        self._engine.say(region.name, f"ok, {durability}: {named(row)}, in epoch {epoch}")
-        later = [one for one in self.opens[placement] if one.epoch > max(epoch, row.epoch)]
-        for one in later:
-            if one.opening is not None and not one.opening.holds(row.identity):
+        if self._engine.told is not None:
+            self._engine.say(region.name, f"ok, {durability}: {named(row)}, in epoch {epoch}")
+        for one in self.opens[placement]:
+            if one.epoch > epoch and one.opening is not None and not one.opening.holds(row.identity):
                 raise Violation(
                     ONE_WRITER,
                     f"{region.name} acknowledged {named(row)} of epoch {epoch} after {one.identity.origin} had opened "

@@ -14,7 +14,7 @@ from intelgraph.control.simulator.engine import Engine, Steps
 from intelgraph.control.simulator.network import Network
 from intelgraph.control.simulator.region import Entry, Region
 
-MARK_S = 0.5
+MARK_S = 1.0
 REPAIR_S = 1.5
 
 Watcher = Callable[[Region, Row], None]

@@ -143,6 +143,30 @@ def transcript(plan: Schedule, told: list[str], outcome: Outcome) -> str:
     return "\n".join(lines) + "\n"
 
 
+def condensed(told: list[str]) -> list[str]:
+    """The same, with writes that were acknowledged one after the other in one line."""
+    lines: list[str] = []
+    run_of: list[str] = []
+
+    def close() -> None:
+        lines.extend(run_of[:1])
+        if len(run_of) > 1:
+            lines.append(f"{'':8}  {'':<10} … and {len(run_of) - 1} more, until {run_of[-1][:8].strip()}")
+        run_of.clear()
+
+    for line in told:
+        site, what = line[10:21], line[21:]
+        same = run_of and (run_of[0][10:21], run_of[0][21:].partition(":")[0]) == (site, what.partition(":")[0])
+        if not what.startswith("ok, ") or not same:
+            close()
+        if what.startswith("ok, "):
+            run_of.append(line)
+        else:
+            lines.append(line)
+    close()
+    return lines
+
+
 def table(summary: Summary) -> str:
     """Which action was done how often while which fault was active."""
     faults = [name for name in (*FAULTS, "none") if any(key[1] == name for key in summary.coverage)]

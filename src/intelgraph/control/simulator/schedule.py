@@ -17,11 +17,12 @@ from intelgraph.control.simulator.operators import VERBS, Order, give
 from intelgraph.control.simulator.promises import CONVERGENCE, LIVENESS, Violation
 from intelgraph.control.simulator.world import Clock, Parts, Setting, World
 from intelgraph.model.placement import Declared, Durability, Placement, StandbyLoss
+from intelgraph.placement.lease import LeasePolicy
 from intelgraph.placement.policy import Policy
 
 REGIONS = ("us-east", "eu-west", "us-west", "eu-north")
-QUIET_S, FAULTS_S, WORK_S, PROBE_S = 4.0, 44.0, 56.0, 62.0
-END_S = (70.0, 80.0, 95.0, 120.0)
+QUIET_S, FAULTS_S, WORK_S, PROBE_S = 3.0, 43.0, 54.0, 58.0
+END_S = (62.0, 70.0, 80.0, 95.0, 120.0)
 READER = Habit(patient=False, pause_s=0.6, reads=1.0)
 """Reads all the time, with nothing to wait for."""
 RATE_OFF_MAX = 0.024
@@ -60,7 +61,8 @@ def schedule(seed: int) -> Schedule:
     random = Random(seed)  # noqa: S311
     regions = REGIONS[: random.choices((2, 3, 4), weights=(4, 5, 1))[0]]
     placements = tuple(_placement(random, f"p{number}", regions) for number in range(random.choice((1, 1, 2))))
-    policy = Policy(moves_apart_s=random.choice((1.0, 5.0, 15.0)), steady_s=random.choice((2.0, 5.0)))
+    lease = LeasePolicy(renew_s=random.choice((1.0, 1.5)))
+    policy = Policy(lease=lease, moves_apart_s=random.choice((1.0, 5.0, 15.0)), steady_s=random.choice((2.0, 5.0)))
     clocks = {
         name: Clock(rate=1 + random.uniform(-RATE_OFF_MAX, RATE_OFF_MAX), offset_s=random.uniform(0, 1e6))
         for name in regions
@@ -130,7 +132,7 @@ def _run(world: World, plan: Schedule) -> None:
         inflict(world, fault)
     for order in plan.orders:
         give(world, order)
-    world.engine.after(FAULTS_S + 4.0, world.heal)
+    world.engine.after(FAULTS_S + 3.0, world.heal)
     probed: set[str] = set()
     for placement in plan.setting.placements:
         world.engine.spawn(_probe(world, placement, probed), world.clients.site, "probe", delay_s=PROBE_S)
@@ -175,7 +177,7 @@ def _may_stand(world: World, placement: Placement, lost: set[str]) -> bool:
     """Whether it is right that nobody writes: who holds everything is gone for good, or a strict standby is."""
     plan = world.plan(placement.id)
     needed = {placement.home}
-    if placement.durability is Durability.REMOTE and placement.wanted.on_standby_loss is StandbyLoss.STRICT:
+    if placement.wanted.on_standby_loss is StandbyLoss.STRICT:
         needed |= {placement.standby} if placement.standby else set()
     if plan is not None and plan.turn is not None:
         needed |= {plan.source, plan.target}

@@ -25,6 +25,8 @@ from intelgraph.placement.plan import Plan
 from intelgraph.placement.policy import Policy
 
 WITNESS = "witness"
+MOMENTARY = ("crash-at", "agent-dies-between")
+"""What is counted when it happens, not while it is armed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +76,7 @@ class World:
         self.acting = parts.acting(self.engine, self.store, self.replication, self.promises)
         self.acting.die = self.agent_dies
         self.acting.note = self.note
+        self.acting.died = self.died_between
         self.clients = Clients(self.engine, self.network, self.doors, self.regions)
         self.witness = Site(WITNESS)
         self.desk = Site("operator")
@@ -182,9 +185,19 @@ class World:
     def note(self, action: str) -> None:
         """An action was done: count it under every fault that is active, and let what waits for it happen."""
         for fault in self.active or ("none",):
-            self.coverage[action, fault] += 1
+            if fault not in MOMENTARY:
+                self.coverage[action, fault] += 1
         for event in self.armed.pop(action, ()):
+            self.coverage[action, "crash-at"] += 1
             event()
+
+    def died_between(self, region: Region) -> None:
+        """An agent dies between two steps: count it where its plan stands."""
+        for name in region.holds:
+            plan = self.plan(name)
+            turn = None if plan is None else plan.turn
+            if plan is not None and turn is not None and turn.region == region.name:
+                self.coverage[f"{turn.do.value} {plan.kind.value}", "agent-dies-between"] += 1
 
     def placement(self, name: str) -> Placement:
         """A placement as the store has it."""

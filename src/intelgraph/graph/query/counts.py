@@ -5,7 +5,7 @@ from __future__ import annotations
 from intelgraph.graph.query.objects import Objects
 from intelgraph.graph.query.pages import first, page
 from intelgraph.graph.query.selection import Args, Selected
-from intelgraph.graph.query.statement import TENANT, json_list, json_object
+from intelgraph.graph.query.statement import TENANT, json_array, json_list, json_object, json_value
 
 
 def stats(objects: Objects, field: Selected, arguments: list[Args]) -> str:
@@ -16,11 +16,11 @@ def stats(objects: Objects, field: Selected, arguments: list[Args]) -> str:
         live = f"{objects.rows.of(table)} o where o.tenant = {TENANT} and not o.deleted"
         counted = f"(select o.type, count(*) as n from {live} group by o.type) c"
         if selected.name == "__typename":
-            sql = "'Stats'"
+            sql = "'\"Stats\"'"
         elif selected.name == "entitiesCreated":
             sql = _created(objects, selected, arguments[selected.number], live)
         elif selected.name.endswith("Types"):
-            item = page(selected.only(), "TypeCount", {"type": "c.type", "count": "c.n"})
+            item = page(selected.only(), "TypeCount", {"type": json_value("c.type"), "count": "c.n"})
             sql = json_list(item, "c.n desc, c.type", counted)
         else:
             sql = f"(select coalesce(sum(c.n), 0) from {counted})"
@@ -34,10 +34,10 @@ def _created(objects: Objects, field: Selected, args: Args, live: str) -> str:
     spans = f"select {span} as at, count(*) as n from {live} group by 1 order by 1 desc limit {limit} + 1"
 
     def items(selected: Selected) -> str:
-        item = page(selected.only(), "TimeCount", {"from": "ig.stamp(c.at)", "count": "c.n"})
-        return f"coalesce(json_agg({item} order by c.at desc) filter (where c.k <= {limit}), '[]'::json)"
+        item = page(selected.only(), "TimeCount", {"from": json_value("ig.stamp(c.at)"), "count": "c.n"})
+        return json_array(f"case when c.k <= {limit} then {item} end", "c.k")
 
-    completeness = f"case when count(*) > {limit} then 'MORE' else 'COMPLETE' end"
+    completeness = f"case when count(*) > {limit} then '\"MORE\"' else '\"COMPLETE\"' end"
     answer = page(field.only(), "TimeCounts", {"items": items, "completeness": completeness})
     numbered = f"select s.*, row_number() over (order by s.at desc) as k from ({spans}) s"
     return f"(select {answer} from ({numbered}) c having true)"

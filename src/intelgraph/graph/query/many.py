@@ -37,7 +37,7 @@ def _list(texts: Sequence[str]) -> str:
 
 
 def for_many(readable: str, data: str, types: Sequence[str]) -> ForMany | None:
-    """Build it from the SQL of a statement's first table and of its data; nothing if it has no parameters."""
+    """Build it from the SQL of a statement's first sub-select and of its data; nothing if it has no parameters."""
     if not types or any(type_.endswith("[]") and type_ != "text[]" for type_ in types):
         return None
 
@@ -54,7 +54,7 @@ def for_many(readable: str, data: str, types: Sequence[str]) -> ForMany | None:
     rows = f"unnest({lists}) with ordinality as many({names}, n)"
     one = f"(select {_PARAMETER.sub(column, data)})::text"
     return ForMany(
-        text=f"with {readable} select it.r, case when it.r ->> 'status' = 'ok' then "
-        f"array(select {one} from {rows} order by many.n) end from it",
+        text="select it.r, case when it.r ->> 'status' = 'ok' then "
+        f"array(select {one} from {rows} order by many.n) end from ({readable}) it",
         types=tuple(types),
     )

@@ -8,31 +8,35 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from intelgraph.graph.query.selection import Selected
-from intelgraph.graph.query.statement import TENANT, Builder, json_object
+from intelgraph.graph.query.statement import TENANT, Builder, json_object, json_scalar
 
 Field = Callable[["Objects", Selected, str], str]
-"""Takes a field and the alias of its object's row; returns SQL."""
+"""Takes a field and the alias of its object's row; returns the SQL of a JSON text, which is never null."""
 
 
 def _column(name: str) -> Field:
-    return lambda _objects, _field, row: f"{row}.{name}"
+    return lambda _objects, _field, row: json_scalar(f"{row}.{name}")
+
+
+def _always(name: str) -> Field:
+    return lambda _objects, _field, row: f"json_scalar({row}.{name})"
 
 
 def _time(name: str) -> Field:
-    return lambda _objects, _field, row: f"ig.stamp({row}.{name})"
+    return lambda _objects, _field, row: json_scalar(f"ig.stamp({row}.{name})")
 
 
 _NODE: Mapping[str, Field] = {
-    "id": _column("id"),
+    "id": _always("id"),
     "type": _column("type"),
     "properties": lambda _objects, _field, row: f"coalesce({row}.properties, '{{}}')",
     "confidence": _column("confidence"),
     "validFrom": _time("valid_from"),
     "validUntil": _time("valid_until"),
-    "sources": lambda _objects, _field, row: f"coalesce({row}.sources, '{{}}')",
+    "sources": lambda _objects, _field, row: f"to_json(coalesce({row}.sources, '{{}}'))",
     "created": _time("created"),
     "updated": _time("updated"),
-    "revision": _column("revision"),
+    "revision": _always("revision"),
 }
 
 
@@ -54,6 +58,9 @@ _FIELDS: dict[str, dict[str, Field]] = {
 
 class Rows:
     """Where rows are read from: the tables themselves, which have the present."""
+
+    key = "ctid"
+    """The column by which a row that this statement has seen is found again."""
 
     def of(self, table: str) -> str:
         """Return what stands in a FROM clause for the tenant's rows of ``entity`` or ``relationship``."""
@@ -82,18 +89,23 @@ class Objects:
         table = self._fields[type_name]
         return json_object(
             [
-                (field.key, f"'{type_name}'" if field.name == "__typename" else table[field.name](self, field, row))
+                (field.key, f"'\"{type_name}\"'" if field.name == "__typename" else table[field.name](self, field, row))
                 for field in fields
             ]
         )
 
     def entity_by_id(self, field: Selected, id_sql: str) -> str:
-        """Return the SQL of the live entity with an id, or of null."""
-        return self._by_id("entity", "Entity", field, id_sql)
+        """Return the SQL of the live entity with an id, or of ``null``."""
+        return f"coalesce({self._by_id('entity', 'Entity', field, id_sql)}, 'null')"
 
     def relationship_by_id(self, field: Selected, id_sql: str) -> str:
-        """Return the SQL of the live relationship with an id, or of null."""
-        return self._by_id("relationship", "Relationship", field, id_sql)
+        """Return the SQL of the live relationship with an id, or of ``null``."""
+        return f"coalesce({self._by_id('relationship', 'Relationship', field, id_sql)}, 'null')"
+
+    def node_by_id(self, field: Selected, id_sql: str) -> str:
+        """Return the SQL of the live entity with an id, or else of the relationship, or of ``null``."""
+        entity = self._by_id("entity", "Entity", field, id_sql)
+        return f"coalesce({entity}, {self._by_id('relationship', 'Relationship', field, id_sql)}, 'null')"
 
     def _by_id(self, table: str, type_name: str, field: Selected, id_sql: str) -> str:
         row = self.builder.alias("o")

@@ -17,7 +17,15 @@ from graphql import GraphQLError
 from intelgraph.graph.query.objects import Objects
 from intelgraph.graph.query.schema import parse_time
 from intelgraph.graph.query.selection import Args, Selected
-from intelgraph.graph.query.statement import TENANT, ArgumentRefused, Builder, json_object
+from intelgraph.graph.query.statement import (
+    TENANT,
+    ArgumentRefused,
+    Builder,
+    json_array,
+    json_array_of,
+    json_object,
+    json_value,
+)
 
 FIRST_MAX = 1_000
 COUNT_MAX = 10_000
@@ -26,6 +34,7 @@ _IDS_MAX = 1_000
 _ONE_ROW = "having true"
 """Makes a page one row even when none of the members that are asked for aggregates."""
 _TEXT_CHARS_MAX = 256
+_OF_TYPES = "e.type = any ("
 
 
 def first(args: Args) -> int:
@@ -60,37 +69,73 @@ def text(args: Args, name: str) -> str:
 
 
 Part = str | Callable[[Selected], str]
-"""The SQL of a member, or what makes it: a member may be asked for more than once, with other fields below it."""
+"""The SQL of a member's JSON, or what makes it: it may be asked for more than once, with other fields below it."""
 
 
 def page(fields: tuple[Selected, ...], type_name: str, parts: Mapping[str, Part]) -> str:
     """Return the SQL of a page's object from its members."""
     members = []
     for field in fields:
-        part = f"'{type_name}'" if field.name == "__typename" else parts[field.name]
+        part = f"'\"{type_name}\"'" if field.name == "__typename" else parts[field.name]
         members.append((field.key, part if isinstance(part, str) else part(field)))
     return json_object(members)
 
 
-@dataclasses.dataclass(kw_only=True)
+Source = Callable[[str], str]
+"""Takes how many rows there shall be at most; returns the query of so many, in the order of the page."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class _Rows:
-    """The columns that a page's rows need beside their place ``n``: one for each time that ``items`` is asked for."""
+    """The rows of a page. ``item`` makes what is told of one, ``alias`` being its name."""
 
     builder: Builder
+    alias: str
     item: Callable[[Selected], str]
-    columns: list[str] = dataclasses.field(default_factory=list)
+    sources: Mapping[str, Source]
+    """Where the rows come from, by the condition under which they do; there is one whose condition holds."""
+    order: str
+    cursor: str
+    """The SQL of a row's place in the order."""
 
-    def parts(self, limit: str, cursor: str) -> dict[str, Part]:
+    def page(self, fields: tuple[Selected, ...], type_name: str, limit: str, total: Part = "") -> str:
+        """Return the SQL of the page's object. Whether there is more is looked up only if that is asked for."""
+        if [field.name for field in fields if field.name not in ("__typename", "total")] == ["items"]:
+            return page(fields, type_name, {"items": lambda items: self._items(items, limit), "total": total})
+        place = f"row_number() over (order by {self.order})"
+        columns = [f"{place} as n", f"{self.cursor} as cursor"]
+
         def items(selected: Selected) -> str:
             name = self.builder.alias("item")
-            self.columns.append(f"{self.item(selected)} as {name}")
-            return f"coalesce(json_agg(x.{name} order by x.n) filter (where x.n <= {limit}), '[]'::json)"
+            # What is looked up only to know that there is more is not made.
+            columns.append(f"case when {place} <= {limit} then {self.item(selected)} end as {name}")
+            return json_array(f"x.{name}", "x.n")
 
-        return {
+        more = f"count(*) > {limit}"
+        parts: dict[str, Part] = {
             "items": items,
-            "completeness": f"case when count(*) > {limit} then 'MORE' else 'COMPLETE' end",
-            "next": f"case when count(*) > {limit} then max({cursor}) filter (where x.n = {limit}) end",
+            "completeness": f"case when {more} then '\"MORE\"' else '\"COMPLETE\"' end",
+            "next": json_value(f"case when {more} then max(x.cursor) filter (where x.n = {limit}) end"),
+            "total": total,
         }
+        answer = page(fields, type_name, parts)
+        rows = " union all ".join(
+            f"(select * from ({source(f'{limit} + 1')}) s{f' where {condition}' if condition else ''})"
+            for condition, source in self.sources.items()
+        )
+        return f"(select {answer} from (select {', '.join(columns)} from ({rows}) {self.alias}) x {_ONE_ROW})"
+
+    def _items(self, selected: Selected, limit: str) -> str:
+        item = self.item(selected)
+        lists = [
+            (condition, f"array(select {item} from ({source(limit)}) {self.alias})")
+            for condition, source in self.sources.items()
+        ]
+        if len(lists) == 1:
+            return json_array_of(lists[0][1])
+        return json_array_of(
+            "case " + " ".join(f"when {condition} then {list_}" for condition, list_ in lists) + " end"
+        )
 
 
 def edges(objects: Objects, field: Selected, row: str, args: Args) -> str:
@@ -103,34 +148,39 @@ def edges(objects: Objects, field: Selected, row: str, args: Args) -> str:
     if args.get("after") is not None:
         conditions.append(f"r.id > {builder.parameter(number, 'text', lambda a: a['after'])}")
     where = " and ".join(conditions)
-    most = f"limit {limit} + 1"
     table = objects.rows.of("relationship")
-    out = f"select r.*, 'OUT' as way from {table} r where r.source = {row}.id and {where}"
+    out = f"select r.*, 'OUT' as way from {table} r where r.source = {row}.id and {where} order by r.id"
+    # A relationship of an entity with itself is told once: as OUT.
     into = f"select r.*, 'IN' as way from {table} r where r.target = {row}.id and {where}"
-    ordered = f"order by r.id {most}"
-    rows = {
-        "OUT": f"{out} {ordered}",
-        # A relationship of an entity with itself is told once: as OUT.
-        "IN": f"{into} {ordered}",
-        "ANY": f"(({out} {ordered}) union all ({into} and r.source <> r.target {ordered})) order by id {most}",
-    }[args["direction"]]
+    way = args["direction"]
+
+    def rows(most: str) -> str:
+        if way == "OUT":
+            return f"{out} limit {most}"
+        if way == "IN":
+            return f"{into} order by r.id limit {most}"
+        others = f"{into} and r.source <> r.target order by r.id"
+        return f"(({out} limit {most}) union all ({others} limit {most})) order by id limit {most}"
+
     alias = builder.alias("r")
-    wanted = _Rows(builder=builder, item=lambda items: _edge(objects, items, alias))
-    answer = page(field.only(), "EdgePage", wanted.parts(limit, "x.id"))
-    columns = ", ".join([f"{alias}.id", f"row_number() over (order by {alias}.id) as n", *wanted.columns])
-    return f"(select {answer} from (select {columns} from ({rows}) {alias}) x {_ONE_ROW})"
+    return _Rows(
+        builder=builder, alias=alias, item=lambda items: _edge(objects, items, alias, way), sources={"": rows},
+        order=f"{alias}.id", cursor=f"{alias}.id",
+    ).page(field.only(), "EdgePage", limit)  # fmt: skip
 
 
-def _edge(objects: Objects, items: Selected, row: str) -> str:
-    other = f"case {row}.way when 'OUT' then {row}.target else {row}.source end"
+def _edge(objects: Objects, items: Selected, row: str, way: str) -> str:
+    other = {"OUT": f"{row}.target", "IN": f"{row}.source"}.get(
+        way, f"case {row}.way when 'OUT' then {row}.target else {row}.source end"
+    )
     members = []
     for field in items.only():
         if field.name == "__typename":
-            sql = "'Edge'"
+            sql = "'\"Edge\"'"
         elif field.name == "direction":
-            sql = f"{row}.way"
+            sql = f"json_scalar({row}.way)"
         elif field.name == "neighborId":
-            sql = other
+            sql = f"json_scalar({other})"
         elif field.name == "neighbor":
             sql = objects.entity_by_id(field, other)
         else:
@@ -141,7 +191,7 @@ def _edge(objects: Objects, items: Selected, row: str) -> str:
 
 _ORDERS = {
     "ID_ASC": ("e.id", None, "asc"),
-    "ID_DESC": ("e.id", None, "desc"),
+    "ID_DESC": ("e.id desc", None, "desc"),
     "UPDATED_ASC": ("e.updated, e.id", "updated", "asc"),
     "UPDATED_DESC": ("e.updated desc, e.id desc", "updated", "desc"),
 }
@@ -152,9 +202,7 @@ def entities(objects: Objects, field: Selected, args: Args) -> str:
     builder, number = objects.builder, field.number
     limit = builder.parameter(number, "int", first)
     order, key, way = _ORDERS[args["orderBy"]]
-    if key is None and way == "desc":
-        order = "e.id desc"
-    matching = " and ".join(["not e.deleted", f"e.tenant = {TENANT}", *_filter(objects, number, args.get("filter"))])
+    asked = {"": f"not e.deleted and e.tenant = {TENANT}", **_filter(objects, number, args.get("filter"))}
     after = ""
     if args.get("after") is not None:
         beyond = ">" if way == "asc" else "<"
@@ -164,30 +212,48 @@ def entities(objects: Objects, field: Selected, args: Args) -> str:
             at = builder.parameter(number, "timestamptz", lambda a: _updated_cursor(a)[0])
             id_ = builder.parameter(number, "text", lambda a: _updated_cursor(a)[1])
             after = f" and (e.updated, e.id) {beyond} ({at}, {id_})"
-    alias = builder.alias("e")
-    cursor = "x.id" if key is None else "json_build_array(x.updated, x.id)::text"
-    wanted = _Rows(builder=builder, item=lambda items: objects.json("Entity", items.only(), alias))
     table = objects.rows.of("entity")
-    live = f"{table} e where {matching}"
-    rows = f"select e.* from {live}{after} order by {order} limit {limit} + 1"
-    counted, most = f"select from {live}", COUNT_MAX
-    hits = ""
-    if (args.get("filter") or {}).get("text") is not None:
+    live = f"{table} e where {' and '.join(asked.values())}"
+    # Words that very many have: in this form no index is for them, so that the one of the order is taken.
+    filtered = {**asked, **({"text": f"coalesce({asked['text']}, false)"} if "text" in asked else {})}
+
+    def in_order(most: str) -> str:
+        if "types" in asked and "ids" not in asked and key is None:
+            return _of_types(table, filtered, f"{after} order by {order} limit {most}")
+        return f"select e.* from {table} e where {' and '.join(filtered.values())}{after} order by {order} limit {most}"
+
+    def found(most: str) -> str:
+        hits = f"select e.key from hits e where true{after} order by {order} limit {most}"
+        joined = f"({hits}) h join {table} e on e.tenant = {TENANT} and e.{objects.rows.key} = h.key"
+        return f"select e.* from {joined} order by {order}"
+
+    sources: dict[str, Source] = {"": in_order}
+    counted, most, hits = f"select from {live}", COUNT_MAX, ""
+    if "text" in asked:
         # Searched words are found by their index, unless so many entities have them that any page is soon full.
-        hits = f"with hits as materialized (select e.id, e.updated from {live} limit {HITS_MAX} + 1) "
-        few, many = f"(select count(*) from hits) <= {HITS_MAX}", f"(select count(*) from hits) > {HITS_MAX}"
-        first_hits = f"select e.id from hits e where {few}{after} order by {order} limit {limit} + 1"
-        found = f"select e.* from ({first_hits}) h join {table} e on e.tenant = {TENANT} and e.id = h.id"
-        rows = f"{found} union all (select e.* from {live} and {many}{after} order by {order} limit {limit} + 1)"
+        columns = f"e.{objects.rows.key} as key, e.id" + (f", e.{key}" if key else "")
+        hits = f"with hits as materialized (select {columns} from {live} limit {HITS_MAX} + 1) "
+        sources = {
+            f"(select count(*) from hits) <= {HITS_MAX}": found,
+            f"(select count(*) from hits) > {HITS_MAX}": in_order,
+        }
         counted, most = "select from hits", HITS_MAX  # a word of very many entities is not looked up again to count on
+    alias = builder.alias("e")
+    answer = _Rows(
+        builder=builder, alias=alias, item=lambda items: objects.json("Entity", items.only(), alias), sources=sources,
+        order=order.replace("e.", f"{alias}."),
+        cursor=f"{alias}.id" if key is None else f"json_build_array(ig.stamp({alias}.updated), {alias}.id)::text",
+    ).page(field.only(), "EntityPage", limit, lambda asked: _total(asked, counted, most))  # fmt: skip
+    return f"({hits}select {answer})" if hits else answer
 
-    def total(asked: Selected) -> str:
-        return _total(asked, counted, most)
 
-    answer = page(field.only(), "EntityPage", {**wanted.parts(limit, cursor), "total": total})
-    place = f"row_number() over (order by {order.replace('e.', alias + '.')}) as n"
-    columns = ", ".join([f"{alias}.id", f"ig.stamp({alias}.updated) as updated", place, *wanted.columns])
-    return f"({hits}select {answer} from (select {columns} from ({rows}) {alias}) x {_ONE_ROW})"
+def _of_types(table: str, asked: Mapping[str, str], ordered: str) -> str:
+    """Return the query of some types' entities: each type's first, by the index that has them in order."""
+    types = asked["types"].removeprefix(_OF_TYPES).removesuffix(")")
+    others = " and ".join(sql for name, sql in asked.items() if name != "types")
+    one = f"select e.* from {table} e where {others} and e.type = k.type{ordered}"
+    last = ordered[ordered.index(" order by") :]
+    return f"select e.* from (select distinct unnest({types}) as type) k cross join lateral ({one}) e{last}"
 
 
 def _updated_cursor(args: Args) -> tuple[datetime, str]:
@@ -199,13 +265,13 @@ def _updated_cursor(args: Args) -> tuple[datetime, str]:
 
 
 def _total(field: Selected, rows: str, most: int) -> str:
-    parts = {"count": f"least(count(*), {most})", "exact": f"count(*) <= {most}"}
+    parts = {"count": f"least(count(*), {most})", "exact": json_value(f"count(*) <= {most}")}
     return f"(select {page(field.only(), 'Total', parts)} from ({rows} limit {most} + 1) t {_ONE_ROW})"
 
 
-def _filter(objects: Objects, number: int, given: Mapping[str, Any] | None) -> list[str]:
+def _filter(objects: Objects, number: int, given: Mapping[str, Any] | None) -> dict[str, str]:
     if given is None:
-        return []
+        return {}
     builder = objects.builder
 
     def bound(type_: str, value: Any) -> str:
@@ -213,8 +279,8 @@ def _filter(objects: Objects, number: int, given: Mapping[str, Any] | None) -> l
 
     conditions: dict[str, Callable[[], str]] = {
         "ids": lambda: f"e.id = any ({bound('text[]', lambda f: texts(f, 'ids'))})",
-        "types": lambda: f"e.type = any ({bound('text[]', lambda f: texts(f, 'types'))})",
-        "text": lambda: f"e.words @@ ig.word_query({bound('text', _words)})",
+        "types": lambda: f"{_OF_TYPES}{bound('text[]', lambda f: texts(f, 'types'))})",
+        "text": lambda: f"e.words @@ ig.word_query({TENANT}, {bound('text', _words)})",
         "properties": lambda: f"e.properties @> {bound('jsonb', lambda f: json.dumps(f['properties']).encode())}",
         "confidenceMin": lambda: f"e.confidence >= {bound('int', lambda f: f['confidenceMin'])}",
         "confidenceMax": lambda: f"e.confidence <= {bound('int', lambda f: f['confidenceMax'])}",
@@ -222,7 +288,7 @@ def _filter(objects: Objects, number: int, given: Mapping[str, Any] | None) -> l
         "updatedBefore": lambda: f"e.updated < {bound('timestamptz', lambda f: f['updatedBefore'])}",
         "validAt": lambda: _valid_at(bound("timestamptz", lambda f: f["validAt"])),
     }
-    return [sql() for name, sql in conditions.items() if given.get(name) is not None]
+    return {name: sql() for name, sql in conditions.items() if given.get(name) is not None}
 
 
 def _valid_at(at: str) -> str:

@@ -12,7 +12,7 @@ from datetime import datetime
 from intelgraph.graph.query.objects import Objects, Rows
 from intelgraph.graph.query.pages import Part, first, page, text
 from intelgraph.graph.query.selection import Args, Selected
-from intelgraph.graph.query.statement import PLACEMENT, TENANT, ArgumentRefused, json_object
+from intelgraph.graph.query.statement import PLACEMENT, TENANT, ArgumentRefused, json_array, json_object, json_value
 from intelgraph.model.bookmark import Bookmark
 from intelgraph.model.errors import PermanentError
 
@@ -21,6 +21,8 @@ Member = Callable[[Objects, Selected], str]
 
 class RowsThen(Rows):
     """Where the rows of a place in the log are, ``at`` being the alias of its ``ig.point``."""
+
+    key = "id"
 
     def __init__(self, at: str) -> None:
         self.at = at
@@ -59,9 +61,9 @@ def as_of(objects: Objects, field: Selected, members: Mapping[str, Member]) -> s
     parts = []
     for below in field.only():
         if below.name == "__typename":
-            sql = "'Past'"
+            sql = "'\"Past\"'"
         elif below.name == "bookmark":
-            sql = f"(select p.bookmark from {at} p)"
+            sql = json_value(f"(select p.bookmark from {at} p)")
         else:
             sql = members[below.name](then, below)
         parts.append((below.key, sql))
@@ -102,12 +104,18 @@ _OBJECT = {
 
 
 def _object(selected: Selected) -> str:
-    made = {**_OBJECT, "__typename": "'ChangedObject'"}
-    return json_object([(field.key, made.get(field.name, f"x.object -> '{field.name}'")) for field in selected.only()])
+    made = {**_OBJECT, "__typename": "text 'ChangedObject'"}
+    return json_object(
+        [(field.key, json_value(made.get(field.name, f"x.object -> '{field.name}'"))) for field in selected.only()]
+    )
 
 
 def _version(selected: Selected) -> str:
-    parts: dict[str, Part] = {"bookmark": "x.bookmark", "writtenAt": "ig.stamp(x.written_at)", "object": _object}
+    parts: dict[str, Part] = {
+        "bookmark": json_value("x.bookmark"),
+        "writtenAt": json_value("ig.stamp(x.written_at)"),
+        "object": _object,
+    }
     return page(selected.only(), "Version", parts)
 
 
@@ -119,14 +127,13 @@ def history(objects: Objects, field: Selected, args: Args) -> str:
     before = "null"
     if args.get("after") is not None:
         before = builder.parameter(number, "text", lambda a: checked_bookmark(a["after"], "after"))
-    shown = f"filter (where x.n <= {limit})"
     more = f"count(*) > {limit}"
     order = "order by v.epoch desc, v.position desc"
     parts: dict[str, Part] = {
-        "items": lambda items: f"coalesce(json_agg({_version(items)} order by x.n) {shown}, '[]'::json)",
-        "completeness": f"case when {more} then 'MORE' when coalesce(bool_or(x.oldest), false) then 'TRUNCATED' "
-        "else 'COMPLETE' end",
-        "next": f"case when {more} then max(x.bookmark) filter (where x.n = {limit}) end",
+        "items": lambda items: json_array(f"case when x.n <= {limit} then {_version(items)} end", "x.n"),
+        "completeness": f"case when {more} then '\"MORE\"' when coalesce(bool_or(x.oldest), false) "
+        "then '\"TRUNCATED\"' else '\"COMPLETE\"' end",
+        "next": json_value(f"case when {more} then max(x.bookmark) filter (where x.n = {limit}) end"),
     }
     answer = page(field.only(), "History", parts)
     versions = f"ig.versions({TENANT}, {PLACEMENT}, {id_}, {before}, {limit} + 1) v"

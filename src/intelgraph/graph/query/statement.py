@@ -17,8 +17,8 @@ from intelgraph.graph.query.selection import Args
 TENANT, PLACEMENT, BOOKMARK = "$1::text", "$2::text", "$3::text"
 _FIXED = 3
 _NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]*", re.ASCII)
-_PAIRS_MAX = 50
-"""PostgreSQL's functions take 100 arguments at most."""
+_MEMBERS_MAX = 40
+"""PostgreSQL's functions take 100 arguments at most; a member is two."""
 
 Value = Callable[[Args], Any]
 """Takes a parameter's value out of a field's arguments; raises ``ArgumentRefused``."""
@@ -62,23 +62,43 @@ class Builder:
         return f"${_FIXED + len(self.bindings)}::{type_}"
 
 
+def json_value(sql: str) -> str:
+    """Build the SQL of a value's JSON text; ``null`` for null."""
+    return f"coalesce(to_json({sql}), 'null')"
+
+
+def json_scalar(sql: str) -> str:
+    """Build the same of a text, a number or a boolean, at less cost."""
+    return f"coalesce(json_scalar({sql}), 'null')"
+
+
 def json_object(members: Sequence[tuple[str, str]]) -> str:
-    """Build the SQL of a JSON object; ``members`` are names and SQL expressions, in order."""
+    """Build the SQL of a JSON object's text.
+
+    ``members`` are names and SQL whose text is JSON and which is never null, in order. Texts are put together because
+    PostgreSQL's own functions look up the type of every argument anew for every object.
+    """
     for name, _ in members:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name of an answer's member")
-    if not members:
-        return "'{}'::json"
-    parts = [
-        "json_build_object(" + ", ".join(f"'{name}', {sql}" for name, sql in members[first : first + _PAIRS_MAX]) + ")"
-        for first in range(0, len(members), _PAIRS_MAX)
-    ]
-    if len(parts) == 1:
-        return parts[0]
-    texts = " || ', ' || ".join(f"substr(left({part}::text, -1), 2)" for part in parts)
-    return f"('{{' || {texts} || '}}')::json"
+    parts = [f"'{',' if number else '{'}\"{name}\":', {sql}" for number, (name, sql) in enumerate(members)]
+    if not parts:
+        return "'{}'"
+    chunks = [", ".join(parts[n : n + _MEMBERS_MAX]) for n in range(0, len(parts), _MEMBERS_MAX)]
+    inner = chunks[0] if len(chunks) == 1 else ", ".join(f"concat({chunk})" for chunk in chunks)
+    return f"concat({inner}, '}}')"
 
 
 def json_list(item: str, order: str, rows: str) -> str:
-    """Build the SQL of a JSON array of ``item`` over a FROM clause; empty, never null."""
-    return f"(select coalesce(json_agg({item} order by {order}), '[]'::json) from {rows})"
+    """Build the SQL of a JSON array's text of ``item`` over a FROM clause; empty, never null."""
+    return f"(select {json_array(item, order)} from {rows})"
+
+
+def json_array(item: str, order: str) -> str:
+    """Build the same as an aggregate: of the items that are not null."""
+    return f"concat('[', string_agg({item}, ',' order by {order}), ']')"
+
+
+def json_array_of(texts: str) -> str:
+    """Build the same of a list of texts."""
+    return f"concat('[', array_to_string({texts}, ','), ']')"

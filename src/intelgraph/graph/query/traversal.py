@@ -52,7 +52,7 @@ def neighborhood(objects: Objects, field: Selected, args: Args) -> str:
     parts: dict[str, Part] = {
         "items": lambda asked: _reached(objects, asked, found),
         "relationships": relationships,
-        "completeness": f"case when {found}.truncated then 'TRUNCATED' else 'COMPLETE' end",
+        "completeness": f"case when {found}.truncated then '\"TRUNCATED\"' else '\"COMPLETE\"' end",
     }
     search = f"ig.reach({TENANT}, {starts}, {hops}, {direction}, {types}, {nodes})"
     return f"(select {page(field.only(), 'Neighborhood', parts)} from {search} {found})"
@@ -67,7 +67,7 @@ def _reached(objects: Objects, items: Selected, found: str) -> str:
         elif field.name == "entity":
             sql = objects.json("Entity", field.only(), row)
         else:
-            sql = "'Reached'"
+            sql = "'\"Reached\"'"
         members.append((field.key, sql))
     return json_list(
         json_object(members),
@@ -88,7 +88,7 @@ def shortest_paths(objects: Objects, field: Selected, args: Args) -> str:
     found = builder.alias("found")
     parts: dict[str, Part] = {
         "items": lambda items: _paths(objects, items, found),
-        "completeness": f"case when {found}.truncated then 'TRUNCATED' else 'COMPLETE' end",
+        "completeness": f"case when {found}.truncated then '\"TRUNCATED\"' else '\"COMPLETE\"' end",
     }
     search = f"ig.paths({TENANT}, {start}, {end}, {hops}, {direction}, {types}, {first})"
     return f"(select {page(field.only(), 'Paths', parts)} from {search} {found})"
@@ -99,7 +99,7 @@ def _paths(objects: Objects, items: Selected, found: str) -> str:
     members = []
     for selected in items.only():
         if selected.name == "__typename":
-            sql = "'Path'"
+            sql = "'\"Path\"'"
         else:
             row, step = objects.builder.alias("o"), objects.builder.alias("s")
             table = {"entities": "entity", "relationships": "relationship"}[selected.name]

@@ -1,0 +1,37 @@
+"""Five losses as they are told to a person. Each is a schedule of two regions, one placement and one patient client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intelgraph.control.simulator.clients import Habit
+from intelgraph.control.simulator.faults import Fault
+from intelgraph.control.simulator.schedule import Schedule
+from intelgraph.control.simulator.world import Setting
+from intelgraph.model.placement import Durability, Placement
+from intelgraph.placement.policy import Policy
+
+US, EU = "us-east", "eu-west"
+
+
+def story(*faults: Fault, durability: Durability = Durability.REMOTE) -> Schedule:
+    placement = Placement(id="p", home=US, standby=EU, regions=(US, EU), epoch=1, durability=durability)
+    return Schedule(
+        seed=1,
+        setting=Setting(regions=(US, EU), placements=(placement,), policy=Policy()),
+        faults=faults,
+        orders=(),
+        clients=(Habit(patient=True, pause_s=0.8, reads=0.2),),
+    )
+
+
+SCENARIOS: Mapping[str, Schedule] = {
+    "the-home-crashes": story(Fault(at_s=10.0, kind="crash", region=US, for_s=20.0), durability=Durability.HOME),
+    "the-home-is-paused-for-longer-than-its-lease": story(Fault(at_s=10.0, kind="pause", region=US, for_s=12.0)),
+    "the-home-hears-nothing": story(Fault(at_s=10.0, kind="partition-in", region=US, for_s=15.0)),
+    "the-standby-is-cut-off-one-way": story(Fault(at_s=10.0, kind="cut-one-way", region=US, other=EU, for_s=12.0)),
+    "the-agent-dies-after-raising-the-epoch": story(
+        Fault(at_s=10.0, kind="crash", region=US, for_s=25.0),
+        Fault(at_s=10.5, kind="agent-dies-between", region=EU, amount=4.0),
+    ),
+}

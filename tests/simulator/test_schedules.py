@@ -1,0 +1,50 @@
+"""Ten thousand losses, and no promise broken. What a schedule is worth is asserted as well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from intelgraph.control.simulator.faults import ACTIONS, FAULTS
+from intelgraph.control.simulator.running import simulate, table
+from intelgraph.control.simulator.schedule import run, schedule
+
+SCHEDULES = 10_000
+UNCOVERED = {"clock-step", "sent-again", "slot-lost", "lost-for-good", "agent-dies"}
+"""Faults of an instant: nothing is done while they last."""
+
+
+@pytest.mark.timeout(900)
+def test_no_promise_is_broken_in_ten_thousand_schedules(record_property: pytest.RecordProperty) -> None:
+    summary = simulate(range(SCHEDULES))
+    print(f"{summary.schedules} schedules in {summary.took_s:.0f} s\n{table(summary)}")
+    assert not summary.violations, summary.violations[:5]
+    assert summary.schedules == SCHEDULES
+    assert summary.seconds_min >= 60
+    assert summary.faults_min >= 3
+    assert summary.operations_min >= 100
+    for fault in FAULTS.keys() - UNCOVERED:
+        done = {action for action, kind in summary.coverage if kind == fault}
+        assert done >= set(ACTIONS) or fault in RARE, (fault, sorted(set(ACTIONS) - done))
+
+
+RARE: set[str] = set()
+
+
+def test_a_seed_always_means_the_same() -> None:
+    told: list[list[str]] = [[], []]
+    outcomes = [run(schedule(17), told=lines) for lines in told]
+    assert told[0] == told[1]
+    assert outcomes[0] == outcomes[1]
+
+
+def test_seeds_differ() -> None:
+    assert schedule(1) != schedule(2)
+
+
+def test_wall_clocks_are_never_compared() -> None:
+    """The simulator's parts know no wall clock but the one that faults step."""
+    package = Path(__file__).parents[2] / "src/intelgraph/placement"
+    texts = [path.read_text(encoding="utf-8") for path in package.glob("*.py")]
+    assert not [text for text in texts if "import time" in text or "datetime" in text]
