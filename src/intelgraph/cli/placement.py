@@ -13,9 +13,12 @@ from intelgraph.changelog.removal import Removal, complete_removal
 from intelgraph.cli.owner import owner_connection
 from intelgraph.cli.site import Site, fleet_options, json_option, run, show, the_site
 from intelgraph.control.directory import PlacementRecord, describe, moved
+from intelgraph.control.keys import LEASES
+from intelgraph.control.opened import open_store
 from intelgraph.control.opening import Opened, open_epoch
+from intelgraph.control.plans import read_plan
 from intelgraph.model.errors import refuse
-from intelgraph.model.placement import Durability, Placement
+from intelgraph.model.placement import RPO_S_MAX, Declared, Durability, Placement, StandbyLoss
 
 
 @click.group()
@@ -43,19 +46,41 @@ def command() -> None:
     show_default=True,
     help="Acknowledge a write when it is flushed at home, or by the standby too.",
 )
+@click.option(
+    "--on-standby-loss",
+    type=click.Choice([each.value for each in StandbyLoss]),
+    default=StandbyLoss.DEGRADE.value,
+    show_default=True,
+    help="Of remote durability: refuse writes without the standby, or go on at home and say so.",
+)
+@click.option(
+    "--rpo",
+    "rpo_s",
+    type=float,
+    default=RPO_S_MAX,
+    show_default=True,
+    help="Seconds: how old the oldest write may become that the standby lacks.",
+)
 @fleet_options
 @json_option
-def create(name: str, regions: str, home: str | None, state: Path | None, topology: Path | None, **rest: str) -> None:
+def create(name: str, regions: str, home: str | None, state: Path | None, topology: Path | None, **rest: Any) -> None:
     """Create placement NAME and open its first epoch; the same again changes nothing."""
     site = the_site(state, topology)
     allowed = _names(regions)
+    durability = Durability(rest["durability"])
     placement = Placement(
         id=name,
         home=home or allowed[0],
         standby=rest["standby"],
         regions=allowed,
         epoch=1,
-        durability=Durability(rest["durability"]),
+        durability=durability,
+        declared=Declared(
+            home=home or allowed[0],
+            durability=durability,
+            on_standby_loss=StandbyLoss(rest["on_standby_loss"]),
+            rpo_s_max=rest["rpo_s"],
+        ),
     )
     for region in allowed:
         site.region(region)
@@ -72,7 +97,11 @@ def create(name: str, regions: str, home: str | None, state: Path | None, topolo
 @fleet_options
 @json_option
 def open_(name: str, home: str, state: Path | None, topology: Path | None, **rest: str) -> None:
-    """Open the next epoch of placement NAME at a home. Run it again to finish one that was interrupted."""
+    """Open the next epoch of placement NAME with another standby or other regions. Run it again to finish one.
+
+    Where agents run, a home is moved by `switchover` (or `failover`), not by this: only they know when the old home
+    has stopped.
+    """
     site = the_site(state, topology)
     site.region(home)
     regions = _names(rest["regions"]) if rest["regions"] else None
@@ -171,6 +200,12 @@ def value_of(placement: Placement) -> dict[str, object]:
         "regions": list(placement.regions),
         "epoch": placement.epoch,
         "durability": placement.durability.value,
+        "declared": {
+            "home": placement.wanted.home,
+            "durability": placement.wanted.durability.value,
+            "on_standby_loss": placement.wanted.on_standby_loss.value,
+            "rpo_s_max": placement.wanted.rpo_s_max,
+        },
     }
 
 
@@ -195,8 +230,34 @@ async def _open(site: Site, name: str, wanted: _Wanted, *, force: bool) -> _Done
         for region in following.regions:
             site.region(region)
         if following != record.placement:
+            await _refuse_beside_agents(site, record.placement, following)
             record = await directory.update_placement(record, following)
     return await _open_at_home(site, record, force=force)
+
+
+async def _refuse_beside_agents(site: Site, before: Placement, after: Placement) -> None:
+    """Refuse what an agent has to do, or is doing: moving a home, changing a placement whose plan is under way."""
+    store = open_store(site.control)
+    try:
+        plan = (await read_plan(store, before.id)).under_way
+        leases = (await store.read(prefix=LEASES)).entries
+    finally:
+        await store.close()
+    if plan is not None and plan.after.epoch > before.epoch:
+        raise refuse(
+            "already_moving",
+            f"{before.id} is not changed: plan {plan.id} is under way",
+            placement=before.id,
+            plan=plan.id,
+        )
+    if after.home != before.home and leases:
+        raise refuse(
+            "use_switchover",
+            f"{before.id} is not moved by hand: agents keep leases here, and only they know when {before.home} has "
+            f"stopped; `intelgraph switchover --placement {before.id} --to {after.home}` moves it",
+            placement=before.id,
+            home=after.home,
+        )
 
 
 async def _open_at_home(site: Site, record: PlacementRecord, *, force: bool) -> _Done:

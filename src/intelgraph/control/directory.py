@@ -240,7 +240,7 @@ def describe(placement: Placement) -> str:
 def _same(asked: Placement, found: Placement) -> bool:
     if found.epoch == asked.epoch:
         return found == asked
-    return set(found.regions) == set(asked.regions) and found.durability is asked.durability
+    return set(found.regions) == set(asked.regions) and found.wanted.durability is asked.wanted.durability
 
 
 def moved(placement: Placement, home: str) -> Placement:
