@@ -1,8 +1,7 @@
 """A home whose every process is stopped: reads go elsewhere within a second, and what it wakes up to is not its home.
 
-The placement is moved by hand while the home is stopped, as a failover would: the epoch is raised only when the home's
-lease has stood still for as long as others must wait. Then the home is let go on: of the writes that it held, none is
-acknowledged.
+The other region takes the placement over by itself meanwhile. Then the home is let go on: of the writes that it held,
+none is acknowledged.
 """
 
 from __future__ import annotations
@@ -20,11 +19,8 @@ from itertools import pairwise
 import aiohttp
 import pytest
 
-from intelgraph.control.directory import Directory, moved
-from intelgraph.control.opening import open_epoch
-from intelgraph.control.sqlite import SqliteControlStore
 from intelgraph.fleet.process import look
-from intelgraph.placement.lease import LeasePolicy
+from tests.fleet_e2e.moving import control, settled_at, until_placed
 from tests.fleet_e2e.running import AWAY, GLOBAL, HOME, CommandFailed, RunningFleet, contention, until
 
 pytestmark = pytest.mark.fleet
@@ -117,17 +113,11 @@ async def busy(*clients: Client, reading: Client):  # type: ignore[no-untyped-de
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def move_home(fleet: RunningFleet, home: str) -> int:
-    """Raise the epoch with another home and open it there; returns the epoch."""
-    store = SqliteControlStore(fleet.fleet.control)
-    try:
-        directory = Directory(store)
-        before = await directory.placement(TENANT)
-        record = await directory.update_placement(before, moved(before.placement, home))
-        await open_epoch(record, fleet.site.region(home).admin_database)
-        return record.placement.epoch
-    finally:
-        await store.close()
+async def move_back(fleet: RunningFleet) -> None:
+    """Wait until what was the home is standby again, and make it the home."""
+    async with control(fleet) as store:
+        await until_placed(store, TENANT, settled_at(AWAY, HOME), 60.0, "the home is not standby again")
+    await asyncio.to_thread(fleet.cli, "failback", "--placement", TENANT)
 
 
 def test_a_home_that_wakes_up_acknowledges_nothing_of_the_epoch_that_is_over(fleet: RunningFleet) -> None:
@@ -140,10 +130,11 @@ def test_a_home_that_wakes_up_acknowledges_nothing_of_the_epoch_that_is_over(fle
             assert all(client.answers for client in (*at_home, held, reading))
             with stopped(fleet):
                 stopped_s = time.monotonic()
-                await asyncio.sleep(LeasePolicy().over_after_s + 1.0)
+                async with control(fleet) as store:
+                    placement, _ = await until_placed(store, TENANT, settled_at(AWAY), 40.0, "nobody took over")
+                epoch = placement.epoch
                 reads_s = reading.longest_gap_s(stopped_s, time.monotonic())
                 assert not [at for client in at_home for at, _, _ in client.answers if at > stopped_s + 0.5]
-                epoch = await move_home(fleet, AWAY)
                 opened_s = time.monotonic()
                 while not held.succeeded_since(opened_s):  # noqa: ASYNC110 - another process decides
                     await asyncio.sleep(0.01)
@@ -164,7 +155,7 @@ def test_a_home_that_wakes_up_acknowledges_nothing_of_the_epoch_that_is_over(fle
 
     asyncio.run(body())
     until(lambda: is_ready(fleet), 30.0, "the fleet is not whole")
-    asyncio.run(move_home(fleet, HOME))
+    asyncio.run(move_back(fleet))
 
 
 def test_a_home_that_is_killed_costs_no_reader_a_second(fleet: RunningFleet) -> None:

@@ -15,7 +15,7 @@ from intelgraph.control.opened import open_store
 from intelgraph.control.operating import OperatorsView, look
 from intelgraph.control.plans import PlanRecord
 from intelgraph.model.errors import Denied, IntelGraphError
-from intelgraph.model.placement import Placement
+from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.lease import LeasePolicy
 from intelgraph.settings import ControlConfig
 
@@ -148,7 +148,8 @@ def _read_only(placement: Placement, record: PlanRecord, view: OperatorsView, he
         return f"its home {placement.home} has no lease{why}"
     if record.under_way is not None:
         return f"it is moving: plan {record.under_way.id}; writes are held"
-    refusing = [each for each in stands if each.code == "standby_lost"]
+    is_remote = placement.durability is Durability.REMOTE
+    refusing = [each for each in stands if is_remote and each.code == "standby_lost"]
     return refusing[0].reason if refusing else None
 
 

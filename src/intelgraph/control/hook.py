@@ -28,6 +28,7 @@ from intelgraph.control.reports import Seen
 from intelgraph.control.salvage_loop import SalvageLoop
 from intelgraph.control.surveying import Surveying
 from intelgraph.model.errors import Denied, IntelGraphError
+from intelgraph.model.placement import Durability
 from intelgraph.placement import failover, standby
 from intelgraph.placement.decision import Start
 from intelgraph.placement.plan import Plan
@@ -97,7 +98,8 @@ class RegionHook:
             if placement.home != self._here or placement.standby is None:
                 continue
             stands = self.stands.get(name)
-            lost = stands if stands is not None and stands.code == "standby_lost" else None
+            is_remote = placement.durability is Durability.REMOTE  # a home write is bounded by the governor instead
+            lost = stands if is_remote and stands is not None and stands.code == "standby_lost" else None
             bounds[name] = Bound(
                 rpo_s_max=placement.wanted.rpo_s_max,
                 oldest_s=self.observing.unconfirmed_s(placement.standby),
