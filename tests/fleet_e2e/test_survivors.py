@@ -7,12 +7,15 @@ import json
 import time
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from tests.fleet_e2e.moving import control, hold, release, settled_at, until_placed
+from intelgraph.control.plans import PlanRecord
+from intelgraph.model.placement import Placement
+from tests.fleet_e2e.moving import control, hold, release, until_placed
 from tests.fleet_e2e.patient import Patient
 from tests.fleet_e2e.running import RunningFleet, started, until
 
@@ -41,29 +44,39 @@ def entities(fleet: RunningFleet, region: str) -> set[str] | None:
         return None
 
 
+def holds(fleet: RunningFleet, region: str, wanted: set[str] | None) -> bool:
+    return entities(fleet, region) == wanted
+
+
+def taken_over(placement: Placement, plan: PlanRecord) -> bool:
+    return placement.home != HOME and plan.under_way is None
+
+
 def test_the_survivor_that_has_the_tail_gives_it_to_the_one_that_takes_over(fleet: RunningFleet) -> None:
     clients = Patient(fleet=fleet, tenant=TENANT, door=HOME)
 
-    async def body() -> set[str] | None:
+    async def body() -> tuple[str, set[str] | None]:
         async with control(fleet) as store, aiohttp.ClientSession() as http:
             await clients.write(http, "e--before", "all have it")
             fleet.cli("wan", HOME, STANDBY, "--cut", "a-to-b", "--reset")
-            for number in range(20):
+            for number in range(5):
                 await clients.write(http, f"e--tail-{number}", "one survivor has it")
             await asyncio.to_thread(
-                until, lambda: len(entities(fleet, OTHER) or ()) == 21, 10.0, "the tail is nowhere else"
+                until, lambda: len(entities(fleet, OTHER) or ()) == 6, 10.0, "the tail is nowhere else"
             )
             assert entities(fleet, STANDBY) == {"e--before"}
             lost_s = time.monotonic()
             await asyncio.to_thread(hold, fleet, HOME)
-            await until_placed(store, TENANT, settled_at(STANDBY), 30.0, "nobody took over")
-            print(f"taken over {time.monotonic() - lost_s:.1f} s after the loss")
-            return entities(fleet, STANDBY)
+            # On a busy machine the home may have named the other survivor standby by then, since it heard of this one.
+            placement, _ = await until_placed(store, TENANT, taken_over, 40.0, "nobody took over")
+            print(f"taken over by {placement.home} {time.monotonic() - lost_s:.1f} s after the loss")
+            return placement.home, entities(fleet, placement.home)
 
-    at_once = asyncio.run(body())
+    home, at_once = asyncio.run(body())
     assert clients.failed == []
     assert at_once == {write.entity for write in clients.writes}, "the tail was gathered before writes opened"
-    until(lambda: entities(fleet, OTHER) == at_once, 20.0, "the other survivor does not hold the same")
+    for survivor in {STANDBY, OTHER} - {home}:
+        until(partial(holds, fleet, survivor, at_once), 20.0, "the other survivor does not hold the same")
     fleet.cli("wan", HOME, STANDBY, "--heal")
     release(fleet, HOME)
     until(lambda: entities(fleet, HOME) == at_once, 60.0, "the lost region does not hold the same")
