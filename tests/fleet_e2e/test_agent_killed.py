@@ -41,11 +41,12 @@ class Killer:
         self._fleet = fleet
 
     def kill(self) -> str:
-        """Watch, and kill; returns the action's id."""
+        """Watch, and kill at the action, or at a later one if this process was not let look in time; its id."""
+        first = next(number for number, (do, _) in enumerate(ACTIONS[self._kind]) if do is self._at)
         deadline_s = time.monotonic() + _SEEN_S
         while time.monotonic() < deadline_s:
             plan = self._read().plan
-            if plan is not None and plan.kind is self._kind and plan.turn is not None and plan.turn.do is self._at:
+            if plan is not None and plan.kind is self._kind and plan.turn is not None and plan.next >= first:
                 os.kill(self._agents[plan.turn.region], signal.SIGKILL)
                 return plan.turn.id
             time.sleep(0.0005)

@@ -20,7 +20,7 @@ from intelgraph.control.opened import open_store
 from intelgraph.control.operating import OperatorsView, look, record_by_hand
 from intelgraph.control.plans import PlanRecord, read_plan
 from intelgraph.control.store import ControlStore
-from intelgraph.model.errors import Denied, IntelGraphError, refuse
+from intelgraph.model.errors import Denied, IntelGraphError, TransientError, refuse
 from intelgraph.placement.decision import Decision, Start
 from intelgraph.placement.drain import Leaving
 from intelgraph.placement.plan import Kind, Plan
@@ -29,6 +29,7 @@ from intelgraph.placement.policy import Policy
 F = TypeVar("F", bound=Callable[..., Any])
 POLICY = Policy()
 _LOOK_S = 0.1
+_TRIES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,11 +123,7 @@ async def _carry_out(
             _print_intents(intents)
         if declare is not None:
             await declare(store)
-        records = [
-            await record_by_hand(store, seen.known.plan_of(intent.placement), intent.plan)
-            for intent in intents
-            if intent.plan is not None
-        ]
+        intents, records = await _record(store, seen, intents, decide)
         ended = await _follow(store, records, options) if options.wait else []
     finally:
         await store.close()
@@ -134,6 +131,32 @@ async def _carry_out(
         _show(intents, ended, options)
     failed = [record for record in ended if given_up(record) is not None]
     return 1 if failed or any(intent.refused for intent in intents) else 0
+
+
+async def _record(
+    store: ControlStore,
+    seen: OperatorsView,
+    intents: list[Intent],
+    decide: Callable[[OperatorsView], list[Intent]],
+) -> tuple[list[Intent], list[PlanRecord]]:
+    """Record every plan; where an agent was faster, look and decide again: it may have done what was asked for."""
+    done: list[Intent] = []
+    records: list[PlanRecord] = []
+    for intent in intents:
+        for left in reversed(range(_TRIES)):
+            if intent.plan is None:
+                break
+            try:
+                records.append(await record_by_hand(store, seen.known.plan_of(intent.placement), intent.plan))
+                break
+            except TransientError as error:
+                if error.denied.code != "plan_changed" or not left:
+                    raise
+            seen = await look(store)
+            again = {each.placement: each for each in decide(seen)}
+            intent = again.get(intent.placement, Intent(placement=intent.placement))
+        done.append(intent)
+    return done, records
 
 
 def given_up(record: PlanRecord) -> str | None:
