@@ -95,7 +95,7 @@ def _placement(random: Random, name: str, regions: tuple[str, ...]) -> Placement
     count = random.choices((len(regions), min(2, len(regions)), 1), weights=(6, 3, 1))[0]
     allowed = tuple(random.sample(regions, count))
     standby = allowed[1] if count > 1 else None
-    durability = Durability.REMOTE if standby and random.random() < 0.65 else Durability.HOME
+    durability = Durability.REMOTE if standby and random.random() < 0.55 else Durability.HOME
     loss = StandbyLoss.STRICT if random.random() < 0.25 else StandbyLoss.DEGRADE
     declared = Declared(
         home=allowed[0], durability=durability, on_standby_loss=loss, rpo_s_max=random.choice((5.0, 20.0, 60.0))
