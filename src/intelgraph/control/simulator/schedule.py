@@ -23,7 +23,7 @@ from intelgraph.placement.policy import Policy
 REGIONS = ("us-east", "eu-west", "us-west", "eu-north")
 QUIET_S, FAULTS_S, WORK_S, PROBE_S = 3.0, 43.0, 54.0, 58.0
 END_S = (62.0, 70.0, 80.0, 95.0, 120.0)
-READER = Habit(patient=False, pause_s=0.6, reads=1.0)
+READER = Habit(patient=False, pause_s=0.5, reads=1.0)
 """Reads all the time, with nothing to wait for."""
 RATE_OFF_MAX = 0.024
 """Two clocks that are both off by this differ by less than the lease's drift allows."""
@@ -80,7 +80,7 @@ def schedule(seed: int) -> Schedule:
     )
     workers = tuple(
         Habit(patient=random.random() < 0.7, pause_s=random.uniform(0.8, 1.1), reads=random.uniform(0.2, 0.5))
-        for _ in range(3)
+        for _ in range(2)
     )
     return Schedule(
         seed=seed,
