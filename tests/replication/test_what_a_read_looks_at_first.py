@@ -49,8 +49,8 @@ def test_what_is_told_of_a_placement_is_what_the_function_says(alone: Tell, role
     alone(story)
 
 
-PIECES = ["Word", "x", "ÄÖ", "Ⱥ", "1.5", "a-b-c", "it's", "\\", "'", "&", "|", "!", ":*", "<b>", "http://a.b/c?d=e&f",
-          "me@example.org", "/usr/lib/x", "\n", "\t", " ", "\u00a0", "<->", "(", ")", "emotet", "w" * 300, "数据"]  # fmt: skip
+PIECES = ["Word", "x", "ÄÖ", "Ⱥ", "1.5", "a-b-c", "it's", "\\", "'", "&", "|", "!", ":*", "<b>", "(", ")", "<->",
+          "http://a.b/c?d=e&f", "me@example.org", "/usr/lib/x", "\n", "\t", " ", "w" * 60, "数"]  # fmt: skip
 PLAIN = """
     select (select array_agg(ig.tag('acme') || left(w.lexeme, 500) order by w.lexeme)
             from unnest(to_tsvector('pg_catalog.simple', $1)) w)::text,
