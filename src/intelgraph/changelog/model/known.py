@@ -18,8 +18,8 @@ from intelgraph.changelog.model.log import (
     Row,
     accepted,
     arrive,
+    forms_of,
     in_force,
-    state,
 )
 
 
@@ -81,7 +81,7 @@ class Known:
         read = self.holding.read
         self.standing = in_force(self.rows)
         self.accepted = accepted(read)
-        self._forms = state(read)
+        self._forms = forms_of(read, self.accepted)
         self._gone = self.holding.erased
         self._named = frozenset().union(*(row.named for row in self.rows.values()))
         self._first = {}

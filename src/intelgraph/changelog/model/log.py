@@ -211,7 +211,11 @@ def erased(rows: Iterable[Row]) -> set[tuple[str, str]]:
 
 def state(rows: Rows) -> dict[ObjectKey, Form]:
     """Every object's form in the highest accepted row that touches it; erased ids have none."""
-    counted = accepted(rows)
+    return forms_of(rows, accepted(rows))
+
+
+def forms_of(rows: Rows, counted: Iterable[Identity]) -> dict[ObjectKey, Form]:
+    """The same, when it is known which rows count."""
     gone = erased(rows.values())
     forms: dict[ObjectKey, Form] = {}
     for row in sorted((rows[identity] for identity in counted), key=lambda row: row.rank):

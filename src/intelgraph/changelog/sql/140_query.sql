@@ -60,8 +60,9 @@ begin
     return array_to_tsvector(string_to_array(tag || array_to_string(words, e'\n' || tag), e'\n'));
 end $$;
 
--- All of the words, each perhaps only begun, cut as `words` cuts them; null if there is none. Such that it is inlined.
-create function ig.word_query(p_tenant text, p_text text) returns tsquery language sql immutable parallel safe
+-- All of the words, each perhaps only begun, cut as `words` cuts them; null if there is none. Inlined, because it is no
+-- more than stable (as array_to_string is said to be) and has no sub-select: a call costs 20 microseconds.
+create function ig.word_query(p_tenant text, p_text text) returns tsquery language sql stable parallel safe
     return ('''' || ig.tag(p_tenant)
             || replace(replace(replace(
                    nullif(array_to_string(tsvector_to_array(to_tsvector('pg_catalog.simple', p_text)), e'\n'), ''),

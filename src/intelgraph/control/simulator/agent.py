@@ -69,6 +69,8 @@ class Agent:
         self.moved: dict[str, tuple[int, float | None]] = {}
         self.looked_s: float | None = None
         self.gap_s = 0.0
+        self.schemas: dict[str, str] = {}
+        self.drained: frozenset[str] = frozenset()
         self.reports = 0
         self.renewer: Process | None = None
         self.held: Versioned | None = None
@@ -171,6 +173,9 @@ class Agent:
                 number = entry.value.number
                 if name not in self.heard or self.heard[name][0] != number:
                     self.heard[name] = (number, now_s)
+        if len(self.schemas) != len(self.leases):
+            self.schemas = dict.fromkeys(self.leases, SCHEMA)
+        self.drained = frozenset(name for name in self.leases if keys.get(f"regions/{name}", ABSENT).value)
         self.gap_s = 0.0 if self.looked_s is None else min(now_s - self.looked_s, self.policy.lease.look_gap_max_s)
         self.looked_s = now_s
 
@@ -248,11 +253,11 @@ class Agent:
             leases=self.leases,
             sightings=seen,
             copies=held,
-            drained=frozenset(key[8:] for key, entry in keys.items() if key.startswith("regions/") and entry.value),
+            drained=self.drained,
             plan=plan,
             plan_still_s=self.plans[name].still_s if name in self.plans else 0.0,
             moved_s_ago=None if moved_s is None else now_s - moved_s,
-            schemas=dict.fromkeys(self.leases, SCHEMA),
+            schemas=self.schemas,
             stalled_s=region.oldest_unconfirmed_s(placement.standby, self.engine)
             if is_home and placement.standby
             else None,

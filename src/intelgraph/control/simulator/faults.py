@@ -31,11 +31,14 @@ class Fault:
     for_s: float = 0.0
     amount: float = 0.0
     action: str = ""
+    """At which action it happens (``crash-at``), or with which it ends early (every fault that lasts)."""
 
     def __str__(self) -> str:
         """Say what it does; ``region`` may be ``home:P`` or ``standby:P`` until it begins."""
-        parts = [self.kind, self.region, self.other, f"at {self.action}" if self.action else ""]
+        parts = [self.kind, self.region, self.other, f"at {self.action}" if self.kind == "crash-at" else ""]
         lasting = f" for {self.for_s:.1f} s" if self.for_s else ""
+        if self.action and self.kind != "crash-at":
+            lasting += f", at most until {self.action}"
         return " ".join(part for part in parts if part) + lasting
 
 
@@ -79,10 +82,10 @@ def _at_action(world: World, fault: Fault) -> None:
     """When an action has been done, whoever did it or was to gain by it crashes."""
 
     def happen() -> None:
-        region = world.regions[fault.region]
-        if region.up:
-            world.engine.after(fault.amount, lambda: _crash(world, fault))
-            world.engine.after(fault.amount + fault.for_s, lambda: _restart(world, fault))
+        found = _resolved(world, fault)
+        if world.regions[found.region].up:
+            world.engine.after(fault.amount, lambda: _crash(world, found))
+            world.engine.after(fault.amount + fault.for_s, lambda: _restart(world, found))
 
     world.armed.setdefault(fault.action, []).append(happen)
 
@@ -184,9 +187,9 @@ FAULTS: Mapping[str, tuple[Step, Step]] = {
     "slot-lost": (_slot, _nothing),
 }
 WEIGHTS: Mapping[str, float] = {
-    "crash": 4, "lost-for-good": 0.4, "pause": 4, "agent-dies": 2, "agent-dies-between": 4, "crash-at": 4, "cut": 2,
+    "crash": 4, "lost-for-good": 0.4, "pause": 4, "agent-dies": 1, "agent-dies-between": 4, "crash-at": 6, "cut": 2,
     "cut-one-way": 2, "partition": 2, "partition-in": 2, "partition-out": 2, "store-unreachable": 2, "store-unheard": 1,
-    "store-down": 1, "store-slow": 1, "slow": 2, "disk-full": 1, "clock-step": 0.5, "sent-again": 1, "slot-lost": 1,
+    "store-down": 1, "store-slow": 1, "slow": 4, "disk-full": 1, "clock-step": 0.5, "sent-again": 1, "slot-lost": 1,
 }  # fmt: skip
 LINKS = ("cut", "cut-one-way", "slow", "sent-again", "slot-lost")
 
@@ -199,15 +202,16 @@ def draw(random: Random, regions: tuple[str, ...], roles: tuple[str, ...], at_s:
     amount = {
         "agent-dies": random.uniform(0.2, 8.0),
         "agent-dies-between": float(random.randint(1, 8)),
-        "crash-at": random.choice((0.0, 0.0, 0.02, 0.5)),
-        "slow": random.uniform(0.2, 6.0),
+        "crash-at": random.choice((0.0, 0.0, 0.02, 0.5, 1.5)),
+        "slow": random.choice((random.uniform(0.2, 2.0), random.uniform(2.0, 6.0))),
         "store-slow": random.uniform(0.2, 2.5),
         "clock-step": random.choice((-3600.0, 3600.0)),
         "sent-again": float(random.randint(1, 50)),
     }.get(kind, 0.0)
-    action = random.choice(ACTIONS) if kind == "crash-at" else ""
     lasts = kind not in ("agent-dies", "agent-dies-between", "clock-step", "sent-again", "slot-lost", "lost-for-good")
     for_s = random.choice((random.uniform(0.5, 4.0), random.uniform(4.0, 14.0))) if lasts else 0.0
+    early = for_s > 4.0 and random.random() < 0.3
+    action = random.choice(ACTIONS) if kind == "crash-at" or early else ""
     return Fault(at_s=at_s, kind=kind, region=region, other=other, for_s=for_s, amount=amount, action=action)
 
 
@@ -217,18 +221,21 @@ def inflict(world: World, fault: Fault) -> None:
     done: list[Fault] = []
 
     def begins() -> None:
-        found = _resolved(world, fault)
+        found = fault if fault.kind == "crash-at" else _resolved(world, fault)
         done.append(found)
+        if fault.action and fault.kind != "crash-at":
+            world.armed.setdefault(fault.action, []).append(ends)
         world.engine.say("fault", str(found))
         world.active[fault.kind] += 1
         begin(world, found)
 
     def ends() -> None:
-        if world.active[fault.kind] > 0:
+        if done and world.active[fault.kind] > 0:
+            found = done.pop()
             world.active[fault.kind] -= 1
             if not world.active[fault.kind]:
                 del world.active[fault.kind]
-            end(world, done[0])
+            end(world, found)
 
     world.engine.after(fault.at_s, begins)
     world.engine.after(fault.at_s + max(fault.for_s, 1.0), ends)

@@ -23,7 +23,7 @@ from intelgraph.placement.policy import Policy
 REGIONS = ("us-east", "eu-west", "us-west", "eu-north")
 QUIET_S, FAULTS_S, WORK_S, PROBE_S = 3.0, 43.0, 54.0, 58.0
 END_S = (62.0, 70.0, 80.0, 95.0, 120.0)
-READER = Habit(patient=False, pause_s=0.6, reads=1.0)
+READER = Habit(patient=False, pause_s=0.5, reads=1.0)
 """Reads all the time, with nothing to wait for."""
 RATE_OFF_MAX = 0.024
 """Two clocks that are both off by this differ by less than the lease's drift allows."""
@@ -80,7 +80,7 @@ def schedule(seed: int) -> Schedule:
     )
     workers = tuple(
         Habit(patient=random.random() < 0.7, pause_s=random.uniform(0.8, 1.1), reads=random.uniform(0.2, 0.5))
-        for _ in range(3)
+        for _ in range(2)
     )
     return Schedule(
         seed=seed,
@@ -95,7 +95,7 @@ def _placement(random: Random, name: str, regions: tuple[str, ...]) -> Placement
     count = random.choices((len(regions), min(2, len(regions)), 1), weights=(6, 3, 1))[0]
     allowed = tuple(random.sample(regions, count))
     standby = allowed[1] if count > 1 else None
-    durability = Durability.REMOTE if standby and random.random() < 0.65 else Durability.HOME
+    durability = Durability.REMOTE if standby and random.random() < 0.55 else Durability.HOME
     loss = StandbyLoss.STRICT if random.random() < 0.25 else StandbyLoss.DEGRADE
     declared = Declared(
         home=allowed[0], durability=durability, on_standby_loss=loss, rpo_s_max=random.choice((5.0, 20.0, 60.0))

@@ -86,11 +86,12 @@ def compile_selection(selection: Selection, arguments: list[Args]) -> Statement 
     )
 
 
-_READABLE = (
+READABLE = (
     "coalesce((select case when p.told ? 'token_ns' then p.told else p.told || ig.heard(p.told ->> 'home') end "
     f"from ig.placement p where p.id = {PLACEMENT} and {BOOKMARK} is null), ig.readable({PLACEMENT}, {BOOKMARK}))"
 )
-_IT = f"select set_config('ig.tenant', {TENANT}, true), {_READABLE} as r"
+"""The SQL of what `ig.readable` says: from the placement's row where that is enough."""
+_IT = f"select set_config('ig.tenant', {TENANT}, true), {READABLE} as r"
 
 
 def _whole(builder: Builder, data: str) -> str:

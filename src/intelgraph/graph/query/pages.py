@@ -127,15 +127,10 @@ class _Rows:
 
     def _items(self, selected: Selected, limit: str) -> str:
         item = self.item(selected)
-        lists = [
-            (condition, f"array(select {item} from ({source(limit)}) {self.alias})")
-            for condition, source in self.sources.items()
-        ]
-        if len(lists) == 1:
-            return json_array_of(lists[0][1])
-        return json_array_of(
-            "case " + " ".join(f"when {condition} then {list_}" for condition, list_ in lists) + " end"
-        )
+        lists = {c: f"array(select {item} from ({source(limit)}) {self.alias})" for c, source in self.sources.items()}
+        *others, (_, last) = lists.items()
+        chosen = " ".join(f"when {condition} then {list_}" for condition, list_ in others)
+        return json_array_of(f"case {chosen} else {last} end" if others else last)
 
 
 def edges(objects: Objects, field: Selected, row: str, args: Args) -> str:

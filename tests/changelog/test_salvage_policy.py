@@ -1,0 +1,80 @@
+"""What becomes by itself of rows beyond a cut, held against the model of the log until nothing is left to decide."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+
+from intelgraph.changelog.model.log import Class, Identity, Kind, accepted, arrive, classify
+from intelgraph.changelog.salvage_policy import Inert, SalvageClass, salvage
+
+from .test_model import Story, entity, stories, write
+
+
+def inert(story: Story) -> list[Inert]:
+    rows = story.holdings[story.home].rows
+    return [
+        Inert(
+            row=tuple(identity),
+            epoch=rows[identity].epoch,
+            tenant=str(rows[identity].tenant),
+            key=str(rows[identity].key),
+            kind=SalvageClass(found.value),
+        )
+        for identity, found in classify(rows).items()
+    ]
+
+
+def settle(story: Story) -> int:
+    for rounds in range(50):
+        said = salvage(inert(story))
+        if not said.decides:
+            return rounds
+        for kind, chosen in ((Kind.ADOPT, said.adopt), (Kind.REJECT, said.reject)):
+            if chosen:
+                named = frozenset(Identity(*one) for one in chosen)
+                story.write(story.home, kind, story.epoch, named=named)
+    raise AssertionError("it never ends")
+
+
+@given(stories())
+@settings(deadline=None)
+def test_it_ends_and_leaves_to_people_what_only_they_can_decide(story: Story) -> None:
+    for name, holding in story.holdings.items():
+        for row in story.rows:
+            holding = arrive(holding, row)
+        story.holdings[name] = holding
+    settle(story)
+    rows = story.holdings[story.home].rows
+    assert set(classify(rows).values()) <= {Class.CONFLICT, Class.ILLEGAL}
+    people = salvage(inert(story)).people
+    assert {Identity(*one) for one in people} == classify(rows).keys()
+
+
+@given(stories())
+@settings(deadline=None)
+def test_no_key_is_adopted_twice(story: Story) -> None:
+    settle(story)
+    rows = story.holdings[story.home].rows
+    adopted = [rows[name] for row in rows.values() if row.kind is Kind.ADOPT for name in row.named if name in rows]
+    counted = [row for row in adopted if row.identity in accepted(rows)]
+    assert len({(row.tenant, row.key) for row in counted}) == len({row.identity for row in counted}) or not counted
+
+
+def test_two_tails_with_one_key_are_adopted_once_and_then_a_duplicate() -> None:
+    story = Story()
+    story.open("us-east")
+    story.carry_everything()
+    story.append("us-east", write(1, "k", entity("a")))
+    story.open("eu-west")
+    story.append("eu-west", write(2, "other", entity("b")))
+    story.carry_everything()
+    assert [one.kind for one in inert(story)] == [SalvageClass.ADOPTABLE]
+    twice = [*inert(story), Inert(row=("us-west", 1, 9), epoch=1, tenant="t", key="k", kind=SalvageClass.ADOPTABLE)]
+    said = salvage(twice)
+    assert (len(said.adopt), said.reject, said.people) == (1, (), ())
+
+
+def test_by_hand_means_that_nothing_is_decided() -> None:
+    one = Inert(row=("us-east", 1, 9), epoch=1, tenant="t", key="k", kind=SalvageClass.ADOPTABLE)
+    said = salvage([one], automatic=False)
+    assert not said.decides and said.people == (one.row,)

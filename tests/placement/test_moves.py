@@ -1,0 +1,174 @@
+"""Planned moves, draining a region, and who is standby."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from intelgraph.model.placement import Durability, StandbyLoss
+from intelgraph.placement.decision import Decision, Start
+from intelgraph.placement.drain import complete, drain
+from intelgraph.placement.plan import Kind, Plan
+from intelgraph.placement.standby import decide
+from intelgraph.placement.switchover import fail_back, switch_to
+from intelgraph.placement.view import View
+
+from .views import EU, OVER_S, POLICY, US, WEST, copy, declared, healthy, lease, placement, with_copy
+
+THREE = (US, EU, WEST)
+STRICT = declared(on_standby_loss=StandbyLoss.STRICT)
+
+
+def said(decision: Decision) -> Plan | str | None:
+    if isinstance(decision, Start):
+        return decision.plan
+    return None if decision.denied is None else decision.denied.reason
+
+
+def planned(decision: Decision) -> Plan:
+    assert isinstance(decision, Start), decision
+    return decision.plan
+
+
+class TestSwitchover:
+    def test_the_old_home_becomes_the_standby_and_the_new_one_is_declared(self) -> None:
+        plan = planned(switch_to(healthy(), EU, POLICY))
+        assert (plan.id, plan.source, plan.target, plan.after.standby) == ("p/4/switchover", US, EU, US)
+        assert plan.after.durability is Durability.REMOTE
+        assert plan.after.wanted.home == EU
+
+    def test_a_failback_goes_to_the_home_that_was_declared(self) -> None:
+        away = placement(home=EU, standby=US, declared=declared())
+        plan = planned(fail_back(healthy(here=EU, placement=away), POLICY))
+        assert (plan.kind, plan.target, plan.after.wanted) == (Kind.FAILBACK, US, declared())
+        assert (
+            said(fail_back(healthy(), POLICY)) == "cannot move p to us-east: it is the home of p; a move goes elsewhere"
+        )
+
+    @pytest.mark.parametrize(
+        ("other", "fact"),
+        [
+            ({"drained": frozenset({EU})}, "it is drained"),
+            ({"leases": {US: lease(), EU: lease(OVER_S)}}, "it has no lease now"),
+            ({"schemas": {US: "a", EU: "b"}}, "its schema is b, that of us-east is a"),
+            ({"copies": {US: copy(), EU: copy(gap="marks")}}, "rows may be missing there: marks"),
+            ({"copies": {US: copy(), EU: copy(hold="v 2")}}, "it is held: v 2"),
+            ({"copies": {US: copy(), EU: copy(epoch=2)}}, "it lacks rows that epoch 3 stands on"),
+            ({"copies": {US: copy(), EU: copy(behind_s=9.0)}}, "it is 9 s behind"),
+            ({"copies": {US: copy()}}, "what it holds is not known"),
+            ({"leases": {US: lease(OVER_S), EU: lease()}}, "us-east cannot hand over: it has no lease now"),
+        ],
+    )
+    def test_it_is_refused_while_nothing_has_happened_yet(self, other: dict[str, Any], fact: str) -> None:
+        assert f"cannot move p to eu-west: {fact}; " in str(said(switch_to(healthy(**other), EU, POLICY)))
+
+    def test_one_plan_at_a_time(self) -> None:
+        under_way = planned(switch_to(healthy(), EU, POLICY))
+        again = said(switch_to(healthy(plan=under_way), EU, POLICY))
+        assert again == "cannot move p to eu-west: plan p/4/switchover is under way; one plan at a time"
+
+    def test_it_never_goes_where_it_may_not_live(self) -> None:
+        leases = {US: lease(), EU: lease(), WEST: lease()}
+        assert "p may not live there" in str(said(switch_to(healthy(leases=leases), WEST, POLICY)))
+
+    def test_a_drained_source_can_still_hand_over(self) -> None:
+        assert planned(switch_to(healthy(drained=frozenset({US})), EU, POLICY)).after.standby is None
+
+
+class TestDraining:
+    def test_homes_move_to_their_standby_and_what_was_declared_stays(self) -> None:
+        (leaving,) = drain([healthy(placement=placement(regions=THREE))], US, POLICY)
+        assert leaving.plan is not None
+        assert (leaving.plan.target, leaving.plan.after.standby, leaving.plan.after.wanted.home) == (EU, WEST, US)
+        assert leaving.denied is None and complete([leaving])
+
+    def test_without_a_third_region_it_goes_on_without_a_standby_and_says_so(self) -> None:
+        (leaving,) = drain([healthy()], US, POLICY)
+        assert leaving.plan is not None and leaving.plan.after.is_degraded
+        assert leaving.denied is not None and leaving.denied.code == "no_standby"
+
+    def test_standbys_are_replaced(self) -> None:
+        (leaving,) = drain([healthy(placement=placement(regions=THREE))], EU, POLICY)
+        assert leaving.plan is not None
+        assert (leaving.plan.kind, leaving.plan.after.standby) == (Kind.RESTAND, WEST)
+
+    def test_a_strict_placement_keeps_its_only_standby_and_says_why(self) -> None:
+        (leaving,) = drain([healthy(placement=placement(declared=STRICT))], EU, POLICY)
+        assert leaving.plan is None and leaving.read_only
+        assert leaving.denied is not None and leaving.denied.reason.endswith("refuse writes without a standby")
+
+    def test_what_may_live_nowhere_else_stays_and_is_read_only(self) -> None:
+        only = placement(standby=None, regions=(US,), durability=Durability.HOME)
+        (leaving,) = drain([healthy(placement=only)], US, POLICY)
+        assert leaving.plan is None and leaving.read_only and not complete([leaving])
+        assert leaving.denied is not None
+        assert leaving.denied.reason == (
+            "cannot move p from us-east: no other region is allowed; without us-east it is read-only"
+        )
+
+    def test_a_placement_that_is_not_there_is_not_mentioned_and_a_third_copy_only_in_passing(self) -> None:
+        assert drain([healthy()], WEST, POLICY) == ()
+        (leaving,) = drain([healthy(placement=placement(regions=THREE))], WEST, POLICY)
+        assert leaving.plan is None and leaving.denied is None
+
+
+class TestTheStandby:
+    def lost(self, **other: Any) -> View:
+        leases = {US: lease(), EU: lease(OVER_S), WEST: lease()}
+        return healthy(**({"leases": leases, "placement": placement(regions=THREE)} | other))
+
+    def test_all_is_well(self) -> None:
+        assert said(decide(healthy(), POLICY)) is None
+
+    def test_another_region_that_has_caught_up_replaces_it(self) -> None:
+        plan = planned(decide(self.lost(), POLICY))
+        assert (plan.kind, plan.source, plan.target, plan.after.standby) == (Kind.RESTAND, US, US, WEST)
+        assert plan.after.durability is Durability.REMOTE
+
+    def test_one_that_has_not_been_steady_is_not_named_yet(self) -> None:
+        plan = planned(decide(self.lost(steady_s={WEST: 4.9}), POLICY))
+        assert (plan.after.standby, plan.after.durability, plan.after.is_degraded) == (None, Durability.HOME, True)
+
+    def test_strict_stands_and_says_why(self) -> None:
+        view = self.lost(placement=placement(declared=STRICT))
+        assert said(decide(view, POLICY)) == (
+            "cannot replace the standby of p: eu-west is lost: it has no lease now, and no other allowed region has "
+            "caught up; writes wait for it, as was declared"
+        )
+
+    def test_a_standby_that_confirms_nothing_is_lost_although_it_lives(self) -> None:
+        assert said(decide(healthy(stalled_s=4.9), POLICY)) is None
+        assert planned(decide(healthy(stalled_s=5.0), POLICY)).after.is_degraded
+
+    def test_a_home_placement_keeps_a_slow_standby_and_leaves_it_to_the_governor(self) -> None:
+        slow = placement(durability=Durability.HOME, declared=declared(durability=Durability.HOME))
+        assert "the RPO bounds what it may lack" in str(said(decide(healthy(placement=slow, stalled_s=30.0), POLICY)))
+        gone = self.lost(placement=replace(slow, regions=(US, EU)))
+        assert planned(decide(gone, POLICY)).after.standby is None
+
+    def test_what_was_declared_is_restored_when_it_has_been_steady(self) -> None:
+        degraded = placement(standby=None, durability=Durability.HOME, declared=declared())
+        assert planned(decide(healthy(placement=degraded), POLICY)).after.standby == EU
+        early = said(decide(healthy(placement=degraded, steady_s={EU: 3.0}), POLICY))
+        assert early == (
+            "cannot give p a standby: no other allowed region has caught up for long enough; until then a loss of the "
+            "home stops its writes"
+        )
+
+    def test_a_single_region_has_none_and_says_nothing(self) -> None:
+        only = placement(standby=None, regions=(US,), durability=Durability.HOME)
+        assert said(decide(healthy(placement=only), POLICY)) is None
+
+    def test_only_the_home_that_has_a_lease_decides_and_not_during_a_plan(self) -> None:
+        assert said(decide(self.lost(here=WEST), POLICY)) is None
+        assert said(decide(self.lost(leases={US: lease(OVER_S), EU: lease(OVER_S)}), POLICY)) is None
+        under_way = planned(switch_to(healthy(), EU, POLICY))
+        assert said(decide(self.lost(plan=under_way), POLICY)) is None
+
+    def test_a_standby_with_a_gap_is_lost_for_remote_writes(self) -> None:
+        assert planned(decide(with_copy(healthy(), EU, gap="marks"), POLICY)).after.is_degraded
+
+    def test_a_silent_report_alone_loses_nothing(self) -> None:
+        assert said(decide(healthy(copies={US: copy()}), POLICY)) is None

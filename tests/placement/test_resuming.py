@@ -1,0 +1,188 @@
+"""What an agent does next with a plan, for every place at which it can be interrupted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from intelgraph.model.errors import Denied
+from intelgraph.model.placement import Durability
+from intelgraph.placement.plan import ACTIONS, Do, Kind, Plan, is_open
+from intelgraph.placement.resuming import DoIt, Fetch, GiveUp, Nothing, Replace, Wait, next_step
+from intelgraph.placement.view import View
+
+from .views import EU, OVER_S, POLICY, US, WEST, copy, declared, healthy, lease, lost, placement, seen
+
+THREE = (US, EU, WEST)
+WHY = Denied(code="a_test", reason="a test")
+MOVED = {"home": EU, "standby": US, "epoch": 4, "declared": declared()}
+AFTER = {
+    Kind.FAILOVER: {"home": EU, "standby": None, "epoch": 4, "durability": Durability.HOME, "declared": declared()},
+    Kind.SWITCHOVER: MOVED,
+    Kind.FAILBACK: MOVED,
+    Kind.RESTAND: {"standby": WEST, "epoch": 4, "declared": declared()},
+}
+
+
+def plan_at(kind: Kind, do: Do | None, **other: Any) -> Plan:
+    """A plan of epoch 4 whose turn is ``do``; none: finished."""
+    before = placement(regions=THREE)
+    facts: dict[str, Any] = {"id": "p/4/x", "kind": kind, "before": before, "after": replace(before, **AFTER[kind])}
+    plan = Plan(**(facts | {"lease_version": 70 if kind is Kind.FAILOVER else None} | other))
+    while plan.turn is not None and plan.turn.do is not do:
+        plan = plan.moved(last_position="1/41" if plan.turn.do is Do.CLOSE else None)
+    assert (plan.turn.do if plan.turn else None) is do
+    return plan
+
+
+def view_of(plan: Plan, here: str, *, well: bool = True, **other: Any) -> View:
+    now = plan.after if plan.has_raised else plan.before
+    return (healthy if well else lost)(**({"here": here, "placement": now, "plan": plan} | other))
+
+
+def step(plan: Plan, here: str, **other: Any) -> Any:
+    return next_step(view_of(plan, here, **other), POLICY)
+
+
+@pytest.mark.parametrize(("kind", "do"), [(kind, do) for kind in Kind for do, _ in ACTIONS[kind]])
+def test_whoever_has_the_turn_does_it_and_nobody_else(kind: Kind, do: Do) -> None:
+    plan = plan_at(kind, do)
+    assert plan.turn is not None
+    assert step(plan, plan.turn.region) == DoIt(action=plan.turn, plan=plan)
+    for other in set(THREE) - {plan.turn.region}:
+        leases = {name: lease(0.3, version=70) for name in THREE}
+        assert step(plan, other, leases=leases) == Nothing()
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_a_plan_that_is_finished_needs_nobody(kind: Kind) -> None:
+    for here in THREE:
+        assert step(plan_at(kind, None), here) == Nothing()
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_an_epoch_may_be_granted_before_its_raise_and_after_its_open_and_not_between(kind: Kind) -> None:
+    for do in [one for one, _ in ACTIONS[kind]]:
+        plan = plan_at(kind, do)
+        now = plan.after if plan.has_raised else plan.before
+        assert is_open(now, plan) is not plan.has_raised
+    assert is_open(plan_at(kind, None).after, plan_at(kind, None))
+
+
+class TestBeforeTheEpochIsRaised:
+    def test_the_target_is_gone_before_the_source_closes(self) -> None:
+        leases = {US: lease(), EU: lease(OVER_S), WEST: lease()}
+        given_up = step(plan_at(Kind.SWITCHOVER, Do.CLOSE), US, leases=leases)
+        assert isinstance(given_up, GiveUp)
+        assert given_up.why.reason == "plan p/4/x is given up: eu-west has no lease any more"
+        assert [one.do for one in given_up.plan.actions] == [Do.REOPEN]
+
+    def test_the_target_is_gone_while_it_catches_up(self) -> None:
+        leases = {US: lease(), EU: lease(OVER_S), WEST: lease()}
+        given_up = step(plan_at(Kind.SWITCHOVER, Do.CATCH_UP), US, leases=leases)
+        assert isinstance(given_up, GiveUp)
+        turn = given_up.plan.turn
+        assert turn is not None and (turn.do, turn.region) == (Do.REOPEN, US)
+
+    def test_the_source_is_gone_and_its_standby_is_the_target(self) -> None:
+        plan = plan_at(Kind.SWITCHOVER, Do.CLOSE)
+        instead = step(plan, EU, well=False)
+        assert isinstance(instead, Replace) and instead.plan.kind is Kind.FAILOVER
+
+    def test_the_source_is_gone_and_its_standby_is_another(self) -> None:
+        before = placement(regions=THREE)
+        plan = Plan(id="p/4/x", kind=Kind.SWITCHOVER, before=before, after=replace(before, home=WEST, epoch=4))
+        instead = next_step(view_of(plan, EU, well=False), POLICY)
+        assert isinstance(instead, Replace) and instead.plan.target == EU
+        assert isinstance(next_step(view_of(plan, WEST, well=False), POLICY), GiveUp)
+
+    def test_a_target_that_does_not_catch_up_in_time_is_given_up_by_either(self) -> None:
+        plan = plan_at(Kind.SWITCHOVER, Do.CATCH_UP)
+        behind = {US: copy(), EU: copy(settled={f"{US}/1": 40}), WEST: copy()}
+        waits = step(plan, EU, copies=behind, plan_still_s=9.0)
+        assert isinstance(waits, Wait)
+        assert waits.why.reason == "plan p/4/x waits: eu-west holds the stream of us-east up to 40, and needs 41"
+        for here in (EU, US):
+            assert isinstance(step(plan, here, copies=behind, plan_still_s=10.0), GiveUp)
+        unknown = {US: copy(), EU: copy(settled={}), WEST: copy()}
+        assert isinstance(step(plan, EU, copies=unknown), Wait)
+
+    def test_a_position_of_another_life_is_not_caught_up_with(self) -> None:
+        plan = replace(plan_at(Kind.SWITCHOVER, Do.CATCH_UP), last_position="2/41")
+        assert isinstance(step(plan, EU), Wait)
+
+    def test_a_home_that_is_back_is_not_replaced(self) -> None:
+        plan = plan_at(Kind.FAILOVER, Do.RAISE)
+        leases = {US: lease(0.1, version=71), EU: lease(), WEST: lease()}
+        for here in (US, EU):
+            given_up = step(plan, here, leases=leases)
+            assert isinstance(given_up, GiveUp) and given_up.why.code == "home_is_back"
+
+    def test_a_gap_that_was_found_meanwhile_stops_the_target_unless_forced(self) -> None:
+        gap = {EU: copy(gap="marks 3 to 5")}
+        assert isinstance(step(plan_at(Kind.FAILOVER, Do.RAISE), EU, well=False, copies=gap), GiveUp)
+        forced = plan_at(Kind.FAILOVER, Do.RAISE, force=True)
+        assert isinstance(step(forced, EU, well=False, copies=gap), DoIt)
+
+    def test_a_standby_that_went_before_it_was_named(self) -> None:
+        leases = {US: lease(), EU: lease(), WEST: lease(OVER_S)}
+        assert isinstance(step(plan_at(Kind.RESTAND, Do.RAISE), US, leases=leases), GiveUp)
+
+    def test_a_placement_that_changed_meanwhile(self) -> None:
+        plan = plan_at(Kind.SWITCHOVER, Do.CLOSE)
+        changed = step(plan, US, placement=placement(regions=(US, EU)))
+        assert isinstance(changed, GiveUp) and changed.why.code == "placement_changed"
+
+
+class TestAfterTheEpochIsRaised:
+    def test_the_target_is_gone_before_it_opens_and_the_source_takes_back(self) -> None:
+        leases = {US: lease(), EU: lease(OVER_S), WEST: lease()}
+        for kind, do in ((Kind.SWITCHOVER, Do.OPEN), (Kind.FAILOVER, Do.GATHER), (Kind.FAILOVER, Do.OPEN)):
+            instead = step(plan_at(kind, do), US, leases=leases, copies={US: copy()})
+            assert isinstance(instead, Replace)
+            assert (instead.plan.target, instead.plan.after.epoch) == (US, 5)
+
+    def test_it_cannot_be_given_up_any_more(self) -> None:
+        with pytest.raises(ValueError, match="cannot be given up"):
+            plan_at(Kind.SWITCHOVER, Do.OPEN).given_up(WHY)
+
+    def test_the_target_asks_the_survivors_for_what_they_hold_beyond_it_for_a_while(self) -> None:
+        plan = plan_at(Kind.FAILOVER, Do.GATHER)
+        copies = {EU: copy(), WEST: copy(settled={f"{US}/1": 45, f"{WEST}/1": 9, f"{EU}/1": 3})}
+        asks = step(plan, EU, well=False, copies=copies)
+        assert isinstance(asks, Fetch)
+        assert asks.beyond == {WEST: {f"{US}/1": 41, f"{WEST}/1": 0}}
+        assert isinstance(step(plan, EU, well=False, copies=copies, plan_still_s=2.0), DoIt)
+        equal = {EU: copy(), WEST: copy()}
+        assert isinstance(step(plan, EU, well=False, copies=equal), DoIt)
+
+
+class TestOfAPlanThatWasGivenUp:
+    def test_the_source_reopens(self) -> None:
+        plan = plan_at(Kind.SWITCHOVER, Do.CATCH_UP).given_up(WHY)
+        done = step(plan, US)
+        assert isinstance(done, DoIt) and done.action.do is Do.REOPEN
+        assert step(plan, EU) == Nothing()
+        assert step(plan.moved(), US) == Nothing()
+
+    def test_a_source_that_is_gone_is_failed_over(self) -> None:
+        plan = plan_at(Kind.SWITCHOVER, Do.CATCH_UP).given_up(WHY)
+        instead = step(plan, EU, well=False)
+        assert isinstance(instead, Replace) and instead.plan.kind is Kind.FAILOVER
+
+
+def test_a_close_that_outlived_its_plan_is_undone_by_the_home() -> None:
+    copies = {US: copy(closed=True), EU: copy(closed=True)}
+    done = next_step(healthy(copies=copies), POLICY)
+    assert isinstance(done, DoIt) and (done.action.do, done.plan) == (Do.REOPEN, None)
+    assert next_step(healthy(copies=copies, here=EU), POLICY) == Nothing()
+    assert next_step(healthy(copies={US: copy(closed=True, epoch=2)}), POLICY) == Nothing()
+
+
+def test_two_agents_that_see_the_same_view_name_the_same_action() -> None:
+    plan = plan_at(Kind.FAILOVER, Do.OPEN)
+    one, other = step(plan, EU, well=False), step(plan, EU, well=False, sightings={"witness": {US: seen()}})
+    assert one == other
+    assert one.action.id == "p/4/x/2-open"
