@@ -32,19 +32,20 @@ def command(schedules: int, seed: int, again: int | None, smallest: bool, **rest
     """
     as_json = bool(rest["as_json"])
     if again is not None:
-        plan, told, outcome = replay(again, smallest=smallest)
-        text = transcript(plan, told, outcome)
+        plan, lines, outcome = replay(again, smallest=smallest)
+        text = transcript(plan, lines, outcome)
         values = {"seed": again, "broken": outcome.promise, "what": outcome.what, "transcript": text.splitlines()}
         show(values, text.rstrip(), as_json=as_json)
         sys.exit(0 if outcome.promise is None else 1)
     with Steps(quiet=as_json) as steps:
         steps.start("schedules", schedules)
         summary = simulate(range(seed, seed + schedules), told=lambda so_far: steps.set(so_far.schedules))
-    show(summary.as_json(), _text(summary), as_json=as_json)
+    show(summary.as_json(), told(summary), as_json=as_json)
     sys.exit(1 if summary.violations else 0)
 
 
-def _text(summary: Summary) -> str:
+def told(summary: Summary) -> str:
+    """Say what many schedules came to."""
     lines = [
         f"{summary.schedules} schedules in {summary.took_s:.1f} s ({summary.schedules / summary.took_s:.0f}/s): "
         f"{summary.operations} operations, {summary.faults} faults, {summary.epochs} epochs raised; "
