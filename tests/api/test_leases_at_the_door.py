@@ -115,9 +115,12 @@ def epoch(site: Site) -> int:
     return int(site.us.sql("select epoch from ig.placement where id = 'both'"))
 
 
-def close(site: Site, region: Region) -> dict[str, str]:
-    answer: dict[str, str] = json.loads(region.sql("select ig.close('both', $1)", epoch(site)))
-    return answer
+@contextmanager
+def closed(site: Site, region: Region) -> Iterator[None]:
+    """The placement closed at its home, whose agent is stopped meanwhile: it would open again what no plan closed."""
+    with paused(*tree(region, "agent")):
+        assert json.loads(region.sql("select ig.close('both', $1)", epoch(site)))["status"] == "ok"
+        yield
 
 
 def test_a_write_is_acknowledged_under_the_grant_and_the_grant_is_told(leased: Site) -> None:
@@ -128,10 +131,10 @@ def test_a_write_is_acknowledged_under_the_grant_and_the_grant_is_told(leased: S
 
 
 def test_a_closed_placement_holds_writes_which_go_through_when_it_is_reopened(leased: Site) -> None:
-    assert close(leased, leased.us)["status"] == "ok"
-    here, there = in_background(leased.client(US)), in_background(leased.client(EU))
-    until(lambda: metric(leased.us, "ig_held_writes") == 1 and metric(leased.eu, "ig_held_writes") == 1)
-    leased.us.sql("select ig.reopen('both', $1)", epoch(leased))
+    with closed(leased, leased.us):
+        here, there = in_background(leased.client(US)), in_background(leased.client(EU))
+        until(lambda: metric(leased.us, "ig_held_writes") == 1 and metric(leased.eu, "ig_held_writes") == 1)
+        leased.us.sql("select ig.reopen('both', $1)", epoch(leased))
     for answer in (here, there):
         assert (answer.result(5).status_code, answer.result().json()["status"]) == (200, "ok")
     until(lambda: metric(leased.us, "ig_held_writes") == 0)
@@ -139,10 +142,10 @@ def test_a_closed_placement_holds_writes_which_go_through_when_it_is_reopened(le
 
 
 def test_a_write_held_longer_than_its_client_waits_is_refused_with_a_time_to_come_back(leased: Site) -> None:
-    close(leased, leased.us)
-    began = time.monotonic()
-    answer = leased.client(US).write(entity(), **{"ig-deadline-ms": "600"})
-    assert 0.5 < time.monotonic() - began < 4
+    with closed(leased, leased.us):
+        began = time.monotonic()
+        answer = leased.client(US).write(entity(), **{"ig-deadline-ms": "600"})
+        assert 0.5 < time.monotonic() - began < 4
     assert (answer.status_code, answer.json()["code"]) == (503, "closing")
     assert answer.json()["retry_after_s"] > 0
     assert "retry-after" in answer.headers
@@ -157,10 +160,10 @@ def test_a_deadline_that_is_no_number_is_refused(leased: Site, given: str) -> No
 
 def test_writes_held_at_both_doors_follow_the_home_to_where_it_goes(leased: Site) -> None:
     """Closed at home, raised and opened elsewhere: the door there appends what it held, the old home's sends it on."""
-    close(leased, leased.us)
-    here, there = in_background(leased.client(US)), in_background(leased.client(EU))
-    until(lambda: metric(leased.us, "ig_held_writes") == 1 and metric(leased.eu, "ig_held_writes") == 1)
-    change(leased, lambda placement: moved(placement, EU))
+    with closed(leased, leased.us):
+        here, there = in_background(leased.client(US)), in_background(leased.client(EU))
+        until(lambda: metric(leased.us, "ig_held_writes") == 1 and metric(leased.eu, "ig_held_writes") == 1)
+        change(leased, lambda placement: moved(placement, EU))
     opened = time.monotonic()
     for answer in (here, there):
         assert (answer.result(5).status_code, answer.result().json()["status"]) == (200, "ok")
@@ -260,15 +263,15 @@ def test_beyond_the_limit_a_write_is_refused_at_once(leased: Site) -> None:
         leased.us.start("api")
         leased.us.wait_ready()
         until(lambda: leased.client(US).write(entity()).status_code == 200)
-        close(leased, leased.us)
-        held = [in_background(leased.client(US)) for _ in range(3)]
-        until(lambda: metric(leased.us, "ig_held_writes") == 3)
-        began = time.monotonic()
-        answer = leased.client(US).write(entity())
-        assert (answer.status_code, answer.json()["code"]) == (503, "held_full")
-        assert answer.json()["retry_after_s"] >= 1
-        assert time.monotonic() - began < 4
-        leased.us.sql("select ig.reopen('both', $1)", epoch(leased))
+        with closed(leased, leased.us):
+            held = [in_background(leased.client(US)) for _ in range(3)]
+            until(lambda: metric(leased.us, "ig_held_writes") == 3)
+            began = time.monotonic()
+            answer = leased.client(US).write(entity())
+            assert (answer.status_code, answer.json()["code"]) == (503, "held_full")
+            assert answer.json()["retry_after_s"] >= 1
+            assert time.monotonic() - began < 4
+            leased.us.sql("select ig.reopen('both', $1)", epoch(leased))
         assert [each.result(5).status_code for each in held] == [200] * 3
     finally:
         path.write_bytes(before)
