@@ -224,7 +224,7 @@ def test_a_part_that_died_unwatched_is_replaced_and_one_that_was_not_noted_is_fo
 def test_down_without_a_supervisor_stops_everything_and_up_starts_it_again(running: Path) -> None:
     os.kill(_status(running, "--quick")["supervisor_pid"], signal.SIGKILL)
     _until(lambda: not _status(running, "--quick")["supervised"])
-    assert "stopped (10 parts)" in _ok(running, "down")
+    assert "stopped (13 parts)" in _ok(running, "down")
     assert _left(_fleet(running)) == []
     assert "was not running" in _ok(running, "down")
     _ok(running, "up", "--timeout", "120")

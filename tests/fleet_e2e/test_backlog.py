@@ -66,6 +66,7 @@ class Backlog:
     slot_mb: int
     catch_up_s_max: float = 120.0
     tenant: str = field(default_factory=lambda: f"backlog-{uuid.uuid4().hex[:6]}")
+    epoch: int = 1
     write_s: float = 0.0
     wal_mb_max: float = 0.0
     slot_lost: bool = False
@@ -121,12 +122,18 @@ class Backlog:
         note = secrets.token_urlsafe(self.note_bytes * 3 // 4)
         told = {"id": entity, "type": "malware", "name": name, "properties": {"note": note}}
         body = json.dumps([{"op": "upsert_entity", "entity": told}])
-        answer: dict[str, Any] = json.loads(
-            await database.fetchval(
-                "select ig.append($1, 1, $1, $2, $3, $4)",
-                self.tenant, str(uuid.uuid4()), hashlib.sha256(body.encode()).digest(), body,
-            )
-        )  # fmt: skip
+        key = str(uuid.uuid4())
+        while True:
+            answer: dict[str, Any] = json.loads(
+                await database.fetchval(
+                    "select ig.append($1, $2, $1, $3, $4, $5)",
+                    self.tenant, self.epoch, key, hashlib.sha256(body.encode()).digest(), body,
+                )
+            )  # fmt: skip
+            if answer.get("code") != "fenced":
+                break
+            # A standby that was lost, or is back, makes the home's agent open another epoch.
+            self.epoch = answer["facts"]["epoch"]
         assert answer["status"] == "ok", answer
         return answer
 
