@@ -131,6 +131,12 @@ class TestTheStandby:
         plan = planned(decide(self.lost(steady_s={WEST: 4.9}), POLICY))
         assert (plan.after.standby, plan.after.durability, plan.after.is_degraded) == (None, Durability.HOME, True)
 
+    def test_one_that_confirms_nothing_is_not_named_however_well_it_hears(self) -> None:
+        """A link cut one way: it would be lost again at once."""
+        for unconfirmed_s in ({WEST: 2.0}, {}):
+            assert planned(decide(self.lost(unconfirmed_s=unconfirmed_s), POLICY)).after.standby is None
+        assert planned(decide(self.lost(unconfirmed_s={WEST: 0.3}), POLICY)).after.standby == WEST
+
     def test_strict_stands_and_says_why(self) -> None:
         view = self.lost(placement=placement(declared=STRICT))
         assert said(decide(view, POLICY)) == (

@@ -22,6 +22,7 @@ from intelgraph.control.reports import Report
 from intelgraph.control.steady import Clock
 from intelgraph.control.store import ControlStore
 from intelgraph.model.errors import IntelGraphError
+from intelgraph.model.placement import Placement
 from intelgraph.placement.fitness import caught_up, is_leased
 from intelgraph.placement.lease import Watched
 from intelgraph.placement.plan import Kind
@@ -122,6 +123,7 @@ class Observing:
         self._first_seen_ns: dict[str, tuple[int, int]] = {}
         self._plans: dict[str, _Since] = {}
         self._steady: dict[tuple[str, str], _Since] = {}
+        self._stalled: dict[str, _Since] = {}
         self._homes: dict[str, tuple[str, float | None]] = {}
         self.known = Known()
         self.gathered: dict[tuple[str, str], int] = {}
@@ -142,6 +144,10 @@ class Observing:
         for region, lease in self._watching.leases.items():
             if self._first_seen_ns.get(region, (0, 0))[0] != lease.version:
                 self._first_seen_ns[region] = (lease.version, now_ns)
+        regions = {region for record in known.placements.values() for region in record.placement.regions}
+        for region in regions - {self._here}:
+            confirmed_s = self._database.confirmed_s(region)
+            self._stalled.setdefault(region, _Since(what=confirmed_s)).tick(confirmed_s, passed_s)
         for name, record in known.placements.items():
             self._tick_plan(name, passed_s)
             self._tick_home(name, record, now_s)
@@ -164,6 +170,7 @@ class Observing:
             plan_still_s=plan_since.for_s if plan_since else 0.0,
             schemas={region: lease.schema for region, lease in self._watching.holders.items()},
             stalled_s=self._stalled_s(placement.home, placement.standby),
+            unconfirmed_s=self._unconfirmed_s(placement) if placement.home == self._here else None,
             steady_s={region: since.for_s for (of, region), since in self._steady.items() if of == name},
             moved_s_ago=None if moved_s is None else self._clock() - moved_s,
         )
@@ -222,7 +229,13 @@ class Observing:
     def _stalled_s(self, home: str, standby: str | None) -> float | None:
         if home != self._here or standby is None:
             return None
-        return self.unconfirmed_s(standby)
+        unconfirmed_s, since = self.unconfirmed_s(standby), self._stalled.get(standby)
+        # One's own pause is no silence of the standby: what no look saw does not count.
+        return None if unconfirmed_s is None or since is None else min(unconfirmed_s, since.for_s)
+
+    def _unconfirmed_s(self, placement: Placement) -> dict[str, float]:
+        found = {region: self.unconfirmed_s(region) for region in placement.regions if region != self._here}
+        return {region: age_s for region, age_s in found.items() if age_s is not None}
 
     def _tick_plan(self, name: str, passed_s: float) -> None:
         plan = self.known.plan_of(name).plan

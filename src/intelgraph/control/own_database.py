@@ -109,8 +109,12 @@ class OwnDatabase:
 
     def unconfirmed_s(self, destination: str) -> float | None:
         """Return for how long ``destination`` has not confirmed what was committed here; none if that is not known."""
-        confirmed_s = self._confirmed.get(slot_name(self._region, destination))
+        confirmed_s = self.confirmed_s(destination)
         return None if confirmed_s is None else max(0.0, self._clock() - confirmed_s)
+
+    def confirmed_s(self, destination: str) -> float | None:
+        """Return up to when ``destination`` has confirmed what was committed here, on this process's clock."""
+        return self._confirmed.get(slot_name(self._region, destination))
 
     async def ask(self, statement: str, *arguments: object) -> Any:
         """Ask for one value; raises ``database_unavailable``. Used by whatever the agent does in its own database."""

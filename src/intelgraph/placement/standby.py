@@ -71,7 +71,10 @@ def _others(view: View) -> tuple[str, ...]:
 
 
 def _is_steady(view: View, region: str, policy: Policy) -> bool:
-    return caught_up(view, region, policy) is None and view.steady_s.get(region, 0.0) >= policy.steady_s
+    """Caught up for a while, and confirming: a link may carry rows and not what is said of them."""
+    unconfirmed_s = 0.0 if view.unconfirmed_s is None else view.unconfirmed_s.get(region)
+    confirms = unconfirmed_s is not None and unconfirmed_s < policy.caught_up_s_max
+    return confirms and caught_up(view, region, policy) is None and view.steady_s.get(region, 0.0) >= policy.steady_s
 
 
 def _stand_without(view: View) -> Stand:

@@ -62,7 +62,10 @@ class View:
     schemas: Mapping[str, str] = field(default_factory=dict)
     """Digest of each region's log schema, as its lease tells."""
     stalled_s: float | None = None
-    """At the home: how long ago the standby last confirmed all that it was sent. ``None``: not the home, or unknown."""
+    """At the home: for how long, counted in looks, the standby has confirmed nothing of what it was sent. ``None``: not
+    the home, or unknown. In looks, so that a home that was paused does not take its own pause for the standby's."""
+    unconfirmed_s: Mapping[str, float] | None = None
+    """At the home: for how long each region has not confirmed what it was sent. ``None``: not measured here."""
     steady_s: Mapping[str, float] = field(default_factory=dict)
     """For how long each region has been leased and ``fitness.caught_up`` without a break, counted in looks."""
     moved_s_ago: float | None = None

@@ -69,6 +69,7 @@ class Agent:
         self.moved: dict[str, tuple[int, float | None]] = {}
         self.looked_s: float | None = None
         self.gap_s = 0.0
+        self.stalled: dict[str, tuple[int, float]] = {}
         self.schemas: dict[str, str] = {}
         self.drained: frozenset[str] = frozenset()
         self.reports = 0
@@ -178,6 +179,15 @@ class Agent:
         self.drained = frozenset(name for name in self.leases if keys.get(f"regions/{name}", ABSENT).value)
         self.gap_s = 0.0 if self.looked_s is None else min(now_s - self.looked_s, self.policy.lease.look_gap_max_s)
         self.looked_s = now_s
+        if self.region is not None:
+            self._stalling(self.region)
+
+    def _stalling(self, region: Region) -> None:
+        """Count for how long each region has confirmed nothing that it was sent; one's own pause does not count."""
+        for name, confirmed in region.confirmed.items():
+            before = self.stalled.get(name, (-1, 0.0))
+            waits = confirmed == before[0] and confirmed < len(region.log)
+            self.stalled[name] = (confirmed, before[1] + self.gap_s if waits else 0.0)
 
     def _copies(self) -> dict[str, Copy]:
         region = self.region
@@ -247,6 +257,8 @@ class Agent:
         plan: Plan | None = keys.get(f"plans/{name}", ABSENT).value
         moved_s = self.moved.get(name, (0, None))[1]
         is_home = placement.home == region.name
+        others = [one for one in placement.regions if one != region.name] if is_home else []
+        unconfirmed = {one: region.oldest_unconfirmed_s(one, self.engine) for one in others}
         view = View(
             here=region.name,
             placement=placement,
@@ -258,9 +270,8 @@ class Agent:
             plan_still_s=self.plans[name].still_s if name in self.plans else 0.0,
             moved_s_ago=None if moved_s is None else now_s - moved_s,
             schemas=self.schemas,
-            stalled_s=region.oldest_unconfirmed_s(placement.standby, self.engine)
-            if is_home and placement.standby
-            else None,
+            stalled_s=self.stalled.get(placement.standby or "", (0, 0.0))[1] if is_home and placement.standby else None,
+            unconfirmed_s=unconfirmed if is_home else None,
             steady_s=self.steady.get(name, {}),
         )
         if is_home:

@@ -191,6 +191,8 @@ WEIGHTS: Mapping[str, float] = {
     "cut-one-way": 2, "partition": 2, "partition-in": 2, "partition-out": 2, "store-unreachable": 2, "store-unheard": 1,
     "store-down": 1, "store-slow": 1, "slow": 4, "disk-full": 1, "clock-step": 0.5, "sent-again": 1, "slot-lost": 1,
 }  # fmt: skip
+MEASURED = ("slow", "store-slow")
+"""Of these the amount says how much; of others that last, for how long after its action a fault still lasts."""
 LINKS = ("cut", "cut-one-way", "slow", "sent-again", "slot-lost")
 
 
@@ -212,6 +214,8 @@ def draw(random: Random, regions: tuple[str, ...], roles: tuple[str, ...], at_s:
     for_s = random.choice((random.uniform(0.5, 4.0), random.uniform(4.0, 14.0))) if lasts else 0.0
     early = for_s > 4.0 and random.random() < 0.3
     action = random.choice(ACTIONS) if kind == "crash-at" or early else ""
+    if early and kind not in MEASURED and kind != "crash-at":
+        amount = random.choice((0.0, 0.01, 0.03, 0.3))
     return Fault(at_s=at_s, kind=kind, region=region, other=other, for_s=for_s, amount=amount, action=action)
 
 
@@ -224,7 +228,8 @@ def inflict(world: World, fault: Fault) -> None:
         found = fault if fault.kind == "crash-at" else _resolved(world, fault)
         done.append(found)
         if fault.action and fault.kind != "crash-at":
-            world.armed.setdefault(fault.action, []).append(ends)
+            linger_s = 0.0 if fault.kind in MEASURED else fault.amount
+            world.armed.setdefault(fault.action, []).append(lambda: world.engine.after(linger_s, ends))
         world.engine.say("fault", str(found))
         world.active[fault.kind] += 1
         begin(world, found)
