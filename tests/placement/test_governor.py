@@ -38,7 +38,7 @@ def test_it_never_eases_as_the_measurement_ages(age: float, one: float, other: f
 def test_a_write_that_is_taken_is_done_before_the_bound(age: float, ago: float, bound: float) -> None:
     said = decided(age, ago, bound)
     if isinstance(said, Admit):
-        assert age + ago < bound * POLICY.refuse_from
+        assert age + ago + said.delay_s < bound * POLICY.refuse_from
         assert 0 <= said.delay_s <= POLICY.delay_s_max
 
 

@@ -38,10 +38,11 @@ def admit(oldest_s: float | None, *, measured_s_ago: float, rpo_s_max: float, po
         return _refused("how far the standby is behind is not known", None, rpo_s_max)
     age_s = max(oldest_s, 0.0) + max(measured_s_ago, 0.0)
     throttled_s, refused_s = policy.throttle_from * rpo_s_max, policy.refuse_from * rpo_s_max
-    if age_s >= refused_s:
+    delay_s = max(0.0, age_s - throttled_s) / (refused_s - throttled_s) * policy.delay_s_max
+    # What the standby lacks grows older while the write is delayed.
+    if age_s + delay_s >= refused_s:
         return _refused(f"the standby lacks writes that are {age_s:.1f} s old", age_s, rpo_s_max)
-    share = max(0.0, age_s - throttled_s) / (refused_s - throttled_s)
-    return Admit(delay_s=share * policy.delay_s_max)
+    return Admit(delay_s=delay_s)
 
 
 def _refused(fact: str, age_s: float | None, rpo_s_max: float) -> AtRisk:
