@@ -86,6 +86,8 @@ class Tended:
     def release(self) -> None:
         """Let the part be started again."""
         self._streak = 0
+        if self.is_held and self.phase is Phase.HELD:
+            self._become(Phase.STARTING, None)
         self._released.set()
 
     def status(self) -> PartStatus:
