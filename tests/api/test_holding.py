@@ -128,3 +128,15 @@ def test_a_process_that_stops_lets_every_write_go(tmp_path: Path) -> None:
         assert not await write(holding, home)
 
     run(tmp_path, body)
+
+
+def test_a_write_whose_time_is_over_as_others_are_woken_just_ends(tmp_path: Path) -> None:
+    async def body(holding: Holding, home: Home) -> None:
+        one = asyncio.create_task(write(holding, home))
+        await asyncio.sleep(STEP_S / 4)
+        one.cancel()  # as its time-out does; before it runs again, something has changed
+        holding.wake()
+        with pytest.raises(asyncio.CancelledError):
+            await one
+
+    run(tmp_path, body)

@@ -11,6 +11,7 @@ the same write. Nothing here decides whether a write may be taken.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -182,7 +183,8 @@ class HeldWrite:
         except TimeoutError:
             return False
         finally:
-            if not news.done() or news.cancelled():
+            # One whose time is over may have been taken out by a wake before it runs again.
+            with contextlib.suppress(ValueError):
                 waiting.remove(news)
         return True
 
