@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 
 from intelgraph.graph.bundle_source import BundleSource
 from intelgraph.graph.content_digest import canonical_json
@@ -59,6 +59,7 @@ def thing_as_dict(thing: GraphObject) -> dict[str, Any]:
 
 @GENERATED
 @given(STIX)
+@example({"type": "malware", "id": MALWARE["id"], "confidence": 0.0})
 def test_every_property_of_a_stix_object_comes_back(stix: dict[str, Any]) -> None:
     thing = through_the_store(as_read(stix))
     assert normal_value(to_stix(thing)) == normal_value(stix)

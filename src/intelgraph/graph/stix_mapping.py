@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -169,7 +169,7 @@ def _times(rest: Mapping[str, Json]) -> tuple[str, str]:
 
 def _confidence(rest: Mapping[str, Json]) -> int | None:
     value = rest.get("confidence")
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 100 else None
+    return int(value) if _is_number(value) and 0 <= value <= 100 and value == int(value) else None
 
 
 def _sources(rest: Mapping[str, Json]) -> list[str]:
@@ -220,7 +220,12 @@ def _remainder(rest: Mapping[str, Json], rendered: Mapping[str, Json], mapped: t
 
 
 def _same(left: Json, right: Json) -> bool:
-    return type(left) is type(right) and bool(left == right)
+    numbers = _is_number(left) and _is_number(right)  # 0 and 0.0 are one number, as JSON and the database have it
+    return (numbers or type(left) is type(right)) and bool(left == right)
+
+
+def _is_number(value: Json) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _render_all(thing: GraphObject) -> dict[str, Json] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -34,6 +35,8 @@ _IDS_MAX = 1_000
 _ONE_ROW = "having true"
 """Makes a page one row even when none of the members that are asked for aggregates."""
 _TEXT_CHARS_MAX = 256
+_NARROW = frozenset({"id", "type", "name", "confidence", "revision", "created", "updated", "valid_from", "valid_until"})
+"""Columns of an entity that are so small that a search keeps them of all that it finds."""
 _OF_TYPES = "e.type = any ("
 
 
@@ -215,21 +218,15 @@ def entities(objects: Objects, field: Selected, args: Args) -> str:
     def in_order(most: str) -> str:
         if "types" in asked and "ids" not in asked and key is None:
             return _of_types(table, filtered, f"{after} order by {order} limit {most}")
-        return f"select e.* from {table} e where {' and '.join(filtered.values())}{after} order by {order} limit {most}"
-
-    def found(most: str) -> str:
-        hits = f"select e.key from hits e where true{after} order by {order} limit {most}"
-        joined = f"({hits}) h join {table} e on e.tenant = {TENANT} and e.{objects.rows.key} = h.key"
-        return f"select e.* from {joined} order by {order}"
+        where = " and ".join(filtered.values())
+        return f"select <columns> from {table} e where {where}{after} order by {order} limit {most}"
 
     sources: dict[str, Source] = {"": in_order}
-    counted, most, hits = f"select from {live}", COUNT_MAX, ""
+    counted, most = f"select from {live}", COUNT_MAX
     if "text" in asked:
         # Searched words are found by their index, unless so many entities have them that any page is soon full.
-        columns = f"e.{objects.rows.key} as key, e.id" + (f", e.{key}" if key else "")
-        hits = f"with hits as materialized (select {columns} from {live} limit {HITS_MAX} + 1) "
         sources = {
-            f"(select count(*) from hits) <= {HITS_MAX}": found,
+            f"(select count(*) from hits) <= {HITS_MAX}": lambda most: f"<found {most}>",
             f"(select count(*) from hits) > {HITS_MAX}": in_order,
         }
         counted, most = "select from hits", HITS_MAX  # a word of very many entities is not looked up again to count on
@@ -239,14 +236,39 @@ def entities(objects: Objects, field: Selected, args: Args) -> str:
         order=order.replace("e.", f"{alias}."),
         cursor=f"{alias}.id" if key is None else f"json_build_array(ig.stamp({alias}.updated), {alias}.id)::text",
     ).page(field.only(), "EntityPage", limit, lambda asked: _total(asked, counted, most))  # fmt: skip
-    return f"({hits}select {answer})" if hits else answer
+    if "text" not in asked:
+        return answer.replace("<columns>", "e.*")
+    used = {"id", *re.findall(r"\be\.(\w+)", order), *re.findall(rf"\b{alias}\.(\w+)", answer)}
+    kept, columns, rows = _hits(
+        used, f"{table} e on e.tenant = {TENANT} and e.{objects.rows.key} = h.key", objects.rows.key
+    )
+    found = re.sub("<found (.*?)>", lambda of: rows.format(after=after, order=order, most=of[1]), answer)
+    found = found.replace("<columns>", columns)
+    return f"(with hits as materialized (select {kept} from {live} limit {HITS_MAX} + 1) select {found})"
+
+
+def _hits(used: set[str], again: str, key: str) -> tuple[str, str, str]:
+    """Return what a search keeps of all that it finds, what is read of a row, and the query of the first rows of it.
+
+    Small columns are kept; if others are used, the rows that are shown are looked up again.
+    """
+    first_of = "from hits e where true{after} order by {order} limit {most}"
+    if used <= _NARROW:
+        columns = ", ".join(f"e.{name}" for name in sorted(used))
+        return columns, columns, f"select {columns} {first_of}"
+    kept = ", ".join(f"e.{name}" for name in sorted({"id", "updated"} & used))
+    return (
+        f"e.{key} as key, {kept}",
+        "e.*",
+        f"select e.* from (select e.key {first_of}) h join {again} order by {{order}}",
+    )
 
 
 def _of_types(table: str, asked: Mapping[str, str], ordered: str) -> str:
     """Return the query of some types' entities: each type's first, by the index that has them in order."""
     types = asked["types"].removeprefix(_OF_TYPES).removesuffix(")")
     others = " and ".join(sql for name, sql in asked.items() if name != "types")
-    one = f"select e.* from {table} e where {others} and e.type = k.type{ordered}"
+    one = f"select <columns> from {table} e where {others} and e.type = k.type{ordered}"
     last = ordered[ordered.index(" order by") :]
     return f"select e.* from (select distinct unnest({types}) as type) k cross join lateral ({one}) e{last}"
 
