@@ -51,6 +51,7 @@ class Patient:
     door: str
     clients: int = 4
     pause_s: float = 0.01
+    deadline_s: float = DEADLINE_S
     writes: list[Write] = field(default_factory=list)
 
     @property
@@ -78,7 +79,7 @@ class Patient:
     async def at_work(self) -> AsyncIterator[None]:
         """Write until the block ends; writes that have begun are waited for."""
         stop = asyncio.Event()
-        timeout = aiohttp.ClientTimeout(total=DEADLINE_S + 1, sock_connect=1.0)
+        timeout = aiohttp.ClientTimeout(total=self.deadline_s + 1, sock_connect=1.0)
         async with aiohttp.ClientSession(timeout=timeout) as http:
             tasks = [asyncio.create_task(self._client(http, number, stop)) for number in range(self.clients)]
             try:
@@ -99,7 +100,7 @@ class Patient:
         key, began_s = str(uuid.uuid4()), time.monotonic()
         operation = {"op": "upsert_entity", "entity": {"id": entity, "type": "malware", "name": name}}
         status, told = 0, "{}"
-        while (left_s := began_s + DEADLINE_S - time.monotonic()) > 0:
+        while (left_s := began_s + self.deadline_s - time.monotonic()) > 0:
             headers = {
                 "authorization": f"Bearer {self.fleet.token(self.tenant)}",
                 "idempotency-key": key,
