@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help console browser demo etcd test check prove bench bench-write bench-graph bench-read bench-flood clean setup setup-dev lock
+.PHONY: help console browser demo etcd test check prove bench bench-write bench-graph bench-read bench-flood bench-failover clean setup setup-dev lock
 ARGS ?=
 PY := .venv/bin/python
 
@@ -41,7 +41,7 @@ test: check ## everything that must hold, in at most 15 minutes on 2 cores: two 
 prove: setup-dev ## the long real-process proofs, resumable; tables go to docs/proof/
 	@$(PY) -m pytest -m prove --timeout 5400 $(ARGS)
 
-bench: bench-write bench-graph bench-read bench-flood ## every benchmark
+bench: bench-write bench-graph bench-read bench-flood bench-failover ## every benchmark
 
 bench-write: setup-dev ## writes: SQL, HTTP and remote durability against pgbench in the same run
 	@$(PY) -m bench.write $(ARGS)
@@ -54,6 +54,9 @@ bench-read: setup-dev ## questions: GraphQL against Apollo Server, PostGraphile 
 
 bench-flood: setup-dev ## honest requests' p99 while refused documents flood one worker
 	@$(PY) -m bench.flood $(ARGS)
+
+bench-failover: setup-dev ## failover of 1,000,000 tenants against 1,000, in as many placements
+	@$(PY) -m bench.failover $(ARGS)
 
 lock: setup-dev ## pin the dependencies again (needs uv)
 	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --all-extras -q pyproject.toml -o requirements/runtime.lock

@@ -107,18 +107,18 @@ class Place:
 @contextlib.asynccontextmanager
 async def throwaway_fleet(say: Callable[[str], None]) -> AsyncIterator[Place]:
     """Bring the fleet up, fill the pool of each tenant, and take everything away at the end."""
-    directory = _make_directory()
+    directory = make_directory()
     topology = directory / "intelgraph.toml"
     try:
         say("bringing a fleet up")
-        await _intelgraph(topology, "up", "--json")
+        await intelgraph(topology, "up", "--json")
         for placement, durability in ((FAST, "home"), (SURE, "remote")):
             regions = ("--regions", f"{HOME},{OTHER}", "--home", HOME, "--standby", OTHER)
-            await _intelgraph(topology, "placement", "create", placement, *regions, "--durability", durability)
-            await _intelgraph(topology, "tenant", "create", placement, "--placement", placement)
+            await intelgraph(topology, "placement", "create", placement, *regions, "--durability", durability)
+            await intelgraph(topology, "tenant", "create", placement, "--placement", placement)
         tokens = {
             tenant: json.loads(
-                await _intelgraph(topology, "token", "--tenant", tenant, "--role", "writer", "--ttl", "4h", "--json")
+                await intelgraph(topology, "token", "--tenant", tenant, "--role", "writer", "--ttl", "4h", "--json")
             )["token"]
             for tenant in (FAST, SURE)
         }
@@ -130,10 +130,11 @@ async def throwaway_fleet(say: Callable[[str], None]) -> AsyncIterator[Place]:
         yield place
     finally:
         say("stopping the fleet and deleting its data")
-        await asyncio.shield(_take_away(topology, directory))
+        await asyncio.shield(take_away(topology, directory))
 
 
-def _make_directory() -> Path:
+def make_directory() -> Path:
+    """Make a directory for a fleet, with a topology of two regions."""
     directory = Path(tempfile.mkdtemp(prefix="ig-bench-"))
     directory.chmod(0o711)  # PostgreSQL's own account passes through when we are root
     (directory / "intelgraph.toml").write_text(_TOPOLOGY, encoding="utf-8")
@@ -158,7 +159,8 @@ async def _fill(place: Place) -> None:
         await connection.execute("analyze")
 
 
-async def _intelgraph(topology: Path, *arguments: str) -> str:
+async def intelgraph(topology: Path, *arguments: str) -> str:
+    """Type a command; what it said."""
     # A session of its own: Ctrl-C on the terminal is for the benchmark, which then stops the fleet in order.
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "intelgraph.cli.main", *arguments, "--topology", str(topology),
@@ -180,8 +182,9 @@ async def _intelgraph(topology: Path, *arguments: str) -> str:
     return said.decode()
 
 
-async def _take_away(topology: Path, directory: Path) -> None:
+async def take_away(topology: Path, directory: Path) -> None:
+    """Stop the fleet and delete everything of it."""
     try:
-        await _intelgraph(topology, "down", "--wipe", "--yes")
+        await intelgraph(topology, "down", "--wipe", "--yes")
     finally:
         shutil.rmtree(directory, ignore_errors=True)

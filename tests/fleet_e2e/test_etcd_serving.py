@@ -51,16 +51,20 @@ def fleet() -> Iterator[RunningFleet]:
 @pytest.fixture
 def home(fleet: RunningFleet) -> Iterator[str]:
     """The region that is every placement's home now; the fleet is whole before and after, and its logs are equal."""
-    homes = {record.placement.home for record in known(fleet).placements.values()}
-    assert len(homes) == 1, homes
+    found = homes(fleet)
+    assert len(found) == 1, found
     try:
-        yield homes.pop()
+        yield found.pop()
     finally:
         fleet.cli("wan", "--heal")
         for site in SITES:
             release(fleet, site)
     until(lambda: is_whole(fleet), 40.0, "it does not recover by itself")
     fleet.wait_until_whole()
+
+
+def homes(fleet: RunningFleet) -> set[str]:
+    return {record.placement.home for record in known(fleet).placements.values()}
 
 
 def is_whole(fleet: RunningFleet) -> bool:
@@ -163,7 +167,7 @@ def test_two_regions_cut_from_each_other_that_reach_the_witness_keep_one_writer(
             assert acknowledged(here[GOES_ON], last_s - 1.0), "it goes on as home"
             assert here[LOCAL].silence_s(cut_s, last_s) < 2.0 * contention()
             assert not acknowledged(hasty, last_s - 1.0)
-            assert {record.placement.home for record in known(fleet).placements.values()} == {home}
+            assert await asyncio.to_thread(homes, fleet) == {home}
             await asyncio.to_thread(fleet.cli, "wan", "--heal")
             healed_s = time.monotonic()
             await until_so(lambda: acknowledged(hasty, healed_s), 20.0, "the strict one stays refused")
@@ -175,7 +179,7 @@ def test_two_regions_cut_from_each_other_that_reach_the_witness_keep_one_writer(
         assert client.failed == [], (client.tenant, client.door, client.failed[:1])
     for tenant in PLACEMENTS:
         one_writer(there[tenant], here.get(tenant, hasty))
-    assert {record.placement.home for record in known(fleet).placements.values()} == {home}
+    assert homes(fleet) == {home}
 
 
 def test_a_home_that_reaches_nothing_stops_before_the_other_takes_over(fleet: RunningFleet, home: str) -> None:
@@ -186,7 +190,8 @@ def test_a_home_that_reaches_nothing_stops_before_the_other_takes_over(fleet: Ru
 
     async def body() -> float:
         async with all_at_work(*here.values(), *there.values()):
-            epochs = {name: record.placement.epoch for name, record in known(fleet).placements.items()}
+            placed = (await asyncio.to_thread(known, fleet)).placements
+            epochs = {name: record.placement.epoch for name, record in placed.items()}
             await asyncio.to_thread(cut_all, fleet, (home, away), (home, WITNESS))
             cut_s = time.monotonic()
             bound_s = (TAKEN_OVER_WITHOUT_LEADER_S if had_leader else TAKEN_OVER_S) * contention()
@@ -302,7 +307,7 @@ def test_without_any_member_writes_last_as_long_as_leases_and_all_comes_back(fle
         assert {*refused_soon(hasty)} & {"lease_over", "home_unreachable"}, refused_soon(hasty)
         for client in clients.values():
             assert client.failed == [], (client.tenant, client.failed[:1])
-    assert {record.placement.home for record in known(fleet).placements.values()} == {home}
+    assert homes(fleet) == {home}
 
 
 def lose_every_member(fleet: RunningFleet, how: str) -> Callable[[], None]:
