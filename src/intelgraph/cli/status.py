@@ -138,6 +138,8 @@ def _print_control(control: ControlStatus | None) -> None:
         told = f"revision {member.revision}, term {member.term}" if member.revision is not None else ""
         size = f"{member.db_bytes / 1e6:.1f} MB" if member.db_bytes is not None else ""
         click.echo(f"  {member.site:<23} " + ", ".join(part for part in (member.refusal, told, size) if part))
+    if control.advice is not None:
+        click.echo(click.style(control.advice, fg="red"))
 
 
 def _duration(seconds: float) -> str:

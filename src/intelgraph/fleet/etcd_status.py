@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import msgspec
 
@@ -35,6 +36,8 @@ class ControlStatus(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     leader: str | None = None
     members: list[MemberStatus] = []
+    advice: str | None = None
+    """What is wrong, what it costs and what to do; none while every member follows a leader."""
 
 
 def read_control_status(fleet: Fleet) -> ControlStatus:
@@ -42,7 +45,24 @@ def read_control_status(fleet: Fleet) -> ControlStatus:
     control = fleet.topology.control
     members = asyncio.run(_all(fleet)) if control.voters else []
     leader = next((member.site for member in members if member.leads), None)
-    return ControlStatus(kind=control.kind.value, leader=leader, members=members)
+    return ControlStatus(kind=control.kind.value, leader=leader, members=members, advice=advice_on(members))
+
+
+def advice_on(members: Sequence[MemberStatus]) -> str | None:
+    """Say what the loss of members means for writes and what to do about it. Pure."""
+    missing = [member.site for member in members if member.refusal is not None]
+    if not missing:
+        return None
+    named = " and ".join(f"{site}/etcd" for site in missing)
+    todo = f"look at {named} and at the links between them (`intelgraph wan`); it recovers by itself when they are back"
+    voting = len(members) - len(missing)
+    if voting > len(members) // 2:
+        return f"{len(missing)} of {len(members)} members are missing: nothing stops, but one more loss would; {todo}"
+    return (
+        f"the control store has no majority, {voting} of {len(members)} members work: no region renews its lease, so "
+        "writes are refused with `lease_over` once the leases are over, nobody takes over from a lost home, and reads "
+        f"go on from the last known directory; {todo}"
+    )
 
 
 async def _all(fleet: Fleet) -> list[MemberStatus]:
