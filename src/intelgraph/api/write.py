@@ -33,6 +33,7 @@ from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.routing import ForwardTo, Hold, WriteHere, route_write
 
 _TRY_S = 2.5
+_EPOCH_LOOK_S = 0.25
 _REMOTE_MARGIN_S = 1.0
 _ANSWER_MARGIN_S = 0.1
 _KEY_LENGTH_MAX = 255
@@ -237,7 +238,7 @@ async def acknowledge(door: Door, placement: Placement, appended: _Appended, flu
     certain = True
     if placement.durability is Durability.REMOTE and placement.standby is not None:
         began = time.monotonic()
-        certain = await door.standby.wait(placement.standby, flushed, door.policy.remote_wait_s)
+        certain = await _confirmed(door, placement, placement.standby, flushed)
         door.metrics.remote_wait.observe(time.monotonic() - began)
     certain = certain and door.lease.may_acknowledge(placement.id, placement.epoch)
     status = appended.status if certain else "unknown"
@@ -248,6 +249,21 @@ async def acknowledge(door: Door, placement: Placement, appended: _Appended, flu
         durability=placement.durability.value,
         objects=appended.objects,
     )
+
+
+async def _confirmed(door: Door, placement: Placement, standby: str, flushed: str) -> bool:
+    """Say whether the standby has confirmed the write in time; not for longer than its epoch is the newest.
+
+    An older epoch is acknowledged no more: its write is `unknown` by now, and the sooner it is repeated in the new one,
+    where perhaps nobody need confirm it, the better.
+    """
+    until_s = time.monotonic() + door.policy.remote_wait_s
+    while (left_s := until_s - time.monotonic()) > 0:
+        if await door.standby.wait(standby, flushed, min(left_s, _EPOCH_LOOK_S)):
+            return True
+        if door.directory.epoch_of(placement.id) > placement.epoch:
+            break
+    return False
 
 
 def idempotency_key(request: Request) -> str:

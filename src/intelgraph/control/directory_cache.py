@@ -72,6 +72,11 @@ class CachedDirectory:
             found = self._found(tenant)
         return found if found is not None and self.age_s() <= self._stale_s_max else None
 
+    def epoch_of(self, placement: str) -> int:
+        """Return the newest epoch that was heard of, 0 for a placement that is not known."""
+        found = self._placements.get(placement)
+        return 0 if found is None else found.epoch
+
     async def locate(self, tenant: str) -> Located:
         """Find a tenant's placement; ``unknown_tenant`` or ``directory_unreadable`` if that cannot be said."""
         found = self.cached(tenant)
