@@ -191,6 +191,29 @@ def test_two_regions_cut_from_each_other_that_reach_the_witness_keep_one_writer(
     assert homes(fleet) == {home}
 
 
+async def the_tail_is_settled(fleet: RunningFleet, tail: set[str], away: str) -> None:
+    """The home that was lost is standby again, and what it acknowledged alone is adopted or listed, key by key."""
+    async with control(fleet) as store:
+        await until_placed(store, LOCAL, settled_at(away, other(away)), 40.0, "it does not come back as standby")
+    async with aiohttp.ClientSession() as http:
+        headers = {"authorization": f"Bearer {fleet.token(LOCAL)}"}
+        outcomes: dict[str, str] = {}
+        deadline_s = time.monotonic() + 20.0
+        while len(outcomes) < len(tail):
+            for key in tail - outcomes.keys():
+                async with http.get(f"{fleet.doors[away]}/v1/outcomes/{key}", headers=headers) as answer:
+                    told = (await answer.json())["outcome"]
+                if told not in ("unknown", "home-only"):
+                    outcomes[key] = told
+            assert time.monotonic() < deadline_s, f"{len(tail) - len(outcomes)} writes are not settled"
+            await asyncio.sleep(0.1)
+        print(
+            f"the tail of {len(tail)}:",
+            {each: list(outcomes.values()).count(each) for each in {*outcomes.values()}},
+        )
+        assert {*outcomes.values()} <= {"adopted", "conflict", "remote"}
+
+
 def test_a_home_that_reaches_nothing_stops_before_the_other_takes_over(fleet: RunningFleet, home: str) -> None:
     away = other(home)
     here = {tenant: writer(fleet, tenant, home, deadline_s=1.0) for tenant in PLACEMENTS}
@@ -235,28 +258,7 @@ def test_a_home_that_reaches_nothing_stops_before_the_other_takes_over(fleet: Ru
     assert alone, "home writes went on until the lease was over"
     tail = {write.key for write in alone if write.bookmark.startswith(home)}
 
-    async def settled() -> None:
-        async with control(fleet) as store:
-            await until_placed(store, LOCAL, settled_at(away, home), 40.0, "it does not come back as standby")
-        async with aiohttp.ClientSession() as http:
-            headers = {"authorization": f"Bearer {fleet.token(LOCAL)}"}
-            outcomes: dict[str, str] = {}
-            deadline_s = time.monotonic() + 20.0
-            while len(outcomes) < len(tail):
-                for key in tail - outcomes.keys():
-                    async with http.get(f"{fleet.doors[away]}/v1/outcomes/{key}", headers=headers) as answer:
-                        told = (await answer.json())["outcome"]
-                    if told not in ("unknown", "home-only"):
-                        outcomes[key] = told
-                assert time.monotonic() < deadline_s, f"{len(tail) - len(outcomes)} writes are not settled"
-                await asyncio.sleep(0.1)
-            print(
-                f"the tail of {len(tail)}:",
-                {each: list(outcomes.values()).count(each) for each in {*outcomes.values()}},
-            )
-            assert {*outcomes.values()} <= {"adopted", "conflict", "remote"}
-
-    asyncio.run(settled())
+    asyncio.run(the_tail_is_settled(fleet, tail, away))
 
 
 def test_without_the_witness_serving_goes_on_and_the_loss_of_the_home_waits_for_it(
