@@ -26,7 +26,7 @@ BACK_S = 3.0
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    policy = ApiPolicy(remote_wait_s=0.5, body_timeout_s=1.0)
+    policy = ApiPolicy(remote_wait_s=1.0, body_timeout_s=1.0)
     with two_regions(tmp_path_factory.mktemp("outages"), policy=policy) as site:
         yield site
 
@@ -168,6 +168,9 @@ def test_a_remote_write_that_its_standby_does_not_confirm_is_unknown_and_ok_when
         again = client.write(operation, key=key)
         assert (again.status_code, again.json()["status"]) == (202, "unknown")
         assert again.json()["bookmark"] == answer.json()["bookmark"]
+        hasty = client.write(operation, key=key, **{"ig-deadline-ms": "200"})
+        assert (hasty.status_code, hasty.json()["status"]) == (202, "unknown")
+        assert hasty.elapsed.total_seconds() < 0.5, "it is answered when its own time is over"
     finally:
         broken.eu.postgres.start()
     until(lambda: client.write(operation, key=key).json()["status"] == "repeated")

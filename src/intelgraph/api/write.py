@@ -161,7 +161,7 @@ class Write:
             return TransientError(route.denied, retry_after_s=1.0)
         try:
             if isinstance(route, WriteHere):
-                return await self._append(placement, route.epoch)
+                return await self._append(placement, route.epoch, until_s)
             return await self._forward(placement, route, until_s)
         except TransientError as error:
             if error.denied.code in PASSING:
@@ -187,7 +187,7 @@ class Write:
         finally:
             trying.cancel()
 
-    async def _append(self, placement: Placement, epoch: int) -> Acknowledged | TransientError:
+    async def _append(self, placement: Placement, epoch: int, until_s: float) -> Acknowledged | TransientError:
         granted = self.door.lease.grant_for(placement)
         if isinstance(granted, Denied):
             refused = TransientError(granted, retry_after_s=1.0)
@@ -214,7 +214,7 @@ class Write:
         if appended.status == "refused":
             self.door.metrics.appends.labels("refused").inc()
             return _refusal(appended)
-        return await acknowledge(self.door, placement, appended, flushed)
+        return await acknowledge(self.door, placement, appended, flushed, until_s)
 
 
 def _refusal(appended: _Appended) -> TransientError:
@@ -229,7 +229,9 @@ def _refusal(appended: _Appended) -> TransientError:
     raise PermanentError(denied)
 
 
-async def acknowledge(door: Door, placement: Placement, appended: _Appended, flushed: str) -> Acknowledged:
+async def acknowledge(
+    door: Door, placement: Placement, appended: _Appended, flushed: str, until_s: float
+) -> Acknowledged:
     """Answer a committed write: with its outcome if that is certain by now, else ``unknown``.
 
     ``flushed`` is the database's flush position read after the commit: what the standby of a ``remote`` placement
@@ -238,7 +240,7 @@ async def acknowledge(door: Door, placement: Placement, appended: _Appended, flu
     certain = True
     if placement.durability is Durability.REMOTE and placement.standby is not None:
         began = time.monotonic()
-        certain = await _confirmed(door, placement, placement.standby, flushed)
+        certain = await _confirmed(door, placement, flushed, until_s)
         door.metrics.remote_wait.observe(time.monotonic() - began)
     certain = certain and door.lease.may_acknowledge(placement.id, placement.epoch)
     status = appended.status if certain else "unknown"
@@ -251,15 +253,18 @@ async def acknowledge(door: Door, placement: Placement, appended: _Appended, flu
     )
 
 
-async def _confirmed(door: Door, placement: Placement, standby: str, flushed: str) -> bool:
+async def _confirmed(door: Door, placement: Placement, flushed: str, until_s: float) -> bool:
     """Say whether the standby has confirmed the write in time; not for longer than its epoch is the newest.
+
+    A client that is still there at ``until_s`` is told ``unknown`` rather than nothing.
 
     An older epoch is acknowledged no more: its write is `unknown` by now, and the sooner it is repeated in the new one,
     where perhaps nobody need confirm it, the better.
     """
-    until_s = time.monotonic() + door.policy.remote_wait_s
+    assert placement.standby is not None
+    until_s = min(until_s, time.monotonic() + door.policy.remote_wait_s)
     while (left_s := until_s - time.monotonic()) > 0:
-        if await door.standby.wait(standby, flushed, min(left_s, _EPOCH_LOOK_S)):
+        if await door.standby.wait(placement.standby, flushed, min(left_s, _EPOCH_LOOK_S)):
             return True
         if door.directory.epoch_of(placement.id) > placement.epoch:
             break
