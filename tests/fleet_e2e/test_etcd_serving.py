@@ -299,6 +299,7 @@ def test_without_the_witness_serving_goes_on_and_the_loss_of_the_home_waits_for_
     asyncio.run(then_the_home())
 
 
+@pytest.mark.prove  # not yet seen to pass as it stands: to be run alone, then to become a part of `make test`
 def test_without_any_member_writes_last_as_long_as_leases_and_all_comes_back(fleet: RunningFleet, home: str) -> None:
     for how in ("paused", "killed"):
         clients = {tenant: writer(fleet, tenant, home) for tenant in PLACEMENTS}
@@ -309,7 +310,7 @@ def test_without_any_member_writes_last_as_long_as_leases_and_all_comes_back(fle
                 back = await asyncio.to_thread(lose_every_member, fleet, how)
                 try:
                     lost_s = time.monotonic()
-                    await asyncio.sleep(LEASE_S + 2.0)
+                    await asyncio.sleep(LEASE_S + 1.0)
                     for tenant, client in clients.items():
                         assert acknowledged(client, lost_s + 1.0, lost_s + LEASE_S), f"{tenant} goes on: {how}"
                         assert not acknowledged(client, lost_s + LEASE_S + 0.1), f"{tenant} outlives its lease: {how}"
