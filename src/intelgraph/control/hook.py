@@ -174,7 +174,9 @@ class RegionHook:
         task.add_done_callback(lambda _: self._doing.pop(name, None))
 
     def _decide(self, view: View) -> Plan | None:
-        for decide in (failover.decide, standby.decide):
+        # A home whose lease ends is about to be taken over from: an epoch that it raised could not be opened in time.
+        restands = () if self._agent.not_renewed is not None else (standby.decide,)
+        for decide in (failover.decide, *restands):
             decision = decide(view, self._policy)
             if isinstance(decision, Start):
                 return decision.plan
