@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help console browser demo etcd test check prove bench bench-write bench-graph bench-read bench-flood bench-failover clean setup setup-dev lock
+.PHONY: help console browser demo etcd faketime test check prove bench bench-write bench-graph bench-read bench-flood bench-failover clean setup setup-dev lock
 ARGS ?=
 PY := .venv/bin/python
 
@@ -25,6 +25,9 @@ demo: setup ## bring two regions up, load MITRE ATT&CK, show the promises; ARGS=
 
 etcd: ## put etcd into .cache for --control etcd and its tests, from Debian's package, without root
 	@scripts/etcd.sh
+
+faketime: ## put libfaketime into .cache for drills that set clocks, from Debian's package, without root
+	@scripts/faketime.sh
 
 check: setup-dev ## ruff, mypy --strict, import contracts, the tidy test
 	@.venv/bin/ruff check src tests bench scripts

@@ -106,7 +106,9 @@ def test_a_remembered_token_ends_with_its_expiry_and_with_its_key(tmp_path: Path
         first = await authenticator.authenticate(request)
         assert await authenticator.authenticate(request) is first
         times[0] = life["exp"] + LEEWAY_S
-        assert await authenticator.authenticate(request) is not first
+        with pytest.raises(IntelGraphError) as caught:
+            await authenticator.authenticate(request)
+        assert caught.value.denied.code == "token_expired"
         times[0] = wall_s
         publish(path, public("two", ed25519.Ed25519PrivateKey.generate()))
         clock.now_s += REREAD_MIN_S

@@ -40,6 +40,7 @@ from intelgraph.api.patience import SWITCH_S
 from intelgraph.api.request import Request
 from intelgraph.api.response import Answer, Header, Response
 from intelgraph.api.routes import Route, find_handler, find_route
+from intelgraph.api.steady_wall import SteadyWall
 from intelgraph.changelog.durability import StandbyWaiter
 from intelgraph.control.directory_cache import CachedDirectory
 from intelgraph.control.opened import open_store
@@ -136,12 +137,13 @@ class App:
             stale_s_max=config.api.directory_stale_reads_s_max,
             on_change=holding.wake,
         )
-        lease, lease_loops = _lease(config, directory, holding, metrics)
+        wall = SteadyWall(wall=time.time, steady=steady_s, told=bool(config.agent_socket))
+        lease, lease_loops = _lease(config, directory, holding, metrics, wall)
         door = Door(
             region=config.region,
             release=__version__,
             policy=config.api,
-            authenticator=Authenticator(config.issuer, keys),
+            authenticator=Authenticator(config.issuer, keys, wall_clock=wall.now_s),
             directory=directory,
             database=database,
             reads=Coalescer(
@@ -206,13 +208,18 @@ def _with(answer: Answer, headers: list[Header]) -> Answer:
 
 
 def _lease(
-    config: RegionConfig, directory: CachedDirectory, holding: Holding, metrics: Metrics
+    config: RegionConfig, directory: CachedDirectory, holding: Holding, metrics: Metrics, wall: SteadyWall
 ) -> tuple[LeaseCheck, list[Callable[[], Awaitable[None]]]]:
     """Return how this worker knows what it may acknowledge, and the loops that keep it."""
     if not config.agent_socket:
         return Unleased(directory.why_old), []
     lease = GrantedLease(
-        region=config.region, path=config.agent_socket, clock=steady_s, on_change=holding.wake, metrics=metrics
+        region=config.region,
+        path=config.agent_socket,
+        clock=steady_s,
+        on_change=holding.wake,
+        metrics=metrics,
+        on_clock=wall.hear,
     )
 
     async def measure() -> None:

@@ -45,13 +45,21 @@ class GrantedLease:
     """A ``LeaseCheck`` on the agent at ``path``. ``run`` keeps it and must be a task of its own."""
 
     def __init__(
-        self, *, region: str, path: str, clock: Clock, on_change: Callable[[], None], metrics: Metrics
+        self,
+        *,
+        region: str,
+        path: str,
+        clock: Clock,
+        on_change: Callable[[], None],
+        metrics: Metrics,
+        on_clock: Callable[[float | None], None] = lambda ahead_s: None,
     ) -> None:
         self._region = region
         self._path = path
         self._clock = clock
         self._on_change = on_change
         self._metrics = metrics
+        self._on_clock = on_clock
         self._known = _Known()
         self._why = "the region's agent has not answered yet"
 
@@ -134,6 +142,7 @@ class GrantedLease:
         if told.generation != before.generation:
             self._metrics.grants.inc()
         self._why = told.why or ""
+        self._on_clock(told.clock_ahead_s)
         self._known = _Known(
             generation=told.generation,
             until_s=asked_s + told.remains_s,

@@ -170,7 +170,7 @@ class _Following:
         principal = self._admitted.principal
         if self._door.stopping.is_set():
             return Denied(code="stopping", reason="the stream ends: this process is stopping; connect again")
-        if time.time() >= principal.expires_at_s:
+        if self._door.authenticator.now_s() >= principal.expires_at_s:
             return Denied(code="token_expired", reason="the stream ends: its bearer token has expired")
         located = self._door.directory.cached(principal.tenant)
         if located is not None and located.placement.epoch == self._admitted.placement.epoch:

@@ -98,16 +98,10 @@ async def subscribe(destination: Connection, *, here: str, origin: str, paramete
     """
     name = subscription_name(origin)
     text = conninfo({**parameters, "application_name": slot_name(origin, here)})
-    quoted = "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
-    if "\\" in text:
-        quoted = "E" + quoted
+    quoted = _quoted(text)
     present = await destination.fetchval("select subconninfo from pg_subscription where subname = $1", name)
     if present is None:
-        await destination.execute(
-            f"create subscription {name} connection {quoted} publication {publication_name(here)} with "
-            f"(connect = false, slot_name = '{slot_name(origin, here)}', copy_data = false, create_slot = false, "
-            f"enabled = false, origin = any, synchronous_commit = 'off', streaming = off)"
-        )
+        await destination.execute(_create(here=here, origin=origin, quoted=quoted, at_once=False))
     elif present != text:
         await destination.execute(f"alter subscription {name} connection {quoted}")
     await destination.execute(f"alter subscription {name} enable")
@@ -118,6 +112,39 @@ async def subscribe(destination: Connection, *, here: str, origin: str, paramete
     if tables < PUBLISHED_TABLES:
         # Ready at once: the tables start empty and are never copied. Needs the origin to be reachable.
         await destination.execute(f"alter subscription {name} refresh publication with (copy_data = false)")
+
+
+async def resubscribe(destination: Connection, *, here: str, origin: str) -> None:
+    """Make the subscription to ``origin`` anew, if there is one and it is enabled; all of it or nothing.
+
+    It goes on where the slot stands, so rows may come twice. Needs the origin to be reachable: the tables are
+    registered in the same transaction, for a worker confirms rows of tables that are not, and drops them.
+    """
+    name = subscription_name(origin)
+    async with destination.transaction():
+        text = await destination.fetchval(
+            "select subconninfo from pg_subscription where subname = $1 and subenabled", name
+        )
+        if text is None:
+            return
+        await destination.execute(f"alter subscription {name} disable")
+        await destination.execute(f"alter subscription {name} set (slot_name = none)")
+        await destination.execute(f"drop subscription {name}")
+        await destination.execute(_create(here=here, origin=origin, quoted=_quoted(text), at_once=True))
+
+
+def _create(*, here: str, origin: str, quoted: str, at_once: bool) -> str:
+    asked = "connect = true" if at_once else "connect = false, enabled = false"
+    return (
+        f"create subscription {subscription_name(origin)} connection {quoted} publication {publication_name(here)} "
+        f"with ({asked}, slot_name = '{slot_name(origin, here)}', copy_data = false, create_slot = false, "
+        f"origin = any, synchronous_commit = 'off', streaming = off)"
+    )
+
+
+def _quoted(text: str) -> str:
+    quoted = "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+    return "E" + quoted if "\\" in text else quoted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from intelgraph.control import clock_quorum
 from intelgraph.control.directory import PLACEMENTS
 from intelgraph.control.granting import Bound
 from intelgraph.control.keys import LEASES, PLANS
@@ -150,6 +151,10 @@ class Agent:
     def bounds(self) -> Mapping[str, Bound]:
         """Return what limits writes although the lease lasts, by placement."""
         return self._hook.bounds()
+
+    def clock_ahead_s(self) -> float | None:
+        """Return how far the wall clock here is ahead of what most vantage points say, if that can be told."""
+        return clock_quorum.ahead_s(self.watching.clocks_apart_s(time.time()))
 
     def renew_now(self) -> None:
         """Have the lease renewed at once: what this region may acknowledge has changed."""

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import secrets
+import shutil
 import signal
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import uvloop
 
 from intelgraph.control.agent import Agent, Hook, Parts
+from intelgraph.control.disk_room import RoomyHeartbeat
 from intelgraph.control.granting import serve_grants
 from intelgraph.control.heartbeat import PostgresHeartbeat
 from intelgraph.control.hook import RegionHook
@@ -67,7 +69,9 @@ async def run_region(config: RegionConfig) -> None:
             region=config.region,
             term=secrets.token_hex(8),
             store=for_lease,  # a way of its own: no other question to the store makes a renewal wait
-            heartbeat=heartbeat,
+            heartbeat=RoomyHeartbeat(
+                heartbeat, region=config.region, room=lambda: shutil.disk_usage(config.directory).free
+            ),
             policy=policy,
             clock=steady_s,
         ),

@@ -55,6 +55,8 @@ class GrantAnswer(msgspec.Struct, frozen=True, kw_only=True):
     why: str | None
     waited_s: float = 0.0
     bounds: dict[str, Bound] = {}
+    clock_ahead_s: float | None = None
+    """How far the region's wall clock is ahead of what most say; none: that cannot be told (``clock_quorum``)."""
 
 
 class Granting(Protocol):
@@ -66,6 +68,10 @@ class Granting(Protocol):
 
     def bounds(self) -> Mapping[str, Bound]:
         """Return what limits writes now, by placement."""
+        ...
+
+    def clock_ahead_s(self) -> float | None:
+        """Return how far the wall clock here is ahead of what most say, if that can be told."""
         ...
 
     async def next_grant(self, after: str | None, timeout_s: float) -> None:
@@ -122,7 +128,7 @@ def _answer(agent: Granting, received_s: float) -> GrantAnswer:
     grant = agent.grant
     now_s = agent.clock()
     if grant is None:
-        return GrantAnswer(generation="", remains_s=0.0, epochs={}, why=why)
+        return GrantAnswer(generation="", remains_s=0.0, epochs={}, why=why, clock_ahead_s=agent.clock_ahead_s())
     return GrantAnswer(
         generation=grant.generation,
         remains_s=grant.until_s - received_s,
@@ -130,4 +136,5 @@ def _answer(agent: Granting, received_s: float) -> GrantAnswer:
         why=why,
         waited_s=now_s - received_s,
         bounds=dict(agent.bounds()),
+        clock_ahead_s=agent.clock_ahead_s(),
     )

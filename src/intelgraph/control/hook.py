@@ -17,6 +17,7 @@ from functools import partial
 from intelgraph.control import acting, plans
 from intelgraph.control.agent import Agent, Loop
 from intelgraph.control.agent_metrics import AgentMetrics
+from intelgraph.control.clock_set_back import ClockSetBack
 from intelgraph.control.findings import FindingPolicy
 from intelgraph.control.gathering import gather
 from intelgraph.control.granting import Bound
@@ -77,9 +78,20 @@ class RegionHook:
             "salvage": self._salvage.run,
             "note": self._note_always,
         }
+        if self._config.peers:
+            loops["clock"] = self._clock_set_back().run
         if self._config.agent_port:
             loops["metrics"] = partial(self._metrics.serve, self._config.api_host, self._config.agent_port)
         return loops
+
+    def _clock_set_back(self) -> ClockSetBack:
+        return ClockSetBack(
+            self._config.admin_database,
+            here=self._here,
+            peers=self._config.peers,
+            clock=self._agent.clock,
+            log=self._agent.log,
+        )
 
     def seen(self) -> Seen:
         """Who was reached, what the own database holds, and what is wrong here."""
@@ -162,7 +174,9 @@ class RegionHook:
         task.add_done_callback(lambda _: self._doing.pop(name, None))
 
     def _decide(self, view: View) -> Plan | None:
-        for decide in (failover.decide, standby.decide):
+        # A home whose lease ends is about to be taken over from: an epoch that it raised could not be opened in time.
+        restands = () if self._agent.not_renewed is not None else (standby.decide,)
+        for decide in (failover.decide, *restands):
             decision = decide(view, self._policy)
             if isinstance(decision, Start):
                 return decision.plan

@@ -59,16 +59,11 @@ class Surveying:
     def _surroundings(self) -> Surroundings:
         disk = shutil.disk_usage(Path(self._config.directory))
         wall_s = time.time()
-        heard = self._agent.watching.heard()
         return Surroundings(
             disk_free_bytes=disk.free,
             disk_bytes=disk.total,
             clock_stepped_s=wall_s - self._agent.clock() - self._wall_ahead_s,
-            clocks_apart_s={
-                name: report.wall_s - wall_s
-                for name, report in heard.items()
-                if report.wall_s and name != self._config.region
-            },
+            clocks_apart_s=self._agent.watching.clocks_apart_s(wall_s),
         )
 
     def _links_down(self, own: Observed | None) -> Mapping[str, float]:

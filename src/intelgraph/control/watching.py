@@ -50,6 +50,15 @@ class Watching:
         now_s = self._clock()
         return {name: each.report for name, each in self.reports.items() if now_s - each.first_s <= REPORT_OLD_S}
 
+    def clocks_apart_s(self, wall_s: float) -> Mapping[str, float]:
+        """Return how far each other vantage point's wall clock is ahead of ``wall_s``, by its last report."""
+        now_s = self._clock()
+        return {
+            name: each.report.wall_s + now_s - each.first_s - wall_s
+            for name, each in self.reports.items()
+            if each.report.wall_s and name != self._vantage and now_s - each.first_s <= REPORT_OLD_S
+        }
+
     def sightings(self) -> dict[str, dict[str, Sighting]]:
         """Return what *other* vantage points report, by vantage point and region; old reports are left out."""
         return {

@@ -96,6 +96,13 @@ def etcd_program() -> Path | None:
     return fetched if os.access(fetched, os.X_OK) else None
 
 
+def faketime_library() -> Path | None:
+    """libfaketime as its package installs it, or as ``make faketime`` put it below ``.cache``; it is optional."""
+    name = "usr/lib/*/faketime/libfaketimeMT.so.1"
+    places = (Path("/"), Path(__file__).parents[3] / ".cache/faketime")
+    return next((found for place in places for found in sorted(place.glob(name))), None)
+
+
 def _package(module: str, distribution: str) -> Path:
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:

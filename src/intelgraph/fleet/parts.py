@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from intelgraph.fleet import etcd, postgres, wan
+from intelgraph.fleet import clocks, etcd, postgres, wan
 from intelgraph.fleet.binaries import envoy_program
 from intelgraph.fleet.places import Fleet
 from intelgraph.fleet.topology import GLOBAL_EDGE, WITNESS, Link, Region, carried, wan_port
@@ -105,7 +105,7 @@ def _postgres(fleet: Fleet, region: Region) -> Part:
         command=tuple(postgres.command(server)),
         directory=server.directory,
         log=fleet.logs(region.name) / "postgres.log",
-        environment=postgres.server_environment(),
+        environment={**postgres.server_environment(), **clocks.environment(fleet, region.name)},
         probe=Probe.POSTGRES,
         ports=(server.port,),
         stop_s=10.0,
@@ -122,7 +122,7 @@ def _api(fleet: Fleet, region: Region) -> Part:
         command=(*command, "--workers", str(region.api_workers)),
         directory=fleet.region(region.name),
         log=fleet.logs(region.name) / "api.log",
-        environment=python_environment(),
+        environment=_python(fleet, region),
         probe=Probe.HTTP,
         ports=(fleet.ports[f"{region.name}/api"],),
         needs=(f"{region.name}/{SCHEMA}",),
@@ -139,7 +139,7 @@ def _feed(fleet: Fleet, region: Region) -> Part:
         command=_module("intelgraph.changelog.feed_main", fleet.region_config(region.name)),
         directory=fleet.region(region.name),
         log=fleet.logs(region.name) / "feed.log",
-        environment=python_environment(),
+        environment=_python(fleet, region),
         probe=Probe.LIVES,
         needs=(f"{region.name}/{SCHEMA}",),
         stop_level=1,
@@ -155,7 +155,7 @@ def _agent(fleet: Fleet, region: Region) -> Part:
         command=_module("intelgraph.control.agent_main", fleet.region_config(region.name)),
         directory=fleet.region(region.name),
         log=fleet.logs(region.name) / "agent.log",
-        environment=python_environment(),
+        environment=_python(fleet, region),
         probe=Probe.CONTROLLED,
         needs=(f"{region.name}/{SCHEMA}",),
         stop_level=2,
@@ -258,6 +258,10 @@ def _etcd_peers(fleet: Fleet) -> Part:
         ports=tuple(fleet.ports[f"{voter}/etcd-proxy"] for voter in fleet.topology.control.voters),
         stop_level=4,
     )
+
+
+def _python(fleet: Fleet, region: Region) -> dict[str, str]:
+    return {**python_environment(), **clocks.environment(fleet, region.name)}
 
 
 def _module(module: str, config: Path, *, option: str = "--config") -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from intelgraph.control.issuer import AUDIENCE, ISSUER, ensure_key
-from intelgraph.fleet import etcd, postgres, wan
+from intelgraph.fleet import clocks, etcd, postgres, wan
 from intelgraph.fleet.binaries import postgres_programs
 from intelgraph.fleet.envoy import Upstream, global_edge, region_edge
 from intelgraph.fleet.etcd_peers import PeersConfig, WayOut
@@ -29,6 +29,7 @@ def prepare_servers(fleet: Fleet) -> None:
 def write_files(fleet: Fleet) -> None:
     """Write every settings file, from scratch; the servers' passwords must exist (``prepare_servers``)."""
     etcd.check_program(fleet)
+    clocks.prepare(fleet)
     issuer = Issuer(issuer=ISSUER, audience=AUDIENCE, jwks=str(ensure_key(fleet.state)))
     for region in fleet.topology.regions:
         write_private(fleet.region_config(region.name), dump_region_config(region_config(fleet, region, issuer)))

@@ -85,6 +85,8 @@ class Topology:
     control_given: ControlKind | None = None
     members_given: tuple[str, ...] = ()
     witness_delays_ms: Mapping[str, float] = field(default_factory=dict)
+    fake_clocks: bool = False
+    """Whether each region's wall clocks can be set (``fleet.clocks``): for drills, never for a tenant's data."""
 
     @property
     def sites(self) -> tuple[str, ...]:

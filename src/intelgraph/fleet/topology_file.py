@@ -143,7 +143,7 @@ def parse_topology(text: str, path: Path) -> TopologyFile:
     except tomllib.TOMLDecodeError as error:
         raise _refused(path, [f"it is not TOML: {error}"]) from error
     reading = _Reading()
-    known = ("state", "zones", "ports", "edge", "api", "postgres", "control", "region", "link")
+    known = ("state", "zones", "ports", "fake_clocks", "edge", "api", "postgres", "control", "region", "link")
     root = reading.table("the file", document, known)
     state = _state(reading, root.get("state"), path)
     base_port = _base_port(reading, root.get("ports", BASE_PORT))
@@ -162,6 +162,7 @@ def parse_topology(text: str, path: Path) -> TopologyFile:
         postgres_settings=_settings(reading, root.get("postgres", {})),
         control_given=kind,
         members_given=members,
+        fake_clocks=_fake_clocks(reading, root.get("fake_clocks", False)),
         witness_delays_ms={name: delays[pair] for name in names if (pair := frozenset((name, WITNESS))) in delays},
     )
     if not reading.mistakes:
@@ -180,6 +181,12 @@ def _state(reading: _Reading, value: object, path: Path) -> Path | None:
         reading.mistakes.append(f"state must be a directory, not {_shown(value)}")
         return None
     return (path.absolute().parent / Path(value).expanduser()).resolve()
+
+
+def _fake_clocks(reading: _Reading, value: object) -> bool:
+    if not isinstance(value, bool):
+        reading.mistakes.append(f"fake_clocks is {_shown(value)}: it must be true or false")
+    return value is True
 
 
 def _base_port(reading: _Reading, value: object) -> int | None:
