@@ -90,7 +90,10 @@ def figures(score: Score) -> list[tuple[str, str, str]]:
         ("RPO", _seconds(score.rpo_s), "age of the oldest acknowledged write taken back"),
         ("writes taken back", f"{score.rpo_writes:,}", lost_writes),
         ("writes unavailable", _seconds(score.write_outage.seconds), _who(score.write_outage)),
+        ("… of patient clients", _seconds(score.patient_writes.seconds), _who(score.patient_writes)),
         ("reads unavailable", _seconds(score.read_outage.seconds), _who(score.read_outage)),
+        ("… of patient clients", _seconds(score.patient_reads.seconds), _who(score.patient_reads)),
+        ("doomed writes", f"{score.doomed_writes:,}", "acknowledged after the healing in an epoch that was over"),
         (
             "patient clients' failures",
             f"{score.patient_failed:,}",

@@ -1,0 +1,238 @@
+"""Where a drill plays: its placement and tenant in a running fleet, and what the fleet says of them.
+
+A drill has a placement and a tenant of its own for each durability (``drill-remote``, ``drill-home``), and makes them
+when they are missing; nothing else of the fleet is written to. They stay, so that drills do not fill the control store;
+each run writes objects of its own. ``ready`` makes the region that is to be lost their home and waits until all is as
+it was declared; ``whole`` waits until every region holds the same. Moves are plans that the agents carry out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from intelgraph.changelog.repair import compare, report
+from intelgraph.connection import DRIVER_ERRORS, connect
+from intelgraph.control import issuer
+from intelgraph.control.directory import Directory, PlacementRecord
+from intelgraph.control.observing import Known, read_known
+from intelgraph.control.opened import open_store
+from intelgraph.control.opening import open_epoch
+from intelgraph.control.operating import look, record_by_hand
+from intelgraph.control.store import ControlStore
+from intelgraph.drill.checker.verdict import Fate
+from intelgraph.drill.workload import Target
+from intelgraph.fleet.etcd_status import read_control_status
+from intelgraph.fleet.places import Fleet
+from intelgraph.model.errors import IntelGraphError, TransientError, refuse
+from intelgraph.model.placement import Declared, Durability, Placement, Tenant
+from intelgraph.placement.decision import Start
+from intelgraph.placement.policy import Policy
+from intelgraph.placement.switchover import switch_to
+from intelgraph.settings import RegionConfig, load_control_config, load_region_config
+
+_LOOK_S = 0.1
+_TOKEN_S = 3_600.0
+_POLICY = Policy()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A fleet, and the placement of a drill: which region is to be its home, and how its writes are to be kept."""
+
+    fleet: Fleet
+    region: str
+    durability: Durability
+
+    @property
+    def name(self) -> str:
+        """The placement's name, and the tenant's."""
+        return f"drill-{self.durability.value}"
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Where its data is: in every region of the fleet, the home first."""
+        others = [region.name for region in self.fleet.topology.regions if region.name != self.region]
+        return (self.region, *others)
+
+    def check(self) -> None:
+        """Refuse what cannot be drilled: an unknown region, or one that has no other to take over."""
+        known = [region.name for region in self.fleet.topology.regions]
+        if self.region not in known:
+            raise refuse("unknown_region", f"the region {self.region} is refused: the fleet has {', '.join(known)}")
+        if len(known) < 2:
+            raise refuse("no_other_region", f"the drill is refused: {self.region} has no other region to take over")
+
+    def config(self, region: str) -> RegionConfig:
+        """A region's settings."""
+        return load_region_config(self.fleet.region_config(region))
+
+    def target(self) -> Target:
+        """What the clients use: every region's own door."""
+        signed: list[tuple[float, str]] = []
+
+        def token() -> str:
+            now_s = time.monotonic()
+            if not signed or now_s - signed[-1][0] > _TOKEN_S / 2:
+                signed[:] = [(now_s, issuer.sign(self.fleet.state, self.name, "writer", _TOKEN_S))]
+            return signed[-1][1]
+
+        urls = {region: f"http://127.0.0.1:{self.fleet.ports[f'{region}/edge']}" for region in self.regions}
+        return Target(tenant=self.name, placement=self.name, regions=self.regions, urls=urls, token=token)
+
+    async def ready(self, within_s: float) -> Placement:
+        """Make the placement, or move it here; wait until it is as declared: home, a standby, durability."""
+        until_s = time.monotonic() + within_s
+        async with self._store() as store:
+            await self._created(store)
+            while True:
+                now = await read_known(store)
+                placement, moving = now.placements[self.name].placement, now.plan_of(self.name).under_way
+                settled = placement.standby is not None and placement.durability is self.durability and moving is None
+                if settled and placement.home == self.region:
+                    return placement
+                if settled or (placement.home != self.region and moving is None):
+                    await self._move_here(store, now)
+                if time.monotonic() >= until_s:
+                    raise refuse(
+                        "drill_not_ready",
+                        f"the drill is refused: {within_s:g} s later {self.name} is not as declared (home "
+                        f"{placement.home}, standby {placement.standby}, {placement.durability.value}); "
+                        "`intelgraph status` says why",
+                    )
+                await asyncio.sleep(_LOOK_S)
+
+    async def whole(self, within_s: float) -> None:
+        """Wait until every region holds the same rows, without a gap; and nothing more is settled by policy."""
+        await _until(self._is_whole, within_s, f"the regions of {self.name} do not hold the same")
+
+    async def home(self) -> Placement:
+        """The placement as it is now."""
+        async with self._store() as store:
+            return (await Directory(store).placement(self.name)).placement
+
+    async def fates(self, keys: Iterable[str], within_s: float) -> dict[str, Fate]:
+        """What became of keys, as their home tells it; adopting goes on by itself, so it is asked until that is over.
+
+        A key of which every region holds the row is ``remote``.
+        """
+        asked, told = list(keys), dict[str, Fate]()
+
+        async def settled() -> bool:
+            home = (await self.home()).home
+            async with self._database(home) as database:
+                rows = await database.fetch(
+                    "select k, ig.key_answer($1, $2, k) ->> 'outcome' as word from unnest($3::text[]) k",
+                    self.name,
+                    self.name,
+                    asked,
+                )
+            told.update({row["k"]: Fate(row["word"]) for row in rows})
+            return Fate.HOME_ONLY not in told.values()
+
+        try:
+            await _until(settled, within_s, "keys are still in one region only")
+        except IntelGraphError:
+            if not told:
+                raise
+        return told
+
+    async def etcd_leader(self) -> str | None:
+        """The site whose member of etcd leads; nothing where there is none."""
+        return (await asyncio.to_thread(read_control_status, self.fleet)).leader
+
+    async def _created(self, store: ControlStore) -> None:
+        directory = Directory(store)
+        try:
+            await directory.placement(self.name)
+            await directory.tenant(self.name)
+            return
+        except IntelGraphError as error:
+            if error.denied.code not in ("unknown_placement", "unknown_tenant"):
+                raise
+        record = await self._placement(directory)
+        await open_epoch(record, self.config(record.placement.home).admin_database)
+        await directory.create_tenant(Tenant(id=self.name, placement=self.name))
+
+    async def _placement(self, directory: Directory) -> PlacementRecord:
+        try:
+            return await directory.placement(self.name)
+        except IntelGraphError as error:
+            if error.denied.code != "unknown_placement":
+                raise
+        return await directory.create_placement(
+            Placement(
+                id=self.name,
+                home=self.region,
+                standby=self.regions[1],
+                regions=self.regions,
+                epoch=1,
+                durability=self.durability,
+                declared=Declared(home=self.region, durability=self.durability),
+            )
+        )
+
+    async def _move_here(self, store: ControlStore, now: Known) -> None:
+        """Record a switchover to the region; not legal yet, or no longer as it was read: another look follows."""
+        try:
+            view = await look(store)
+            decision = switch_to(view.view(self.name, as_of=self.region), self.region, _POLICY)
+            if isinstance(decision, Start):
+                await record_by_hand(store, now.plan_of(self.name), decision.plan)
+        except TransientError:
+            return
+
+    async def _is_whole(self) -> bool:
+        async with AsyncExitStack() as stack:
+            at = {region: await stack.enter_async_context(self._database(region)) for region in self.regions}
+            for one, other in itertools.combinations(self.regions, 2):
+                if not (await compare(at[one], at[other], placement=self.name, peer=other)).equal:
+                    return False
+            for database in at.values():
+                facts = (await report(database))["placements"].get(self.name)
+                if facts is None or facts["gap"]:
+                    return False
+        return True
+
+    @asynccontextmanager
+    async def _store(self) -> AsyncIterator[ControlStore]:
+        store = open_store(load_control_config(self.fleet.control_config))
+        try:
+            yield store
+        finally:
+            await store.close()
+
+    @asynccontextmanager
+    async def _database(self, region: str) -> AsyncIterator[asyncpg.Connection[Any]]:
+        connection = await connect(self.config(region).admin_database, statement_timeout_s=30)
+        try:
+            yield connection
+        finally:
+            connection.terminate()
+
+
+def counted(fates: Mapping[str, Fate]) -> dict[str, int]:
+    """How many keys had which fate."""
+    return {fate.value: sum(each is fate for each in fates.values()) for fate in Fate if fate in fates.values()}
+
+
+async def _until(holds: Callable[[], Awaitable[bool]], within_s: float, otherwise: str) -> None:
+    """Wait until something holds; a database or a store that is away does not hold."""
+    until_s, why = time.monotonic() + within_s, ""
+    while True:
+        try:
+            if await holds():
+                return
+            why = ""
+        except (*DRIVER_ERRORS, TransientError) as error:
+            why = f": {type(error).__name__}: {error}"
+        if time.monotonic() >= until_s:
+            raise refuse("drill_not_whole", f"{otherwise} {within_s:g} s later{why}")
+        await asyncio.sleep(_LOOK_S)
