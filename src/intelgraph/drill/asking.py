@@ -42,7 +42,7 @@ class Patience:
         return min(self.try_s, self.read_try_s * 2.0 ** min(tried // doors, 10))
 
 
-PATIENT = Patience(deadline_s=15.0, try_s=5.0, repeats=True)
+PATIENT = Patience(deadline_s=15.0, try_s=2.5, repeats=True)
 IMPATIENT = Patience(deadline_s=5.0, try_s=5.0, repeats=False)
 
 

@@ -164,7 +164,7 @@ def score(
 
 
 def _served(operation: Operation) -> bool:
-    return operation.acknowledged or (operation.code in SERVED and operation.outcome is Outcome.FAIL)
+    return operation.acknowledged or operation.code in SERVED
 
 
 def _taken_back(history: History, verdicts: Sequence[Verdict], fates: Mapping[str, Fate]) -> dict[int, Operation]:
