@@ -11,20 +11,19 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from intelgraph.drill import faults, kept
 from intelgraph.drill.checker import check
-from intelgraph.drill.checker.verdict import Fate
 from intelgraph.drill.dead_man import DeadMan, Whereabouts
 from intelgraph.drill.faults.fault import Fault
 from intelgraph.drill.history import FAULT, HEAL, History, read_history
 from intelgraph.drill.report import Report, make_report
 from intelgraph.drill.score import FaultTimes, score
-from intelgraph.drill.stage import Stage, counted
+from intelgraph.drill.stage import Fates, Stage, counted
 from intelgraph.drill.workload import Recorder, Workload, WorkloadSettings
 from intelgraph.fleet.places import Fleet
 from intelgraph.model.errors import refuse
@@ -181,16 +180,18 @@ class Drill:
         self.about[what] = proof
         self.told.say(f"{what}: {proof}")
 
-    async def _fates(self, stage: Stage, history: History) -> Mapping[str, Fate]:
+    async def _fates(self, stage: Stage, history: History) -> Fates:
         keys = [each.key for each in history.operations if each.key is not None]
         fates = await stage.fates(keys, self.settings.ready_s)
-        self.about["what became of keys"] = ", ".join(f"{count:,} {word}" for word, count in counted(fates).items())
+        if fates.left_behind:
+            self.about["left behind, then written again"] = f"{len(fates.left_behind):,} keys"
+        self.about["what became of keys"] = ", ".join(f"{count:,} {word}" for word, count in counted(fates.of).items())
         return fates
 
-    def _judged(self, history: History, times: FaultTimes, fates: Mapping[str, Fate], root: Path, id: str) -> Report:
+    def _judged(self, history: History, times: FaultTimes, fates: Fates, root: Path, id: str) -> Report:
         self.told.step("the history is checked", None)
-        verdicts = check(history, fates)
-        figures = score(history, verdicts, fault=times, fates=fates)
+        verdicts = check(history, fates.of, left_behind=fates.left_behind)
+        figures = score(history, verdicts, fault=times, fates=fates.of)
         title = f"Region loss: {times.name} of {self.settings.region}, {self.settings.durability.value}"
         report = make_report(history, verdicts, figures, id=id, title=title, about=self.about)
         kept.keep(root, report)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from intelgraph.changelog.repair import compare, report
 from intelgraph.connection import DRIVER_ERRORS, connect
@@ -31,6 +32,7 @@ from intelgraph.drill.checker.verdict import Fate
 from intelgraph.drill.workload import Target
 from intelgraph.fleet.etcd_status import read_control_status
 from intelgraph.fleet.places import Fleet
+from intelgraph.model.bookmark import Bookmark
 from intelgraph.model.errors import IntelGraphError, TransientError, refuse
 from intelgraph.model.placement import Declared, Durability, Placement, Tenant
 from intelgraph.placement.decision import Start
@@ -118,31 +120,34 @@ class Stage:
         async with self._store() as store:
             return (await Directory(store).placement(self.name)).placement
 
-    async def fates(self, keys: Iterable[str], within_s: float) -> dict[str, Fate]:
+    async def fates(self, keys: Iterable[str], within_s: float) -> Fates:
         """What became of keys, as their home tells it; adopting goes on by itself, so it is asked until that is over.
 
         A key of which every region holds the row is ``remote``.
         """
-        asked, told = list(keys), dict[str, Fate]()
+        asked, told = list(keys), dict[str, _Answer]()
 
         async def settled() -> bool:
             home = (await self.home()).home
             async with self._database(home) as database:
                 rows = await database.fetch(
-                    "select k, ig.key_answer($1, $2, k) ->> 'outcome' as word from unnest($3::text[]) k",
+                    "select k, ig.key_answer($1, $2, k)::text as told from unnest($3::text[]) k",
                     self.name,
                     self.name,
                     asked,
                 )
-            told.update({row["k"]: Fate(row["word"]) for row in rows})
-            return Fate.HOME_ONLY not in told.values()
+            told.update({row["k"]: msgspec.json.decode(row["told"], type=_Answer) for row in rows})
+            return all(each.outcome is not Fate.HOME_ONLY for each in told.values())
 
         try:
             await _until(settled, within_s, "keys are still in one region only")
         except IntelGraphError:
             if not told:
                 raise
-        return told
+        return Fates(
+            of={key: answer.outcome for key, answer in told.items()},
+            left_behind={key: answer.left_in for key, answer in told.items() if answer.left_in},
+        )
 
     async def etcd_leader(self) -> str | None:
         """The site whose member of etcd leads; nothing where there is none."""
@@ -216,6 +221,32 @@ class Stage:
             yield connection
         finally:
             connection.terminate()
+
+
+class _Row(msgspec.Struct, frozen=True, kw_only=True):
+    bookmark: str
+    outcome: Fate
+
+
+class _Answer(msgspec.Struct, frozen=True, kw_only=True):
+    outcome: Fate
+    outcomes: tuple[_Row, ...]
+
+    @property
+    def left_in(self) -> frozenset[str]:
+        """The regions in which a row was left, although another of the key counts."""
+        if self.outcome not in (Fate.REMOTE, Fate.HOME_ONLY, Fate.ADOPTED):
+            return frozenset()
+        left = (row for row in self.outcomes if row.outcome in (Fate.CONFLICT, Fate.REJECTED))
+        return frozenset(Bookmark.parse(row.bookmark).origin for row in left)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fates:
+    """What became of keys; and of those that count, where an earlier row was left behind (``checker.striking``)."""
+
+    of: Mapping[str, Fate]
+    left_behind: Mapping[str, frozenset[str]]
 
 
 def counted(fates: Mapping[str, Fate]) -> dict[str, int]:
