@@ -109,6 +109,7 @@ class Drill:
                 await stage.whole(settings.ready_s)
                 self.told.step("everything is read in every region", None)
                 await workload.read_in_the_end()
+                await stage.clear(f"left behind in drill {id}, which has counted it")
         return self._judged(read_history(directory / kept.HISTORY), times, fates, root, id)
 
     def _note(self, settings: DrillSettings, leader: str | None) -> None:

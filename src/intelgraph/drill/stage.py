@@ -27,6 +27,7 @@ from intelgraph.control.observing import Known, read_known
 from intelgraph.control.opened import open_store
 from intelgraph.control.opening import open_epoch
 from intelgraph.control.operating import look, record_by_hand
+from intelgraph.control.salvaging import ROUND_ROWS_MAX, ByHand, audit_file, beyond, decide_by_hand
 from intelgraph.control.store import ControlStore
 from intelgraph.drill.checker.verdict import Fate
 from intelgraph.drill.workload import Target
@@ -149,6 +150,18 @@ class Stage:
             left_behind={key: answer.left_in for key, answer in told.items() if answer.left_in},
         )
 
+    async def clear(self, why: str) -> int:
+        """Reject what waits for people, with a reason: it is the drill's own. Returns how many rows that were."""
+        home = (await self.home()).home
+        async with self._database(home) as database:
+            session = _Asking(database)
+            waiting = [row.name for row in await beyond(session, self.name)]
+            for start in range(0, len(waiting), ROUND_ROWS_MAX):
+                rows = tuple(waiting[start : start + ROUND_ROWS_MAX])
+                decision = ByHand(placement=self.name, rows=rows, adopt=False, reason=why, who="intelgraph drill")
+                await decide_by_hand(session, audit_file(self.fleet.region(home)), decision)
+        return len(waiting)
+
     async def etcd_leader(self) -> str | None:
         """The site whose member of etcd leads; nothing where there is none."""
         return (await asyncio.to_thread(read_control_status, self.fleet)).leader
@@ -221,6 +234,16 @@ class Stage:
             yield connection
         finally:
             connection.terminate()
+
+
+class _Asking:
+    """A session as salvaging asks for it."""
+
+    def __init__(self, database: asyncpg.Connection[Any]) -> None:
+        self._database = database
+
+    async def ask(self, statement: str, *arguments: object) -> Any:
+        return await self._database.fetchval(statement, *arguments)
 
 
 class _Row(msgspec.Struct, frozen=True, kw_only=True):
