@@ -72,6 +72,11 @@ def test_what_patient_clients_saw_is_told_apart() -> None:
     assert (scored.patient_writes.seconds, scored.write_outage.seconds) == (pytest.approx(1.0), pytest.approx(8.0))
 
 
+def test_a_lost_home_that_nobody_replaced_is_no_drill_that_holds() -> None:
+    assert not _scored(BEFORE, _operation(2, 11.0, 26.0, outcome=Outcome.UNKNOWN, code="lease_over")).holds
+    assert _scored(BEFORE, _operation(2, 11.0, 16.0, bookmark="eu-west/1/2/2")).holds
+
+
 def test_without_a_lost_home_there_is_no_rto() -> None:
     elsewhere = _operation(1, 9.0, 9.1, bookmark="eu-west/1/1/1")
     assert _scored(elsewhere, _operation(2, 11.0, 11.1, bookmark="eu-west/1/1/2")).rto_s is None

@@ -115,8 +115,9 @@ class Score(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def holds(self) -> bool:
-        """Whether nothing unexplained was found."""
-        return not any(self.anomalies.values())
+        """Whether nothing unexplained was found, nothing doomed was acknowledged, and a lost home was replaced."""
+        replaced = self.fault is None or self.fault.region is None or self.rto_s is not None
+        return replaced and not self.doomed_writes and not any(self.anomalies.values())
 
 
 def score(
