@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from intelgraph.control.etcd_members import Members
+from intelgraph.drill.course import drills_directory
 from intelgraph.drill.report import Report, from_json
 from intelgraph.fleet.binaries import etcd_program
 from intelgraph.fleet.etcd_status import read_control_status
 from tests.fleet_e2e.running import RunningFleet, until
 
+KEPT = Path(__file__).resolve().parents[2] / ".proof" / "drills"
 _LED_WITHIN_S = 20.0
 
 
@@ -26,13 +30,16 @@ def need_etcd() -> None:
 
 
 def drill(fleet: RunningFleet, *, fault: str, region: str, durability: str, for_s: float, seed: int = 0) -> Report:
-    """Run one drill; its report, whatever it found."""
+    """Run one drill; its report, whatever it found. If it found something, that outlives the fleet (``.proof/drills``)."""
     told = fleet.cli_any(
         *("drill", "run", "region-loss", "--region", region, "--fault", fault, "--durability", durability),
         *("--for", f"{for_s}s", "--seed", str(seed)),
     )
     assert "error" not in told, told
-    return from_json(json.dumps(told).encode())
+    report = from_json(json.dumps(told).encode())
+    if not report.holds:
+        shutil.copytree(drills_directory(fleet.fleet) / report.id, KEPT / report.id, dirs_exist_ok=True)
+    return report
 
 
 def leader(fleet: RunningFleet) -> str:
