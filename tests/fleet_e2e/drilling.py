@@ -30,7 +30,7 @@ def need_etcd() -> None:
 
 
 def drill(fleet: RunningFleet, *, fault: str, region: str, durability: str, for_s: float, seed: int = 0) -> Report:
-    """Run one drill; its report, whatever it found. If it found something, that outlives the fleet (``.proof/drills``)."""
+    """Run one drill; its report, whatever it found; what did not hold outlives the fleet, in ``.proof/drills``."""
     told = fleet.cli_any(
         *("drill", "run", "region-loss", "--region", region, "--fault", fault, "--durability", durability),
         *("--for", f"{for_s}s", "--seed", str(seed)),

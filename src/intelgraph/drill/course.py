@@ -88,7 +88,8 @@ class Drill:
             raise refuse("fault_not_to_be_had", f"the drill {settings.fault} is refused: {missing}", fault=fault.name)
         root = drills_directory(self.fleet)
         with _the_only_one(root):
-            self.told.step(f"{stage.name}: {settings.region} becomes the home", settings.ready_s)
+            stage = await stage.chosen()
+            self.told.step(f"{stage.name} with its home in {settings.region}", settings.ready_s)
             await stage.ready(settings.ready_s)
             await stage.whole(settings.ready_s)
             return await self._on(stage, fault, root)

@@ -1,9 +1,8 @@
 """Where a drill plays: its placement and tenant in a running fleet, and what the fleet says of them.
 
-A drill has a placement and a tenant of its own for each durability (``drill-remote``, ``drill-home``), and makes them
-when they are missing; nothing else of the fleet is written to. They stay, so that drills do not fill the control store;
-each run writes objects of its own. ``ready`` makes the region that is to be lost their home and waits until all is as
-it was declared; ``whole`` waits until every region holds the same. Moves are plans that the agents carry out.
+A drill has a placement and a tenant of its own (``drill-remote``, ``drill-home-2``, …); nothing else of the fleet is
+written to. They stay: the next drill takes one whose home is the region that it loses and which has not moved lately
+(agents would leave it where it is), and makes another if there is none. Each run writes objects of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -26,7 +26,7 @@ from intelgraph.control.directory import Directory, PlacementRecord
 from intelgraph.control.observing import Known, read_known
 from intelgraph.control.opened import open_store
 from intelgraph.control.opening import open_epoch
-from intelgraph.control.operating import look, record_by_hand
+from intelgraph.control.plans import PlanRecord
 from intelgraph.control.salvaging import ROUND_ROWS_MAX, ByHand, audit_file, beyond, decide_by_hand
 from intelgraph.control.store import ControlStore
 from intelgraph.drill.checker.verdict import Fate
@@ -36,14 +36,15 @@ from intelgraph.fleet.places import Fleet
 from intelgraph.model.bookmark import Bookmark
 from intelgraph.model.errors import IntelGraphError, TransientError, refuse
 from intelgraph.model.placement import Declared, Durability, Placement, Tenant
-from intelgraph.placement.decision import Start
+from intelgraph.placement.plan import Kind
 from intelgraph.placement.policy import Policy
-from intelgraph.placement.switchover import switch_to
 from intelgraph.settings import RegionConfig, load_control_config, load_region_config
 
 _LOOK_S = 0.1
 _TOKEN_S = 3_600.0
 _POLICY = Policy()
+_APART = 4 / 3
+"""Agents count the seconds between moves in looks, and have seen fewer than have passed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +54,8 @@ class Stage:
     fleet: Fleet
     region: str
     durability: Durability
-
-    @property
-    def name(self) -> str:
-        """The placement's name, and the tenant's."""
-        return f"drill-{self.durability.value}"
+    name: str = ""
+    """The placement's, and the tenant's; none before ``chosen``."""
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -90,27 +88,23 @@ class Stage:
         urls = {region: f"http://127.0.0.1:{self.fleet.ports[f'{region}/edge']}" for region in self.regions}
         return Target(tenant=self.name, placement=self.name, regions=self.regions, urls=urls, token=token)
 
-    async def ready(self, within_s: float) -> Placement:
-        """Make the placement, or move it here; wait until it is as declared: home, a standby, durability."""
-        until_s = time.monotonic() + within_s
+    async def chosen(self) -> Stage:
+        """The same with a placement: the first that is fit for a drill, or is not there yet."""
+        async with self._store() as store:
+            known = await read_known(store)
+        names = (f"drill-{self.durability.value}{f'-{n}' if n > 1 else ''}" for n in itertools.count(1))
+        return replace(self, name=next(name for name in names if self._may_take(name, known)))
+
+    async def ready(self, within_s: float) -> None:
+        """Make the placement if need be, and wait until it is as declared: its home, a standby, durability."""
+
+        async def is_as_declared() -> bool:
+            async with self._store() as store:
+                return self._may_take(self.name, await read_known(store))
+
         async with self._store() as store:
             await self._created(store)
-            while True:
-                now = await read_known(store)
-                placement, moving = now.placements[self.name].placement, now.plan_of(self.name).under_way
-                settled = placement.standby is not None and placement.durability is self.durability and moving is None
-                if settled and placement.home == self.region:
-                    return placement
-                if settled or (placement.home != self.region and moving is None):
-                    await self._move_here(store, now)
-                if time.monotonic() >= until_s:
-                    raise refuse(
-                        "drill_not_ready",
-                        f"the drill is refused: {within_s:g} s later {self.name} is not as declared (home "
-                        f"{placement.home}, standby {placement.standby}, {placement.durability.value}); "
-                        "`intelgraph status` says why",
-                    )
-                await asyncio.sleep(_LOOK_S)
+        await _until(is_as_declared, within_s, f"{self.name} is not as declared (`intelgraph status` says why)")
 
     async def whole(self, within_s: float) -> None:
         """Wait until every region holds the same rows, without a gap; and nothing more is settled by policy."""
@@ -197,15 +191,14 @@ class Stage:
             )
         )
 
-    async def _move_here(self, store: ControlStore, now: Known) -> None:
-        """Record a switchover to the region; not legal yet, or no longer as it was read: another look follows."""
-        try:
-            view = await look(store)
-            decision = switch_to(view.view(self.name, as_of=self.region), self.region, _POLICY)
-            if isinstance(decision, Start):
-                await record_by_hand(store, now.plan_of(self.name), decision.plan)
-        except TransientError:
-            return
+    def _may_take(self, name: str, known: Known) -> bool:
+        record = known.placements.get(name)
+        if record is None:
+            return True
+        placement, plan = record.placement, known.plan_of(name)
+        settled = placement.standby is not None and plan.under_way is None and placement.durability is self.durability
+        rested = _moved_s_ago(plan) >= _APART * _POLICY.moves_apart_s
+        return settled and rested and placement.home == self.region and set(placement.regions) == set(self.regions)
 
     async def _is_whole(self) -> bool:
         async with AsyncExitStack() as stack:
@@ -270,6 +263,17 @@ class Fates:
 
     of: Mapping[str, Fate]
     left_behind: Mapping[str, frozenset[str]]
+
+
+def _moved_s_ago(record: PlanRecord) -> float:
+    """How long ago a placement last changed its home, by the wall clock: agents let moves be some time apart."""
+    moves = [(past.kind, past.times) for past in record.past if past.given_up is None]
+    if record.plan is not None and record.times is not None:
+        moves.append((record.plan.kind, record.times))
+    ends = [times.finished_at for kind, times in moves if kind is not Kind.RESTAND and times.finished_at]
+    if not ends:
+        return float("inf")
+    return (datetime.now(UTC) - max(datetime.fromisoformat(each) for each in ends)).total_seconds()
 
 
 def counted(fates: Mapping[str, Fate]) -> dict[str, int]:
