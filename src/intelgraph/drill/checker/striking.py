@@ -53,9 +53,20 @@ def strike(
     for operation in out:
         for step in operation.steps:
             traces[operation.tenant, step.object].add((step.value, step.revision))
-    left = (each for each in history.operations if each.id not in taken and each.id not in early)
+    unnamed = {each.id for each in twice if _was_left(each, left_behind or {})}
+    left = (
+        msgspec.structs.replace(each, bookmark=None) if each.id in unnamed else each
+        for each in history.operations
+        if each.id not in taken and each.id not in early
+    )
     kept = (_without(operation, traces) for operation in left)
     return Struck(history=history.without(each for each in kept if each is not None), operations=(*out, *twice))
+
+
+def _was_left(operation: Operation, left_behind: Mapping[str, frozenset[str]]) -> bool:
+    """Whether the row that a home alone had acknowledged was left behind: the write is there, its bookmark is over."""
+    at = operation.at
+    return operation.durability == "home" and at is not None and at.origin in left_behind[operation.key or ""]
 
 
 def _early(history: History, twice: tuple[Operation, ...], left_behind: Mapping[str, frozenset[str]]) -> set[int]:
