@@ -173,6 +173,24 @@ def test_writes_held_at_both_doors_follow_the_home_to_where_it_goes(leased: Site
     until(lambda: leased.client(US).write(entity()).json().get("bookmark", "").startswith(f"{US}/"))
 
 
+def test_a_home_whose_lease_is_over_says_how_old_its_answers_may_be(leased: Site) -> None:
+    """Another may have taken over, and it would not know: a reader must not be told that this is the newest."""
+
+    def told_ms() -> float:
+        told = leased.client(US).get("/v1/entities").headers["ig-staleness-ms"]
+        return float("inf") if told == "unknown" else float(told)
+
+    until(lambda: told_ms() == 0)
+    began = time.monotonic()
+    with without_agent(leased.us):
+        until(lambda: told_ms() > 0)
+        assert time.monotonic() - began < LEASE_S + 0.5
+        time.sleep(1.0)
+        least_ms, answered = (time.monotonic() - began - LEASE_S) * 1000, told_ms()
+        assert least_ms <= answered < (time.monotonic() - began) * 1000
+    until(lambda: told_ms() == 0)
+
+
 def test_a_killed_agent_ends_acknowledging_within_the_lease_and_another_takes_over_at_once(leased: Site) -> None:
     with without_agent(leased.us):
         began = time.monotonic()

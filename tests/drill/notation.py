@@ -6,6 +6,7 @@
     expect: fence epoch_went_back          (none: nothing is found; a line for each; "explained" behind it if it is)
     regions: us-east eu-west
     fates: k1=home-only
+    left: k1=us-east                       (a row of k1 was left there, although another one counts)
     #client door     time      what                  outcome
     a      us-east  0.0-0.1   put x 5               ok us-east/1/1/1 home key=k1
     b      eu-west  0.2-0.3   get x 5               ok stale=20 carries=us-east/1/1/1
@@ -41,6 +42,7 @@ class Written:
 
     history: History
     fates: dict[str, Fate]
+    left_behind: dict[str, frozenset[str]]
     expected: set[tuple[str, str, bool]]
     words: str
 
@@ -55,6 +57,7 @@ def parse(text: str) -> Written:
     words, expected, operations = [], set(), []
     regions: tuple[str, ...] = ()
     fates: dict[str, Fate] = {}
+    left_behind: dict[str, frozenset[str]] = {}
     for line in (each.strip() for each in text.splitlines()):
         head, _, rest = line.partition(":")
         if not line or line.startswith("#"):
@@ -66,11 +69,17 @@ def parse(text: str) -> Written:
             regions = tuple(rest.split())
         elif head == "fates":
             fates = {key: Fate(fate) for key, fate in (each.split("=") for each in rest.split())}
+        elif head == "left":
+            left_behind = {key: frozenset({region}) for key, region in (each.split("=") for each in rest.split())}
         else:
             operations.append(_operation(len(operations) + 1, line))
     header = Header(began="2026-01-01T00:00:00Z", regions={"p": regions})
     return Written(
-        history=History(header=header, operations=tuple(operations)), fates=fates, expected=expected, words=words[0]
+        history=History(header=header, operations=tuple(operations)),
+        fates=fates,
+        left_behind=left_behind,
+        expected=expected,
+        words=words[0],
     )
 
 

@@ -119,6 +119,13 @@ def test_a_patient_client_goes_on_to_the_next_door_at_once() -> None:
     assert time.monotonic() - began_s < 1.0
 
 
+def test_a_patient_reader_asks_the_next_door_when_one_is_silent() -> None:
+    began_s = time.monotonic()
+    told = _settle(READ, Patience(deadline_s=10.0, try_s=5.0, read_try_s=0.3, repeats=True), Door("silence"), Door(_ok))
+    assert told.outcome is Outcome.OK
+    assert 0.3 <= time.monotonic() - began_s < 2.0
+
+
 def test_a_client_waits_as_long_as_it_is_told() -> None:
     began_s = time.monotonic()
     assert _settle(READ, PATIENT, Door(lambda: _refused(503, "too_far_behind", 0.6), _ok)).outcome is Outcome.OK

@@ -18,7 +18,7 @@ FILES = sorted((Path(__file__).parent / "histories").glob("*.txt"))
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 def test_what_is_wrong_is_found_and_nothing_else(path: Path) -> None:
     written = read(path)
-    verdicts = check(written.history, written.fates)
+    verdicts = check(written.history, written.fates, left_behind=written.left_behind)
     found = {(each.check, each.kind, each.explained) for verdict in verdicts for each in verdict.anomalies}
     assert found == written.expected, [each.reason for verdict in verdicts for each in verdict.anomalies]
     for verdict in verdicts:
@@ -29,7 +29,7 @@ def test_what_is_wrong_is_found_and_nothing_else(path: Path) -> None:
 def test_each_anomaly_gives_one_sentence_and_names_operations_that_exist(path: Path) -> None:
     written = read(path)
     ids = {operation.id for operation in written.history.operations}
-    for verdict in check(written.history, written.fates):
+    for verdict in check(written.history, written.fates, left_behind=written.left_behind):
         for anomaly in verdict.anomalies:
             assert anomaly.reason
             assert "\n" not in anomaly.reason

@@ -55,6 +55,28 @@ def test_rto_is_the_worst_placements_and_unknown_while_one_is_not_back() -> None
     assert _scored(BEFORE, other, back, other_back).rto_s == pytest.approx(8.0)
 
 
+def test_a_doomed_write_is_one_of_an_epoch_that_was_over_acknowledged_after_the_healing() -> None:
+    fault = FaultTimes(name="pause", injected_s=10.0, healed_s=20.0, region=HOME)
+    back = _operation(2, 11.0, 16.5, bookmark="eu-west/1/2/1")
+    while_it_lasted = _operation(3, 9.9, 17.0, bookmark="us-east/1/1/2")
+    repeat = _operation(4, 19.0, 21.0, bookmark="us-east/1/1/2", repeated=True)
+    doomed = _operation(5, 9.9, 20.1, bookmark="us-east/1/1/3")
+    assert _scored(BEFORE, back, while_it_lasted, repeat, fault=fault).doomed_writes == 0
+    assert _scored(BEFORE, back, while_it_lasted, repeat, doomed, fault=fault).doomed_writes == 1
+
+
+def test_what_patient_clients_saw_is_told_apart() -> None:
+    slow = _operation(2, 11.0, 12.0)
+    impatient = _operation(3, 11.0, 19.0, client="b", patient=False, outcome=Outcome.UNKNOWN)
+    scored = _scored(BEFORE, slow, impatient)
+    assert (scored.patient_writes.seconds, scored.write_outage.seconds) == (pytest.approx(1.0), pytest.approx(8.0))
+
+
+def test_a_lost_home_that_nobody_replaced_is_no_drill_that_holds() -> None:
+    assert not _scored(BEFORE, _operation(2, 11.0, 26.0, outcome=Outcome.UNKNOWN, code="lease_over")).holds
+    assert _scored(BEFORE, _operation(2, 11.0, 16.0, bookmark="eu-west/1/2/2")).holds
+
+
 def test_without_a_lost_home_there_is_no_rto() -> None:
     elsewhere = _operation(1, 9.0, 9.1, bookmark="eu-west/1/1/1")
     assert _scored(elsewhere, _operation(2, 11.0, 11.1, bookmark="eu-west/1/1/2")).rto_s is None

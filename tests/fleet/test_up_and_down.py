@@ -27,6 +27,8 @@ from intelgraph.fleet.parts import all_parts, mark
 from intelgraph.fleet.places import Fleet, locate
 from intelgraph.fleet.postgres import ADMIN
 from intelgraph.fleet.process import look, marked
+from intelgraph.fleet.status import Request
+from intelgraph.fleet.supervision import ask
 from intelgraph.fleet.topology_file import load_topology
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(400)]
@@ -177,6 +179,24 @@ def test_wan_is_seen_cut_and_healed_in_the_direction_that_was_typed(running: Pat
     assert "open" in _ok(running, "wan", "--heal")
     for wrong in (["us-east", "nowhere"], ["us-east"], ["--delay-ms", "5"], ["us-east", "eu-west", "--for", "soon"]):
         assert _run(running, "wan", *wrong).returncode in (1, 2)
+
+
+def test_a_hold_that_was_released_early_does_not_end_the_next_one(running: Path) -> None:
+    part = "eu-west/feed"
+
+    def phase() -> str:
+        told = ask(_fleet(running), Request(do="status"))
+        return next(each.phase.value for each in told.parts if each.name == part) if told else ""
+
+    began = time.monotonic()
+    _ok(running, "hold", part, "--for", "4")
+    _ok(running, "release", part)
+    _ok(running, "hold", part, "--for", "60")
+    assert time.monotonic() - began < 4, "too slow a machine to tell the two holds apart"
+    _until(lambda: time.monotonic() - began > 5)
+    assert phase() == "held"
+    _ok(running, "release", part)
+    _until(lambda: phase() == "ready")
 
 
 @pytest.mark.parametrize("name", ["us-east/postgres", "eu-west/api", "us-east/edge", "global-edge", "eu-west/feed"])

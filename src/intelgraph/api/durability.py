@@ -43,6 +43,10 @@ class LeaseCheck(Protocol):
         """Say whether a write of ``placement`` that has committed in ``epoch`` may be acknowledged now."""
         ...
 
+    def over_for_s(self, placement: str) -> float | None:
+        """Return for how long others may have been acknowledging writes of ``placement``; ``None``: it is not known."""
+        ...
+
     def remains_s(self) -> float:
         """Return for how much longer it lasts if nothing is heard."""
         ...
@@ -64,6 +68,10 @@ class Unleased:
     def may_acknowledge(self, placement: str, epoch: int) -> bool:
         """Always."""
         return True
+
+    def over_for_s(self, placement: str) -> float | None:
+        """Not at all: the open epoch alone decides."""
+        return 0.0
 
     def remains_s(self) -> float:
         """Without end."""

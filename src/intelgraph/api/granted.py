@@ -61,6 +61,8 @@ class GrantedLease:
         self._metrics = metrics
         self._on_clock = on_clock
         self._known = _Known()
+        self._alone_until_s: dict[str, float] = {}
+        """Of each placement that was ever granted: until when nobody else can have acknowledged a write of it."""
         self._why = "the region's agent has not answered yet"
 
     def grant_for(self, placement: Placement) -> Granted | Denied:
@@ -111,6 +113,11 @@ class GrantedLease:
         known = self._known
         return self._clock() < known.until_s and known.epochs.get(placement) == epoch
 
+    def over_for_s(self, placement: str) -> float | None:
+        """Return for how long others may have been acknowledging writes of ``placement``; ``None``: it is not known."""
+        until_s = self._alone_until_s.get(placement)
+        return None if until_s is None else max(0.0, self._clock() - until_s)
+
     def remains_s(self) -> float:
         """Return for how much longer the lease lasts if it is not renewed; 0 when it is over."""
         return max(0.0, self._known.until_s - self._clock())
@@ -150,5 +157,13 @@ class GrantedLease:
             bounds=told.bounds,
             measured_s=asked_s + told.waited_s,
         )
+        self._note_alone(asked_s, told)
         if told.epochs != before.epochs or asked_s >= before.until_s:
             self._on_change()
+
+    def _note_alone(self, asked_s: float, told: GrantAnswer) -> None:
+        """What was granted has no other writer until then; what is granted no longer may have had one ever since."""
+        for placement in self._alone_until_s.keys() - told.epochs.keys():
+            self._alone_until_s[placement] = min(self._alone_until_s[placement], asked_s)
+        if told.remains_s > 0:
+            self._alone_until_s.update(dict.fromkeys(told.epochs, asked_s + told.remains_s))

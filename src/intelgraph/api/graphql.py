@@ -125,7 +125,7 @@ async def _read_ready(door: Door, request: Request, asked: _Asked, ready: Ready,
         explained = orjson.dumps(_explained(door, asked.admitted, ready.estimate, answer.home))
         told = b'%b,"extensions":%b}' % (told[:-1], explained)
     response = http.answer(asked.kind, told)
-    response.headers = facts(door, answer, None)
+    response.headers = facts(door, asked.admitted.placement.id, answer, None)
     return response
 
 
@@ -136,7 +136,7 @@ async def _read(door: Door, request: Request, asked: _Asked, prepared: Prepared)
     if prepared.statement is not None:
         read = _read_of(request, asked.admitted, prepared.statement, prepared.values, prepared.estimate)
         answer, text = await _ask(door, asked.admitted, read)
-        headers, home = facts(door, answer, None), answer.home
+        headers, home = facts(door, asked.admitted.placement.id, answer, None), answer.home
         data = (text or "null").encode()
     if any(root.name in OUTSIDE for root in prepared.selection.roots):
         data = _merged(door, prepared, data)

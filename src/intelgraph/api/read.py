@@ -2,12 +2,13 @@
 
 Every read is one statement, so data, refusal and staleness belong to one snapshot. A read with a bookmark sees that
 write or is refused with a type; it waits at most ``bookmark_wait_s`` for it. ``IG-Staleness-Ms`` is an upper bound: the
-age of the newest of this region's own clock readings that has come back through the home's log. The database's JSON
-passes through unparsed.
+age of the newest of this region's own clock readings that has come back through the home's log; at the home, for how
+long its lease has been over. The database's JSON passes through unparsed.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -69,7 +70,9 @@ async def read_entity(door: Door, request: Request) -> Response:
     answer = await ask(door, admitted.placement, bookmark, (READ_ENTITY, *arguments), EntityAnswer)
     if bytes(answer.entity) == b"null":
         raise refuse("not_found", "there is no such entity")
-    return Response(status=200, body=bytes(answer.entity), headers=facts(door, answer, answer.bookmark))
+    return Response(
+        status=200, body=bytes(answer.entity), headers=facts(door, admitted.placement.id, answer, answer.bookmark)
+    )
 
 
 async def read_entities(door: Door, request: Request) -> Response:
@@ -91,7 +94,7 @@ async def read_changes(door: Door, request: Request) -> Response:
     await _see(door, admitted, wanted_bookmark(request), besides=after)
     answer = await ask_changes(door, admitted, after, limit)
     body = b'{"changes":%b,"next":%b}' % (bytes(answer.changes), msgspec.json.encode(answer.next))
-    return Response(status=200, body=body, headers=facts(door, answer, answer.next))
+    return Response(status=200, body=body, headers=facts(door, admitted.placement.id, answer, answer.next))
 
 
 async def read_outcome(door: Door, request: Request) -> Response:
@@ -151,7 +154,7 @@ async def _read_page(door: Door, request: Request, kind: str) -> Response:
     arguments = (admitted.placement.id, admitted.principal.tenant, kind, query.get("after"), limit, bookmark)
     answer = await ask(door, admitted.placement, bookmark, (READ_PAGE, *arguments), PageAnswer)
     body = b'{"objects":%b,"next":%b}' % (bytes(answer.objects), bytes(answer.next))
-    return Response(status=200, body=body, headers=facts(door, answer, None))
+    return Response(status=200, body=body, headers=facts(door, admitted.placement.id, answer, None))
 
 
 def refusal(door: Door, answer: Readable, bookmark: str | None) -> IntelGraphError:
@@ -208,18 +211,22 @@ def limit_of(query: dict[str, str], limit_max: int) -> int:
     return int(text)
 
 
-def facts(door: Door, answer: Readable, bookmark: str | None) -> list[Header]:
+def facts(door: Door, placement: str, answer: Readable, bookmark: str | None) -> list[Header]:
     """Build the headers that say how fresh the answer is."""
-    headers = [(b"ig-staleness-ms", staleness_ms(door.region, answer))]
+    over_for_s = door.lease.over_for_s(placement) if answer.home == door.region else None
+    headers = [(b"ig-staleness-ms", staleness_ms(door.region, answer, over_for_s))]
     if bookmark is not None:
         headers.append((b"ig-bookmark", bookmark.encode()))
     return headers
 
 
-def staleness_ms(region: str, answer: Readable) -> bytes:
-    """Return an upper bound of the answer's age in whole milliseconds, rounded up, or ``unknown``."""
+def staleness_ms(region: str, answer: Readable, over_for_s: float | None) -> bytes:
+    """Return an upper bound of the answer's age in whole milliseconds, rounded up, or ``unknown``.
+
+    A home that has no lease may have a successor that it has not heard of: it is as old as its lease is over.
+    """
     if answer.home == region:
-        return b"0"
+        return b"unknown" if over_for_s is None else str(math.ceil(over_for_s * 1000)).encode()
     if answer.token_ns is None:
         return b"unknown"
     age_ns = time.monotonic_ns() - answer.token_ns

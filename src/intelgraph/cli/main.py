@@ -19,6 +19,7 @@ from intelgraph.model.errors import IntelGraphError
 VERBS: dict[str, str] = {
     "compact": "intelgraph.cli.compact",
     "down": "intelgraph.cli.down",
+    "drill": "intelgraph.cli.drill",
     "export": "intelgraph.cli.export_",
     "failback": "intelgraph.cli.switchover:failback",
     "failover": "intelgraph.cli.failover",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import click
 import msgspec
 
+from intelgraph.cli.duration import Duration
 from intelgraph.cli.fleet_place import json_option, the_fleet, topology_option
 from intelgraph.fleet import wan
 from intelgraph.fleet.places import Fleet
@@ -15,19 +15,6 @@ from intelgraph.fleet.topology import Link
 from intelgraph.fleet.wan_main import Report
 from intelgraph.fleet.wan_settings import Ask, Cut, Direction
 from intelgraph.model.errors import refuse
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
-_UNIT_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
-
-
-class _Duration(click.ParamType[float]):
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        match = _DURATION.fullmatch(str(value))
-        if match is None:
-            self.fail(f"{value!r} is not a duration such as 30s, 5m or 500ms", param, ctx)
-        return float(match[1]) * _UNIT_S[match[2]]
 
 
 @click.command()
@@ -37,7 +24,7 @@ class _Duration(click.ParamType[float]):
 @click.option("--cut", type=click.Choice(["a-to-b", "b-to-a", "both"]), help="Let nothing through.")
 @click.option("--reset", is_flag=True, help="With --cut: end and refuse connections instead of falling silent.")
 @click.option("--heal", is_flag=True, help="End cuts and temporary settings.")
-@click.option("--for", "for_s", type=_Duration(), help="Go back by itself after this long, such as 30s.")
+@click.option("--for", "for_s", type=Duration(), help="Go back by itself after this long, such as 30s.")
 @json_option
 def command(regions: tuple[str, ...], topology: Path | None, as_json: bool, **wanted: object) -> None:
     """Show every link, or the one between regions A and B, or change it while the fleet runs.

@@ -41,7 +41,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def holds(self) -> bool:
-        """Whether nothing unexplained was found."""
+        """Whether every promise was kept (``Score.holds``)."""
         return self.score.holds
 
 
@@ -84,13 +84,15 @@ def from_json(raw: bytes) -> Report:
 def figures(score: Score) -> list[tuple[str, str, str]]:
     """The figures that matter most: name, value, what it means."""
     lost_writes = f"{score.lost_writes} of them unexplained" if score.lost_writes else "none unexplained"
-    region = score.fault.region if score.fault is not None else None
     return [
-        ("RTO", _seconds(score.rto_s), "from the fault to the first write elsewhere" if region else "no home was lost"),
+        ("RTO", _seconds(score.rto_s), _about_rto(score)),
         ("RPO", _seconds(score.rpo_s), "age of the oldest acknowledged write taken back"),
         ("writes taken back", f"{score.rpo_writes:,}", lost_writes),
         ("writes unavailable", _seconds(score.write_outage.seconds), _who(score.write_outage)),
+        ("… of patient clients", _seconds(score.patient_writes.seconds), _who(score.patient_writes)),
         ("reads unavailable", _seconds(score.read_outage.seconds), _who(score.read_outage)),
+        ("… of patient clients", _seconds(score.patient_reads.seconds), _who(score.patient_reads)),
+        ("doomed writes", f"{score.doomed_writes:,}", "acknowledged after the healing in an epoch that was over"),
         (
             "patient clients' failures",
             f"{score.patient_failed:,}",
@@ -243,6 +245,12 @@ def _seconds(value: float | None) -> str:
 
 def _milliseconds(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f} ms"
+
+
+def _about_rto(score: Score) -> str:
+    if score.fault is None or score.fault.region is None:
+        return "no home was lost"
+    return "from the fault to the first write elsewhere" if score.rto_s is not None else "NO WRITE WENT ELSEWHERE"
 
 
 def _who(outage: Outage) -> str:

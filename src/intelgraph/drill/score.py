@@ -90,6 +90,11 @@ class Score(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     write_gap: Outage
     read_gap: Outage
     """Of all clients together: the longest time in which nobody was served."""
+    patient_writes: Outage = Outage(seconds=0.0, since_s=0.0)
+    patient_reads: Outage = Outage(seconds=0.0, since_s=0.0)
+    """The worst of the clients that go on to another door."""
+    doomed_writes: int = 0
+    """Acknowledged after the healing, in an epoch older than one in which a write had been acknowledged by then."""
     operations: dict[str, int]
     """By outcome; ``lost_races`` apart."""
     patient_failed: int
@@ -110,8 +115,9 @@ class Score(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def holds(self) -> bool:
-        """Whether nothing unexplained was found."""
-        return not any(self.anomalies.values())
+        """Whether nothing unexplained was found, nothing doomed was acknowledged, and a lost home was replaced."""
+        replaced = self.fault is None or self.fault.region is None or self.rto_s is not None
+        return replaced and not self.doomed_writes and not any(self.anomalies.values())
 
 
 def score(
@@ -138,6 +144,9 @@ def score(
         lost_writes=len(lost),
         write_outage=_worst_client(writes),
         read_outage=_worst_client(reads),
+        patient_writes=_worst_client(each for each in writes if each.patient),
+        patient_reads=_worst_client(each for each in reads if each.patient),
+        doomed_writes=_doomed(writes, fault),
         write_gap=_gap(writes, until_s),
         read_gap=_gap(reads, until_s),
         operations=_outcomes(during),
@@ -156,7 +165,7 @@ def score(
 
 
 def _served(operation: Operation) -> bool:
-    return operation.acknowledged or (operation.code in SERVED and operation.outcome is Outcome.FAIL)
+    return operation.acknowledged or operation.code in SERVED
 
 
 def _taken_back(history: History, verdicts: Sequence[Verdict], fates: Mapping[str, Fate]) -> dict[int, Operation]:
@@ -191,6 +200,20 @@ def _rto_s(writes: Iterable[Operation], fault: FaultTimes | None) -> float | Non
     if not affected or any(placement not in back for placement in affected):
         return None
     return max(back[placement] for placement in affected)
+
+
+def _doomed(writes: Iterable[Operation], fault: FaultTimes | None) -> int:
+    """How many writes a region acknowledged when it was back and no longer the home. A repeat's commit is older."""
+    if fault is None or fault.healed_s is None:
+        return 0
+    newest, doomed = dict[str, int](), 0
+    for write in sorted(writes, key=lambda write: write.completed_s):
+        at = write.at if write.acknowledged and not write.repeated else None
+        if at is None:
+            continue
+        newest[write.placement] = max(newest.get(write.placement, 0), at.epoch)
+        doomed += at.epoch < newest[write.placement] and write.completed_s >= fault.healed_s
+    return doomed
 
 
 def _worst_client(operations: Iterable[Operation]) -> Outage:

@@ -102,6 +102,10 @@ class Recorder:
         if self._watch is not None:
             self._watch(operation)
 
+    def flush(self) -> None:
+        """Write down what has been kept so far."""
+        self._writer.flush()
+
     def end(self) -> None:
         """Keep, once, that the clients have stopped."""
         if not self._ended:

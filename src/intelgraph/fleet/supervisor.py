@@ -49,6 +49,7 @@ class Supervisor:
         self._done: dict[str, asyncio.Event] = {}
         self._stopping = asyncio.Event()
         self._adopted = 0
+        self._releasing: dict[str, asyncio.TimerHandle] = {}
 
     async def run(self) -> None:
         """Start or take over the fleet, and keep it until asked to stop; then stop it."""
@@ -267,19 +268,25 @@ class Supervisor:
         return self.status()
 
     async def _do_to(self, chosen: list[Tended], request: Request) -> None:
+        if request.do in ("hold", "release"):
+            self._forget_to_release(chosen)
         if request.do == "hold":
             for tended in chosen:
                 tended.hold()
             await end_leftovers(*(mark(self._fleet, tended.part.name) for tended in chosen), patience_s=0.0)
             if request.for_s is not None:
-                asyncio.get_running_loop().call_later(request.for_s, _release, chosen)
+                later = asyncio.get_running_loop().call_later
+                self._releasing |= {each.part.name: later(request.for_s, each.release) for each in chosen}
         elif request.do == "release":
-            _release(chosen)
+            for tended in chosen:
+                tended.release()
         else:
             for tended in chosen:
                 await tended.restart()
 
-
-def _release(chosen: list[Tended]) -> None:
-    for tended in chosen:
-        tended.release()
+    def _forget_to_release(self, chosen: list[Tended]) -> None:
+        """The end of an earlier hold must not end a later one."""
+        for tended in chosen:
+            timer = self._releasing.pop(tended.part.name, None)
+            if timer is not None:
+                timer.cancel()

@@ -30,10 +30,17 @@ _KEYS_SHOWN_MAX = 10
 
 
 def check(
-    history: History, fates: Mapping[str, Fate] | None = None, *, only: Iterable[str] | None = None
+    history: History,
+    fates: Mapping[str, Fate] | None = None,
+    *,
+    left_behind: Mapping[str, frozenset[str]] | None = None,
+    only: Iterable[str] | None = None,
 ) -> tuple[Verdict, ...]:
-    """Run the checks; ``fates`` is what the fleet says became of idempotency keys."""
-    struck = strike(history, fates or {})
+    """Run the checks; ``fates`` is what the fleet says became of idempotency keys.
+
+    ``left_behind``: of keys that count, the regions in which an earlier row of theirs was left (``striking``).
+    """
+    struck = strike(history, fates or {}, left_behind)
     return tuple(_run(name, history, struck) for name in CHECKS if only is None or name in set(only))
 
 

@@ -4,6 +4,10 @@ A ``home`` write may be missing after its home is lost, as long as its key is li
 is listed. To strike a write out is to judge as if nobody had asked for it: it goes, and so does what reads saw of it.
 A write without a certain answer promised nothing, so it is struck too when it is listed. One that certainly failed is
 never struck: should a row of it turn up, that is a fault.
+
+A write that was tried at a home before it was lost, and again with its key at the next, has two rows, and the first was
+left behind. The write stays; but what readers in the first row's region saw of it while the clients ran was seen before
+anybody was told that it happened, and goes. What is read in the end, in every region, always stays.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from dataclasses import dataclass
 import msgspec
 
 from intelgraph.drill.checker.verdict import EXPLAINS, Fate
-from intelgraph.drill.history import History, Kind, Operation, Outcome, Step
+from intelgraph.drill.history import END, History, Kind, Operation, Outcome, Step
 
 _Seen = dict[tuple[str, str], set[tuple[int | None, int | None]]]
 
@@ -28,18 +32,66 @@ class Struck:
     operations: tuple[Operation, ...]
 
 
-def strike(history: History, fates: Mapping[str, Fate]) -> Struck:
-    """Take out every listed write that may be missing, and its traces in what others saw."""
+def strike(
+    history: History, fates: Mapping[str, Fate], left_behind: Mapping[str, frozenset[str]] | None = None
+) -> Struck:
+    """Take out every listed write that may be missing, and its traces in what others saw.
+
+    ``left_behind``: by key, the regions in which a row of it was left although another row of it counts.
+    """
     out = tuple(operation for operation in history.operations if _may_be_missing(operation, fates))
-    if not out:
-        return Struck(history=history, operations=())
     taken = {operation.id for operation in out}
+    twice = tuple(
+        operation
+        for operation in history.operations
+        if operation.is_write and operation.id not in taken and operation.key in (left_behind or {})
+    )
+    if not out and not twice:
+        return Struck(history=history, operations=())
+    early = _early(history, twice, left_behind or {})
     traces: _Seen = defaultdict(set)
     for operation in out:
         for step in operation.steps:
             traces[operation.tenant, step.object].add((step.value, step.revision))
-    kept = (_without(operation, traces) for operation in history.operations if operation.id not in taken)
-    return Struck(history=history.without(each for each in kept if each is not None), operations=out)
+    unnamed = {each.id for each in twice if _was_left(each, left_behind or {})}
+    left = (
+        msgspec.structs.replace(each, bookmark=None) if each.id in unnamed else each
+        for each in history.operations
+        if each.id not in taken and each.id not in early
+    )
+    kept = (_without(operation, traces) for operation in left)
+    return Struck(history=history.without(each for each in kept if each is not None), operations=(*out, *twice))
+
+
+def _was_left(operation: Operation, left_behind: Mapping[str, frozenset[str]]) -> bool:
+    """Whether the row that a home alone had acknowledged was left behind: the write is there, its bookmark is over."""
+    at = operation.at
+    return operation.durability == "home" and at is not None and at.origin in left_behind[operation.key or ""]
+
+
+def _early(history: History, twice: tuple[Operation, ...], left_behind: Mapping[str, frozenset[str]]) -> set[int]:
+    """The reads that saw a row that was left behind, in its region, while the clients ran."""
+    seen: dict[str, _Seen] = defaultdict(lambda: defaultdict(set))
+    for operation in twice:
+        for region in left_behind[operation.key or ""]:
+            for step in operation.steps:
+                seen[region][operation.tenant, step.object].add((step.value, step.revision))
+    end_s = min((mark.at_s for mark in history.marks if mark.what == END), default=float("inf"))
+    return {
+        each.id
+        for each in history.operations
+        if each.kind in (Kind.GET, Kind.LISTS, Kind.ACCOUNTS)
+        and each.region in seen
+        and each.invoked_s < end_s
+        and any(_saw_any(each, step, seen[each.region]) for step in each.steps)
+    }
+
+
+def _saw_any(read: Operation, step: Step, seen: _Seen) -> bool:
+    written = seen.get((read.tenant, step.object), set())
+    if read.kind is Kind.LISTS:
+        return any(value in (step.elements or ()) for value, _ in written)
+    return _saw(step, written, read.kind)
 
 
 def _may_be_missing(operation: Operation, fates: Mapping[str, Fate]) -> bool:

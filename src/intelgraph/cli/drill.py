@@ -1,0 +1,167 @@
+"""``intelgraph drill``: lose a region on purpose, with clients at work, and prove what came of it; list and show them.
+
+Exit codes of ``run`` and ``show``: 0 every promise held, 1 something was found, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from intelgraph.cli.duration import Duration
+from intelgraph.cli.fleet_place import json_option, the_fleet, topology_option
+from intelgraph.drill import faults, kept
+from intelgraph.drill.course import Drill, DrillSettings, Told, drills_directory
+from intelgraph.drill.dead_man import Whereabouts
+from intelgraph.drill.report import Report, as_json, as_text
+from intelgraph.drill.workload import WorkloadSettings
+from intelgraph.fleet.topology_file import find_topology_file
+from intelgraph.model.placement import Durability
+
+SCENARIOS = ("region-loss",)
+
+
+@click.group()
+def command() -> None:
+    """Lose a region on purpose, with clients at work, and prove what came of it.
+
+    \b
+    Examples:
+      intelgraph drill run region-loss --region us-east --fault crash
+      intelgraph drill list
+      intelgraph drill show 20260131-080000-pause
+    """
+
+
+@command.command("run")
+@click.argument("scenario", type=click.Choice(SCENARIOS))
+@click.option("--region", required=True, help="Which region is lost; it is made the home of the drill's own tenant.")
+@click.option("--fault", required=True, type=click.Choice(list(faults.FAULTS)), help="What happens to it.")
+@click.option(
+    "--durability",
+    type=click.Choice([each.value for each in Durability]),
+    default=Durability.REMOTE.value,
+    show_default=True,
+    help="How the writes of the drill are acknowledged.",
+)
+@click.option("--for", "for_s", type=Duration(), default="30s", show_default=True, help="How long it lasts.")
+@click.option("--rate", type=click.FloatRange(min=1.0), default=60.0, show_default=True, help="Requests a second.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Chooses the requests.")
+@topology_option
+@json_option
+def run_(scenario: str, topology: Path | None, as_json: bool, **given: Any) -> None:
+    """Put clients to work, lose the region, let the system act alone, heal, and judge what the clients were told.
+
+    The drill writes to a tenant of its own and to no other; but the fault is the whole region's. Ctrl-C heals it; so
+    does a process of its own if the drill is killed. Exit code 1: something was found.
+
+    \b
+    Examples:
+      intelgraph drill run region-loss --region us-east --fault crash
+      intelgraph drill run region-loss --region us-east --fault partition --durability home --for 20s
+      intelgraph drill run region-loss --region eu-west --fault pause --rate 100 --seed 7 --json
+    """
+    fleet = the_fleet(topology)
+    where = Whereabouts(topology=topology or find_topology_file(Path.cwd()), start=Path.cwd())
+    settings = DrillSettings(
+        fault=given["fault"],
+        region=given["region"],
+        durability=Durability(given["durability"]),
+        for_s=given["for_s"],
+        seed=given["seed"],
+        load=WorkloadSettings(seed=given["seed"], rate_per_s=given["rate"]),
+    )
+    report = asyncio.run(Drill(where=where, fleet=fleet, settings=settings, told=_told(quiet=as_json)).run())
+    _show(report, drills_directory(fleet) / report.id, as_json=as_json, page=False)
+
+
+@command.command("list")
+@topology_option
+@json_option
+def list_(topology: Path | None, as_json: bool) -> None:
+    """List every drill that is kept, the newest first."""
+    drills = kept.listed(drills_directory(the_fleet(topology)))
+    if as_json:
+        click.echo(msgspec.json.encode({"drills": [_value(each) for each in drills]}).decode())
+        return
+    for each in drills:
+        click.echo(_line(each))
+    if not drills:
+        click.echo("no drill is kept: `intelgraph drill run` makes one")
+
+
+@command.command("show")
+@click.argument("id")
+@click.option("--html", "page", is_flag=True, help="Print where its page is.")
+@topology_option
+@json_option
+def show_(id: str, page: bool, topology: Path | None, as_json: bool) -> None:
+    """Show the report of drill ID again; exit code 1 if something had been found."""
+    found = kept.load(drills_directory(the_fleet(topology)), id)
+    if found.report is None:
+        raise click.ClickException(f"drill {id} was interrupted: what there is of it is in {found.directory}")
+    _show(found.report, found.directory, as_json=as_json, page=page)
+
+
+def _show(report: Report, directory: Path, *, as_json: bool, page: bool) -> None:
+    if as_json:
+        click.echo(as_json_text(report))
+    elif page:
+        click.echo(directory / kept.PAGE)
+    else:
+        click.echo(as_text(report))
+        click.echo(f"  page: {directory / kept.PAGE}")
+    if not report.holds:
+        raise click.exceptions.Exit(1)
+
+
+def as_json_text(report: Report) -> str:
+    """The report as JSON."""
+    return as_json(report).decode()
+
+
+def _told(*, quiet: bool) -> Told:
+    """Each step on standard error as it begins, with the seconds since the first."""
+    began_s = time.monotonic()
+
+    def say(text: str) -> None:
+        if not quiet:
+            click.echo(f"{time.monotonic() - began_s:7.1f} s  {text}", err=True)
+
+    def step(name: str, seconds: float | None) -> None:
+        say(name if seconds is None else f"{name} ({seconds:g} s)")
+
+    return Told(step=step, say=say)
+
+
+def _value(each: kept.Kept) -> dict[str, Any]:
+    report = each.report
+    if report is None:
+        return {"id": each.id, "finished": False, "directory": str(each.directory)}
+    score = report.score
+    return {
+        "id": each.id,
+        "finished": True,
+        "holds": report.holds,
+        "title": report.title,
+        "about": report.about,
+        "rto_s": score.rto_s,
+        "rpo_s": score.rpo_s,
+        "rpo_writes": score.rpo_writes,
+        "anomalies": score.anomalies,
+        "directory": str(each.directory),
+    }
+
+
+def _line(each: kept.Kept) -> str:
+    report = each.report
+    if report is None:
+        return f"{each.id:<40} interrupted"
+    verdict = click.style("holds", fg="green") if report.holds else click.style("BROKEN", fg="red")
+    rto = "–" if report.score.rto_s is None else f"{report.score.rto_s:.2f} s"
+    return f"{each.id:<40} {verdict}  RTO {rto}, {report.score.rpo_writes:,} writes taken back  {report.title}"
