@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from intelgraph.control.directory import Directory
+from intelgraph.control.acting import Turn, act
+from intelgraph.control.directory import Directory, PlacementRecord
 from intelgraph.control.keys import LEASES
+from intelgraph.control.own_database import OwnDatabase
 from intelgraph.control.plans import PAST_MAX, PlanRecord, Times, finished, move, read_plan, record, wall_now
 from intelgraph.control.store import ControlStore
 from intelgraph.model.errors import Denied
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.plan import Kind, Plan
+from intelgraph.settings import Database
 
 from .stores import STORES, Open, opened, real_store, run
 
@@ -115,3 +119,32 @@ def test_what_is_over_is_remembered_and_the_oldest_is_forgotten(open_store: Open
             assert found.past[-2].times.finished_at is not None
 
     run(body())
+
+
+def test_a_placement_that_was_read_before_its_raise_is_not_opened(open_store: Open) -> None:
+    async def body() -> None:
+        async with opened(open_store) as (store,):
+            before = await Directory(store).create_placement(BOTH)
+            wanted = plan(Kind.RESTAND)
+            assert await move(store, await recorded(store, wanted), wanted.moved(), TIMES, raises=before)
+            raised = await read_plan(store, "both")
+            assert not await act(turn(store, before, raised))
+            assert (await read_plan(store, "both")).plan == raised.plan == wanted.moved()
+
+    run(body())
+
+
+def turn(store: ControlStore, placement: PlacementRecord, record: PlanRecord) -> Turn:
+    """A turn at the plan's next action in a region whose database nobody can ask."""
+    nowhere = Database(host="127.0.0.1", port=1, user="nobody", password="", database="none")
+    assert record.plan is not None
+    return Turn(
+        store=store,
+        database=OwnDatabase(nowhere, region=EU, clock=time.monotonic),
+        admin=nowhere,
+        placement=placement,
+        record=record,
+        plan=record.plan,
+        times=TIMES,
+        took_s=None,
+    )

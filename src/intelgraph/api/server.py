@@ -9,6 +9,7 @@ does not belong here.
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import multiprocessing
 import multiprocessing.connection
@@ -26,11 +27,14 @@ from intelgraph.api.http1 import Connections
 from intelgraph.api.lifeline import Lifeline
 
 BACKLOG = 1_024
+PREDECESSOR_S = 5.0
+"""How long workers of a server that was killed may take to let go of the port."""
 KILL_AFTER_S = 5.0
 ANSWERED_WITHIN_S = 2.5
 """Less than the lifeline's grace, after which a worker ends itself."""
 _RESPAWN_PAUSE_S = 0.1
 _LOOK_S = 1.0
+_AGAIN_S = 0.05
 
 
 class Application(Protocol):
@@ -84,9 +88,17 @@ def _stop(living: list[BaseProcess]) -> None:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    listening.setblocking(False)
-    return listening
+    until_s = time.monotonic() + PREDECESSOR_S
+    while True:
+        try:
+            listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() >= until_s:
+                raise
+            time.sleep(_AGAIN_S)
+        else:
+            listening.setblocking(False)
+            return listening
 
 
 def _work(application: Application, listening: socket.socket) -> None:

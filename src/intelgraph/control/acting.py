@@ -77,6 +77,8 @@ async def _gather(turn: Turn) -> bool:
 
 
 async def _open(turn: Turn) -> bool:
+    if turn.placement.placement.epoch != turn.plan.after.epoch:
+        return False  # it was read before the raise: its epoch is open, and this one would be taken to be
     await open_epoch(turn.placement, turn.admin, force=turn.plan.force)
     times = finished(replace(turn.times, opened_at=wall_now(), took_s=turn.took_s))
     return await _moved(turn, times=times)

@@ -27,6 +27,18 @@ FORMAT = 1
 FAULT, HEAL, END = "fault", "heal", "end"
 """What marks say: a fault was injected, it was healed, the clients stopped (what follows is only looking)."""
 _BUFFER_BYTES = 262_144
+REVISIONS_OF_AN_EPOCH = 2**32
+
+
+def may_be_revision(made: int | None, seen: int | None) -> bool:
+    """Whether a write that was sent for the revision ``made`` may have made the one that was ``seen``.
+
+    An epoch of a placement counts on by one; another epoch has other revisions, whatever they were counted on from. A
+    write whose row was left behind with a lost home and written again under its key has made one in each.
+    """
+    if made is None or seen is None:
+        return made == seen
+    return made == seen or (made - 1) // REVISIONS_OF_AN_EPOCH != (seen - 1) // REVISIONS_OF_AN_EPOCH
 
 
 class Outcome(Enum):

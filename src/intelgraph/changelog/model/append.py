@@ -8,7 +8,8 @@ Decisions taken where docs/log.md leaves room:
 - A refusal names the first thing wrong: the size of the batch, who may write (`fenced` before `not_home`; the home in
   a later life is `fenced`), then the key, then each operation in turn. A repeat is recognised after the fence.
 - A revision counts every form an object ever had, tombstones too, and each operation on it: a re-created object goes on
-  from its tombstone. For ``if_revision`` a tombstone counts as nothing (0).
+  from its tombstone. For ``if_revision`` a tombstone counts as nothing (0). In epoch n it lies above (n - 1) * 2^32,
+  however it was counted before: no two epochs make the same one.
 - A re-created entity may take another type, a re-created relationship other endpoints: a tombstone tells neither.
 - An erased id may be erased again, and an id that never existed may be erased before it does.
 - Times that a request leaves out are the server's business: they are compared as ``ANY_TIME``.
@@ -24,6 +25,7 @@ from intelgraph.changelog.model.log import Form, Holding, Object, ObjectKey, Row
 
 OPERATIONS_MAX = 1_000
 ID_LENGTH_MAX = 256
+REVISIONS_OF_AN_EPOCH = 2**32
 ANY_TIME = "any time"
 
 Operation = Mapping[str, Any]
@@ -139,7 +141,7 @@ def work(concluded: Conclusions, request: Request) -> Answer:
     if first is not None:
         return Repeated(row=first.identity) if first.request == request.request else Refused(code="key_reused")
     try:
-        return Appended(objects=resulting(concluded, request.tenant, request.operations))
+        return Appended(objects=resulting(concluded, request))
     except _Refusal as refusal:
         return Refused(code=refusal.code)
 
@@ -161,12 +163,16 @@ def fence(concluded: Conclusions, writer: Writer, epoch: int, closed: int | None
     return Refused(code="closing") if closed == epoch else None
 
 
-def resulting(concluded: Conclusions, tenant: str, operations: Sequence[Operation]) -> dict[tuple[str, str], Object]:
+def resulting(concluded: Conclusions, request: Request) -> dict[tuple[str, str], Object]:
     """The whole objects that the operations leave, each seeing the ones before it; raises at the first refusal."""
-    desk = _Desk(concluded, tenant)
-    for operation in operations:
+    desk = _Desk(concluded, request.tenant)
+    for operation in request.operations:
         desk.perform(operation)
-    return desk.touched
+    below = (request.epoch - 1) * REVISIONS_OF_AN_EPOCH
+    return {
+        key: {**item, "revision": below + 1} if item.get("revision", below + 1) <= below else item
+        for key, item in desk.touched.items()
+    }
 
 
 class _Desk:

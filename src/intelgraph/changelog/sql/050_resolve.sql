@@ -1,3 +1,8 @@
+-- What the revisions of an epoch's forms are above: (epoch - 1) * 2^32. So no two epochs make the same revision, and who
+-- has read a form that was left behind with a lost home changes nothing by `if_revision` that the next home made.
+create function ig.revisions_below(p_epoch bigint) returns bigint language sql immutable parallel safe
+    return (p_epoch - 1) << 32;
+
 -- From operations to whole resulting objects. Reads state under the append's locks and writes nothing.
 -- Operations see the ones before them: `ids` and `objects` are the request's working set, one object per (kind, id).
 

@@ -33,7 +33,7 @@ begin
         select r.n, o.m, o.op, o.op -> 'entity' as entity, o.op #>> '{entity,id}' as id
         from unnest(p_ops) with ordinality as r(ops, n), jsonb_array_elements(r.ops) with ordinality as o(op, m)
     ), known as materialized (
-        select g.*, ig.touch(p_tenants[g.n], 'entity', g.id) as touch, coalesce(old.revision, 0) + 1 as revision,
+        select g.*, ig.touch(p_tenants[g.n], 'entity', g.id) as touch, greatest(old.revision, ig.revisions_below(p.epoch)) + 1 as revision,
                case when not old.deleted then old.created end as created,
                coalesce(ig.has_shape(g.op, g.entity), false) and length(g.id) between 1 and 256
                    and coalesce(old.deleted or old.type = g.entity ->> 'type', true)

@@ -204,6 +204,15 @@ create function ig.touches_of(p_tenant text, p_objects jsonb) returns bigint[] l
             from jsonb_array_elements(p_objects) o,
                  unnest(case o ->> 'kind' when 'erased' then array['entity', 'relationship'] else array[o ->> 'kind'] end) k);
 
+-- Forms that were counted on from those of an earlier epoch take their epoch's revisions.
+create function ig.of_epoch(p_objects jsonb, p_epoch bigint) returns jsonb language sql immutable as $$
+    select case when p_epoch = 1 then p_objects else (
+        select coalesce(jsonb_agg(case when (o ->> 'revision')::bigint <= ig.revisions_below(p_epoch)
+                                       then o || jsonb_build_object('revision', ig.revisions_below(p_epoch) + 1) else o end
+                                  order by n), '[]')
+        from jsonb_array_elements(p_objects) with ordinality as e (o, n)) end;
+$$;
+
 -- One request whatever it asks for, under its locks. The door's sessions keep one plan for every statement (a compiled
 -- read is planned once, not for each value); here the number of operations decides what is best: with one plan for all,
 -- writing a graph takes five times as long.
@@ -222,7 +231,7 @@ begin
     if answer ->> 'status' = 'refused' then
         return answer;
     end if;
-    objects := answer -> 'objects';
+    objects := ig.of_epoch(answer -> 'objects', p.epoch);
     body := jsonb_build_object('objects', objects);
     return jsonb_build_object('status', 'ok', 'objects', ig.result_of(body), 'bookmark',
         ig.write_row(p, 'write', p_tenant, p_key, p_request_hash, body, ig.touches_of(p_tenant, objects), p.regions,
@@ -268,7 +277,7 @@ begin
     end if;
     p := old.placement;
     local := old.region;
-    made := coalesce(old.revision, 0) + 1;
+    made := greatest(old.revision, ig.revisions_below(p_epoch)) + 1;
     form := ig.entity_form(given, case when not old.deleted then old.created end, made, ig.stamp(this_moment));
     body := jsonb_build_object('objects', jsonb_build_array(form));
     xid := pg_current_xact_id();

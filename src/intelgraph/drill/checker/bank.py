@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from intelgraph.drill.checker.verdict import Anomaly, Verdict, name_of
-from intelgraph.drill.history import History, Kind, Operation, Outcome, Step
+from intelgraph.drill.history import History, Kind, Operation, Outcome, Step, may_be_revision
 
 NAME = "bank"
 
@@ -28,6 +28,8 @@ class _Bank:
 
     deposited: dict[str, int] = field(default_factory=dict)
     made: dict[tuple[str, int], list[tuple[Operation, int | None]]] = field(default_factory=lambda: defaultdict(list))
+    unsure: dict[str, list[tuple[Operation, int | None, int | None]]] = field(default_factory=lambda: defaultdict(list))
+    """By account, writes without an answer, their balance and the revision that they make unless in another epoch."""
 
 
 def check(history: History) -> Verdict:
@@ -60,6 +62,8 @@ def _bank(operations: Iterable[Operation]) -> _Bank:
         for step in operation.steps:
             if step.revision is not None:
                 bank.made[step.object, step.revision].append((operation, step.value))
+            if operation.outcome is Outcome.UNKNOWN:
+                bank.unsure[step.object].append((operation, step.value, step.revision))
     return bank
 
 
@@ -100,6 +104,11 @@ def _unaccounted(bank: _Bank, read: Operation, step: Step) -> Anomaly | None:
     if step.revision is None:
         return None
     made = [each for each in bank.made[step.object, step.revision] if each[1] == step.value]
+    made += [
+        (operation, value)
+        for operation, value, revision in bank.unsure[step.object]
+        if value == step.value and may_be_revision(revision, step.revision)
+    ]
     if any(operation.outcome is not Outcome.FAIL for operation, _ in made):
         return None
     saw = f"saw {step.value} at revision {step.revision} of {step.object}"

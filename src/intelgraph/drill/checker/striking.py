@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import msgspec
 
 from intelgraph.drill.checker.verdict import EXPLAINS, Fate
-from intelgraph.drill.history import END, History, Kind, Operation, Outcome, Step
+from intelgraph.drill.history import END, History, Kind, Operation, Outcome, Step, may_be_revision
 
 _Seen = dict[tuple[str, str], set[tuple[int | None, int | None]]]
 
@@ -125,7 +125,7 @@ def _without(operation: Operation, traces: _Seen) -> Operation | None:
 def _saw(step: Step, written: set[tuple[int | None, int | None]], kind: Kind) -> bool:
     if kind is Kind.GET:
         return any(value == step.value for value, _ in written)
-    return (step.value, step.revision) in written
+    return any(value == step.value and may_be_revision(revision, step.revision) for value, revision in written)
 
 
 def _shortened(operation: Operation, traces: _Seen) -> Operation:

@@ -15,6 +15,7 @@ from graphql.utilities import value_from_ast_untyped
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 JSON_DEPTH_MAX = 32
 CURSOR_LENGTH_MAX = 1_024
+REVISION_MAX = 2**53
 
 
 @cache
@@ -22,7 +23,7 @@ def load_schema() -> GraphQLSchema:
     """Build the schema; the file is part of the package."""
     text = resources.files(__package__).joinpath("schema.graphql").read_text(encoding="utf-8")
     schema = build_schema(text)
-    for name, parse in (("DateTime", parse_time), ("JSONObject", parse_object), ("Cursor", parse_cursor)):
+    for name, parse in _SCALARS.items():
         scalar = schema.type_map[name]
         assert isinstance(scalar, GraphQLScalarType)
         _accept(scalar, parse)
@@ -62,6 +63,21 @@ def parse_cursor(value: object) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= CURSOR_LENGTH_MAX or "\x00" in value:
         raise GraphQLError("a Cursor is the text that a page gave as `next`")
     return value
+
+
+def parse_revision(value: object) -> int:
+    """Return a revision as it was given; raises ``GraphQLError``."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= REVISION_MAX:
+        raise GraphQLError("a Revision is a whole number from 0 to 2^53")
+    return value
+
+
+_SCALARS = {
+    "DateTime": parse_time,
+    "JSONObject": parse_object,
+    "Cursor": parse_cursor,
+    "Revision": parse_revision,
+}
 
 
 def _check_content(value: object, depth_left: int) -> None:
