@@ -7,7 +7,9 @@ never struck: should a row of it turn up, that is a fault.
 
 A write that was tried at a home before it was lost, and again with its key at the next, has two rows, and the first was
 left behind. The write stays; but what readers in the first row's region saw of it while the clients ran was seen before
-anybody was told that it happened, and goes. What is read in the end, in every region, always stays.
+anybody was told that it happened, and goes. If the lost home had acknowledged it, the second row is that of a try which
+still waited at another door, and younger than the acknowledgement: the write is judged as one without an answer, except
+that an insert must be there in the end. What is read in the end, in every region, always stays.
 """
 
 from __future__ import annotations
@@ -55,12 +57,19 @@ def strike(
             traces[operation.tenant, step.object].add((step.value, step.revision))
     unnamed = {each.id for each in twice if _was_left(each, left_behind or {})}
     left = (
-        msgspec.structs.replace(each, bookmark=None) if each.id in unnamed else each
+        _written_later(each) if each.id in unnamed else each
         for each in history.operations
         if each.id not in taken and each.id not in early
     )
     kept = (_without(operation, traces) for operation in left)
     return Struck(history=history.without(each for each in kept if each is not None), operations=(*out, *twice))
+
+
+def _written_later(operation: Operation) -> Operation:
+    """The write by its second row: it stays, but when it came to count nobody was told."""
+    if operation.kind is Kind.INSERT:
+        return msgspec.structs.replace(operation, bookmark=None)
+    return msgspec.structs.replace(operation, bookmark=None, outcome=Outcome.UNKNOWN)
 
 
 def _was_left(operation: Operation, left_behind: Mapping[str, frozenset[str]]) -> bool:
