@@ -16,6 +16,10 @@ _TAG_BYTES = 6
 _MARKER_BYTES = 24
 
 
+A_PART = "a part of a marker"
+"""Found where a page of a file ends in the middle of one."""
+
+
 @dataclass(kw_only=True)
 class Sheet:
     """The markers of one test: what each was planted as."""
@@ -73,6 +77,6 @@ def _fields_in(path: Path, sheet: Sheet) -> set[str]:
         at = content.find(tag)
         while at >= 0:
             text = content[at : at + longest].decode("latin-1")
-            found.add(sheet.planted.get(text, "a part of a marker"))
+            found.add(sheet.planted.get(text, A_PART))
             at = content.find(tag, at + 1)
     return found

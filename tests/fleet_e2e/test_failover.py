@@ -89,7 +89,9 @@ def test_what_a_lost_home_had_not_sent_comes_back_adopted_or_as_a_conflict(two_r
     rows = fleet.cli("salvage", "list", "--placement", tenant)["rows"]
     assert [(row["class"], [each["id"] for each in row["objects"]]) for row in rows] == [("conflict", ["e--both"])]
     shown = fleet.cli("salvage", "show", "--placement", tenant, rows[0]["row"])
-    assert [(each["then"]["name"], each["now"]["revision"]) for each in shown["objects"]] == [("not sent either", 2**32 + 1)]
+    assert [(each["then"]["name"], each["now"]["revision"]) for each in shown["objects"]] == [
+        ("not sent either", 2**32 + 1)
+    ]
     fleet.cli("salvage", "reject", "--placement", tenant, rows[0]["row"], "--reason", "the newer one is right")
     assert outcome(fleet, tenant, contested) == "rejected"
     audit = (fleet.region_directory(AWAY) / "audit" / "operators.jsonl").read_text().splitlines()
