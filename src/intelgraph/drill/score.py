@@ -7,8 +7,8 @@ zero: a fault that nobody injected has no RTO, a drill whose home was not lost h
 the lost one; with several placements the longest. *RPO*: of the writes that were acknowledged before the takeover, how
 many the new home did not have (``taken_back``: listed by the fleet or found missing), and how old the oldest of them
 was when the fault came. *Unavailable*: a client is without service from the beginning of its first request that did
-not succeed (or that took long) to the end of the next that did, or of its last; being told that it lost a race is
-service.
+not succeed (or that took long) to the end of the next that did, or of its last; being told that it lost a race, or
+that a bookmark is over, is service.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import msgspec
 from intelgraph.drill.checker.verdict import EXPLAINS, Fate, Verdict
 from intelgraph.drill.history import END, History, Kind, Operation, Outcome
 
-SERVED = frozenset({"revision_mismatch", "not_found"})
-"""Refusals that are service: the client lost a race, or asked for what is not there."""
+SERVED = frozenset({"revision_mismatch", "not_found", "superseded"})
+"""Refusals that are service: the client lost a race, asked for what is not there, or is told that its bookmark is over."""
 BUCKET_S = 0.1
 LATENCY_BUCKET_S = 1.0
 
