@@ -23,7 +23,7 @@ from intelgraph.drill.checker.verdict import EXPLAINS, Fate, Verdict
 from intelgraph.drill.history import END, History, Kind, Operation, Outcome
 
 SERVED = frozenset({"revision_mismatch", "not_found", "superseded"})
-"""Refusals that are service: the client lost a race, asked for what is not there, or is told that its bookmark is over."""
+"""Refusals that are service: a race was lost, what was asked for is not there, a bookmark is over."""
 BUCKET_S = 0.1
 LATENCY_BUCKET_S = 1.0
 
