@@ -36,7 +36,7 @@ check: setup-dev ## ruff, mypy --strict, import contracts, the tidy test
 	@.venv/bin/lint-imports
 	@$(PY) scripts/tidy.py
 
-test: check ## everything that must hold, in at most 15 minutes on 2 cores: two tests at a time, then whole fleets alone
+test: check ## everything that must hold, some 23 minutes on 2 cores: two tests at a time, then whole fleets alone
 	@$(PY) scripts/console.py
 	@$(PY) -m pytest -n 2 --dist worksteal -m "not prove and not fleet"
 	@$(PY) -m pytest -m "fleet and not prove"
