@@ -50,7 +50,7 @@ class ApiPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     pool_connections_max: int = 6
     """Writes that PostgreSQL works on at once, for each API worker; others queue. On 2 cores 10 made every write of a
     burst late: 32 remote writers over 80 ms had 295 writes/s with 10, 330 with 6, and 32 home writers the same."""
-    coalesce_max: int = 8
+    coalesce_max: int = 16
     """How many reads of one tenant that differ only in their values become one statement; 1: none do. With 8, not
     32, two connections share what waits: on 2 cores half as many edges and hops again a second."""
     group_max: int = 32

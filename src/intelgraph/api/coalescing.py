@@ -1,15 +1,18 @@
 """Reads that arrive together and differ only in their values become one statement.
 
 Only reads of one tenant, one compiled statement and one bookmark are put together, so row-level security holds for all
-of them alike. The first of a kind goes alone and at once; who arrives while ``_LANES`` of its kind are under way waits
-for one of them to end, and is then asked with the others that wait. A batch that fails is asked again one by one: an
-error is only ever that of the read that caused it. Kinds do not wait for each other.
+of them alike. The first of a kind goes alone and at once; who arrives while as many statements of its kind are under way
+as it has lanes waits for one of them to end, and is then asked with the others that wait. A kind of cheap reads has one
+lane: while PostgreSQL answers one batch the worker sends the answers of the one before, so that a second lane makes
+batches smaller and nothing sooner. Behind a statement that is slow all the same, further lanes are opened. A batch that
+fails is asked again one by one: an error is only ever that of the read that caused it. Kinds do not wait for each other.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,9 +25,13 @@ from intelgraph.api.database import Database
 from intelgraph.graph.query.compile import Statement
 from intelgraph.model.errors import IntelGraphError, retry
 
-_LANES = 2
 COST_MAX = 2_000
 """Reads that may cost more are asked alone: whoever is asked with them would have to wait for them."""
+LANES, LANES_MAX = 2, 4
+_CHEAP = 100
+"""Reads that cost no more than this have one lane."""
+_SLOW_S = 0.01
+"""A kind of which a statement has taken so long by now gets a lane more, up to ``LANES_MAX``."""
 
 Told = tuple[bytes, str | None]
 Key = tuple[str, str, str, str | None]
@@ -47,8 +54,16 @@ _Waiting = tuple[Read, asyncio.Future[Told]]
 
 @dataclass
 class _Kind:
-    under_way: int = 0
+    lanes: int
+    began_s: list[float] = field(default_factory=list)
+    """When each statement that is under way was sent, the oldest first; a lane has one at a time."""
+    used: int = 0
+    """How many lanes are in use."""
     waiting: deque[_Waiting] = field(default_factory=deque)
+
+    @property
+    def is_slow(self) -> bool:
+        return bool(self.began_s) and time.monotonic() - self.began_s[0] > _SLOW_S
 
 
 class Coalescer:
@@ -82,19 +97,21 @@ class Coalescer:
         key = (read.statement.text, read.tenant, read.placement, read.bookmark)
         kind = self._kinds.get(key)
         if kind is None:
-            kind = self._kinds[key] = _Kind()
-        if kind.under_way >= _LANES:
-            return await self._with_others(kind, read)
-        kind.under_way += 1
+            kind = self._kinds[key] = _Kind(lanes=1 if read.cost <= _CHEAP else LANES)
+        if kind.used >= kind.lanes:
+            return await self._with_others(key, kind, read)
+        kind.used += 1
+        kind.began_s.append(began_s := time.monotonic())
         try:
             return await self._alone(read)
         finally:
+            kind.began_s.remove(began_s)
             self._free(key, kind)
 
     async def _alone(self, read: Read) -> Told:
         return await self._database.query(read.statement.text, read.tenant, read.placement, read.bookmark, *read.values)
 
-    async def _with_others(self, kind: _Kind, read: Read) -> Told:
+    async def _with_others(self, key: Key, kind: _Kind, read: Read) -> Told:
         if self._waiting >= self._waiting_max:
             raise retry(
                 "overloaded",
@@ -105,6 +122,9 @@ class Coalescer:
         future: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
         kind.waiting.append((read, future))
         self._waiting += 1
+        if kind.used < LANES_MAX and kind.is_slow:
+            kind.used += 1
+            self._begin(key, kind)
         try:
             return await future
         finally:
@@ -112,19 +132,27 @@ class Coalescer:
 
     def _free(self, key: Key, kind: _Kind) -> None:
         """Give a lane to those that wait, or give it up."""
-        if kind.waiting:
-            task = asyncio.create_task(self._drain(key, kind))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if kind.waiting and (kind.used <= kind.lanes or kind.is_slow):
+            self._begin(key, kind)
             return
-        kind.under_way -= 1
-        if kind.under_way == 0:
+        kind.used -= 1
+        if kind.used == 0:
             self._kinds.pop(key, None)
 
+    def _begin(self, key: Key, kind: _Kind) -> None:
+        task = asyncio.create_task(self._drain(key, kind))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def _drain(self, key: Key, kind: _Kind) -> None:
+        """Use a lane until nobody waits; one that was opened behind a slow statement, until that has ended."""
         try:
-            while kind.waiting:
-                await self._some([kind.waiting.popleft() for _ in range(min(len(kind.waiting), self._batch_max))])
+            while kind.waiting and (kind.used <= kind.lanes or kind.is_slow):
+                kind.began_s.append(began_s := time.monotonic())
+                try:
+                    await self._some([kind.waiting.popleft() for _ in range(min(len(kind.waiting), self._batch_max))])
+                finally:
+                    kind.began_s.remove(began_s)
         finally:
             self._free(key, kind)
 
