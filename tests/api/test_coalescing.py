@@ -174,7 +174,9 @@ def test_too_many_that_wait_are_refused_and_the_rest_is_answered(site: Site) -> 
 def test_nobody_waits_behind_one_that_is_slow(site: Site) -> None:
     """Reads of one kind of which one sleeps in PostgreSQL: those that come later are told first."""
     one = "(select x::text from pg_sleep({sleep}) s, (select {name}) n (x))"
-    text = f"select to_jsonb($1::text || $2 || coalesce($3::text, '')), {one.format(sleep='$4::float', name='$5::text')}"
+    text = (
+        f"select to_jsonb($1::text || $2 || coalesce($3::text, '')), {one.format(sleep='$4::float', name='$5::text')}"
+    )
     many = (
         f"select to_jsonb($1::text || $2 || coalesce($3::text, '')), array(select {one.format(sleep='v4', name='v5')} "
         "from unnest($4::float[], $5::text[]) with ordinality m (v4, v5, n) order by n)"

@@ -11,7 +11,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from intelgraph.changelog.links import slot_name
 from tests.fleet_e2e.moving import control, hold, release, settled_at, until_placed
+from tests.fleet_e2e.numbers import Numbers, scrape
 from tests.fleet_e2e.patient import Patient
 from tests.fleet_e2e.running import AWAY, GLOBAL, HOME, RunningFleet, contention, until
 
@@ -34,6 +36,7 @@ def test_a_remote_placement_survives_its_home_with_every_write_and_no_failed_req
     fleet, tenant = two_regions, "loss-remote"
     fleet.tenant(tenant, "--regions", f"{HOME},{AWAY}", "--home", HOME, "--standby", AWAY, "--durability", "remote")
     clients = Patient(fleet=fleet, tenant=tenant, door=GLOBAL)
+    before = {part: scrape(fleet, f"{AWAY}/{part}") for part in ("agent", "api")}
 
     async def body() -> float:
         slower = contention()
@@ -56,9 +59,34 @@ def test_a_remote_placement_survives_its_home_with_every_write_and_no_failed_req
         there = entities(fleet, tenant)
         lacking = {write.entity for write in clients.writes} - there
         assert not lacking, "every acknowledged write's object is there"
+        counted_as_seen(fleet, tenant, before, opened_s - lost_s)
     finally:
         release(fleet, HOME)
         come_back(fleet, tenant)
+
+
+def counted_as_seen(fleet: RunningFleet, tenant: str, before: dict[str, Numbers], seen_s: float) -> None:
+    """The taker's numbers tell of this failover what its clients have seen; the lost region's lease stands still."""
+    now = {part: scrape(fleet, f"{AWAY}/{part}") for part in before}
+
+    def since(part: str, name: str, **labels: str) -> float:
+        return now[part].sum(name, **labels) - before[part].sum(name, **labels)
+
+    failovers = since("agent", "ig_plans_total", kind="failover", outcome="done")
+    assert failovers >= 1
+    assert since("agent", "ig_rto_seconds_count") == since("agent", "ig_failover_repair_seconds_count") == failovers
+    rto_s, repair_s = (since("agent", f"ig_{name}_seconds_sum") / failovers for name in ("rto", "failover_repair"))
+    print(f"ig_rto_seconds {rto_s:.2f}, ig_failover_repair_seconds {repair_s:.2f}; clients saw {seen_s:.2f} s")
+    assert abs(rto_s - seen_s) < 2.0 * contention(), "the clock starts at the last sign of life, up to a second earlier"
+    assert 0 < repair_s < rto_s
+    assert now["agent"].sum("ig_placement_home", placement=tenant) == 1
+    assert now["agent"].sum("ig_placement_epoch", placement=tenant) == 2
+    assert now["agent"].sum("ig_lease_held") == 1
+    assert now["agent"].sum("ig_lease_still_seconds", region=HOME) > seen_s
+    assert now["api"].sum("ig_lease_remaining_seconds") > 0
+    assert since("api", "ig_held_write_seconds_count") >= 1, "writes that came meanwhile were held"
+    assert since("api", "ig_held_write_seconds_sum") / since("api", "ig_held_write_seconds_count") < seen_s + 1.0
+    assert now["api"].sum("ig_held_writes") == 0, "and let go"
 
 
 def test_what_a_lost_home_had_not_sent_comes_back_adopted_or_as_a_conflict(two_regions: RunningFleet) -> None:
@@ -74,6 +102,7 @@ def test_what_a_lost_home_had_not_sent_comes_back_adopted_or_as_a_conflict(two_r
             unsent = await at_home.write(http, "e--only-there", "not sent")
             contested = await at_home.write(http, "e--both", "not sent either")
             assert (unsent.status, contested.status) == (200, 200)
+            await asyncio.to_thread(until, lambda: told_as_behind(fleet, tenant), 10.0, "nobody counts what is unsent")
             await asyncio.to_thread(hold, fleet, HOME)
             fleet.cli("wan", HOME, AWAY, "--heal")
             await until_placed(store, tenant, settled_at(AWAY), 30.0, "nobody took over")
@@ -87,6 +116,9 @@ def test_what_a_lost_home_had_not_sent_comes_back_adopted_or_as_a_conflict(two_r
     until(lambda: outcome(fleet, tenant, unsent) == "adopted", 60.0, "what was not sent is not adopted")
     until(lambda: outcome(fleet, tenant, contested) == "conflict", 10.0, "the conflict is not listed")
     rows = fleet.cli("salvage", "list", "--placement", tenant)["rows"]
+    decided = scrape(fleet, f"{AWAY}/agent")
+    assert decided.sum("ig_salvaged_rows_total", decision="adopted") >= 1
+    until(lambda: scrape(fleet, f"{AWAY}/agent").sum("ig_salvage_waiting_rows", placement=tenant) == 1, 10.0, "no row")
     assert [(row["class"], [each["id"] for each in row["objects"]]) for row in rows] == [("conflict", ["e--both"])]
     shown = fleet.cli("salvage", "show", "--placement", tenant, rows[0]["row"])
     assert [(each["then"]["name"], each["now"]["revision"]) for each in shown["objects"]] == [
@@ -118,6 +150,16 @@ def test_a_planned_move_and_the_way_back_fail_no_request(two_regions: RunningFle
     assert clients.failed == []
     assert clients.slowest_s < 2.0 * contention()
     assert sorted({write.epoch for write in clients.writes}) == [1, 2, 3, 4]
+
+
+def told_as_behind(fleet: RunningFleet, tenant: str) -> bool:
+    """Whether the home's numbers say how old what its standby lacks is, and the standby's how long it heard nothing."""
+    home, away = (scrape(fleet, f"{region}/agent") for region in (HOME, AWAY))
+    return (
+        home.sum("ig_rpo_seconds", placement=tenant) > 1.0
+        and home.sum("ig_slot_backlog_bytes", slot=slot_name(HOME, AWAY)) > 0
+        and away.sum("ig_echo_lag_seconds", origin=HOME) > 1.0
+    )
 
 
 async def until_true_writes(clients: Patient, count: int) -> None:

@@ -1,11 +1,11 @@
 """Reads that arrive together and differ only in their values become one statement.
 
 Only reads of one tenant, one compiled statement and one bookmark are put together, so row-level security holds for all
-of them alike. The first of a kind goes alone and at once; who arrives while as many statements of its kind are under way
-as it has lanes waits for one of them to end, and is then asked with the others that wait. A kind of cheap reads has one
-lane: while PostgreSQL answers one batch the worker sends the answers of the one before, so that a second lane makes
+of them alike. The first of a kind goes alone and at once; who arrives while as many statements of its kind are under
+way as it has lanes waits for one of them to end, and is then asked with the others that wait. A kind of cheap reads has
+one lane: while PostgreSQL answers one batch the worker sends the answers of the one before, so that a second lane makes
 batches smaller and nothing sooner. Behind a statement that is slow all the same, further lanes are opened. A batch that
-fails is asked again one by one: an error is only ever that of the read that caused it. Kinds do not wait for each other.
+fails is asked again one by one: an error is only that of the read that caused it. Kinds do not wait for each other.
 """
 
 from __future__ import annotations

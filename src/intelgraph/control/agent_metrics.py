@@ -55,9 +55,9 @@ class AgentMetrics:
             "ig_failover_repair_seconds", "From the decision to fail over until writes were open here (MTTR).",
             registry=registry, buckets=_SECONDS,
         )  # fmt: skip
-        self.refused = Gauge(
-            "ig_placement_refused", "1 while a placement's writes are refused here.", ["placement", "code"],
-            registry=registry,
+        self.stands = Gauge(
+            "ig_placement_stands", "1 while something would have to be done about a placement and cannot be.",
+            ["placement", "code"], registry=registry,
         )  # fmt: skip
 
     def salvaged(self, *, adopted: int, rejected: int) -> None:

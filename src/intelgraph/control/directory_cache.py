@@ -108,7 +108,8 @@ class CachedDirectory:
     @property
     def is_current(self) -> bool:
         """Whether the store has been heard from so lately that what is known is what holds."""
-        return self.age_s() <= self._fresh_for_s
+        since = self._monotonic() - self._fresh_for_s
+        return self._placements_followed.heard_at >= since and self._tenants_followed.heard_at >= since
 
     def why_old(self) -> str | None:
         """Say why what is known may have changed, or ``None`` if it is current."""

@@ -90,7 +90,7 @@ class Surveying:
         metrics.findings.clear()
         for each in found:
             metrics.findings.labels(each.code).inc()
-        metrics.refused.clear()
+        metrics.stands.clear()
         for name, record in self._observing.known.placements.items():
             placement = record.placement
             at_home = placement.home == here
@@ -102,7 +102,7 @@ class Surveying:
             if behind_s is not None:
                 metrics.rpo.labels(name).set(behind_s)
             if name in stands and at_home:
-                metrics.refused.labels(name, stands[name].code).set(1)
+                metrics.stands.labels(name, stands[name].code).set(1)
         if own is not None:
             for origin, token_ns in own.tokens.items():
                 metrics.echo_lag.labels(origin).set(max(0.0, (time.monotonic_ns() - token_ns) / 1e9))

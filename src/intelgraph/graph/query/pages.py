@@ -314,7 +314,7 @@ def _valid_at(at: str) -> str:
 
 def _words(given: Mapping[str, Any]) -> str:
     value = text(dict(given), "text")
-    if not any(c.isalnum() for c in value) or len(value) > _TEXT_CHARS_MAX:
+    if not (value.isalnum() or any(c.isalnum() for c in value)) or len(value) > _TEXT_CHARS_MAX:
         raise ArgumentRefused(
             f"text is refused: it must hold a letter or a digit, and {_TEXT_CHARS_MAX} characters at most"
         )

@@ -17,8 +17,9 @@ from intelgraph.graph.query.selection import Args
 TENANT, PLACEMENT, BOOKMARK = "$1::text", "$2::text", "$3::text"
 _FIXED = 3
 _NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]*", re.ASCII)
-_MEMBERS_MAX = 40
-"""PostgreSQL's functions take 100 arguments at most; a member is two."""
+_LITERAL = re.compile(r"'[^']*'")
+_ARGUMENTS_MAX = 90
+"""PostgreSQL's functions take 100 arguments at most."""
 
 Value = Callable[[Args], Any]
 """Takes a parameter's value out of a field's arguments; raises ``ArgumentRefused``."""
@@ -72,7 +73,32 @@ def json_scalar(sql: str) -> str:
     return f"coalesce(json_scalar({sql}), 'null')"
 
 
-def json_object(members: Sequence[tuple[str, str]]) -> str:
+class Concat(str):
+    """The SQL of a text put together from ``parts``, each the SQL of a text. One inside another becomes one call."""
+
+    parts: tuple[str, ...]
+
+    def __new__(cls, parts: Sequence[str]) -> Concat:
+        """Put literals that follow each other together."""
+        flat: list[str] = []
+        for part in itertools.chain.from_iterable(p.parts if isinstance(p, Concat) else (p,) for p in parts):
+            if flat and _LITERAL.fullmatch(part) and _LITERAL.fullmatch(flat[-1]):
+                flat[-1] = flat[-1][:-1] + part[1:]
+            else:
+                flat.append(part)
+        calls = flat
+        while len(calls) > _ARGUMENTS_MAX:
+            calls = [_call(calls[n : n + _ARGUMENTS_MAX]) for n in range(0, len(calls), _ARGUMENTS_MAX)]
+        made = super().__new__(cls, _call(calls))
+        made.parts = tuple(flat)
+        return made
+
+
+def _call(parts: Sequence[str]) -> str:
+    return f"concat({', '.join(parts)})"
+
+
+def json_object(members: Sequence[tuple[str, str]]) -> Concat:
     """Build the SQL of a JSON object's text.
 
     ``members`` are names and SQL whose text is JSON and which is never null, in order. Texts are put together because
@@ -81,12 +107,8 @@ def json_object(members: Sequence[tuple[str, str]]) -> str:
     for name, _ in members:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name of an answer's member")
-    parts = [f"'{',' if number else '{'}\"{name}\":', {sql}" for number, (name, sql) in enumerate(members)]
-    if not parts:
-        return "'{}'"
-    chunks = [", ".join(parts[n : n + _MEMBERS_MAX]) for n in range(0, len(parts), _MEMBERS_MAX)]
-    inner = chunks[0] if len(chunks) == 1 else ", ".join(f"concat({chunk})" for chunk in chunks)
-    return f"concat({inner}, '}}')"
+    parts = [(f"'{',' if number else ''}\"{name}\":'", sql) for number, (name, sql) in enumerate(members)]
+    return Concat(["'{'", *itertools.chain.from_iterable(parts), "'}'"])
 
 
 def json_list(item: str, order: str, rows: str) -> str:
@@ -94,11 +116,11 @@ def json_list(item: str, order: str, rows: str) -> str:
     return f"(select {json_array(item, order)} from {rows})"
 
 
-def json_array(item: str, order: str) -> str:
+def json_array(item: str, order: str) -> Concat:
     """Build the same as an aggregate: of the items that are not null."""
-    return f"concat('[', string_agg({item}, ',' order by {order}), ']')"
+    return Concat(["'['", f"string_agg({item}, ',' order by {order})", "']'"])
 
 
-def json_array_of(texts: str) -> str:
+def json_array_of(texts: str) -> Concat:
     """Build the same of a list of texts."""
-    return f"concat('[', array_to_string({texts}, ','), ']')"
+    return Concat(["'['", f"array_to_string({texts}, ',')", "']'"])

@@ -1,0 +1,37 @@
+"""What a part of a running fleet tells Prometheus, read as Prometheus reads it."""
+
+from __future__ import annotations
+
+import urllib.request
+from dataclasses import dataclass
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.fleet_e2e.running import RunningFleet
+
+_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """Every sample of one scrape, by its name and labels."""
+
+    samples: dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+    def sum(self, name: str, **labels: str) -> float:
+        """The sum of the samples of a name that have these labels, among others perhaps; 0 if there is none."""
+        wanted = labels.items()
+        return sum(value for (each, found), value in self.samples.items() if each == name and wanted <= found)
+
+
+def scrape(fleet: RunningFleet, part: str) -> Numbers:
+    """Ask a part for its numbers: ``REGION/agent`` or ``REGION/api``."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{fleet.fleet.ports[part]}/metrics", timeout=_TIMEOUT_S) as answer:
+        text = answer.read().decode()
+    return Numbers(
+        samples={
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+    )
