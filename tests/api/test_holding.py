@@ -35,11 +35,19 @@ class Home:
         return self.opens.is_set()
 
 
-async def write(holding: Holding, home: Home, placement: str = "p", *, wait_s: float = 5.0, size: int = 10) -> bool:
+async def write(
+    holding: Holding,
+    home: Home,
+    placement: str = "p",
+    *,
+    wait_s: float = 5.0,
+    size: int = 10,
+    gone: Callable[[], bool] = lambda: False,
+) -> bool:
     """One write as ``api.write`` holds it; whether it got through."""
     until_s = time.monotonic() + wait_s
     with holding.held(placement, size, WHY) as held:
-        while await held.wait(until_s):
+        while await held.wait(until_s, gone):
             if await home.take():
                 held.passed()
                 return True
@@ -95,6 +103,18 @@ def test_when_the_one_that_tries_gives_up_another_takes_its_part(tmp_path: Path)
         home.opens.set()
         assert await patient
         assert home.asked >= 2
+
+    run(tmp_path, body)
+
+
+def test_a_write_whose_client_has_gone_is_not_tried_again_and_lets_others_by(tmp_path: Path) -> None:
+    async def body(holding: Holding, home: Home) -> None:
+        left = [asyncio.create_task(write(holding, Home(), gone=lambda: True)) for _ in range(10)]
+        waiting = asyncio.create_task(write(holding, home))
+        await asyncio.sleep(0)
+        home.opens.set()
+        assert await waiting
+        assert not any(await asyncio.gather(*left))
 
     run(tmp_path, body)
 

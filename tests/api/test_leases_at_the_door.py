@@ -152,6 +152,20 @@ def test_a_write_held_longer_than_its_client_waits_is_refused_with_a_time_to_com
     leased.us.sql("select ig.reopen('both', $1)", epoch(leased))
 
 
+def test_a_held_write_whose_client_has_gone_is_never_written(leased: Site) -> None:
+    gone, stays = entity(), entity()
+    client = leased.client(US)
+    headers = {"authorization": str(client.http.headers["authorization"]), "idempotency-key": str(uuid.uuid4())}
+    with closed(leased, leased.us):
+        with pytest.raises(requests.Timeout):
+            requests.post(f"{leased.us.url}/v1/changes", json={"operations": [gone]}, headers=headers, timeout=0.5)
+        until(lambda: metric(leased.us, "ig_held_writes") == 0)
+        leased.us.sql("select ig.reopen('both', $1)", epoch(leased))
+    assert client.write(stays).json()["status"] == "ok"
+    statuses = [client.get(f"/v1/entities/{each['entity']['id']}").status_code for each in (gone, stays)]
+    assert statuses == [404, 200]
+
+
 @pytest.mark.parametrize("given", ["soon", "-1", "1.5", "9999999999"])
 def test_a_deadline_that_is_no_number_is_refused(leased: Site, given: str) -> None:
     answer = leased.client(US).write(entity(), **{"ig-deadline-ms": given})

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -143,8 +143,12 @@ class HeldWrite:
         self._queue = queue
         self._is_scout = False
 
-    async def wait(self, until_s: float) -> bool:
-        """Return ``True`` when it is time to try again, ``False`` when the write's own time is over."""
+    async def wait(self, until_s: float, gone: Callable[[], bool]) -> bool:
+        """Return ``True`` when it is time to try again, ``False`` when the write's time is over or its client ``gone``.
+
+        A write whose client has gone is not tried again: nobody would hear of it, and by now the client may have
+        sent it to another door, or changed its mind.
+        """
         queue = self._queue
         if not self._is_scout and not queue.scouting:
             self._is_scout = queue.scouting = True
@@ -156,6 +160,9 @@ class HeldWrite:
             woken = await self._pause(pause_s)
             if self._holding.is_stopping:
                 break
+            if gone():
+                _wake(queue, 1)
+                return False
             if woken or self._is_scout:
                 return time.monotonic() < until_s
         return False

@@ -125,7 +125,7 @@ class Write:
         if self.request.hopped:
             raise outcome
         with self.door.holding.held(self.admitted.placement.id, len(self.body), outcome) as held:
-            while await held.wait(until_s):
+            while await held.wait(until_s, lambda: self.request.incoming.gone):
                 outcome = await self._attempt_in_time(until_s, outcome)
                 if not isinstance(outcome, TransientError):
                     held.passed()
