@@ -26,6 +26,7 @@ from intelgraph.fleet.places import Fleet, locate
 from intelgraph.fleet.status import Request
 from intelgraph.fleet.supervision import ask
 from intelgraph.fleet.topology_file import load_topology
+from intelgraph.model.errors import TransientError
 from intelgraph.model.placement import Declared, Durability, Placement
 
 __all__ = ["HOME", "OTHER", "Failing", "failing_fleet"]
@@ -33,6 +34,7 @@ __all__ = ["HOME", "OTHER", "Failing", "failing_fleet"]
 _BATCH = {"sqlite": 5_000, "etcd": 120}
 """Keys in one compare-and-set; etcd takes 128 operations."""
 _AT_ONCE = 8
+_TRIES_MAX, _AGAIN_S = 20, 0.5
 _WHOLE_S_MAX = 180.0
 
 
@@ -148,12 +150,25 @@ async def _create_tenants(store: ControlStore, placements: list[str], count: int
                 {"id": name, "placement": placements[number % len(placements)]}
             )
         async with slots:
-            if not await store.compare_and_set(expected=dict.fromkeys(writes, ABSENT), writes=writes):
-                raise RuntimeError(f"tenants {numbers} exist already")
+            await _create_once(store, writes)
 
     async with asyncio.TaskGroup() as group:
         for first in range(0, count, batch):
             group.create_task(create(range(first, min(count, first + batch))))
+
+
+async def _create_once(store: ControlStore, writes: Mapping[str, bytes | None]) -> None:
+    """Create keys that nobody else creates: if a try had no answer, the next one finds what it did."""
+    for tried in range(_TRIES_MAX):
+        try:
+            created = await store.compare_and_set(expected=dict.fromkeys(writes, ABSENT), writes=writes)
+        except TransientError:
+            await asyncio.sleep(_AGAIN_S)
+            continue
+        if not created and not tried:
+            raise RuntimeError(f"{next(iter(writes))} exists already")
+        return
+    raise RuntimeError(f"the control store had no answer {_TRIES_MAX} times")
 
 
 def _tenant(number: int) -> str:

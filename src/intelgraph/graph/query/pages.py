@@ -15,6 +15,7 @@ from typing import Any
 
 from graphql import GraphQLError
 
+from intelgraph.graph.query import search
 from intelgraph.graph.query.objects import Objects
 from intelgraph.graph.query.schema import parse_time
 from intelgraph.graph.query.selection import Args, Selected
@@ -30,13 +31,10 @@ from intelgraph.graph.query.statement import (
 
 FIRST_MAX = 1_000
 COUNT_MAX = 10_000
-HITS_MAX = 5_000
 _IDS_MAX = 1_000
 _ONE_ROW = "having true"
 """Makes a page one row even when none of the members that are asked for aggregates."""
 _TEXT_CHARS_MAX = 256
-_NARROW = frozenset({"id", "type", "name", "confidence", "revision", "created", "updated", "valid_from", "valid_until"})
-"""Columns of an entity that are so small that a search keeps them of all that it finds."""
 _OF_TYPES = "e.type = any ("
 
 
@@ -84,6 +82,12 @@ def page(fields: tuple[Selected, ...], type_name: str, parts: Mapping[str, Part]
     return json_object(members)
 
 
+def _only_items(fields: tuple[Selected, ...]) -> Selected | None:
+    """Return the one field of a page that asks for its items, if there is no other."""
+    asked = [field for field in fields if field.name != "__typename"]
+    return asked[0] if [field.name for field in asked] == ["items"] else None
+
+
 Source = Callable[[str], str]
 """Takes how many rows there shall be at most; returns the query of so many, in the order of the page."""
 
@@ -103,7 +107,7 @@ class _Rows:
 
     def page(self, fields: tuple[Selected, ...], type_name: str, limit: str, total: Part = "") -> str:
         """Return the SQL of the page's object. Whether there is more is looked up only if that is asked for."""
-        if [field.name for field in fields if field.name not in ("__typename", "total")] == ["items"]:
+        if _only_items(tuple(field for field in fields if field.name != "total")):
             return page(fields, type_name, {"items": lambda items: self._items(items, limit), "total": total})
         place = f"row_number() over (order by {self.order})"
         columns = [f"{place} as n", f"{self.cursor} as cursor"]
@@ -221,15 +225,25 @@ def entities(objects: Objects, field: Selected, args: Args) -> str:
         where = " and ".join(filtered.values())
         return f"select <columns> from {table} e where {where}{after} order by {order} limit {most}"
 
+    items = _only_items(field.only())
+    if "text" in asked and args["orderBy"] == "ID_ASC" and items is not None and search.is_small(items):
+        alias = builder.alias("e")
+        item = objects.json("Entity", items.only(), alias)
+        listed = json_array_of(search.first_found(item, alias, f"{live}{after}", in_order(limit), limit))
+        return page(field.only(), "EntityPage", {"items": listed})
+
     sources: dict[str, Source] = {"": in_order}
     counted, most = f"select from {live}", COUNT_MAX
     if "text" in asked:
         # Searched words are found by their index, unless so many entities have them that any page is soon full.
         sources = {
-            f"(select count(*) from hits) <= {HITS_MAX}": lambda most: f"<found {most}>",
-            f"(select count(*) from hits) > {HITS_MAX}": in_order,
+            f"(select count(*) from hits) <= {search.HITS_MAX}": lambda most: f"<found {most}>",
+            f"(select count(*) from hits) > {search.HITS_MAX}": in_order,
         }
-        counted, most = "select from hits", HITS_MAX  # a word of very many entities is not looked up again to count on
+        counted, most = (
+            "select from hits",
+            search.HITS_MAX,
+        )  # a word of very many entities is not looked up again to count on
     alias = builder.alias("e")
     answer = _Rows(
         builder=builder, alias=alias, item=lambda items: objects.json("Entity", items.only(), alias), sources=sources,
@@ -244,7 +258,7 @@ def entities(objects: Objects, field: Selected, args: Args) -> str:
     )
     found = re.sub("<found (.*?)>", lambda of: rows.format(after=after, order=order, most=of[1]), answer)
     found = found.replace("<columns>", columns)
-    return f"(with hits as materialized (select {kept} from {live} limit {HITS_MAX} + 1) select {found})"
+    return f"(with hits as materialized (select {kept} from {live} limit {search.HITS_MAX} + 1) select {found})"
 
 
 def _hits(used: set[str], again: str, key: str) -> tuple[str, str, str]:
@@ -253,7 +267,7 @@ def _hits(used: set[str], again: str, key: str) -> tuple[str, str, str]:
     Small columns are kept; if others are used, the rows that are shown are looked up again.
     """
     first_of = "from hits e where true{after} order by {order} limit {most}"
-    if used <= _NARROW:
+    if used <= search.COLUMNS.keys():
         columns = ", ".join(f"e.{name}" for name in sorted(used))
         return columns, columns, f"select {columns} {first_of}"
     kept = ", ".join(f"e.{name}" for name in sorted({"id", "updated"} & used))
