@@ -2,7 +2,8 @@
 
 A bearer token is ``TENANT:anything``. ``trouble`` holds what happens to the next requests, one each: ``"503"``,
 ``"drop"`` (the connection breaks before the write), ``"lose"`` (the write happens and the answer is lost),
-``"unknown"`` (the write happens, the standby does not confirm). Several doors may share one ``Store``.
+``"unknown"`` (the write happens, the standby does not confirm), ``"slow"`` (it happens ``SLOW_S`` later). Several doors
+may share one ``Store``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import orjson
 from aiohttp import web
 
 Objects = dict[str, dict[str, Any]]
+SLOW_S = 2.0
 
 
 class Refusal(Exception):
@@ -128,6 +130,8 @@ class FakeDoor:
         if self.region not in self.allowed:
             raise Refusal(421, "region_not_allowed", regions=list(self.allowed))
         trouble = self.trouble.popleft() if self.trouble and request.method == "POST" else ""
+        if trouble == "slow":
+            await asyncio.sleep(SLOW_S)
         if trouble == "503":
             raise Refusal(503, "database_unavailable")
         if trouble == "drop" and request.transport is not None:
