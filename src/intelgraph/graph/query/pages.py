@@ -240,10 +240,8 @@ def entities(objects: Objects, field: Selected, args: Args) -> str:
             f"(select count(*) from hits) <= {search.HITS_MAX}": lambda most: f"<found {most}>",
             f"(select count(*) from hits) > {search.HITS_MAX}": in_order,
         }
-        counted, most = (
-            "select from hits",
-            search.HITS_MAX,
-        )  # a word of very many entities is not looked up again to count on
+        # A word of very many entities is not looked up again to count on.
+        counted, most = "select from hits", search.HITS_MAX
     alias = builder.alias("e")
     answer = _Rows(
         builder=builder, alias=alias, item=lambda items: objects.json("Entity", items.only(), alias), sources=sources,

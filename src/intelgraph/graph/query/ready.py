@@ -148,10 +148,6 @@ def _taker(args: Args, places: list[tuple[Path, str]], value: Callable[[Args], A
     if len(places) == 1 and len(places[0][0]) == 1:
         ((key,), name), others = places[0], args
         return lambda given: value({**others, key: given[name]})  # type: ignore[dict-item]
-    if len(places) == 1 and len(places[0][0]) == 2 and isinstance(args.get(str(places[0][0][0])), dict):
-        ((key, inner), name), others = places[0], args
-        below = args[str(key)]
-        return lambda given: value({**others, key: {**below, inner: given[name]}})  # type: ignore[dict-item]
     return lambda given: value(_filled(args, places, given))
 
 

@@ -41,7 +41,7 @@ def is_small(items: Selected) -> bool:
 def first_found(item: str, alias: str, live: str, in_order: str, limit: str) -> str:
     """Return the SQL of a list of texts: ``item`` of the first entities by id, at most ``limit``.
 
-    ``live`` is the condition-bearing FROM clause of table ``e`` that finds them by their index; ``in_order`` is the
+    ``live`` is what stands behind FROM to find them, as ``e``, by their index; ``in_order`` is the
     query of them by the order's index, with ``<columns>`` for what is read. The statement as a whole is not run in
     parallel (``set_config`` forbids it), so the end mark comes last.
     """
