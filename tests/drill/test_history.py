@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,24 @@ def test_a_line_that_was_cut_short_by_a_crash_is_left_out(tmp_path: Path) -> Non
     write_history(path, history)
     path.write_bytes(path.read_bytes()[:-10])
     assert read_history(path).operations == history.operations[:-1]
+
+
+def test_marks_may_come_from_another_thread_while_operations_end(tmp_path: Path) -> None:
+    """Who injects a fault need not be who asks."""
+    path, (history, _) = tmp_path / "history.jsonl", simulate(World(seed=1, operations=50))
+    mark, each = Mark(at_s=1.0, what=FAULT), 2_000
+
+    def marks() -> None:
+        for _ in range(each):
+            writer.mark(mark)
+
+    with HistoryWriter(path, history.header) as writer, ThreadPoolExecutor(1) as pool:
+        marking = pool.submit(marks)
+        for number in range(each):
+            writer.operation(history.operations[number % 50])
+        marking.result()
+    told = read_history(path)
+    assert (len(told.operations), len(told.marks)) == (each, each)
 
 
 def test_a_mark_is_on_disk_before_the_writer_is_closed(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ one of the others. Judging does not belong here (``checker``), nor does counting
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
@@ -201,14 +202,14 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HistoryWriter:
-    """Writes a history as it happens; holds ``_BUFFER_BYTES`` of it at most. Used as a context."""
+    """Writes a history as it happens; holds ``_BUFFER_BYTES`` of it at most. A context; any thread may use it."""
 
     def __init__(self, path: Path, header: Header) -> None:
         self._path = path
         self._header = header
         self._file: IO[bytes] | None = None
         self._buffer = bytearray()
-        self._encoder = msgspec.json.Encoder()
+        self._alone = threading.RLock()
 
     def __enter__(self) -> HistoryWriter:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -235,16 +236,18 @@ class HistoryWriter:
 
     def flush(self) -> None:
         """Hand everything to the operating system."""
-        if self._file is not None:
-            self._file.write(self._buffer)
-            self._file.flush()
-            self._buffer.clear()
+        with self._alone:
+            if self._file is not None:
+                self._file.write(self._buffer)
+                self._file.flush()
+                self._buffer.clear()
 
     def _write(self, line: Line) -> None:
-        self._buffer += self._encoder.encode(line)
-        self._buffer += b"\n"
-        if len(self._buffer) >= _BUFFER_BYTES:
-            self.flush()
+        written = msgspec.json.encode(line) + b"\n"
+        with self._alone:
+            self._buffer += written
+            if len(self._buffer) >= _BUFFER_BYTES:
+                self.flush()
 
 
 def write_history(path: Path, history: History) -> None:

@@ -202,22 +202,19 @@ class Workload:
     async def _open(self, stop: asyncio.Event, rate_per_s: float) -> None:
         due_s = self.recorder.now_s()
         under_way: set[asyncio.Task[Operation]] = set()
-        while not stop.is_set():
-            due_s += self._chance.expovariate(rate_per_s)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), max(due_s - self.recorder.now_s(), 0.0))
-                break
-            if len(under_way) >= self.settings.in_flight_max:
-                self.not_sent += 1
-                continue
-            client = self._chance.choice(self._clients)
-            task = asyncio.create_task(self._perform(client, self._mix.next(client.session), client.patience))
-            under_way.add(task)
-            task.add_done_callback(under_way.discard)
-            failed = next((each for each in list(under_way) if each.done() and each.exception()), None)
-            if failed is not None:
-                await failed
-        await asyncio.gather(*under_way)
+        async with asyncio.TaskGroup() as group:
+            while not stop.is_set():
+                due_s += self._chance.expovariate(rate_per_s)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), max(due_s - self.recorder.now_s(), 0.0))
+                    break
+                if len(under_way) >= self.settings.in_flight_max:
+                    self.not_sent += 1
+                    continue
+                client = self._chance.choice(self._clients)
+                task = group.create_task(self._perform(client, self._mix.next(client.session), client.patience))
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
 
     async def _perform(
         self, client: _Client, planned: Planned, patience: Patience, *, doors: Doors | None = None
