@@ -36,12 +36,12 @@ check: setup-dev ## ruff, mypy --strict, import contracts, the tidy test
 	@.venv/bin/lint-imports
 	@$(PY) scripts/tidy.py
 
-test: check ## everything that must hold, some 23 minutes on 2 cores: two tests at a time, then whole fleets alone
+test: check ## everything that must hold, some 15 minutes on 2 cores: three tests at a time, then those that want the machine alone
 	@$(PY) scripts/console.py
-	@$(PY) -m pytest -n 2 --dist worksteal -m "not prove and not fleet"
-	@$(PY) -m pytest -m "fleet and not prove"
+	@$(PY) -m pytest -n 3 --dist worksteal -m "not prove and not alone"
+	@$(PY) -m pytest -m "alone and not prove"
 
-prove: setup-dev ## the long real-process proofs, resumable; tables go to docs/proof/
+prove: setup-dev ## the long real-process proofs, resumable; tables go to docs/proof/; ARGS=tests/… chooses some
 	@$(PY) -m pytest -m prove --timeout 5400 $(ARGS)
 
 bench: bench-write bench-graph bench-read bench-flood bench-failover ## every benchmark

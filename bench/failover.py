@@ -9,22 +9,20 @@ Exit codes: 0 measured, 1 something could not be measured, 130 interrupted.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import aiohttp
 import msgspec
 
+from bench.command import options, show
 from bench.failover_fleet import HOME, OTHER, Failing, failing_fleet
 from bench.figures import Spread, Verdict, spread
 from bench.run import busy_pct
-from bench.write import interruptible, progress
 from bench.write_report import Machine, release_and_time, table, this_machine
 
 LIMIT = 1.2
@@ -175,27 +173,14 @@ def lines(report: FailoverReport) -> list[str]:
 
 def main() -> int:
     """Measure, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(prog="bench.failover", description="Compare failovers of few and many tenants.")
-    parser.add_argument("--quick", action="store_true", help="100,000 tenants and two rounds")
+    parser = options("failover", "Compare failovers of few and many tenants.", quick="100,000 tenants and two rounds")
     parser.add_argument("--control", choices=["sqlite", "etcd"], default="sqlite", help="the fleets' control store")
     parser.add_argument("--rounds", type=int, help="how many rounds")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure here too")
-    arguments = parser.parse_args()
-    size = QUICK if arguments.quick else FULL
-    if arguments.rounds:
-        size = replace(size, rounds=arguments.rounds)
-    try:
-        report = asyncio.run(interruptible(measure(size, arguments.control, quick=arguments.quick, say=progress())))
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        print("interrupted: the fleets are stopped and their data deleted", file=sys.stderr)
-        return 130
-    except Exception as error:
-        print(f"bench.failover: could not measure: {error}", file=sys.stderr)
-        return 1
-    print("\n".join(lines(report)))
-    if arguments.json:
-        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    return 0
+    given = parser.parse_args()
+    size = QUICK if given.quick else FULL
+    if given.rounds:
+        size = replace(size, rounds=given.rounds)
+    return show(given, parser.prog, lambda say: measure(size, given.control, quick=given.quick, say=say), lines)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ Against one worker of a region of a throwaway fleet. Limits are printed as met o
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import itertools
 import json
@@ -13,11 +12,10 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
+from bench.command import Say, options, show
 from bench.figures import Spread, Verdict, percentile, spread
 from bench.http_wire import Wire, fixed_head, open_wire
 from bench.place import FAST, HOME, SURE, throwaway_fleet
@@ -146,11 +144,11 @@ async def _whose(port: int, tokens: dict[str, str], requests: int) -> tuple[list
     return times["only-theirs"], times["only-nobody"]
 
 
-async def measure_flood(rounds: int, seconds: float) -> FloodReport:
+async def measure_flood(rounds: int, seconds: float, say: Say) -> FloodReport:
     """Run both parts, in interleaved rounds."""
     shapes = _shapes()
     alone, flooded, rates, theirs, nowhere = [], [], [], [], []
-    async with throwaway_fleet(lambda text: print(text, file=sys.stderr, flush=True)) as place:
+    async with throwaway_fleet(say) as place:
         port = place.fleet.ports[f"{HOME}/api"]
         await _honest(port, place.tokens[FAST], 1.0)
         each = await _each(port, place.tokens[SURE], shapes)
@@ -201,21 +199,10 @@ def lines(report: FloodReport) -> list[str]:
 
 def main() -> int:
     """Measure, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(prog="bench.flood", description="Measure a flood. About two minutes.")
-    parser.add_argument("--quick", action="store_true", help="a short run, for a look")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure here too")
-    arguments = parser.parse_args()
-    try:
-        report = asyncio.run(measure_flood(*((2, 2.0) if arguments.quick else (5, 5.0))))
-    except KeyboardInterrupt:
-        return 130
-    except Exception as error:
-        print(f"bench.flood: could not measure: {error}", file=sys.stderr)
-        return 1
-    print("\n".join(lines(report)))
-    if arguments.json:
-        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    return 0
+    parser = options("flood", "Measure a flood. About two minutes.", quick="a short run, for a look")
+    given = parser.parse_args()
+    rounds, seconds = (2, 2.0) if given.quick else (5, 5.0)
+    return show(given, parser.prog, lambda say: measure_flood(rounds, seconds, say), lines)
 
 
 if __name__ == "__main__":

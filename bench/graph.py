@@ -7,7 +7,6 @@ database before and at the highest, and how much PostgreSQL wrote to temporary f
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 import time
@@ -18,6 +17,7 @@ from random import Random
 import msgspec
 from msgspec import Struct
 
+from bench.command import options, show
 from bench.figures import Spread, Verdict, percentile, spread
 from bench.graph_queries import ENTITIES, QUESTIONS, RELATIONSHIPS, Question
 from bench.http_wire import Wire, fixed_head, open_wire
@@ -197,28 +197,14 @@ def lines(report: GraphReport) -> list[str]:
 
 def main() -> int:
     """Measure, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(prog="bench.graph", description="Ask a large tenant. About four minutes.")
-    parser.add_argument("--quick", action="store_true", help="a short run, for a look: about two minutes")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure here too")
-    arguments = parser.parse_args()
-    began = time.monotonic()
-
-    def say(text: str) -> None:
-        print(f"{time.monotonic() - began:6.1f} s  {text}", file=sys.stderr, flush=True)
-
-    rounds, seconds = (1, 1.0) if arguments.quick else (3, 4.0)
-    try:
-        report = asyncio.run(measure(rounds=rounds, seconds=seconds, quick=arguments.quick, say=say))
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        print("interrupted: the fleet is stopped and its data deleted", file=sys.stderr)
-        return 130
-    except Exception as error:
-        print(f"bench.graph: could not measure: {error}", file=sys.stderr)
-        return 1
-    print("\n".join(lines(report)))
-    if arguments.json:
-        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    return 0
+    parser = options(
+        "graph", "Ask a large tenant. About four minutes.", quick="a short run, for a look: about two minutes"
+    )
+    given = parser.parse_args()
+    rounds, seconds = (1, 1.0) if given.quick else (3, 4.0)
+    return show(
+        given, parser.prog, lambda say: measure(rounds=rounds, seconds=seconds, quick=given.quick, say=say), lines
+    )
 
 
 if __name__ == "__main__":

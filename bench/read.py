@@ -8,16 +8,12 @@ All answers are compared first. Limits are printed as met or not met; they never
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import msgspec
-
+from bench.command import options, show
 from bench.figures import spread
 from bench.read_contestants import CONTESTANTS, start
 from bench.read_equal import verify
@@ -27,7 +23,6 @@ from bench.read_report import Conditions, ReadReport, lines
 from bench.read_run import FULL, IN_FLIGHT, QUICK, Rounds, verdicts
 from bench.read_site import CONNECTIONS, Site, throwaway_site
 from bench.run import busy_pct
-from bench.write import interruptible, progress
 from bench.write_report import release_and_time, this_machine
 from intelgraph.connection import connect
 
@@ -91,28 +86,15 @@ async def _conditions(site: Site) -> Conditions:
 
 def main() -> int:
     """Measure, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(prog="bench.read", description="Measure reads. About eight minutes.")
-    parser.add_argument("--quick", action="store_true", help="a short run, for a look: some two minutes")
+    parser = options("read", "Measure reads. About eight minutes.", quick="a short run, for a look: some two minutes")
     parser.add_argument(
         "--pinned", action="store_true", help="the measured server alone on one CPU, the rest on another"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure here too")
     names = [*BY_NAME, WRITE]
     parser.add_argument("--only", nargs="+", choices=names, default=[], help="these contests, not all of them")
-    arguments = parser.parse_args()
-    wanted = Wanted(only=arguments.only, quick=arguments.quick, pinned=arguments.pinned)
-    try:
-        report = asyncio.run(interruptible(measure_reads(wanted, progress())))
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        print("interrupted: everything is stopped and its data deleted", file=sys.stderr)
-        return 130
-    except Exception as error:
-        print(f"bench.read: could not measure: {error}", file=sys.stderr)
-        return 1
-    print("\n".join(lines(report)))
-    if arguments.json:
-        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    return 0
+    given = parser.parse_args()
+    wanted = Wanted(only=given.only, quick=given.quick, pinned=given.pinned)
+    return show(given, parser.prog, lambda say: measure_reads(wanted, say), lines)
 
 
 if __name__ == "__main__":

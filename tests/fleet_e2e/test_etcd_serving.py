@@ -27,7 +27,7 @@ from tests.fleet_e2e.moving import control, hold, known, release, settled_at, un
 from tests.fleet_e2e.patient import Patient, Write
 from tests.fleet_e2e.running import AWAY, HOME, TWO_REGIONS, RunningFleet, contention, started, until
 
-pytestmark = pytest.mark.fleet
+pytestmark = [pytest.mark.fleet, pytest.mark.prove]
 ON_ETCD = TWO_REGIONS + '\n[control]\nkind = "etcd"\n'
 SITES = (HOME, AWAY, WITNESS)
 GOES_ON, STRICT, LOCAL = "goes-on", "strict", "local"

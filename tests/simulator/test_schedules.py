@@ -17,6 +17,7 @@ NEEDED = {"raise failover", "open failover", "raise restand", "open restand"}
 """What must have been done under every other fault; the table says more."""
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(900)
 def test_no_promise_is_broken_in_ten_thousand_schedules(record_property: pytest.RecordProperty) -> None:
     summary = simulate(range(SCHEDULES))
