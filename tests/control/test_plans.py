@@ -14,7 +14,7 @@ from intelgraph.control.directory import Directory, PlacementRecord
 from intelgraph.control.keys import LEASES
 from intelgraph.control.own_database import OwnDatabase
 from intelgraph.control.plans import PAST_MAX, PlanRecord, Times, finished, move, read_plan, record, wall_now
-from intelgraph.control.store import ControlStore
+from intelgraph.control.store import ABSENT, ControlStore
 from intelgraph.model.errors import Denied
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.plan import Kind, Plan
@@ -24,6 +24,7 @@ from .stores import STORES, Open, opened, real_store, run
 
 US, EU = "us-east", "eu-west"
 BOTH = Placement(id="both", home=US, standby=EU, regions=(US, EU), epoch=1, durability=Durability.REMOTE)
+NOT_THERE = PlacementRecord(placement=BOTH, digest_key="", version=ABSENT)
 TIMES = Times(decided_at=wall_now(), decided_by=EU, lost_s=5.5, took_s=0.25)
 
 
@@ -38,8 +39,8 @@ def plan(kind: Kind = Kind.FAILOVER, before: Placement = BOTH, **other: object) 
     return Plan(id=f"both/{after.epoch}/{kind.value}", kind=kind, before=before, after=after, **other)  # type: ignore[arg-type]
 
 
-async def recorded(store: ControlStore, wanted: Plan) -> PlanRecord:
-    assert await record(store, await read_plan(store, "both"), wanted, TIMES)
+async def recorded(store: ControlStore, wanted: Plan, placement: PlacementRecord | None = None) -> PlanRecord:
+    assert await record(store, placement or NOT_THERE, await read_plan(store, "both"), wanted, TIMES)
     return await read_plan(store, "both")
 
 
@@ -57,12 +58,25 @@ def test_a_plan_is_read_as_it_was_recorded(open_store: Open) -> None:
     run(body())
 
 
+def test_a_plan_that_was_decided_on_a_placement_of_before_is_not_recorded(open_store: Open) -> None:
+    async def body() -> None:
+        async with opened(open_store) as (store,):
+            placement = await Directory(store).create_placement(BOTH)
+            nothing = await read_plan(store, "both")
+            raised = replace(BOTH, epoch=2)
+            assert (await Directory(store).update_placement(placement, raised)).placement == raised
+            assert not await record(store, placement, nothing, plan(), TIMES)
+            assert (await read_plan(store, "both")).plan is None
+
+    run(body())
+
+
 def test_of_two_who_record_and_of_two_who_move_one_succeeds(open_store: Open) -> None:
     async def body() -> None:
         async with opened(open_store) as (store,):
             nothing = await read_plan(store, "both")
-            assert await record(store, nothing, plan(), TIMES)
-            assert not await record(store, nothing, plan(Kind.SWITCHOVER), TIMES)
+            assert await record(store, NOT_THERE, nothing, plan(), TIMES)
+            assert not await record(store, NOT_THERE, nothing, plan(Kind.SWITCHOVER), TIMES)
             found = await read_plan(store, "both")
             assert found.plan == plan()
             assert await move(store, found, plan().moved(), TIMES)
@@ -83,7 +97,7 @@ def test_a_raise_replaces_the_placement_only_if_nothing_it_stands_on_has_changed
             placed = await directory.create_placement(BOTH)
             assert await store.compare_and_set(expected={LEASES + US: 0}, writes={LEASES + US: b"1"})
             version = (await store.read([LEASES + US])).entries[LEASES + US].version
-            found = await recorded(store, plan(lease_version=version))
+            found = await recorded(store, plan(lease_version=version), placed)
             assert found.plan is not None
             if meanwhile == "the lease was renewed":
                 await store.compare_and_set(expected={LEASES + US: version}, writes={LEASES + US: b"2"})
@@ -126,7 +140,7 @@ def test_a_placement_that_was_read_before_its_raise_is_not_opened(open_store: Op
         async with opened(open_store) as (store,):
             before = await Directory(store).create_placement(BOTH)
             wanted = plan(Kind.RESTAND)
-            assert await move(store, await recorded(store, wanted), wanted.moved(), TIMES, raises=before)
+            assert await move(store, await recorded(store, wanted, before), wanted.moved(), TIMES, raises=before)
             raised = await read_plan(store, "both")
             assert not await act(turn(store, before, raised))
             assert (await read_plan(store, "both")).plan == raised.plan == wanted.moved()
@@ -146,5 +160,5 @@ def turn(store: ControlStore, placement: PlacementRecord, record: PlanRecord) ->
         record=record,
         plan=record.plan,
         times=TIMES,
-        took_s=None,
+        took_s=lambda: None,
     )

@@ -94,6 +94,23 @@ class TestDraining:
         assert leaving.plan is not None
         assert (leaving.plan.kind, leaving.plan.after.standby) == (Kind.RESTAND, WEST)
 
+    def test_a_strict_placement_is_not_left_without_a_standby(self) -> None:
+        (leaving,) = drain([healthy(placement=placement(declared=STRICT))], US, POLICY)
+        assert leaving.plan is None and leaving.read_only
+        assert leaving.denied is not None and leaving.denied.reason == (
+            "cannot move p from us-east: eu-west would have no standby, since no other allowed region has caught up "
+            "and is not drained; p declared to refuse writes without one"
+        )
+
+    def test_a_strict_placement_is_moved_where_a_third_region_stands_by(self) -> None:
+        (leaving,) = drain([healthy(placement=placement(regions=THREE, declared=STRICT))], US, POLICY)
+        assert leaving.plan is not None and leaving.plan.after.standby == WEST
+
+    def test_nor_is_it_by_a_switchover_from_a_drained_region(self) -> None:
+        drained = healthy(placement=placement(declared=STRICT), drained=frozenset({US}))
+        assert "would have no standby" in str(said(switch_to(drained, EU, POLICY)))
+        assert planned(switch_to(replace(drained, placement=placement()), EU, POLICY)).after.is_degraded
+
     def test_a_strict_placement_keeps_its_only_standby_and_says_why(self) -> None:
         (leaving,) = drain([healthy(placement=placement(declared=STRICT))], EU, POLICY)
         assert leaving.plan is None and leaving.read_only

@@ -9,8 +9,11 @@ import pytest
 
 from intelgraph.model.errors import Denied
 from intelgraph.model.placement import Durability
-from intelgraph.placement.plan import ACTIONS, Do, Kind, Plan, is_open
+from intelgraph.placement import standby
+from intelgraph.placement.decision import Start
+from intelgraph.placement.plan import ACTIONS, Do, Kind, Plan, is_open, is_under_way
 from intelgraph.placement.resuming import DoIt, Fetch, GiveUp, Nothing, Replace, Wait, next_step
+from intelgraph.placement.switchover import switch_to
 from intelgraph.placement.view import View
 
 from .views import EU, OVER_S, POLICY, US, WEST, copy, declared, healthy, lease, lost, placement, seen
@@ -171,6 +174,67 @@ class TestOfAPlanThatWasGivenUp:
         plan = plan_at(Kind.SWITCHOVER, Do.CATCH_UP).given_up(WHY)
         instead = step(plan, EU, well=False)
         assert isinstance(instead, Replace) and instead.plan.kind is Kind.FAILOVER
+
+
+class TestOfAPlanThatWasOvertaken:
+    """The placement was raised without it: it is over, for everybody."""
+
+    NOW = placement(regions=(US, EU), epoch=4)
+
+    @pytest.mark.parametrize("abandoned", [True, False])
+    def test_nobody_has_anything_to_do_with_it(self, abandoned: bool) -> None:
+        plan = plan_at(Kind.SWITCHOVER, Do.CATCH_UP)
+        plan, now = (plan.given_up(WHY), self.NOW) if abandoned else (plan, replace(self.NOW, epoch=5))
+        assert plan.turn is not None and not is_under_way(now, plan)
+        for here in (US, EU):
+            assert step(plan, here, placement=now) == Nothing()
+
+    def test_a_lost_standby_is_replaced_all_the_same_and_the_home_may_be_moved(self) -> None:
+        plan = plan_at(Kind.SWITCHOVER, Do.CATCH_UP).given_up(WHY)
+        leases = {US: lease(), EU: lease(OVER_S)}
+        assert isinstance(standby.decide(healthy(placement=self.NOW, plan=plan, leases=leases), POLICY), Start)
+        copies = {name: copy(epoch=4) for name in (US, EU)}
+        assert isinstance(switch_to(healthy(placement=self.NOW, plan=plan, copies=copies), EU, POLICY), Start)
+
+
+class TestOfATakeBackThatIsGivenUp:
+    """us-east wrote in epoch 3; eu-west raised 4 and died before it opened; us-east was to take back in 5."""
+
+    def taking_back(self) -> Plan:
+        raised = plan_at(Kind.FAILOVER, Do.OPEN)
+        leases = {US: lease(), EU: lease(OVER_S), WEST: lease()}
+        instead = step(raised, US, leases=leases, copies={US: copy()})
+        assert isinstance(instead, Replace) and instead.plan.granted == raised.before
+        return instead.plan
+
+    def test_until_it_has_opened_nothing_may_be_granted(self) -> None:
+        plan = self.taking_back()
+        assert not is_open(plan.before, plan)
+        assert not is_open(plan.after, plan.moved())
+        assert is_open(plan.after, plan.moved().moved().moved())
+
+    def test_the_epoch_is_opened_after_all_by_whom_it_was_raised_for(self) -> None:
+        plan = self.taking_back()
+        leases = {US: lease(OVER_S), EU: lease(), WEST: lease()}
+        instead = step(plan, EU, leases=leases, copies={EU: copy()})
+        assert isinstance(instead, Replace)
+        after_all = instead.plan
+        assert (after_all.after, after_all.granted, after_all.has_raised) == (plan.before, plan.granted, True)
+        assert after_all.turn is not None and (after_all.turn.do, after_all.turn.region) == (Do.GATHER, EU)
+        assert not is_open(plan.before, after_all)
+        assert is_open(plan.before, after_all.moved().moved())
+
+    def test_of_a_home_that_stayed_home_it_waits_for_the_lease(self) -> None:
+        """us-east raised 4 for itself and paused before it opened: its doors may hold grants of epoch 3."""
+        restand = plan_at(Kind.RESTAND, Do.OPEN)
+        over = {US: lease(OVER_S), EU: lease(), WEST: lease()}
+        taken = step(restand, EU, well=False, leases=over)
+        assert isinstance(taken, Replace) and taken.plan.lease_version is not None
+        back = step(taken.plan, US, leases={US: lease(version=71), EU: lease(), WEST: lease()})
+        assert isinstance(back, Replace) and back.plan.kind is Kind.RESTAND
+        assert back.plan.turn is not None and (back.plan.turn.do, back.plan.turn.region) == (Do.OPEN, US)
+        silent = {US: lease(2.0), EU: lease(), WEST: lease()}
+        assert step(back.plan, EU, leases=silent, plan_still_s=60.0) == Nothing()
 
 
 def test_a_close_that_outlived_its_plan_is_undone_by_the_home() -> None:

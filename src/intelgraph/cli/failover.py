@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from intelgraph.cli.moves import POLICY, Intent, Options, carry_out, chosen, intent_of, move_options
+from intelgraph.cli.moves import Intent, Options, carry_out, chosen, intent_of, move_options
 from intelgraph.cli.site import fleet_options, the_site
 from intelgraph.control.operating import OperatorsView
 from intelgraph.placement.failover import failover_to
@@ -47,7 +47,7 @@ def command(
         return [
             intent_of(
                 name,
-                failover_to(view.view(name, as_of=target), target, allow_data_loss=allow_data_loss, policy=POLICY),
+                failover_to(view.view(name, as_of=target), target, allow_data_loss=allow_data_loss, policy=site.policy),
             )
             for name in names
         ]

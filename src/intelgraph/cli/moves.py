@@ -24,10 +24,8 @@ from intelgraph.model.errors import Denied, IntelGraphError, TransientError, ref
 from intelgraph.placement.decision import Decision, Start
 from intelgraph.placement.drain import Leaving
 from intelgraph.placement.plan import Kind, Plan
-from intelgraph.placement.policy import Policy
 
 F = TypeVar("F", bound=Callable[..., Any])
-POLICY = Policy()
 _LOOK_S = 0.1
 _TRIES = 4
 
@@ -124,7 +122,7 @@ async def _carry_out(
         if declare is not None:
             await declare(store)
         intents, records = await _record(store, seen, intents, decide)
-        ended = await _follow(store, records, options) if options.wait else []
+        ended = await follow(store, records, options) if options.wait else []
     finally:
         await store.close()
     if options.as_json:
@@ -147,7 +145,8 @@ async def _record(
             if intent.plan is None:
                 break
             try:
-                records.append(await record_by_hand(store, seen.known.plan_of(intent.placement), intent.plan))
+                known, name = seen.known, intent.placement
+                records.append(await record_by_hand(store, known.placements[name], known.plan_of(name), intent.plan))
                 break
             except TransientError as error:
                 if error.denied.code != "plan_changed" or not left:
@@ -164,7 +163,7 @@ def given_up(record: PlanRecord) -> str | None:
     return record.plan.abandoned.reason if record.plan is not None and record.plan.abandoned is not None else None
 
 
-async def _follow(store: ControlStore, records: list[PlanRecord], options: Options) -> list[PlanRecord]:
+async def follow(store: ControlStore, records: list[PlanRecord], options: Options) -> list[PlanRecord]:
     """Wait until every plan is over, telling each action as it begins; ``not_finished`` if that takes too long."""
     until_s = time.monotonic() + options.timeout_s
     waiting = {record.plan.id: record for record in records if record.plan is not None}

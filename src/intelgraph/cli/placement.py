@@ -10,15 +10,14 @@ from typing import Any
 import click
 
 from intelgraph.changelog.removal import Removal, complete_removal
+from intelgraph.cli.changing import Changed, change
 from intelgraph.cli.owner import owner_connection
 from intelgraph.cli.site import Site, fleet_options, json_option, run, show, the_site
 from intelgraph.control.directory import PlacementRecord, describe, moved
-from intelgraph.control.keys import LEASES
-from intelgraph.control.opened import open_store
 from intelgraph.control.opening import Opened, open_epoch
-from intelgraph.control.plans import read_plan
-from intelgraph.model.errors import refuse
+from intelgraph.model.errors import Denied, PermanentError
 from intelgraph.model.placement import RPO_S_MAX, Declared, Durability, Placement, StandbyLoss
+from intelgraph.placement.membership import declare, without
 
 
 @click.group()
@@ -29,7 +28,8 @@ def command() -> None:
     Examples:
       intelgraph placement create both --regions us-east,eu-west --home us-east --standby eu-west --durability remote
       intelgraph placement create europe --regions eu-west
-      intelgraph placement open both --home eu-west
+      intelgraph placement open both --home us-east --standby us-west
+      intelgraph placement declare both --on-standby-loss strict
       intelgraph placement list --json
     """
 
@@ -99,15 +99,47 @@ def create(name: str, regions: str, home: str | None, state: Path | None, topolo
 def open_(name: str, home: str, state: Path | None, topology: Path | None, **rest: str) -> None:
     """Open the next epoch of placement NAME with another standby or other regions. Run it again to finish one.
 
-    Where agents run, a home is moved by `switchover` (or `failover`), not by this: only they know when the old home
-    has stopped.
+    Where agents run, the home's agent does it, and a home is moved by `switchover` (or `failover`), not by this: only
+    agents know when the old home has stopped.
     """
     site = the_site(state, topology)
     site.region(home)
     regions = _names(rest["regions"]) if rest["regions"] else None
     wanted = _Wanted(home=home, standby=rest["standby"], regions=regions)
-    done = run(_open(site, name, wanted, force=bool(rest["force"])))
-    show(done.value(), done.text(), as_json=bool(rest["as_json"]))
+    quiet = bool(rest["as_json"])
+    done = run(_open(site, name, wanted, force=bool(rest["force"]), quiet=quiet))
+    show(done.value(), done.text(), as_json=quiet)
+
+
+@command.command("declare")
+@click.argument("name")
+@click.option("--home", help="Which region is to be its home; `failback` moves it there.")
+@click.option("--durability", type=click.Choice([each.value for each in Durability]), help="As for `create`.")
+@click.option("--on-standby-loss", type=click.Choice([each.value for each in StandbyLoss]), help="As for `create`.")
+@click.option("--rpo", "rpo_s", type=float, help="Seconds, as for `create`.")
+@fleet_options
+@json_option
+def declare_(name: str, state: Path | None, topology: Path | None, as_json: bool, **given: Any) -> None:
+    """Declare placement NAME anew: what is not given stays as it is. The same again changes nothing.
+
+    It holds from the next epoch on, which is opened at once; writes are held meanwhile, for some tenths of a second.
+
+    \b
+    Examples:
+      intelgraph placement declare both --on-standby-loss strict
+      intelgraph placement declare both --durability home --rpo 20
+    """
+    wanted: dict[str, Any] = {
+        "home": given["home"],
+        "durability": Durability(given["durability"]) if given["durability"] else None,
+        "on_standby_loss": StandbyLoss(given["on_standby_loss"]) if given["on_standby_loss"] else None,
+        "rpo_s_max": given["rpo_s"],
+    }
+    wanted = {key: value for key, value in wanted.items() if value is not None}
+    if not wanted:
+        raise click.UsageError("nothing is declared: give --home, --durability, --on-standby-loss or --rpo")
+    done = run(_declare(the_site(state, topology), name, wanted, quiet=as_json))
+    show(done.value(), done.text(), as_json=as_json)
 
 
 @command.command("remove-region")
@@ -127,13 +159,16 @@ def remove_region(name: str, region: str, state: Path | None, topology: Path | N
     """
     site = the_site(state, topology)
     site.region(region)
-    removal = run(_remove(site, name, region, wait_s=rest["wait_s"], cut=rest["cut_off"]))
+    quiet = bool(rest["as_json"])
+    removal, now = run(_remove(site, name, region, wait_s=rest["wait_s"], cut=rest["cut_off"], quiet=quiet))
     passed = f"delivered by {', '.join(removal.passed)}" if removal.passed else ""
     skipped = (
         f"cut off at {', '.join(removal.cut)}: what it misses of other placements is repaired" if removal.cut else ""
     )
     text = f"{region} is removed from {name} ({'; '.join(part for part in (passed, skipped) if part)})"
-    show(asdict(removal), text, as_json=bool(rest["as_json"]))
+    if now.standby is None:
+        text += f"; {name} has no standby: writes are acknowledged by {now.home} alone"
+    show(asdict(removal), text, as_json=quiet)
 
 
 @command.command("show")
@@ -220,75 +255,49 @@ def _names(text: str) -> tuple[str, ...]:
 async def _create(site: Site, placement: Placement) -> _Done:
     async with site.directory() as directory:
         record = await directory.create_placement(placement)
-    return await _open_at_home(site, record, force=False)
+    opened = await open_epoch(record, site.region(record.placement.home).admin_database)
+    return _Done(record=record, opened=opened)
 
 
-async def _open(site: Site, name: str, wanted: _Wanted, *, force: bool) -> _Done:
-    async with site.directory() as directory:
-        record = await directory.placement(name)
-        following = wanted.next_of(record.placement)
-        for region in following.regions:
-            site.region(region)
-        if following != record.placement:
-            await _refuse_beside_agents(site, record.placement, following)
-            record = await directory.update_placement(record, following)
-    return await _open_at_home(site, record, force=force)
+async def _open(site: Site, name: str, wanted: _Wanted, *, force: bool, quiet: bool) -> _Done:
+    record = await _read(site, name)
+    following = wanted.next_of(record.placement)
+    for region in following.regions:
+        site.region(region)
+    return _done(await change(site, record, following, force=force, quiet=quiet))
 
 
-async def _refuse_beside_agents(site: Site, before: Placement, after: Placement) -> None:
-    """Refuse what an agent has to do, or is doing: moving a home, changing a placement whose plan is under way."""
-    store = open_store(site.control)
-    try:
-        plan = (await read_plan(store, before.id)).under_way
-        leases = (await store.read(prefix=LEASES)).entries
-    finally:
-        await store.close()
-    if plan is not None and plan.after.epoch > before.epoch:
-        raise refuse(
-            "already_moving",
-            f"{before.id} is not changed: plan {plan.id} is under way",
-            placement=before.id,
-            plan=plan.id,
-        )
-    if after.home != before.home and leases:
-        raise refuse(
-            "use_switchover",
-            f"{before.id} is not moved by hand: agents keep leases here, and only they know when {before.home} has "
-            f"stopped; `intelgraph switchover --placement {before.id} --to {after.home}` moves it",
-            placement=before.id,
-            home=after.home,
-        )
+async def _declare(site: Site, name: str, given: dict[str, Any], *, quiet: bool) -> _Done:
+    record = await _read(site, name)
+    declared = replace(record.placement.wanted, **given)
+    return _done(await change(site, record, _allowed(declare(record.placement, declared)), force=False, quiet=quiet))
 
 
-async def _open_at_home(site: Site, record: PlacementRecord, *, force: bool) -> _Done:
-    home = site.region(record.placement.home).admin_database
-    return _Done(record=record, opened=await open_epoch(record, home, force=force))
+def _done(changed: Changed) -> _Done:
+    return _Done(record=changed.record, opened=changed.opened)
 
 
-async def _remove(site: Site, name: str, region: str, *, wait_s: float, cut: bool) -> Removal:
-    async with site.directory() as directory:
-        record = await directory.placement(name)
-        place = record.placement
-        if region in place.regions:
-            if region == place.home:
-                raise refuse(
-                    "home_not_allowed",
-                    f"{region} cannot be removed from {name}: it is its home; open the placement elsewhere first",
-                    placement=name,
-                    home=region,
-                )
-            standby = None if place.standby == region else place.standby
-            durability = place.durability if standby else Durability.HOME
-            left = tuple(each for each in place.regions if each != region)
-            following = replace(place, regions=left, standby=standby, durability=durability, epoch=place.epoch + 1)
-            record = await directory.update_placement(record, following)
-    await _open_at_home(site, record, force=False)
+def _allowed(following: Placement | Denied) -> Placement:
+    if isinstance(following, Denied):
+        raise PermanentError(following)
+    return following
+
+
+async def _remove(
+    site: Site, name: str, region: str, *, wait_s: float, cut: bool, quiet: bool
+) -> tuple[Removal, Placement]:
+    record = await _read(site, name)
+    following = (
+        record.placement if region not in record.placement.regions else _allowed(without(record.placement, region))
+    )
+    changed = await change(site, record, following, force=False, quiet=quiet)
     async with AsyncExitStack() as stack:
         origins = {}
-        for origin in record.placement.regions:
+        for origin in changed.record.placement.regions:
             database = site.region(origin).admin_database
             origins[origin] = await stack.enter_async_context(owner_connection(database))
-        return await complete_removal(origins, placement=name, region=region, wait_s=wait_s, cut=cut)
+        removal = await complete_removal(origins, placement=name, region=region, wait_s=wait_s, cut=cut)
+    return removal, changed.record.placement
 
 
 async def _read(site: Site, name: str) -> PlacementRecord:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from intelgraph.cli.moves import POLICY, Intent, Options, carry_out, intent_of_leaving, move_options
+from intelgraph.cli.moves import Intent, Options, carry_out, intent_of_leaving, move_options
 from intelgraph.cli.site import fleet_options, json_option, run, show, the_site
 from intelgraph.control.opened import open_store
 from intelgraph.control.operating import OperatorsView
@@ -47,7 +47,7 @@ def drain(region: str, reason: str, state: Path | None, topology: Path | None, *
     def decide(view: OperatorsView) -> list[Intent]:
         others = [name for name in view.reports if name != region]
         views = [view.view(name, as_of=others[0] if others else None) for name in sorted(view.known.placements)]
-        return [intent_of_leaving(leaving) for leaving in leave(views, region, POLICY)]
+        return [intent_of_leaving(leaving) for leaving in leave(views, region, site.policy)]
 
     async def say(store: ControlStore) -> None:
         await declare(store, region, RegionState(drained=True, why=reason or f"drained by {getpass.getuser()}"))

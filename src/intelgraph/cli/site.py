@@ -16,10 +16,12 @@ import click
 import msgspec
 
 from intelgraph.control.directory import Directory
+from intelgraph.control.lease_times import lease_policy
 from intelgraph.control.opened import open_store
 from intelgraph.fleet.places import state_directory
 from intelgraph.fleet.topology_file import find_topology_file, load_topology
 from intelgraph.model.errors import refuse
+from intelgraph.placement.policy import Policy
 from intelgraph.settings import ControlConfig, RegionConfig, load_control_config, load_region_config
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -46,6 +48,11 @@ class Site:
                 known=known,
             )
         return found
+
+    @property
+    def policy(self) -> Policy:
+        """By which its agents decide, so that a command decides as they would."""
+        return Policy(lease=lease_policy(next(iter(self.regions.values())).lease))
 
     @asynccontextmanager
     async def directory(self) -> AsyncIterator[Directory]:

@@ -17,9 +17,9 @@ from intelgraph.control.plans import PlanRecord
 from intelgraph.model.errors import Denied, IntelGraphError
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.lease import LeasePolicy
+from intelgraph.placement.plan import is_under_way
 from intelgraph.settings import ControlConfig
 
-_POLICY = LeasePolicy()
 _LOOK_S = 6.0
 
 
@@ -70,14 +70,14 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     findings: list[FindingLine] = []
 
 
-def read_standing(control: ControlConfig) -> Standing:
+def read_standing(control: ControlConfig, policy: LeasePolicy) -> Standing:
     """Ask the control store; takes some seconds at most, and raises nothing of the store's."""
 
     async def ask() -> Standing:
         store = open_store(control)
         try:
             async with asyncio.timeout(_LOOK_S):
-                return standing_of(await look(store))
+                return standing_of(await look(store), policy)
         except IntelGraphError as error:
             return Standing(refusal=error.denied.reason)
         except TimeoutError:
@@ -88,9 +88,9 @@ def read_standing(control: ControlConfig) -> Standing:
     return asyncio.run(ask())
 
 
-def standing_of(view: OperatorsView) -> Standing:
+def standing_of(view: OperatorsView, policy: LeasePolicy) -> Standing:
     """Put together what is shown. Pure."""
-    leases = [_lease(view, region) for region in sorted(view.versions)]
+    leases = [_lease(view, region, policy) for region in sorted(view.versions)]
     held = {lease.region for lease in leases if lease.held}
     silent = sorted({*view.versions, "witness"} - view.reports.keys())
     return Standing(
@@ -109,10 +109,10 @@ def standing_of(view: OperatorsView) -> Standing:
     )
 
 
-def _lease(view: OperatorsView, region: str) -> LeaseLine:
+def _lease(view: OperatorsView, region: str, policy: LeasePolicy) -> LeaseLine:
     seen = {name: report.leases[region] for name, report in view.reports.items() if region in report.leases}
     still_s = {name: each.still_s for name, each in sorted(seen.items())}
-    over = [name for name, each in seen.items() if each.still_s >= _POLICY.over_after_s]
+    over = [name for name, each in seen.items() if each.still_s >= policy.over_after_s]
     return LeaseLine(
         region=region,
         held=bool(seen) and not over,
@@ -122,7 +122,7 @@ def _lease(view: OperatorsView, region: str) -> LeaseLine:
 
 
 def _placement(placement: Placement, record: PlanRecord, view: OperatorsView, held: set[str]) -> PlacementLine:
-    under_way = record.under_way
+    under_way = record.plan if is_under_way(placement, record.plan) else None
     turn = under_way.turn if under_way is not None else None
     return PlacementLine(
         placement=placement.id,
@@ -146,8 +146,8 @@ def _read_only(placement: Placement, record: PlanRecord, view: OperatorsView, he
     if placement.home not in held:
         why = f": {stands[0].reason}" if stands else ""
         return f"its home {placement.home} has no lease{why}"
-    if record.under_way is not None:
-        return f"it is moving: plan {record.under_way.id}; writes are held"
+    if record.plan is not None and is_under_way(placement, record.plan):
+        return f"it is moving: plan {record.plan.id}; writes are held"
     is_remote = placement.durability is Durability.REMOTE
     refusing = [each for each in stands if is_remote and each.code == "standby_lost"]
     return refusing[0].reason if refusing else None

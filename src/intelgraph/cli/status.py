@@ -9,7 +9,8 @@ import click
 import msgspec
 
 from intelgraph.cli.fleet_place import addresses, json_option, phase_text, the_fleet, topology_option
-from intelgraph.cli.standing import print_standing, read_standing
+from intelgraph.cli.standing import Standing, print_standing, read_standing
+from intelgraph.control.lease_times import lease_policy
 from intelgraph.fleet.etcd_status import ControlStatus, read_control_status
 from intelgraph.fleet.memory import part_pss_bytes
 from intelgraph.fleet.notes import read_notes
@@ -19,7 +20,7 @@ from intelgraph.fleet.process import adopt
 from intelgraph.fleet.replication_status import RegionLog, read_region_logs
 from intelgraph.fleet.status import FleetStatus, PartStatus, Phase, Request
 from intelgraph.fleet.supervision import ask
-from intelgraph.settings import load_control_config
+from intelgraph.settings import load_control_config, load_region_config
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +49,7 @@ def command(topology: Path | None, as_json: bool, quick: bool) -> int:
     seen = [_look(part) for part in status.parts]
     logs = [] if quick else read_region_logs(fleet)
     control = None if quick else read_control_status(fleet)
-    standing = None if quick else read_standing(load_control_config(fleet.control_config))
+    standing = None if quick else _standing(fleet)
     supervisor_bytes = part_pss_bytes(status.supervisor_pid, descendants=False) if status.supervisor_pid else None
     total = sum(each.pss_bytes or 0 for each in seen) + (supervisor_bytes or 0)
     if as_json:
@@ -72,6 +73,11 @@ def command(topology: Path | None, as_json: bool, quick: bool) -> int:
         if standing is not None:
             print_standing(standing)
     return 0 if status.ready else 1
+
+
+def _standing(fleet: Fleet) -> Standing:
+    lease = load_region_config(fleet.region_config(fleet.topology.regions[0].name)).lease
+    return read_standing(load_control_config(fleet.control_config), lease_policy(lease))
 
 
 def _without_supervisor(fleet: Fleet) -> FleetStatus:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from intelgraph.cli.moves import POLICY, Intent, Options, carry_out, chosen, intent_of, move_options
+from intelgraph.cli.moves import Intent, Options, carry_out, chosen, intent_of, move_options
 from intelgraph.cli.site import fleet_options, the_site
 from intelgraph.control.operating import OperatorsView
 from intelgraph.placement.switchover import fail_back, switch_to
@@ -43,7 +43,7 @@ def command(
                 why = f"{target} writes already" if place.home == target else f"it may not live in {target}"
                 intents.append(Intent(placement=name, note=f"stays in {place.home}: {why}"))
             else:
-                intents.append(intent_of(name, switch_to(view.view(name, as_of=target), target, POLICY)))
+                intents.append(intent_of(name, switch_to(view.view(name, as_of=target), target, site.policy)))
         return intents
 
     return carry_out(site, Options(**rest), decide)
@@ -71,7 +71,7 @@ def failback(placement: str | None, every: bool, state: Path | None, topology: P
             if place.home == place.wanted.home:
                 intents.append(Intent(placement=name, note=f"is at home in {place.home}"))
             else:
-                intents.append(intent_of(name, fail_back(view.view(name, as_of=place.wanted.home), POLICY)))
+                intents.append(intent_of(name, fail_back(view.view(name, as_of=place.wanted.home), site.policy)))
         return intents
 
     return carry_out(site, Options(**rest), decide)

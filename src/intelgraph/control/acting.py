@@ -33,8 +33,8 @@ class Turn:
     record: PlanRecord
     plan: Plan
     times: Times
-    took_s: float | None
-    """How long ago the plan was decided, if this process decided it or saw it being recorded."""
+    took_s: Callable[[], float | None]
+    """Tells how long ago the plan was decided, if this process decided it or saw it being recorded."""
 
 
 class _Answer(msgspec.Struct, kw_only=True):
@@ -80,7 +80,7 @@ async def _open(turn: Turn) -> bool:
     if turn.placement.placement.epoch != turn.plan.after.epoch:
         return False  # it was read before the raise: its epoch is open, and this one would be taken to be
     await open_epoch(turn.placement, turn.admin, force=turn.plan.force)
-    times = finished(replace(turn.times, opened_at=wall_now(), took_s=turn.took_s))
+    times = finished(replace(turn.times, opened_at=wall_now(), took_s=turn.took_s()))
     return await _moved(turn, times=times)
 
 

@@ -22,6 +22,7 @@ from intelgraph.control.disk_room import RoomyHeartbeat
 from intelgraph.control.granting import serve_grants
 from intelgraph.control.heartbeat import PostgresHeartbeat
 from intelgraph.control.hook import RegionHook
+from intelgraph.control.lease_times import lease_policy
 from intelgraph.control.leasing import LeaseKeeper
 from intelgraph.control.opened import open_store
 from intelgraph.control.reports import WITNESS
@@ -29,18 +30,7 @@ from intelgraph.control.steady import steady_s
 from intelgraph.control.store import ControlStore
 from intelgraph.control.watching import Watching
 from intelgraph.control.witness import WitnessHook
-from intelgraph.placement.lease import LeasePolicy
-from intelgraph.settings import LeaseTimes, RegionConfig, WitnessConfig, load_region_config, load_witness_config
-
-
-def lease_policy(times: LeaseTimes) -> LeasePolicy:
-    """Return how leases are timed, as arithmetic uses it; refuses times by which no lease could be kept."""
-    return LeasePolicy(
-        renew_s=times.renew_s,
-        lease_s=times.lease_s,
-        drift_s=times.drift_s,
-        look_gap_max_s=times.look_gap_max_s,
-    )
+from intelgraph.settings import RegionConfig, WitnessConfig, load_region_config, load_witness_config
 
 
 def region_hook(config: RegionConfig) -> Hook:

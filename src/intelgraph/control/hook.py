@@ -32,7 +32,7 @@ from intelgraph.model.errors import Denied, IntelGraphError
 from intelgraph.model.placement import Durability
 from intelgraph.placement import failover, standby
 from intelgraph.placement.decision import Start
-from intelgraph.placement.plan import Plan
+from intelgraph.placement.plan import Plan, is_under_way
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.resuming import DoIt, Fetch, GiveUp, Nothing, Replace, Step, Wait, next_step
 from intelgraph.placement.view import View
@@ -40,6 +40,7 @@ from intelgraph.settings import RegionConfig
 
 LOOK_S = 0.25
 NOTE_S = 0.5
+AGAIN_AFTER_DEFECT_S = 5.0
 LOOK_UNDER_WAY_S = 0.03
 """While a plan waits for something to arrive: a switchover holds writes meanwhile."""
 
@@ -127,7 +128,9 @@ class RegionHook:
             for name in known.placements:
                 if name not in self._doing:
                     self._begin(name)
-            under_way = any(record.under_way for record in known.plans.values())
+            under_way = any(
+                is_under_way(record.placement, known.plan_of(name).plan) for name, record in known.placements.items()
+            )
             await self._agent.changed(LOOK_UNDER_WAY_S if under_way else LOOK_S, since=changes)
 
     async def _look(self) -> Known:
@@ -192,6 +195,10 @@ class RegionHook:
         except IntelGraphError as error:
             self._stand(name, error.denied)
             await asyncio.sleep(LOOK_S)
+        except Exception as error:  # a defect of ours: said where people look, and tried again, but not at every look
+            reason = f"nothing is done about {name}: {type(error).__name__}: {error}; please report it"
+            self._stand(name, Denied(code="internal_error", reason=reason, facts={"placement": name}))
+            await asyncio.sleep(AGAIN_AFTER_DEFECT_S)
 
     async def _take(self, name: str, view: View, step: Step) -> None:
         record = self.observing.known.plan_of(name)
@@ -224,7 +231,8 @@ class RegionHook:
             behind_s=None if copy is None else copy.behind_s,
             lost_s=lost_s,
         )
-        if await plans.record(self._agent.store, record, plan, times):
+        placement = self.observing.known.placements[plan.before.id]
+        if await plans.record(self._agent.store, placement, record, plan, times):
             self._began_s[plan.id] = self._agent.clock()
             self._agent.log(
                 "plan_recorded", plan=plan.id, source=plan.source, target=plan.target, epoch=plan.after.epoch
@@ -241,13 +249,13 @@ class RegionHook:
             record=record,
             plan=record.plan,
             times=record.times,
-            took_s=None if began_s is None else self._agent.clock() - began_s,
+            took_s=lambda: None if began_s is None else self._agent.clock() - began_s,
         )
         if await acting.act(turn):
             self._agent.log("action_done", action=action)
             plan = record.plan.moved()
             if plan.turn is None:
-                took = replace(record.times, took_s=turn.took_s)
+                took = replace(record.times, took_s=turn.took_s())
                 self._metrics.ended(plan, took)
             self._agent.renew_now()
 

@@ -22,9 +22,8 @@ from intelgraph.control.plans import plan_from
 from intelgraph.control.steady import Clock
 from intelgraph.control.store import ControlStore, Entry, Snapshot
 from intelgraph.model.errors import IntelGraphError, retry
-from intelgraph.model.placement import Placement
 from intelgraph.placement.lease import LeasePolicy, Watched, granted_until, is_over, look
-from intelgraph.placement.plan import Plan, is_open
+from intelgraph.placement.plan import is_open
 
 
 class LeaseValue(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,11 +164,6 @@ def _epochs(placements: Snapshot, plans: Snapshot, region: str) -> dict[str, int
             plan = None if recorded is None else plan_from(recorded).plan
         except IntelGraphError:
             continue  # not a legal placement, or nobody knows whether it is open: nobody may write there
-        if placement.home == region and is_open(placement, plan) and not _was_never_opened(placement, plan):
+        if placement.home == region and is_open(placement, plan):
             epochs[placement.id] = placement.epoch
     return epochs
-
-
-def _was_never_opened(placement: Placement, plan: Plan | None) -> bool:
-    """Whether a plan is about to replace an epoch that was raised and never opened."""
-    return plan is not None and plan.granted is not None and plan.before.epoch == placement.epoch

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from intelgraph.control import plans
+from intelgraph.control.directory import PlacementRecord
 from intelgraph.control.keys import LEASES
 from intelgraph.control.leasing import lease_from
 from intelgraph.control.observing import BY_HAND, Known, read_known
@@ -99,13 +100,13 @@ async def look(store: ControlStore) -> OperatorsView:
     )
 
 
-async def record_by_hand(store: ControlStore, before: PlanRecord, plan: Plan) -> PlanRecord:
-    """Record an operator's plan; ``plan_changed`` if another has been recorded since ``before`` was read."""
+async def record_by_hand(store: ControlStore, placement: PlacementRecord, before: PlanRecord, plan: Plan) -> PlanRecord:
+    """Record an operator's plan; ``plan_changed`` if another was, or the placement changed, since they were read."""
     times = Times(decided_at=wall_now(), decided_by=BY_HAND)
-    if not await plans.record(store, before, plan, times):
+    if not await plans.record(store, placement, before, plan, times):
         raise retry(
             "plan_changed",
-            f"plan {plan.id} is not recorded: another plan of {before.placement} was recorded meanwhile; look again",
+            f"plan {plan.id} is not recorded: {before.placement} or its plan has changed meanwhile; look again",
             retry_after_s=0.0,
             placement=before.placement,
         )

@@ -105,14 +105,15 @@ async def read_plan(store: ControlStore, placement: str) -> PlanRecord:
     return plan_from((await store.read([key])).entries[key])
 
 
-async def record(store: ControlStore, before: PlanRecord, plan: Plan, times: Times) -> bool:
-    """Record ``plan`` in the place of what was read; returns whether that was still there."""
+async def record(store: ControlStore, placement: PlacementRecord, before: PlanRecord, plan: Plan, times: Times) -> bool:
+    """Record ``plan`` in the place of what was read; returns whether that, and the placement, were still the same."""
     past = before.past
     if before.plan is not None and before.times is not None:
         past = (*past, _past(before.plan, before.times, overtaken_by=plan.id))[-PAST_MAX:]
     key = PLANS + before.placement
     value = msgspec.json.encode(_Value(plan=plan, times=times, past=past))
-    return await store.compare_and_set(expected={key: before.version}, writes={key: value})
+    expected = {key: before.version, PLACEMENTS + before.placement: placement.version}
+    return await store.compare_and_set(expected=expected, writes={key: value})
 
 
 async def move(

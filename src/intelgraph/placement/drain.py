@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from intelgraph.model.errors import Denied
 from intelgraph.placement.decision import Start, plan_id
 from intelgraph.placement.fitness import caught_up
-from intelgraph.placement.plan import Kind, Plan
+from intelgraph.placement.plan import Kind, Plan, is_under_way
 from intelgraph.placement.policy import Policy
-from intelgraph.placement.switchover import after_move, illegal, next_epoch, refuses_without_standby
+from intelgraph.placement.switchover import after_move, illegal, lacks_standby, next_epoch, refuses_without_standby
 from intelgraph.placement.view import View
 
 
@@ -62,6 +62,9 @@ def _move_home(view: View, region: str, policy: Policy) -> Leaving:
             placement.id, f"cannot move {placement.id} from {region}: {facts}; without {region} it is read-only"
         )
     after = after_move(view, target, Kind.FAILBACK, policy)  # what was declared stays declared
+    if after.standby is None and refuses_without_standby(placement):
+        fact, limit = lacks_standby(placement, target)
+        return _stays(placement.id, f"cannot move {placement.id} from {region}: {fact}; {limit}")
     plan = Plan(id=plan_id(placement, Kind.SWITCHOVER, view.plan), kind=Kind.SWITCHOVER, before=placement, after=after)
     return Leaving(placement=placement.id, plan=plan, denied=_goes_without(after.standby, placement.id))
 
@@ -73,7 +76,7 @@ def _move_standby(view: View, region: str, policy: Policy) -> Leaving:
     if standby is None and refuses_without_standby(placement):
         why = f"cannot replace {region} as standby of {placement.id}: no other allowed region has caught up"
         return _stays(placement.id, f"{why}; it declared to refuse writes without a standby")
-    if view.plan is not None and view.plan.turn is not None and view.plan.after.epoch >= placement.epoch:
+    if view.plan is not None and is_under_way(placement, view.plan):
         return _stays(
             placement.id,
             f"cannot replace {region} as standby of {placement.id}: plan {view.plan.id} is under way",

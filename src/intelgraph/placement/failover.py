@@ -20,7 +20,7 @@ from intelgraph.model.placement import Durability, Placement, StandbyLoss
 from intelgraph.placement.decision import Decision, Stand, Start, cannot, plan_id
 from intelgraph.placement.fitness import Unfit, caught_up, is_leased, unfit, unfit_lag, vantage_points
 from intelgraph.placement.lease import is_over
-from intelgraph.placement.plan import Kind, Plan, is_open
+from intelgraph.placement.plan import Kind, Plan, is_open, is_under_way
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.view import View
 
@@ -95,7 +95,7 @@ def _candidates(view: View) -> tuple[str, ...]:
 
 def _is_mine(view: View, plan: Plan) -> bool:
     """Whether the recorded plan already makes ``here`` the home: then it is resumed, not begun again."""
-    current = plan.abandoned is None and plan.turn is not None and plan.after.epoch >= view.placement.epoch
+    current = plan.abandoned is None and is_under_way(view.placement, plan)
     return current and plan.kind is Kind.FAILOVER and plan.target == view.here
 
 
@@ -136,10 +136,10 @@ def _is_well(view: View, policy: Policy) -> bool:
 def _needs_no_lease(view: View, target: str, policy: Policy) -> bool:
     """Whether nobody can be acknowledging: the epoch was never opened, and whoever wrote before it cannot go on.
 
-    A ``restand`` raises the epoch under the same home, whose doors may hold grants for the one before.
+    Where the epoch was raised under the home that wrote before (``restand``), its doors may hold grants for that one.
     """
     plan = _unopened(view)
-    if plan is None or plan.kind is Kind.RESTAND:
+    if plan is None or plan.stays_at_home:
         return False
     stuck = view.plan_still_s >= policy.unopened_s_max or not is_leased(view, view.placement.home, policy)
     return stuck and target in _candidates(view)

@@ -127,6 +127,31 @@ class Plan:
         """The placement in whose epoch writes were granted last, while this plan has not finished."""
         return self.granted or self.before
 
+    @property
+    def stays_at_home(self) -> bool:
+        """Whether every epoch since writes were granted last has the same home, whose grants may therefore last."""
+        homes = {self.before.home, self.after.home} if self.has_raised else {self.before.home}
+        return homes == {self.last_granted.home}
+
+    @property
+    def opens_after_all(self) -> Plan | None:
+        """What has to be done when this is given up before its ``raise`` and was to replace an unopened epoch: open it.
+
+        Without it nobody would: the plan that raised that epoch is gone.
+        """
+        if self.granted is None:
+            return None
+        kind = Kind.RESTAND if self.granted.home == self.before.home else Kind.FAILOVER
+        return Plan(
+            id=f"{self.before.id}/{self.before.epoch}/{kind.value}#after-all",
+            kind=kind,
+            before=replace(self.granted, epoch=self.before.epoch - 1),
+            after=self.before,
+            granted=self.granted,
+            next=1,
+            force=self.force,
+        )
+
     def moved(self, *, last_position: str | None = None) -> Plan:
         """Return the plan after its turn's action was done."""
         if self.next >= len(self._table):
@@ -144,6 +169,18 @@ def is_open(placement: Placement, plan: Plan | None) -> bool:
     """Say whether writes may be granted in the placement's epoch: not while its plan still has to open it.
 
     So nothing was ever acknowledged in an epoch whose plan stands at ``open``, and whoever had all of the epoch
-    before has all there is.
+    before has all there is. Nor was it in one that a plan was to replace before it had been opened.
     """
-    return plan is None or plan.after.epoch != placement.epoch or plan.abandoned is not None or plan.turn is None
+    if plan is None:
+        return True
+    if plan.before.epoch == placement.epoch:
+        return plan.granted is None
+    return plan.after.epoch != placement.epoch or plan.abandoned is not None or plan.turn is None
+
+
+def is_under_way(placement: Placement, plan: Plan | None) -> bool:
+    """Say whether something of a plan is still to be done: not when the placement has gone on without its rest."""
+    if plan is None or plan.turn is None:
+        return False
+    last = plan.before if plan.abandoned is not None else plan.after
+    return last.epoch >= placement.epoch

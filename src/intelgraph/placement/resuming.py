@@ -15,7 +15,7 @@ from intelgraph.model.errors import Denied
 from intelgraph.placement.decision import Start
 from intelgraph.placement.failover import decide as decide_failover
 from intelgraph.placement.fitness import is_leased, unfit_copy
-from intelgraph.placement.plan import Action, Do, Kind, Plan
+from intelgraph.placement.plan import Action, Do, Kind, Plan, is_under_way
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.view import View
 
@@ -79,20 +79,13 @@ class _Turn:
 def next_step(view: View, policy: Policy) -> Step:
     """Say what the agent of ``view.here`` does about the plan in ``view``."""
     plan = view.plan
-    if plan is None or plan.turn is None or _overtaken(view, plan):
+    if plan is None or plan.turn is None or not is_under_way(view.placement, plan):
         return _left_over(view)
     stale = _stale(view, plan)
     if stale is not None and view.here in (plan.source, plan.target):
         return _give_up(plan, "placement_changed", stale)
     turn = _Turn(view=view, policy=policy, plan=plan, action=plan.turn)
     return _own_turn(turn) if plan.turn.region == view.here else _others_turn(turn)
-
-
-def _overtaken(view: View, plan: Plan) -> bool:
-    """The placement has gone on without the rest of this plan."""
-    return plan.after.epoch < view.placement.epoch or (
-        plan.abandoned is not None and plan.before.epoch < view.placement.epoch
-    )
 
 
 def _stale(view: View, plan: Plan) -> str | None:
@@ -220,6 +213,9 @@ def _version(view: View, region: str) -> int | None:
     return None if lease is None else lease.version
 
 
-def _give_up(plan: Plan, code: str, fact: str) -> GiveUp:
+def _give_up(plan: Plan, code: str, fact: str) -> GiveUp | Replace:
+    instead = plan.opens_after_all
+    if instead is not None:
+        return Replace(plan=instead)
     why = Denied(code=code, reason=f"plan {plan.id} is given up: {fact}", facts={"plan": plan.id})
     return GiveUp(plan=plan.given_up(why), why=why)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from intelgraph.model.placement import Durability, StandbyLoss
 from intelgraph.placement.decision import Decision, Stand, Start, cannot, plan_id
 from intelgraph.placement.fitness import caught_up, is_leased, unfit
-from intelgraph.placement.plan import Kind, Plan
+from intelgraph.placement.plan import Kind, Plan, is_open, is_under_way
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.switchover import next_epoch
 from intelgraph.placement.view import View
@@ -22,7 +22,7 @@ def decide(view: View, policy: Policy) -> Decision:
     placement, plan = view.placement, view.plan
     if view.here != placement.home or not is_leased(view, view.here, policy):
         return Stand()
-    if plan is not None and plan.turn is not None and plan.after.epoch >= placement.epoch:
+    if is_under_way(placement, plan) or not is_open(placement, plan):
         return Stand()
     lost = why_lost(view, policy)
     if placement.standby is not None and lost is None:

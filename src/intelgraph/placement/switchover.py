@@ -12,7 +12,7 @@ from dataclasses import replace
 from intelgraph.model.placement import Declared, Durability, Placement, StandbyLoss
 from intelgraph.placement.decision import Decision, Start, cannot, plan_id
 from intelgraph.placement.fitness import Unfit, caught_up, unfit
-from intelgraph.placement.plan import Kind, Plan
+from intelgraph.placement.plan import Kind, Plan, is_under_way
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.view import View
 
@@ -33,6 +33,10 @@ def _move(view: View, target: str, kind: Kind, policy: Policy) -> Decision:
         facts = {"placement": view.placement.id, "target": target, "home": view.placement.home}
         return cannot(f"move {view.placement.id} to {target}", why.fact, why.limit, code=why.code, **facts)
     after = after_move(view, target, kind, policy)
+    if after.standby is None and refuses_without_standby(view.placement):
+        fact, limit = lacks_standby(view.placement, target)
+        facts = {"placement": view.placement.id, "target": target, "home": view.placement.home}
+        return cannot(f"move {view.placement.id} to {target}", fact, limit, code="no_standby", **facts)
     plan = Plan(id=plan_id(view.placement, kind, view.plan), kind=kind, before=view.placement, after=after)
     return Start(plan=plan)
 
@@ -42,7 +46,7 @@ def illegal(view: View, target: str, policy: Policy) -> Unfit | None:
     placement, plan = view.placement, view.plan
     if target == placement.home:
         return Unfit("already_home", f"it is the home of {placement.id}", "a move goes elsewhere")
-    if plan is not None and plan.turn is not None and plan.after.epoch >= placement.epoch:
+    if plan is not None and is_under_way(placement, plan):
         return Unfit("already_moving", f"plan {plan.id} is under way", "one plan at a time")
     why = caught_up(view, target, policy)
     if why is not None:
@@ -72,6 +76,12 @@ def next_epoch(before: Placement, *, home: str, standby: str | None, declared: D
     """The placement in its next epoch, with the durability that was declared as far as its standby allows."""
     durability = declared.durability if standby is not None else Durability.HOME
     return replace(before, home=home, standby=standby, epoch=before.epoch + 1, durability=durability, declared=declared)
+
+
+def lacks_standby(placement: Placement, home: str) -> tuple[str, str]:
+    """The fact and the limit where a placement that refuses to be without a standby would have none."""
+    fact = f"{home} would have no standby, since no other allowed region has caught up and is not drained"
+    return fact, f"{placement.id} declared to refuse writes without one"
 
 
 def refuses_without_standby(placement: Placement) -> bool:

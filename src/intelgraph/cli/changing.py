@@ -1,0 +1,88 @@
+"""A placement's next epoch under the same home: recorded as a plan that the home's agent carries out, and waited for.
+
+A plan, not a bare write to the control store: agents know by it that the epoch is raised and not opened yet, so that
+whoever dies in between leaves nothing that would have to be repaired by hand. Where no agents keep leases (a directory
+without a fleet) the epoch is raised and opened here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from intelgraph.cli.moves import Options, follow, given_up
+from intelgraph.cli.site import Site
+from intelgraph.control.directory import Directory, PlacementRecord
+from intelgraph.control.keys import LEASES
+from intelgraph.control.opened import open_store
+from intelgraph.control.opening import Opened, open_epoch
+from intelgraph.control.operating import record_by_hand
+from intelgraph.control.plans import PlanRecord, read_plan
+from intelgraph.control.store import ControlStore
+from intelgraph.model.errors import refuse
+from intelgraph.model.placement import Placement
+from intelgraph.placement.decision import plan_id
+from intelgraph.placement.plan import Kind, Plan, is_under_way
+
+TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changed:
+    """The placement as it is now, and the row that opened its epoch."""
+
+    record: PlacementRecord
+    opened: Opened
+
+
+async def change(site: Site, record: PlacementRecord, following: Placement, *, force: bool, quiet: bool) -> Changed:
+    """Make ``following`` the placement and open its epoch; the same again finishes what was interrupted."""
+    before = record.placement
+    store = open_store(site.control)
+    try:
+        agents = (await store.read(prefix=LEASES)).entries
+        if agents and before.home != following.home:
+            raise refuse(
+                "use_switchover",
+                f"{before.id} is not moved by hand: agents keep leases here, and only they know when {before.home} has "
+                f"stopped; `intelgraph switchover --placement {before.id} --to {following.home}` moves it",
+                placement=before.id,
+                home=before.home,
+            )
+        if agents:
+            await _by_plan(store, record, following, force=force, quiet=quiet)
+            record = await Directory(store).placement(before.id)
+        elif following != before:
+            record = await Directory(store).update_placement(record, following)
+    finally:
+        await store.close()
+    opened = await open_epoch(record, site.region(record.placement.home).admin_database, force=force)
+    return Changed(record=record, opened=replace(opened, repeated=opened.repeated and following == before))
+
+
+async def _by_plan(
+    store: ControlStore, record: PlacementRecord, following: Placement, *, force: bool, quiet: bool
+) -> None:
+    before, recorded = record.placement, await read_plan(store, record.placement.id)
+    if recorded.plan is not None and is_under_way(before, recorded.plan):
+        if following not in (before, recorded.plan.after):
+            raise refuse(
+                "already_moving",
+                f"{before.id} is not changed: plan {recorded.plan.id} is under way; one plan at a time",
+                placement=before.id,
+                plan=recorded.plan.id,
+            )
+    elif following == before:
+        return
+    else:
+        name = plan_id(before, Kind.RESTAND, recorded.plan)
+        plan = Plan(id=name, kind=Kind.RESTAND, before=before, after=following, force=force)
+        recorded = await record_by_hand(store, record, recorded, plan)
+    await _until_over(store, recorded, quiet=quiet)
+
+
+async def _until_over(store: ControlStore, recorded: PlanRecord, *, quiet: bool) -> None:
+    options = Options(dry_run=False, wait=True, timeout_s=TIMEOUT_S, as_json=quiet)
+    (ended,) = await follow(store, [recorded], options)
+    why = given_up(ended)
+    if why is not None:
+        raise refuse("not_changed", f"{recorded.placement} is not changed: {why}", placement=recorded.placement)
