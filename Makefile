@@ -36,10 +36,10 @@ check: setup-dev ## ruff, mypy --strict, import contracts, the tidy test
 	@.venv/bin/lint-imports
 	@$(PY) scripts/tidy.py
 
-test: check ## everything that must hold, some 15 minutes on 2 cores: three tests at a time, then those that want the machine alone
+test: check ## everything that must hold, some 15 minutes on 2 cores: three tests at a time, then whole fleets alone
 	@$(PY) scripts/console.py
-	@$(PY) -m pytest -n 3 --dist worksteal -m "not prove and not alone"
-	@$(PY) -m pytest -m "alone and not prove"
+	@$(PY) -m pytest -n 3 --dist worksteal -m "not prove and not fleet and not alone"
+	@$(PY) -m pytest -m "(fleet or alone) and not prove"
 
 prove: setup-dev ## the long real-process proofs, resumable; tables go to docs/proof/; ARGS=tests/… chooses some
 	@$(PY) -m pytest -m prove --timeout 5400 $(ARGS)

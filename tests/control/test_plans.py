@@ -82,7 +82,7 @@ def test_of_two_who_record_and_of_two_who_move_one_succeeds(open_store: Open) ->
             assert await move(store, found, plan().moved(), TIMES)
             assert not await move(store, found, plan().moved(), TIMES)
             now = await read_plan(store, "both")
-            assert now.plan is not None and now.plan.next == 1 and now.under_way is not None
+            assert now.plan is not None and now.plan.next == 1 and now.plan.turn is not None
 
     run(body())
 

@@ -15,6 +15,7 @@ from intelgraph.control.store import ControlStore
 from intelgraph.fleet.status import Request
 from intelgraph.fleet.supervision import ask
 from intelgraph.model.placement import Placement
+from intelgraph.placement.plan import is_under_way
 from tests.fleet_e2e.running import RunningFleet
 
 _LOOK_S = 0.02
@@ -69,6 +70,6 @@ def settled_at(home: str, standby: str | None = None) -> Callable[[Placement, Pl
 
     def condition(placement: Placement, plan: PlanRecord) -> bool:
         right = placement.home == home and (standby is None or placement.standby == standby)
-        return right and plan.under_way is None
+        return right and not is_under_way(placement, plan.plan)
 
     return condition

@@ -18,7 +18,7 @@ import pytest
 from intelgraph.control.keys import PLANS
 from intelgraph.control.plans import PlanRecord, plan_from
 from intelgraph.control.store import Entry
-from intelgraph.placement.plan import ACTIONS, Do, Kind
+from intelgraph.placement.plan import ACTIONS, Do, Kind, is_under_way
 from tests.fleet_e2e.moving import control, hold, release, settled_at, until_placed
 from tests.fleet_e2e.patient import Patient
 from tests.fleet_e2e.running import AWAY, GLOBAL, HOME, RunningFleet, until
@@ -100,7 +100,7 @@ def test_an_agent_killed_in_a_planned_move_completes_it_or_leaves_all_as_it_was(
             await asyncio.to_thread(fleet.cli, *verb, "--no-wait")
             action = await killing
             placement, record = await until_placed(
-                store, tenant, lambda _, record: record.under_way is None, 60.0, "the plan is not over"
+                store, tenant, lambda now, record: not is_under_way(now, record.plan), 60.0, "the plan is not over"
             )
             assert record.plan is not None
             done = record.plan.abandoned is None

@@ -65,7 +65,9 @@ def _has_nothing_to_find(history: History) -> None:
     assert counted["fence"]["acknowledged"] > 100
 
 
-@pytest.mark.parametrize("rate_per_s", [80.0, None], ids=["open", "closed"])
+@pytest.mark.parametrize(
+    "rate_per_s", [pytest.param(80.0, id="open"), pytest.param(None, id="closed", marks=pytest.mark.prove)]
+)
 def test_without_a_fault_there_is_nothing_to_find(
     rate_per_s: float | None, two_regions: RunningFleet, tmp_path: Path
 ) -> None:
@@ -78,7 +80,7 @@ def test_without_a_fault_there_is_nothing_to_find(
     assert {each.kind for each in history.operations} == set(Kind)
 
 
-@pytest.mark.parametrize("part", ["api", "postgres"])
+@pytest.mark.parametrize("part", [pytest.param("api", marks=pytest.mark.prove), "postgres"])
 def test_patient_clients_lose_nothing_and_see_no_failure_when_a_part_of_the_home_is_killed(
     part: str, two_regions: RunningFleet, tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ from tests.fleet_e2e.drilling import drill, home, leader, need_etcd
 from tests.fleet_e2e.running import AWAY, HOME, CommandFailed, RunningFleet, contention, started, until
 from tests.fleet_e2e.test_etcd_fleet import ON_ETCD
 
-pytestmark = [pytest.mark.fleet, pytest.mark.alone]
+pytestmark = pytest.mark.fleet
 FOR_S = 11.0
 RTO_S_MAX, READS_S_MAX = 10.0, 1.0
 

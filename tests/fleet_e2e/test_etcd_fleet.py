@@ -26,7 +26,7 @@ from intelgraph.fleet.wan_settings import Ask, Cut
 from intelgraph.model.errors import TransientError
 from tests.fleet_e2e.running import AWAY, HOME, TWO_REGIONS, CommandFailed, RunningFleet, contention, started, until
 
-pytestmark = [pytest.mark.fleet, pytest.mark.alone]
+pytestmark = pytest.mark.fleet
 ON_ETCD = (
     TWO_REGIONS
     + """

@@ -75,7 +75,7 @@ def is_whole(fleet: RunningFleet) -> bool:
         return False
     found = known(fleet)
     return all(
-        record.placement.standby is not None and not record.placement.is_degraded and not found.plan_of(name).under_way
+        record.placement.standby is not None and not record.placement.is_degraded and not found.is_under_way(name)
         for name, record in found.placements.items()
     )
 

@@ -18,7 +18,7 @@ from tests.fleet_e2e.history import faults, longest_gap_s
 from tests.fleet_e2e.load import Load
 from tests.fleet_e2e.running import AWAY, HOME, RunningFleet, contention, until
 
-pytestmark = [pytest.mark.fleet, pytest.mark.alone]
+pytestmark = pytest.mark.fleet
 BACK_S = 3.0
 LINK = f"wan:{HOME}--{AWAY}"
 #: Every placement lives in both regions; what differs is when a write of it is acknowledged.
@@ -84,7 +84,20 @@ VICTIMS = {
 }
 
 
-@pytest.mark.parametrize("name", VICTIMS)
+#: Of what both regions have, and of what the agents of both do, one in every run and the other in `make prove`.
+IN_PROOFS = {
+    "the other region's API",
+    "the other region's edge",
+    "the other region's feed",
+    "the other region's PostgreSQL",
+    "the witness's agent",
+    "an API worker",
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.prove] if name in IN_PROOFS else []) for name in VICTIMS]
+)
 def test_service_is_back_within_3_s_of_killing(name: str, two_regions: RunningFleet, load: Load) -> None:
     victim = VICTIMS[name]
     target = victim.which(two_regions.processes(victim.part))

@@ -15,11 +15,12 @@ import pytest
 
 from intelgraph.control.plans import PlanRecord
 from intelgraph.model.placement import Placement
+from intelgraph.placement.plan import is_under_way
 from tests.fleet_e2e.moving import control, hold, release, until_placed
 from tests.fleet_e2e.patient import Patient
 from tests.fleet_e2e.running import RunningFleet, started, until
 
-pytestmark = pytest.mark.fleet
+pytestmark = [pytest.mark.fleet, pytest.mark.prove]
 TOPOLOGY = Path(__file__).parents[1] / "fleet" / "four-regions.toml"
 HOME, STANDBY, OTHER = "us-east", "eu-west", "us-west"
 TENANT, ALONE = "tail", "alone"
@@ -49,7 +50,7 @@ def holds(fleet: RunningFleet, region: str, wanted: set[str] | None) -> bool:
 
 
 def taken_over(placement: Placement, plan: PlanRecord) -> bool:
-    return placement.home != HOME and plan.under_way is None
+    return placement.home != HOME and not is_under_way(placement, plan.plan)
 
 
 def test_the_survivor_that_has_the_tail_gives_it_to_the_one_that_takes_over(fleet: RunningFleet) -> None:

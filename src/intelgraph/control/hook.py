@@ -32,7 +32,7 @@ from intelgraph.model.errors import Denied, IntelGraphError
 from intelgraph.model.placement import Durability
 from intelgraph.placement import failover, standby
 from intelgraph.placement.decision import Start
-from intelgraph.placement.plan import Plan, is_under_way
+from intelgraph.placement.plan import Plan
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.resuming import DoIt, Fetch, GiveUp, Nothing, Replace, Step, Wait, next_step
 from intelgraph.placement.view import View
@@ -128,9 +128,7 @@ class RegionHook:
             for name in known.placements:
                 if name not in self._doing:
                     self._begin(name)
-            under_way = any(
-                is_under_way(record.placement, known.plan_of(name).plan) for name, record in known.placements.items()
-            )
+            under_way = any(known.is_under_way(name) for name in known.placements)
             await self._agent.changed(LOOK_UNDER_WAY_S if under_way else LOOK_S, since=changes)
 
     async def _look(self) -> Known:

@@ -25,7 +25,7 @@ from intelgraph.model.errors import IntelGraphError
 from intelgraph.model.placement import Placement
 from intelgraph.placement.fitness import caught_up, is_leased
 from intelgraph.placement.lease import Watched
-from intelgraph.placement.plan import Kind
+from intelgraph.placement.plan import Kind, is_under_way
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.view import Copy, Sighting, View
 
@@ -55,6 +55,10 @@ class Known:
     placements: Mapping[str, PlacementRecord] = field(default_factory=dict)
     plans: Mapping[str, PlanRecord] = field(default_factory=dict)
     drained: frozenset[str] = frozenset()
+
+    def is_under_way(self, name: str) -> bool:
+        """Whether something of the placement's plan is still to be done."""
+        return is_under_way(self.placements[name].placement, self.plan_of(name).plan)
 
     def plan_of(self, placement: str) -> PlanRecord:
         """Return a placement's plan, or that it has none."""

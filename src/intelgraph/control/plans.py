@@ -70,11 +70,6 @@ class PlanRecord:
     times: Times | None = None
     past: tuple[Past, ...] = field(default=())
 
-    @property
-    def under_way(self) -> Plan | None:
-        """The plan, unless it is finished."""
-        return self.plan if self.plan is not None and self.plan.turn is not None else None
-
 
 class _Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     plan: Plan

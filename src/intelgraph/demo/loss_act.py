@@ -79,7 +79,7 @@ async def _watch_takeover(stage: Stage, places: Places, steady: SteadyClient, ho
                 told.add(line)
                 stage.say(f"+{time.monotonic() - began_s:4.1f} s  {line}")
         moved = all(known.placements[name].placement.home != home for name in (NEAR, "both"))
-        return moved and all(known.plan_of(name).under_way is None for name in (NEAR, "both"))
+        return moved and not any(known.is_under_way(name) for name in (NEAR, "both"))
 
     known = await _until(places, done, _TAKEN_OVER_S_MAX, "nobody took over")
     times = known.plan_of("both").times
@@ -115,8 +115,7 @@ async def _bring_back(
 
     def back(known: Known) -> bool:
         return all(
-            known.placements[name].placement.standby == home and known.plan_of(name).under_way is None
-            for name in (NEAR, "both")
+            known.placements[name].placement.standby == home and not known.is_under_way(name) for name in (NEAR, "both")
         )
 
     await _until(places, back, _BACK_S_MAX, f"{home} is not standby again")

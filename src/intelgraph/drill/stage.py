@@ -36,7 +36,7 @@ from intelgraph.fleet.places import Fleet
 from intelgraph.model.bookmark import Bookmark
 from intelgraph.model.errors import IntelGraphError, TransientError, refuse
 from intelgraph.model.placement import Declared, Durability, Placement, Tenant
-from intelgraph.placement.plan import Kind, is_under_way
+from intelgraph.placement.plan import Kind
 from intelgraph.placement.policy import Policy
 from intelgraph.settings import RegionConfig, load_control_config, load_region_config
 
@@ -197,9 +197,7 @@ class Stage:
             return True
         placement, plan = record.placement, known.plan_of(name)
         settled = (
-            placement.standby is not None
-            and not is_under_way(placement, plan.plan)
-            and placement.durability is self.durability
+            placement.standby is not None and not known.is_under_way(name) and placement.durability is self.durability
         )
         rested = _moved_s_ago(plan) >= _APART * _POLICY.moves_apart_s
         return settled and rested and placement.home == self.region and set(placement.regions) == set(self.regions)
