@@ -117,3 +117,11 @@ def test_a_token_s_time_to_live_must_make_sense(fleet: Site, ttl: str) -> None:
     assert (
         intelgraph(fleet, "token", "--tenant", "acme", f"--ttl={ttl}", "--json").value()["error"]["code"] == "bad_ttl"
     )
+
+
+def test_a_session_in_a_regions_database_is_the_owners(fleet: Site) -> None:
+    asked = intelgraph(fleet, "psql", "us-east", "-Atc", "select current_user")
+    assert (asked.code, asked.out) == (0, "ig_admin\n"), asked.err
+    assert intelgraph(fleet, "psql", "us-east", "-Atc", "select nonsense").code == 1
+    unknown = intelgraph(fleet, "psql", "ap-south")
+    assert (unknown.code, "ap-south is refused" in unknown.err) == (1, True)

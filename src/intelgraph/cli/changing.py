@@ -20,8 +20,8 @@ from intelgraph.control.plans import PlanRecord, read_plan
 from intelgraph.control.store import ControlStore
 from intelgraph.model.errors import refuse
 from intelgraph.model.placement import Placement
-from intelgraph.placement.decision import plan_id
-from intelgraph.placement.plan import Kind, Plan, is_under_way
+from intelgraph.placement.membership import by_hand
+from intelgraph.placement.plan import is_under_way
 
 TIMEOUT_S = 30.0
 
@@ -74,8 +74,8 @@ async def _by_plan(
     elif following == before:
         return
     else:
-        name = plan_id(before, Kind.RESTAND, recorded.plan)
-        plan = Plan(id=name, kind=Kind.RESTAND, before=before, after=following, force=force)
+        plan = by_hand(before, following, recorded.plan, force=force)
+        assert plan is not None, "no other plan is under way"
         recorded = await record_by_hand(store, record, recorded, plan)
     await _until_over(store, recorded, quiet=quiet)
 

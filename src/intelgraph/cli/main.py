@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
     "import": "intelgraph.cli.import_",
     "logs": "intelgraph.cli.logs",
     "placement": "intelgraph.cli.placement",
+    "psql": "intelgraph.cli.psql",
     "region": "intelgraph.cli.region",
     "release": "intelgraph.cli.hold:release",
     "restart": "intelgraph.cli.restart",

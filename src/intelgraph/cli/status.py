@@ -34,9 +34,9 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 @click.command()
 @topology_option
 @json_option
-@click.option("--quick", is_flag=True, help="Processes only: ask no database and no etcd.")
+@click.option("--quick", is_flag=True, help="Processes only: ask no database and no control store.")
 def command(topology: Path | None, as_json: bool, quick: bool) -> int:
-    """Show every part of the fleet; the exit code is 0 when all of it is ready, else 1.
+    """Show every part of the fleet; the exit code is 0 when all is ready and every placement takes writes, else 1.
 
     \b
     Examples:
@@ -52,9 +52,11 @@ def command(topology: Path | None, as_json: bool, quick: bool) -> int:
     standing = None if quick else _standing(fleet)
     supervisor_bytes = part_pss_bytes(status.supervisor_pid, descendants=False) if status.supervisor_pid else None
     total = sum(each.pss_bytes or 0 for each in seen) + (supervisor_bytes or 0)
+    stopped = [each.placement for each in standing.placements if each.read_only] if standing else []
     if as_json:
         value = {
             "ready": status.ready,
+            "read_only": stopped,
             "supervised": told is not None,
             "supervisor_pid": status.supervisor_pid or None,
             "state": str(fleet.state),
@@ -68,11 +70,11 @@ def command(topology: Path | None, as_json: bool, quick: bool) -> int:
         }
         click.echo(msgspec.json.encode(value).decode())
     else:
-        _print(fleet, status, seen, logs, total)
+        _print(fleet, status, seen, logs, total, stopped)
         _print_control(control)
         if standing is not None:
             print_standing(standing)
-    return 0 if status.ready else 1
+    return 0 if status.ready and not stopped else 1
 
 
 def _standing(fleet: Fleet) -> Standing:
@@ -110,9 +112,13 @@ def _look(part: PartStatus) -> Seen:
     return Seen(part=part, uptime_s=uptime_s, pss_bytes=part_pss_bytes(part.pid) if part.pid else None)
 
 
-def _print(fleet: Fleet, status: FleetStatus, seen: list[Seen], logs: list[RegionLog], total: int) -> None:
+def _print(
+    fleet: Fleet, status: FleetStatus, seen: list[Seen], logs: list[RegionLog], total: int, stopped: list[str]
+) -> None:
     supervisor = f"supervisor pid {status.supervisor_pid}" if status.supervisor_pid else "no supervisor"
     word = click.style("ready", fg="green") if status.ready else click.style("not ready", fg="red")
+    if stopped:
+        word += click.style(f", {len(stopped)} of the placements take no writes", fg="red")
     click.echo(f"{word}, {supervisor}, {total / 1e6:.0f} MB (PSS), state in {fleet.state}\n")
     click.echo(f"{'PART':<28} {'PID':>7} {'UPTIME':>9} {'RESTARTS':>8} {'MB':>6} {'PORT':>6}  HEALTH")
     for each in seen:

@@ -9,7 +9,17 @@ from dataclasses import replace
 
 from intelgraph.model.errors import Denied
 from intelgraph.model.placement import Declared, Durability, Placement
+from intelgraph.placement.decision import plan_id
+from intelgraph.placement.plan import Kind, Plan, is_under_way
 from intelgraph.placement.switchover import next_epoch, refuses_without_standby
+
+
+def by_hand(before: Placement, following: Placement, last: Plan | None, *, force: bool = False) -> Plan | None:
+    """The plan by which the home's agent makes ``following`` of ``before``; none while another plan is under way."""
+    if is_under_way(before, last):
+        return None
+    name = plan_id(before, Kind.RESTAND, last)
+    return Plan(id=name, kind=Kind.RESTAND, before=before, after=following, force=force)
 
 
 def without(placement: Placement, region: str) -> Placement | Denied:

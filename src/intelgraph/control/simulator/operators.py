@@ -1,4 +1,4 @@
-"""What an operator does meanwhile: switchover, fail-back, drain and resume, and a failover that accepts losing rows.
+"""What an operator does meanwhile: moves, drain and resume, a failover that accepts losing rows, and other changes.
 
 An operator looks at the store as everybody does, asks the same pure functions as the command line, and records a plan
 by compare-and-set. Nothing is forced past a refusal.
@@ -7,21 +7,23 @@ by compare-and-set. Nothing is forced past a refusal.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from intelgraph.control.simulator.engine import Steps
 from intelgraph.control.simulator.network import ABSENT, Unreachable, Versioned
 from intelgraph.control.simulator.region import SCHEMA
 from intelgraph.control.simulator.world import World
-from intelgraph.placement.decision import Decision, Start
+from intelgraph.model.errors import Denied
+from intelgraph.placement.decision import Decision, Stand, Start
 from intelgraph.placement.drain import drain
 from intelgraph.placement.failover import failover_to
 from intelgraph.placement.lease import Watched
+from intelgraph.placement.membership import by_hand, declare
 from intelgraph.placement.plan import Plan
 from intelgraph.placement.switchover import fail_back, switch_to
 from intelgraph.placement.view import Copy, Sighting, View
 
-VERBS = ("switchover", "switchover", "switchover", "failback", "drain", "failover")
+VERBS = ("switchover", "switchover", "switchover", "failback", "drain", "failover", "declare")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +73,21 @@ def _decide(world: World, order: Order, view: View) -> Decision:
     policy = world.setting.policy
     if order.verb == "failback":
         return fail_back(view, policy)
+    if order.verb == "declare":
+        return _redeclare(view)
     if order.verb == "failover":
         return failover_to(view, order.region, allow_data_loss=True, policy=policy)
     return switch_to(view, order.region, policy)
+
+
+def _redeclare(view: View) -> Decision:
+    """Declare another RPO: any change that a hand makes opens an epoch under the same home."""
+    before = view.placement
+    following = declare(before, replace(before.wanted, rpo_s_max=before.wanted.rpo_s_max + 1.0))
+    if isinstance(following, Denied):
+        return Stand(denied=following)
+    plan = by_hand(before, following, view.plan)
+    return Stand() if plan is None else Start(plan=plan)
 
 
 def _record(world: World, keys: Mapping[str, Versioned], plan: Plan) -> Steps:
