@@ -94,7 +94,7 @@ def fleet_options(command: F) -> F:
         "--topology",
         type=click.Path(path_type=Path, dir_okay=False),
         envvar="INTELGRAPH_TOPOLOGY",
-        help="Topology file [default: intelgraph.toml here, else two regions].",
+        help="Topology file [default: intelgraph.toml here or above, else two regions].",
     )(command)
     return click.option(
         "--state",
