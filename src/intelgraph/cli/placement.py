@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import click
 
 from intelgraph.changelog.removal import Removal, complete_removal
@@ -15,7 +16,7 @@ from intelgraph.cli.owner import owner_connection
 from intelgraph.cli.site import Site, fleet_options, json_option, run, show, the_site
 from intelgraph.control.directory import PlacementRecord, describe, moved
 from intelgraph.control.opening import Opened, open_epoch
-from intelgraph.model.errors import Denied, PermanentError
+from intelgraph.model.errors import Denied, PermanentError, TransientError
 from intelgraph.model.placement import RPO_S_MAX, Declared, Durability, Placement, StandbyLoss
 from intelgraph.placement.membership import declare, without
 
@@ -292,12 +293,17 @@ async def _remove(
     )
     changed = await change(site, record, following, force=False, quiet=quiet)
     async with AsyncExitStack() as stack:
-        origins = {}
-        for origin in changed.record.placement.regions:
-            database = site.region(origin).admin_database
-            origins[origin] = await stack.enter_async_context(owner_connection(database))
-        removal = await complete_removal(origins, placement=name, region=region, wait_s=wait_s, cut=cut)
+        fleet = {each: await _owner(stack, site, each) for each in site.regions if each != region}
+        removal = await complete_removal(fleet, placement=name, region=region, wait_s=wait_s, cut=cut)
     return removal, changed.record.placement
+
+
+async def _owner(stack: AsyncExitStack, site: Site, region: str) -> asyncpg.Connection | None:
+    """Connect to a region's database; none if it does not answer."""
+    try:
+        return await stack.enter_async_context(owner_connection(site.region(region).admin_database))
+    except TransientError:
+        return None
 
 
 async def _read(site: Site, name: str) -> PlacementRecord:
