@@ -89,6 +89,18 @@ def test_opening_at_the_standby_moves_the_writes_and_running_it_again_changes_no
     assert us.entity("kept", after.json()["bookmark"]).status_code == 200
 
 
+def test_opening_does_not_take_a_region_off_in_passing(fleet: Site) -> None:
+    intelgraph(fleet, "placement", "create", "whole", "--regions", "us-east,eu-west")
+    refused = intelgraph(fleet, "placement", "open", "whole", "--home", US, "--regions", US, "--json")
+    error = refused.value()["error"]
+    assert (refused.code, error["code"], error["facts"]["left_out"]) == (1, "use_remove_region", [EU])
+    assert "`intelgraph placement remove-region whole eu-west`" in error["reason"]
+    assert intelgraph(fleet, "placement", "show", "whole", "--json").value()["epoch"] == 1
+    intelgraph(fleet, "placement", "create", "small", "--regions", US)
+    wider = intelgraph(fleet, "placement", "open", "small", "--home", US, "--regions", f"{US},{EU}", "--json").value()
+    assert (wider["epoch"], wider["regions"]) == (2, [US, EU])
+
+
 def test_an_epoch_change_that_was_interrupted_is_finished_by_running_it_again(fleet: Site) -> None:
     intelgraph(fleet, "placement", "create", "halfway", "--regions", "us-east,eu-west", "--standby", "eu-west")
     with sqlite3.connect(fleet.control) as store:

@@ -16,7 +16,7 @@ from intelgraph.cli.owner import owner_connection
 from intelgraph.cli.site import Site, fleet_options, json_option, run, show, the_site
 from intelgraph.control.directory import PlacementRecord, describe, moved
 from intelgraph.control.opening import Opened, open_epoch
-from intelgraph.model.errors import Denied, PermanentError, TransientError
+from intelgraph.model.errors import Denied, PermanentError, TransientError, refuse
 from intelgraph.model.placement import RPO_S_MAX, Declared, Durability, Placement, StandbyLoss
 from intelgraph.placement.membership import declare, without
 
@@ -93,15 +93,16 @@ def create(name: str, regions: str, home: str | None, state: Path | None, topolo
 @click.argument("name")
 @click.option("--home", required=True, help="Which region is to write.")
 @click.option("--standby", help="Another standby [default: the old home, if the new home was the standby].")
-@click.option("--regions", help="Other regions, separated by commas.")
+@click.option("--regions", help="More regions, separated by commas: all it has now and those to add.")
 @click.option("--force", is_flag=True, help="Open although rows may be missing at the new home: they are cut off.")
 @fleet_options
 @json_option
 def open_(name: str, home: str, state: Path | None, topology: Path | None, **rest: str) -> None:
-    """Open the next epoch of placement NAME with another standby or other regions. Run it again to finish one.
+    """Open the next epoch of placement NAME with another standby or more regions. Run it again to finish one.
 
-    Where agents run, the home's agent does it, and a home is moved by `switchover` (or `failover`), not by this: only
-    agents know when the old home has stopped.
+    A region is taken off by `placement remove-region`, which waits for what is still on its way there. Where agents
+    run, the home's agent does it, and a home is moved by `switchover` (or `failover`), not by this: only agents know
+    when the old home has stopped.
     """
     site = the_site(state, topology)
     site.region(home)
@@ -205,6 +206,7 @@ class _Wanted:
     def next_of(self, placement: Placement) -> Placement:
         """Decide the placement's next epoch; the same placement if it is as wanted already."""
         regions = self.regions or placement.regions
+        _refuse_to_leave_out(placement, regions)
         if placement.home == self.home and regions == placement.regions and self.standby in (None, placement.standby):
             return placement
         base = moved(placement, self.home) if placement.home != self.home else _raised(placement)
@@ -243,6 +245,20 @@ def value_of(placement: Placement) -> dict[str, object]:
             "rpo_s_max": placement.wanted.rpo_s_max,
         },
     }
+
+
+def _refuse_to_leave_out(placement: Placement, regions: tuple[str, ...]) -> None:
+    """Refuse to take regions off in passing: a removal has to wait for what is still on its way to them."""
+    left_out = [each for each in placement.regions if each not in regions]
+    if left_out:
+        ways = " and ".join(f"`intelgraph placement remove-region {placement.id} {each}`" for each in left_out)
+        raise refuse(
+            "use_remove_region",
+            f"{placement.id} is not opened in {', '.join(regions)} only: it lives in {', '.join(left_out)} too, and "
+            f"what is on its way there would arrive unseen; {ways} takes it off and waits for that",
+            placement=placement.id,
+            left_out=left_out,
+        )
 
 
 def _raised(placement: Placement) -> Placement:
