@@ -62,7 +62,7 @@ def test_creating_the_same_again_gives_the_same_answer_and_other_values_are_refu
     assert again == {**first, "opened": {**first["opened"], "repeated": True}}
     other = intelgraph(fleet, "placement", "create", "twice", "--regions", "us-east", "--json")
     assert (other.code, other.value()["error"]["code"]) == (1, "placement_exists")
-    assert "exists with other values" in other.err
+    assert "it exists, and regions is eu-west, us-east (asked for us-east)" in other.err
     missing = intelgraph(fleet, "tenant", "create", "nobody", "--placement", "nowhere")
     assert (missing.code, "there is no placement nowhere" in missing.err) == (1, True)
 

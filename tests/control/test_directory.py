@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from intelgraph.control.directory import Directory, moved
 from intelgraph.control.directory_cache import CachedDirectory
 from intelgraph.control.sqlite import SqliteControlStore
 from intelgraph.model.errors import IntelGraphError
-from intelgraph.model.placement import Durability, Placement, Tenant
+from intelgraph.model.placement import Declared, Durability, Placement, StandbyLoss, Tenant
 
 BOTH = Placement(
     id="both",
@@ -66,6 +67,35 @@ def test_creating_a_placement_with_other_values_is_refused(tmp_path: Path) -> No
             await tenants.create_placement(BOTH)
             other = replace(BOTH, home="eu-west", standby="us-east")
             assert await refusal(tenants.create_placement(other)) == "placement_exists"
+
+    run(body())
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"on_standby_loss": StandbyLoss.STRICT}, "on_standby_loss is degrade (asked for strict)"),
+        ({"rpo_s_max": 5.0}, "rpo_s_max is 60 (asked for 5)"),
+        ({"home": "eu-west"}, "home is us-east (asked for eu-west)"),
+        ({"durability": Durability.HOME}, "durability is remote (asked for home)"),
+    ],
+)
+def test_a_placement_that_has_moved_is_still_what_was_declared_and_nothing_else(
+    tmp_path: Path, other: dict[str, Any], said: str
+) -> None:
+    declared = Declared(home="us-east", durability=Durability.REMOTE)
+    asked = replace(BOTH, declared=declared)
+
+    async def body() -> None:
+        async with directory(tmp_path) as (_, tenants):
+            now = await tenants.update_placement(await tenants.create_placement(asked), moved(asked, "eu-west"))
+            assert await tenants.create_placement(asked) == now
+            wish = replace(declared, **other)
+            with pytest.raises(IntelGraphError) as caught:
+                await tenants.create_placement(replace(asked, declared=wish))
+            assert caught.value.denied.code == "placement_exists"
+            assert caught.value.denied.facts["differs"] == [said]
+            assert said in caught.value.denied.reason
 
     run(body())
 

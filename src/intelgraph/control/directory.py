@@ -143,19 +143,22 @@ class Directory:
     async def create_placement(self, placement: Placement) -> PlacementRecord:
         """Create a placement of epoch 1; the same one again is returned, another one is ``placement_exists``.
 
-        One that has moved since (a higher epoch) still counts as the same if its regions and durability are.
+        One that has moved since (a higher epoch) still counts as the same if its regions and all that was declared
+        are: who writes and stands by at the moment is the agents' business.
         """
         key = PLACEMENTS + placement.id
         await self._store.compare_and_set(
             expected={key: ABSENT}, writes={key: encode_placement(placement, secrets.token_hex(DIGEST_KEY_BYTES))}
         )
         record = await self.placement(placement.id)
-        if not _same(placement, record.placement):
+        differs = _differences(placement, record.placement)
+        if differs:
             raise refuse(
                 "placement_exists",
-                f"placement {placement.id} is not created: it exists with other values "
-                f"({describe(record.placement)}; asked for {describe(placement)})",
+                f"placement {placement.id} is not created: it exists, and {'; '.join(differs)}; creating changes "
+                f"nothing, `intelgraph placement declare {placement.id}` changes what was declared",
                 placement=placement.id,
+                differs=differs,
             )
         return record
 
@@ -237,10 +240,19 @@ def describe(placement: Placement) -> str:
     )
 
 
-def _same(asked: Placement, found: Placement) -> bool:
+def _differences(asked: Placement, found: Placement) -> list[str]:
+    """Say in which of its values a placement is not the one that is asked for."""
+    wants, has = asked.wanted, found.wanted
+    pairs = [
+        ("regions", ", ".join(sorted(found.regions)), ", ".join(sorted(asked.regions))),
+        ("home", has.home, wants.home),
+        ("durability", has.durability.value, wants.durability.value),
+        ("on_standby_loss", has.on_standby_loss.value, wants.on_standby_loss.value),
+        ("rpo_s_max", f"{has.rpo_s_max:g}", f"{wants.rpo_s_max:g}"),
+    ]
     if found.epoch == asked.epoch:
-        return found == asked
-    return set(found.regions) == set(asked.regions) and found.wanted.durability is asked.wanted.durability
+        pairs.append(("standby", found.standby or "none", asked.standby or "none"))
+    return [f"{name} is {is_} (asked for {wish})" for name, is_, wish in pairs if is_ != wish]
 
 
 def moved(placement: Placement, home: str) -> Placement:
