@@ -6,7 +6,7 @@ import getpass
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import click
 from intelgraph.changelog.salvage_policy import SalvageClass
 from intelgraph.cli.owner import owner_connection
 from intelgraph.cli.site import Site, fleet_options, json_option, run, show, the_site
+from intelgraph.connection import DRIVER_ERRORS
 from intelgraph.control.salvaging import (
     Beyond,
     ByHand,
@@ -26,7 +27,7 @@ from intelgraph.control.salvaging import (
     name_text,
     parse_name,
 )
-from intelgraph.model.errors import refuse
+from intelgraph.model.errors import IntelGraphError, refuse
 
 
 @click.group()
@@ -50,11 +51,15 @@ def command() -> None:
 @fleet_options
 @json_option
 def list_(placement: str | None, state: Path | None, topology: Path | None, as_json: bool) -> None:
-    """List the rows that wait for a decision."""
-    found = run(_list(the_site(state, topology), placement))
-    value = {"rows": [_value(name, row) for name, rows in found.items() for row in rows]}
-    lines = [_line(name, row) for name, rows in found.items() for row in rows]
-    show(value, "\n".join(lines) or "nothing waits for a decision", as_json=as_json)
+    """List the rows that wait for a decision.
+
+    What could not be asked, because its home does not answer, is named; then the exit code is 1.
+    """
+    listed = run(_list(the_site(state, topology), placement))
+    value = {"rows": [_value(*each) for each in listed.rows], "unasked": [asdict(each) for each in listed.unasked]}
+    show(value, "\n".join(_lines(listed)), as_json=as_json)
+    if listed.unasked:
+        raise click.exceptions.Exit(1)
 
 
 @command.command("show")
@@ -124,17 +129,53 @@ async def _home(site: Site, placement: str) -> AsyncIterator[_Home]:
         yield _Home(connection=connection, directory=Path(region.directory))
 
 
-async def _list(site: Site, placement: str | None) -> dict[str, list[Beyond]]:
+@dataclass(frozen=True, kw_only=True)
+class _Unasked:
+    """A placement whose home could not be asked what waits there."""
+
+    placement: str
+    region: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Listed:
+    """The rows that wait, each with its placement, and what may wait where nobody could be asked."""
+
+    rows: list[tuple[str, Beyond]]
+    unasked: list[_Unasked]
+
+
+async def _list(site: Site, placement: str | None) -> _Listed:
     async with site.directory() as directory:
         records = await directory.placements()
-    names = [record.placement.id for record in records if placement in (None, record.placement.id)]
-    if placement is not None and not names:
+    homes: dict[str, list[str]] = {}
+    for place in (record.placement for record in records if placement in (None, record.placement.id)):
+        homes.setdefault(place.home, []).append(place.id)
+    if placement is not None and not homes:
         raise refuse("unknown_placement", f"there is no placement {placement}", placement=placement)
-    found = {}
-    for name in names:
-        async with _home(site, name) as home:
-            found[name] = await beyond(home, name)
-    return found
+    rows: dict[str, list[Beyond]] = {}
+    failed: dict[str, str] = {}
+    for region in homes:
+        try:
+            async with owner_connection(site.region(region).admin_database) as connection:
+                home = _Home(connection=connection, directory=Path(site.region(region).directory))
+                for name in homes[region]:
+                    rows[name] = await beyond(home, name)
+        except IntelGraphError as error:
+            failed[region] = error.denied.reason
+        except DRIVER_ERRORS as error:
+            failed[region] = f"its database failed ({type(error).__name__}); `intelgraph status` says more"
+    unasked = [
+        _Unasked(placement=name, region=region, reason=reason)
+        for region, reason in failed.items()
+        for name in homes[region]
+        if name not in rows
+    ]
+    return _Listed(
+        rows=[(name, row) for name in sorted(rows) for row in rows[name]],
+        unasked=sorted(unasked, key=lambda each: each.placement),
+    )
 
 
 async def _show(site: Site, placement: str, name: RowName) -> dict[str, Any]:
@@ -179,6 +220,13 @@ _WAITS = {
     SalvageClass.CONFLICT: "touches what was written since: adopt or reject it",
     SalvageClass.ILLEGAL: "touches erased ids: it can only be rejected",
 }
+
+
+def _lines(listed: _Listed) -> list[str]:
+    said = [_line(*each) for each in listed.rows]
+    if not said:
+        said = ["nothing waits for a decision" + (" where it could be asked" if listed.unasked else "")]
+    return said + [f"{each.placement}  NOT ASKED at its home {each.region}: {each.reason}" for each in listed.unasked]
 
 
 def _line(placement: str, row: Beyond) -> str:

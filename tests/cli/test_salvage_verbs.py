@@ -1,0 +1,40 @@
+"""``salvage list``: what waits for a decision where it can be asked, and by name what could not be asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.replicating import CENTRAL, EU, US, Fleet, down
+from tests.replication.world import World, upsert
+
+pytestmark = pytest.mark.postgres
+
+
+def test_a_home_that_is_down_hides_nothing_that_waits_elsewhere(replicating: Fleet) -> None:
+    async def story(world: World, placement: str) -> None:
+        far = f"{placement}-far"
+        await replicating.cli("placement", "create", far, "--regions", CENTRAL)
+        row = await _unsent_and_taken_over(replicating, world, placement)
+        all_asked = await replicating.ran("salvage", "list")
+        assert (all_asked.code, all_asked.value["unasked"]) == (0, [])
+        async with down(world, CENTRAL):
+            listed = await replicating.ran("salvage", "list")
+            alone = await replicating.ran("salvage", "list", "--placement", far)
+        assert [each["row"] for each in listed.value["rows"]] == [row]
+        assert [(each["placement"], each["region"]) for each in listed.value["unasked"]] == [(far, CENTRAL)]
+        assert "does not answer" in listed.value["unasked"][0]["reason"]
+        assert (listed.code, alone.code, alone.value["unasked"]) == (1, 1, listed.value["unasked"])
+
+    replicating.tell(story)
+
+
+async def _unsent_and_taken_over(fleet: Fleet, world: World, placement: str) -> str:
+    """us-east writes a row that nobody receives before eu-west is the home; returns its name once it waits there."""
+    await world.cut(US, EU)
+    told = await world.append(placement, [upsert("unsent")])
+    opened = await fleet.cli("placement", "open", placement, "--home", EU, "--force")
+    assert opened["home"] == EU, opened
+    await world.heal(US, EU)
+    assert await world.arrived(EU, told["bookmark"]) == "inert"
+    origin, life, _epoch, position = told["bookmark"].split("/")
+    return f"{origin}/{life}/{position}"
