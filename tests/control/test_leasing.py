@@ -16,14 +16,13 @@ from intelgraph.control.directory import Directory
 from intelgraph.control.heartbeat import PostgresHeartbeat
 from intelgraph.control.keys import LEASES
 from intelgraph.control.leasing import LeaseKeeper, lease_from
-from intelgraph.control.reports import Seen
+from intelgraph.control.reports import Held, Holding, Seen
 from intelgraph.control.store import ControlStore
 from intelgraph.control.watching import REPORT_OLD_S, Watching
 from intelgraph.fleet.scratch import start_scratch
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.lease import LeasePolicy, is_over
-from intelgraph.placement.view import Copy
 from tests.fakes.heartbeat import FakeHeartbeat
 
 from .stores import STORES, Open, Watched, opened, real_store, run
@@ -214,16 +213,16 @@ def test_reports_tell_what_others_see_and_old_ones_are_left_out(open_store: Open
             watching = Watching(vantage=EU, store=other, policy=POLICY, clock=clock)
             await keeper(store).renew()
             await witness.look()
-            held = {"both": Copy(schema="abc", epoch=1, hold=None, gap=None, settled={"us-east/1": 7})}
+            held = Holding(schema="abc", settled={"us-east/1": 7}, placements={"both": Held(epoch=1)})
             for _ in range(2):
-                await witness.publish(Seen(reached={US: True}, copies=held))
+                await witness.publish(Seen(reached={US: True}, holding=held))
                 await watching.publish(Seen())
                 await watching.look()
                 clock.now_s += REPORT_OLD_S - 0.1
             told = watching.sightings()
             assert set(told) == {"witness"}
             assert told["witness"][US].reached
-            assert watching.heard()["witness"].copies == held
+            assert watching.heard()["witness"].holding == held
             clock.now_s += 0.2
             await watching.look()
             assert watching.sightings() == {}

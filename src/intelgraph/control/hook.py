@@ -98,7 +98,7 @@ class RegionHook:
         """Who was reached, what the own database holds, and what is wrong here."""
         return Seen(
             reached=self._probes.reached(),
-            copies=self.observing.copies_here(),
+            holding=self.observing.holding(),
             findings=self._survey.findings(self.stands, self._salvage.people),
             wall_s=time.time(),
         )
@@ -147,10 +147,9 @@ class RegionHook:
         while True:
             own = self.observing.own
             for region, report in self._agent.watching.heard().items():
-                copy = next(iter(report.copies.values()), None)
-                if own is None or copy is None or region == self._here:
+                if own is None or report.holding is None or region == self._here:
                     continue
-                position = copy.settled.get(f"{self._here}/{own.life}", 0)
+                position = report.holding.settled.get(f"{self._here}/{own.life}", 0)
                 if self._noted.get(region) != (own.life, position):
                     await self._database.ask("select ig.note_has($1, $2, $3)", region, own.life, position)
                     self._noted[region] = (own.life, position)
@@ -212,7 +211,7 @@ class RegionHook:
                 self._stand(name, why)
                 databases = {region: peer.database for region, peer in self._config.peers.items()}
                 reached = await gather(self._database, databases, here=self._here, placement=name, beyond=beyond)
-                self.observing.gathered.update({(name, stream): upto for stream, upto in reached.items()})
+                self.observing.gathered.setdefault(name, {}).update(reached)
             case DoIt(plan=None):
                 await acting.reopen_epoch(self._database, name, view.placement.epoch)
             case DoIt(action=action, plan=plan):

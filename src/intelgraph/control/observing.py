@@ -7,6 +7,7 @@ nothing.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from intelgraph.control.leasing import LeaseValue
 from intelgraph.control.own_database import HeldHere, Observed, OwnDatabase
 from intelgraph.control.plans import PlanRecord, plan_from
 from intelgraph.control.regions import REGIONS, drained
-from intelgraph.control.reports import Report
+from intelgraph.control.reports import Held, Holding, Report
 from intelgraph.control.steady import Clock
 from intelgraph.control.store import ControlStore
 from intelgraph.model.errors import IntelGraphError
@@ -126,12 +127,12 @@ class Observing:
         self._ticked_s: float | None = None
         self._first_seen_ns: dict[str, tuple[int, int]] = {}
         self._plans: dict[str, _Since] = {}
-        self._steady: dict[tuple[str, str], _Since] = {}
+        self._steady: dict[str, dict[str, _Since]] = {}
         self._stalled: dict[str, _Since] = {}
         self._homes: dict[str, tuple[str, float | None]] = {}
         self.known = Known()
-        self.gathered: dict[tuple[str, str], int] = {}
-        """By placement and stream: up to where the survivors' rows are known to be here, beyond what has settled."""
+        self.gathered: dict[str, dict[str, int]] = {}
+        """By placement, then stream: up to where the survivors' rows are known to be here, beyond what has settled."""
 
     @property
     def own(self) -> Observed | None:
@@ -175,16 +176,17 @@ class Observing:
             schemas={region: lease.schema for region, lease in self._watching.holders.items()},
             stalled_s=self._stalled_s(placement.home, placement.standby),
             unconfirmed_s=self._unconfirmed_s(placement) if placement.home == self._here else None,
-            steady_s={region: since.for_s for (of, region), since in self._steady.items() if of == name},
+            steady_s={region: since.for_s for region, since in self._steady.get(name, {}).items()},
             moved_s_ago=None if moved_s is None else self._clock() - moved_s,
         )
 
-    def copies_here(self) -> dict[str, Copy]:
-        """What the own database holds, by placement: for this vantage point's report."""
+    def holding(self) -> Holding | None:
+        """What the own database holds, for this vantage point's report; none when it does not answer."""
         own = self.own
         if own is None:
-            return {}
-        return {name: self._copy(name, own, held) for name, held in own.placements.items()}
+            return None
+        held = {name: self._held(name, own, here) for name, here in own.placements.items()}
+        return Holding(schema=own.schema, settled=own.settled, placements=held)
 
     def home_silent_s(self, region: str) -> float | None:
         """Return for how long a region's lease has stood still here, on this process's clock."""
@@ -197,27 +199,27 @@ class Observing:
 
     def _copies(self, name: str) -> dict[str, Copy]:
         copies = {
-            region: report.copies[name]
+            region: copy
             for region, report in self._watching.heard().items()
-            if name in report.copies and region != self._here
+            if region != self._here and (copy := report.copy(name)) is not None
         }
         own = self.own
         if own is not None and name in own.placements:
-            copies[self._here] = self._copy(name, own, own.placements[name])
+            held = self._held(name, own, own.placements[name])
+            copies[self._here] = held.copy(own.schema, own.settled)
         return copies
 
-    def _copy(self, name: str, own: Observed, held: HeldHere) -> Copy:
-        gathered = {stream: upto for (of, stream), upto in self.gathered.items() if of == name}
-        settled = {**own.settled, **{s: max(upto, own.settled.get(s, 0)) for s, upto in gathered.items()}}
-        return Copy(
-            schema=own.schema,
+    def _held(self, name: str, own: Observed, held: HeldHere) -> Held:
+        gathered = self.gathered.get(name, {})
+        behind_s = self._behind_s(name, own, held)
+        return Held(
             epoch=held.epoch,
             hold=held.hold,
             gap=held.gap,
             whole=held.whole,
             closed=held.closed,
-            settled=settled,
-            behind_s=self._behind_s(name, own, held),
+            gathered={stream: upto for stream, upto in gathered.items() if upto > own.settled.get(stream, 0)},
+            behind_s=None if behind_s is None else math.ceil(behind_s * 1000) / 1000,
         )
 
     def _behind_s(self, name: str, own: Observed, held: HeldHere) -> float | None:
@@ -263,12 +265,11 @@ class Observing:
         for region in view.placement.regions:
             if region == self._here:
                 continue
-            key = (name, region)
+            steady = self._steady.setdefault(name, {})
             if is_leased(view, region, self._policy) and caught_up(view, region, self._policy) is None:
-                since = self._steady.setdefault(key, _Since(what=True))
-                since.tick(True, passed_s)
+                steady.setdefault(region, _Since(what=True)).tick(True, passed_s)
             else:
-                self._steady.pop(key, None)
+                steady.pop(region, None)
 
 
 BY_HAND = "command line"

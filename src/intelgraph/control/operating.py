@@ -59,7 +59,7 @@ class OperatorsView:
                 if name != here
             },
             copies={
-                name: report.copies[placement] for name, report in self.reports.items() if placement in report.copies
+                name: copy for name, report in self.reports.items() if (copy := report.copy(placement)) is not None
             },
             drained=self.known.drained,
             plan=self.known.plan_of(placement).plan,

@@ -28,19 +28,59 @@ class LeaseSeen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reached: bool = False
 
 
+class Held(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is particular to one placement in a database: little, since it is told every second for each of them."""
+
+    epoch: int
+    hold: str | None = None
+    gap: str | None = None
+    whole: bool = False
+    closed: bool = False
+    gathered: dict[str, int] = {}
+    """Per stream, up to where the survivors' rows are here, where that is beyond what has settled."""
+    behind_s: float | None = None
+
+    def copy(self, schema: str, settled: Mapping[str, int]) -> Copy:
+        """Put together what decisions look at, with what the whole database has in common."""
+        return Copy(
+            schema=schema,
+            epoch=self.epoch,
+            hold=self.hold,
+            gap=self.gap,
+            whole=self.whole,
+            closed=self.closed,
+            settled={**settled, **self.gathered} if self.gathered else settled,
+            behind_s=self.behind_s,
+        )
+
+
+class Holding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a vantage point's database holds: of all its placements together, and of each."""
+
+    schema: str
+    settled: dict[str, int] = {}
+    """Per stream (``origin/life``), up to which position nothing is missing."""
+    placements: dict[str, Held] = {}
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a vantage point sees. ``number`` rises with each report, so that a repeated one is a new version too.
 
-    ``copies``: what its own database holds, by placement; none at the witness.
+    ``holding``: what its own database holds; none at the witness, and while the database does not answer.
     """
 
     vantage: str
     number: int
     leases: dict[str, LeaseSeen]
-    copies: dict[str, Copy] = {}
+    holding: Holding | None = None
     findings: list[Denied] = []
     wall_s: float = 0.0
     """The vantage point's wall clock (Unix), to be compared by people; nothing is timed by it."""
+
+    def copy(self, placement: str) -> Copy | None:
+        """Return what the vantage point holds of one placement; none if it tells nothing of it."""
+        held = None if self.holding is None else self.holding.placements.get(placement)
+        return None if held is None or self.holding is None else held.copy(self.holding.schema, self.holding.settled)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +88,7 @@ class Seen:
     """What observation adds to the next report of its own vantage point."""
 
     reached: Mapping[str, bool] = field(default_factory=dict)
-    copies: Mapping[str, Copy] = field(default_factory=dict)
+    holding: Holding | None = None
     findings: Sequence[Denied] = ()
     wall_s: float = 0.0
 

@@ -89,7 +89,7 @@ class Watching:
             vantage=self._vantage,
             number=self._number,
             leases=leases,
-            copies=dict(seen.copies),
+            holding=seen.holding,
             findings=list(seen.findings),
             wall_s=seen.wall_s,
         )
