@@ -12,6 +12,7 @@ import pytest
 from intelgraph.control.acting import Turn, act
 from intelgraph.control.directory import Directory, PlacementRecord
 from intelgraph.control.keys import LEASES
+from intelgraph.control.opening import Openings
 from intelgraph.control.own_database import OwnDatabase
 from intelgraph.control.plans import PAST_MAX, PlanRecord, Times, finished, move, read_plan, record, wall_now
 from intelgraph.control.store import ABSENT, ControlStore
@@ -155,7 +156,7 @@ def turn(store: ControlStore, placement: PlacementRecord, record: PlanRecord) ->
     return Turn(
         store=store,
         database=OwnDatabase(nowhere, region=EU, clock=time.monotonic),
-        admin=nowhere,
+        openings=Openings(nowhere),
         placement=placement,
         record=record,
         plan=record.plan,

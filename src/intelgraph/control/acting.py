@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from intelgraph.control.directory import PlacementRecord
-from intelgraph.control.opening import open_epoch
+from intelgraph.control.opening import Openings
 from intelgraph.control.own_database import OwnDatabase
 from intelgraph.control.plans import PlanRecord, Times, finished, move, wall_now
 from intelgraph.control.store import ControlStore
 from intelgraph.model.errors import Denied, Fact, PermanentError
 from intelgraph.placement.plan import Do, Plan
-from intelgraph.settings import Database
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +27,7 @@ class Turn:
 
     store: ControlStore
     database: OwnDatabase
-    admin: Database
+    openings: Openings
     placement: PlacementRecord
     record: PlanRecord
     plan: Plan
@@ -79,7 +78,7 @@ async def _gather(turn: Turn) -> bool:
 async def _open(turn: Turn) -> bool:
     if turn.placement.placement.epoch != turn.plan.after.epoch:
         return False  # it was read before the raise: its epoch is open, and this one would be taken to be
-    await open_epoch(turn.placement, turn.admin, force=turn.plan.force)
+    await turn.openings.open_epoch(turn.placement, force=turn.plan.force)
     times = finished(replace(turn.times, opened_at=wall_now(), took_s=turn.took_s()))
     return await _moved(turn, times=times)
 

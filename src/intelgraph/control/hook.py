@@ -22,6 +22,7 @@ from intelgraph.control.findings import FindingPolicy
 from intelgraph.control.gathering import gather
 from intelgraph.control.granting import Bound
 from intelgraph.control.observing import Known, Observing, read_known
+from intelgraph.control.opening import Openings
 from intelgraph.control.own_database import OwnDatabase
 from intelgraph.control.plans import PlanRecord, Times, finished, wall_now
 from intelgraph.control.probing import Probes
@@ -53,6 +54,7 @@ class RegionHook:
         self._here = config.region
         self._probes = Probes({name: peer.api for name, peer in config.peers.items()})
         self._metrics = AgentMetrics()
+        self._openings = Openings(config.admin_database)
         self._doing: dict[str, asyncio.Task[None]] = {}
         self._began_s: dict[str, float] = {}
         self._noted: dict[str, tuple[int, int]] = {}
@@ -241,7 +243,7 @@ class RegionHook:
         turn = acting.Turn(
             store=self._agent.store,
             database=self._database,
-            admin=self._config.admin_database,
+            openings=self._openings,
             placement=self.observing.known.placements[name],
             record=record,
             plan=record.plan,

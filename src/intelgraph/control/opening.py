@@ -19,6 +19,9 @@ from intelgraph.model.errors import Denied, Fact, PermanentError, retry
 from intelgraph.settings import Database
 
 _OPEN_TIMEOUT_S = 30.0
+OPENINGS_AT_ONCE = 8
+"""Each has a session of its own, and PostgreSQL has 100 for everybody: a region that takes a thousand placements over
+would be refused them, and its doors with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +61,19 @@ async def open_epoch(record: PlacementRecord, home: Database, *, force: bool = F
     if answer.status == "refused":
         raise PermanentError(Denied(code=answer.code, reason=answer.reason, facts=answer.facts))
     return Opened(bookmark=answer.bookmark, repeated=answer.status == "repeated")
+
+
+class Openings:
+    """Opens epochs in the database of one region, ``OPENINGS_AT_ONCE`` at a time; the others wait for their turn."""
+
+    def __init__(self, home: Database) -> None:
+        self._home = home
+        self._turns = asyncio.Semaphore(OPENINGS_AT_ONCE)
+
+    async def open_epoch(self, record: PlacementRecord, *, force: bool = False) -> Opened:
+        """As the function of that name."""
+        async with self._turns:
+            return await open_epoch(record, self._home, force=force)
 
 
 async def _call(record: PlacementRecord, home: Database, force: bool) -> Any:
