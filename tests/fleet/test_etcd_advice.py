@@ -1,5 +1,8 @@
 """What `status` says when members of etcd are missing: what it costs, and what to do."""
 
+import msgspec
+
+from intelgraph.fleet.etcd import EtcdPolicy
 from intelgraph.fleet.etcd_status import MemberStatus, advice_on
 
 WELL = [MemberStatus(site=site, term=2, leads=site == "us-east") for site in ("us-east", "eu-west", "witness")]
@@ -35,3 +38,12 @@ def test_without_a_majority_it_says_what_stops_what_goes_on_and_what_to_do() -> 
         "intelgraph wan",
     ):
         assert words in told
+
+
+def test_a_file_of_half_its_quota_is_said_before_it_stops_all_writing() -> None:
+    quota = EtcdPolicy().quota_bytes
+    sizes = {"us-east": quota // 2 - 1, "eu-west": quota // 2, "witness": 30_000_000}
+    told = advice_on([msgspec.structs.replace(each, db_bytes=sizes[each.site], db_used_bytes=1) for each in WELL])
+    assert told is not None
+    assert "eu-west/etcd has 537 MB (0 MB in use) of a quota of 1074 MB" in told
+    assert "us-east" not in told

@@ -8,9 +8,13 @@ from collections.abc import Sequence
 import msgspec
 
 from intelgraph.control.etcd_members import FAILURES, Json, Members, Refused
+from intelgraph.fleet.etcd import EtcdPolicy
 from intelgraph.fleet.places import Fleet
 
 _TIMEOUT_S = 2.0
+_QUOTA_SHARE_MAX = 0.5
+"""Of the quota, from when on a file is large: with few placements it stands at a thirtieth. An hour's reports are kept
+at the most, so that two regions of 1,000 placements, 47 KB a second each, come to a third."""
 _NO_LEADER = "it has no leader: it does not reach a majority"
 
 
@@ -49,7 +53,27 @@ def read_control_status(fleet: Fleet) -> ControlStatus:
 
 
 def advice_on(members: Sequence[MemberStatus]) -> str | None:
-    """Say what the loss of members means for writes and what to do about it. Pure."""
+    """Say what the loss of members means for writes, and what a file that grows will mean; what to do. Pure."""
+    said = [each for each in (_missing(members), _growing(members)) if each is not None]
+    return "; ".join(said) or None
+
+
+def _growing(members: Sequence[MemberStatus]) -> str | None:
+    quota = EtcdPolicy().quota_bytes
+    large = [each for each in members if (each.db_bytes or 0) >= quota * _QUOTA_SHARE_MAX]
+    if not large:
+        return None
+    named = ", ".join(
+        f"{each.site}/etcd has {(each.db_bytes or 0) / 1e6:.0f} MB ({(each.db_used_bytes or 0) / 1e6:.0f} MB in use)"
+        for each in large
+    )
+    return (
+        f"{named} of a quota of {quota / 1e6:.0f} MB: at the quota etcd takes no writes, and every region loses its "
+        "lease; it keeps an hour of reports, which grow with the placements: see what else writes there"
+    )
+
+
+def _missing(members: Sequence[MemberStatus]) -> str | None:
     missing = [member.site for member in members if member.refusal is not None]
     if not missing:
         return None
