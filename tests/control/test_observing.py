@@ -59,11 +59,13 @@ def held(**other: object) -> HeldHere:
     return HeldHere(epoch=3, home=US, **(facts | other))  # type: ignore[arg-type]
 
 
-def watching(here: str, count: int, heard: Heard | None = None, **first: object) -> Observing:
+def watching(
+    here: str, count: int, heard: Heard | None = None, token_ns: int | None = None, **first: object
+) -> Observing:
     """An agent that has looked twice at ``count`` placements at home in us-east; ``first``: what p0 is like here."""
     observed = Observed(
         region=here, life=1, schema=SCHEMA, flush="0/1", settled={f"{US}/1": 41, f"{EU}/1": 7},
-        tokens={name: time.monotonic_ns() for name in (US, EU)},
+        tokens={name: token_ns or time.monotonic_ns() for name in (US, EU)},
         placements={f"p{number}": held(**(first if number == 0 else {})) for number in range(count)},
         links=Links(slots={}, made={}, subscriptions={}), troubles=0,
     )  # fmt: skip
@@ -114,16 +116,8 @@ def test_a_report_of_hundreds_of_placements_says_once_what_they_have_in_common()
     assert (many - few) / 500 < BYTES_MAX
 
 
-def test_looking_at_one_placement_costs_the_same_among_thousands() -> None:
-    def look_s(count: int) -> float:
-        standing_by = report_from("reports/eu-west", told_by(watching(EU, count), EU))
-        region = watching(US, count, Heard(reports={EU: standing_by}))
-        assert region.view("p0").steady_s, "its standby is steady, as all the others' are"
-        took = []
-        for _ in range(50):
-            began_s = time.perf_counter()
-            region.view("p0")
-            took.append(time.perf_counter() - began_s)
-        return min(took)
-
-    assert look_s(10_000) < 4 * look_s(10)
+def test_a_token_of_before_the_machine_was_started_says_nothing_of_how_far_behind_it_is() -> None:
+    now = watching(EU, 1).view("p0").copies[EU].behind_s
+    assert now is not None and now < 60
+    of_before = watching(EU, 1, token_ns=time.monotonic_ns() + 10**12)
+    assert of_before.view("p0").copies[EU].behind_s is None

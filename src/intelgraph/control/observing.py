@@ -228,8 +228,8 @@ class Observing:
         if home == self._here:
             return 0.0
         seen, token_ns = self._first_seen_ns.get(home), own.tokens.get(home)
-        if seen is None or token_ns is None:
-            return None
+        if seen is None or token_ns is None or token_ns > self._monotonic_ns():
+            return None  # a token that is still to come is of the time before this machine was started
         return max(0.0, (seen[1] - token_ns) / 1e9)
 
     def _stalled_s(self, home: str, standby: str | None) -> float | None:
