@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from intelgraph.cli.fleet_place import json_option, read_topology, topology_option
-from intelgraph.fleet.places import Fleet, locate
+from intelgraph.fleet.places import Fleet, check_may_be_wiped, locate
 from intelgraph.fleet.status import Request
 from intelgraph.fleet.supervision import ask, log_path, stop_without_supervisor, the_only_one, wipe
 from intelgraph.fleet.topology import GLOBAL_EDGE
@@ -26,18 +26,24 @@ _LOOK_S = 0.1
 @click.option("--timeout", "timeout_s", default=60.0, show_default=True, help="Seconds to wait until all has stopped.")
 @json_option
 def command(topology: Path | None, delete: bool, yes: bool, timeout_s: float, as_json: bool) -> None:
-    """Stop the fleet. Its data stays, unless --wipe.
+    """Stop the fleet. Its data stays, unless --wipe, which deletes the state directory of this topology's fleet.
+
+    A directory that was never a fleet is not deleted, nor is the fleet of another topology file.
 
     \b
     Examples:
       intelgraph down
       intelgraph down --wipe --yes
     """
-    fleet = locate(read_topology(topology), start=Path.cwd())
+    file = read_topology(topology)
+    fleet = locate(file, start=Path.cwd())
+    delete = delete and fleet.state.exists()
+    if delete:
+        check_may_be_wiped(file, start=Path.cwd())
     if delete and not yes:
         click.confirm(f"Delete all data, logs and keys in {fleet.state}?", abort=True, err=as_json)
     stopped = _stop(fleet, timeout_s) if fleet.id and GLOBAL_EDGE in fleet.ports else 0
-    if delete and fleet.state.exists():
+    if delete:
         wipe(fleet)
     if as_json:
         click.echo(json.dumps({"stopped": stopped, "wiped": delete, "state": str(fleet.state)}))

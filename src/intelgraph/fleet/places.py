@@ -10,17 +10,17 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 import stat
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from intelgraph.fleet import chosen_control
 from intelgraph.fleet.binaries import ROOT_STATE, can_reach, server_account
+from intelgraph.fleet.kept import Kept, belongs_to, kept_path, read_kept, render
 from intelgraph.fleet.ports import free_ports
 from intelgraph.fleet.postgres import Server
 from intelgraph.fleet.topology import (
@@ -154,16 +154,37 @@ def state_directory(file: TopologyFile, *, start: Path) -> Path:
 def locate(file: TopologyFile, *, start: Path) -> Fleet:
     """The fleet of a topology file, without creating anything; its ports are known once it has been ``settle``d."""
     state = state_directory(file, start=start)
-    kept = _kept(state)
+    kept = read_kept(state)
     topology = chosen_control.as_kept(file.topology, _kept_control(kept, state))
-    ports = {**_kept_ports(kept), **fixed_ports(topology)}
+    ports = {**(kept.ports if kept else {}), **fixed_ports(topology)}
     return Fleet(
         topology=topology,
         state=state,
         run=_run_directory(state),
         ports={name: ports[name] for name in port_names(topology) if name in ports},
-        id=str(kept.get("id", "")),
+        id=kept.id if kept else "",
     )
+
+
+def check_may_be_wiped(file: TopologyFile, *, start: Path) -> None:
+    """Refuse to delete what was never a fleet (``not_a_fleet``), and another topology's fleet (``not_our_fleet``)."""
+    state, mine = state_directory(file, start=start), _whose(file, start)
+    kept = read_kept(state)
+    if kept is None:
+        raise refuse(
+            "not_a_fleet",
+            f"{state} is not deleted: no fleet was ever brought up there ({kept_path(state)} is missing)",
+            state=str(state),
+        )
+    if not belongs_to(kept, mine):
+        raise refuse(
+            "not_our_fleet",
+            f"{state} is not deleted: the fleet there was brought up from {kept.topology}, and this is {mine}; "
+            "`intelgraph down --wipe` deletes it from there",
+            state=str(state),
+            whose=str(kept.topology),
+            ours=str(mine),
+        )
 
 
 def settle(file: TopologyFile, *, start: Path, control: ControlKind | None = None) -> Fleet:
@@ -171,31 +192,34 @@ def settle(file: TopologyFile, *, start: Path, control: ControlKind | None = Non
     state = state_directory(file, start=start)
     _create_directories(state, file.topology)
     with _alone(state / "fleet" / "settle.lock"):
-        kept = _kept(state)
+        kept = read_kept(state)
         topology = chosen_control.choose(
             file.topology, kept=_kept_control(kept, state), has_data=_has_control_data(state), asked=control
         )
-        return _settle(topology, kept, state)
+        mine = _whose(file, start)
+        if kept is None:
+            kept = Kept(id=str(uuid.uuid4()))
+        return _settle(topology, replace(kept, topology=mine if belongs_to(kept, mine) else kept.topology), state)
 
 
-def _settle(topology: Topology, kept: Mapping[str, object], state: Path) -> Fleet:
+def _settle(topology: Topology, kept: Kept, state: Path) -> Fleet:
     names = port_names(topology)
-    ports = {name: port for name, port in {**_kept_ports(kept), **fixed_ports(topology)}.items() if name in names}
+    ports = {name: port for name, port in {**kept.ports, **fixed_ports(topology)}.items() if name in names}
     missing = [name for name in names if name not in ports]
     ports.update(zip(missing, free_ports(len(missing), taken=frozenset(ports.values())), strict=True))
     conflicts = port_conflicts(ports)
     if conflicts:
         raise refuse("bad_topology", f"the topology is refused: {'; '.join(conflicts)}", mistakes=conflicts)
-    identity = str(kept.get("id") or uuid.uuid4())
-    choice = {
-        "id": identity,
-        "control": {"kind": topology.control.kind.value, "members": list(topology.control.members)},
-        "ports": {name: ports[name] for name in names} if topology.base_port is None else {},
-    }
-    write_private(state / "fleet" / "fleet.json", json.dumps(choice, indent=2))
+    chosen = {name: ports[name] for name in names} if topology.base_port is None else {}
+    write_private(kept_path(state), render(replace(kept, control=topology.control, ports=chosen)))
     run = _run_directory(state)
     _create_private(run)
-    return Fleet(topology=topology, state=state, run=run, ports=ports, id=identity)
+    return Fleet(topology=topology, state=state, run=run, ports=ports, id=kept.id)
+
+
+def _whose(file: TopologyFile, start: Path) -> Path:
+    """What tells one checkout's fleet from another's: the topology's file, or the directory where there is none."""
+    return (file.path or start).resolve()
 
 
 def write_private(path: Path, content: str | bytes) -> None:
@@ -219,24 +243,9 @@ def _alone(lock: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _kept(state: Path) -> dict[str, object]:
-    try:
-        kept = json.loads((state / "fleet" / "fleet.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return kept if isinstance(kept, dict) else {}
-
-
-def _kept_ports(kept: Mapping[str, object]) -> dict[str, int]:
-    ports = kept.get("ports")
-    return {str(name): int(port) for name, port in ports.items()} if isinstance(ports, dict) else {}
-
-
-def _kept_control(kept: Mapping[str, object], state: Path) -> Control | None:
-    control = kept.get("control")
-    if isinstance(control, dict):
-        members = tuple(str(member) for member in control.get("members", ()))
-        return Control(kind=ControlKind(control.get("kind")), members=members)
+def _kept_control(kept: Kept | None, state: Path) -> Control | None:
+    if kept is not None and kept.control is not None:
+        return kept.control
     return Control() if (state / "fleet" / "control.db").exists() else None
 
 

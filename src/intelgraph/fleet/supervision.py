@@ -129,8 +129,19 @@ async def stop_without_supervisor(fleet: Fleet) -> int:
 
 
 def wipe(fleet: Fleet) -> None:
-    """Delete the whole state directory of a stopped fleet, and its sockets."""
-    shutil.rmtree(fleet.state, ignore_errors=True)
+    """Delete the whole state directory of a stopped fleet, and its sockets.
+
+    What says that it is a fleet goes last, so that a wipe that was stopped or refused can be done again.
+    """
     shutil.rmtree(fleet.run, ignore_errors=True)
+    for entry in [entry for entry in fleet.state.iterdir() if entry != fleet.common]:
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                entry.unlink()
+    left = sorted(entry.name for entry in fleet.state.iterdir() if entry != fleet.common)
+    if not left:
+        shutil.rmtree(fleet.state, ignore_errors=True)
     if fleet.state.exists():
-        raise refuse("not_wiped", f"not everything in {fleet.state} could be deleted")
+        raise refuse("not_wiped", f"not everything in {fleet.state} could be deleted: {', '.join(left or ['fleet'])}")
