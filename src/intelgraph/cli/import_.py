@@ -19,6 +19,7 @@ import msgspec
 
 from intelgraph.cli.client import DoorClient, Reply
 from intelgraph.cli.doors import DoorOptions, door_options, find_places, open_door
+from intelgraph.cli.import_places import check_outside, check_places
 from intelgraph.cli.progress import Steps
 from intelgraph.cli.site import json_option
 from intelgraph.graph.bundle_source import BundleSource, PieceReader
@@ -68,9 +69,17 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 @click.argument("file", required=False)
 @click.option("--sample", type=click.Choice(SAMPLES), help="Import a sample instead of a file: MITRE ATT&CK.")
 @click.option(
-    "--rejects", type=click.Path(path_type=Path, dir_okay=False), help="List what was not taken, as JSON lines."
+    "--rejects",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="List what was not taken, as JSON lines; FILE is replaced.",
 )
-@click.option("--journal", type=click.Path(path_type=Path, dir_okay=False), help="Where to note what is done.")
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Where to note what is done; FILE is replaced, and deleted at the end. Only a journal is.",
+)
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Go on where the last run was stopped.")
 @door_options
 @json_option
@@ -111,13 +120,10 @@ def command(**options: Any) -> None:
 
 
 def _check_places(asked: ImportOptions) -> None:
-    """What is under a region's directory is that region's processes' alone."""
-    if not asked.door.needs_fleet:
-        return
-    regions = find_places(asked.door.state, asked.door.topology).site.state.resolve() / "regions"
-    for path in (asked.rejects, asked.journal):
-        if path is not None and path.resolve().is_relative_to(regions):
-            raise refuse("bad_place", f"the file {path} is refused: {regions} belongs to the regions' own processes")
+    check_places(asked.file, rejects=asked.rejects, journal=asked.journal)
+    if asked.door.needs_fleet:
+        state = find_places(asked.door.state, asked.door.topology).site.state
+        check_outside(state.resolve() / "regions", asked.rejects, asked.journal)
 
 
 def _scan(asked: ImportOptions, rejects: Rejects, steps: Steps) -> ImportPlan:

@@ -7,7 +7,9 @@ The file holds hashes, numbers, and the ids and reasons of what was refused; no 
 
 from __future__ import annotations
 
+import os
 import secrets
+import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,6 +43,14 @@ class DoneBatch(msgspec.Struct, frozen=True, kw_only=True):
     rejected: tuple[Rejected, ...] = ()
 
 
+def check_is_journal(path: Path) -> None:
+    """Refuse with ``bad_place`` a file that is there and is no journal: it would be replaced, and then deleted."""
+    if path.is_file() and (_read(path) is not None or path.stat().st_size == 0):
+        return
+    if path.exists():
+        raise refuse("bad_place", f"the journal {path} is refused: that file is there, and is no import's journal")
+
+
 def new_run() -> str:
     """A name for a run that was not there before."""
     return secrets.token_hex(8)
@@ -50,6 +60,7 @@ class ImportJournal:
     """The journal of one run. ``done`` holds what earlier runs of the same import finished, by kind and number."""
 
     def __init__(self, path: Path, heading: Heading, *, resume: bool) -> None:
+        check_is_journal(path)
         self._path = path
         self.done: dict[tuple[str, int], DoneBatch] = {}
         found = _read(path) if resume else None
@@ -69,10 +80,14 @@ class ImportJournal:
 
     def _rewrite(self) -> BinaryIO:
         whole = b"".join(msgspec.json.encode(line) + b"\n" for line in (self.heading, *self.done.values()))
-        fresh = self._path.with_suffix(".new")
-        fresh.touch(mode=0o600)
-        fresh.write_bytes(whole)
-        fresh.replace(self._path)
+        descriptor, fresh = tempfile.mkstemp(prefix=".intelgraph-import-", suffix=".new", dir=self._path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(whole)
+            Path(fresh).replace(self._path)
+        except BaseException:
+            Path(fresh).unlink(missing_ok=True)
+            raise
         return self._path.open("ab", buffering=0)
 
     def add(self, batch: DoneBatch) -> None:

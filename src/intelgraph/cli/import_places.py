@@ -1,0 +1,48 @@
+"""Where an import may write: never over what it reads, never two things in one file, never among the regions' files.
+
+Everything is looked at before anything is opened, since opening is what would empty it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from intelgraph.graph.import_journal import check_is_journal
+from intelgraph.model.errors import refuse
+
+
+def check_places(file: str | None, *, rejects: Path | None, journal: Path | None) -> None:
+    """Refuse with ``bad_place`` a ``rejects`` or ``journal`` that is the input (``-``: standard input) or the other."""
+    for option, path in (("--rejects", rejects), ("--journal", journal)):
+        if path is not None and file is not None and _is_input(path, file):
+            raise refuse("bad_place", f"{option} {path} is refused: it is what is imported, and would be replaced")
+    if rejects is not None and journal is not None and _same(rejects, journal):
+        raise refuse("bad_place", f"--journal {journal} is refused: --rejects names the same file")
+    if journal is not None:
+        check_is_journal(journal)
+
+
+def check_outside(regions: Path, *paths: Path | None) -> None:
+    """Refuse with ``bad_place`` what is under ``regions``: that is their own processes' alone."""
+    for path in paths:
+        if path is not None and path.resolve().is_relative_to(regions):
+            raise refuse("bad_place", f"the file {path} is refused: {regions} belongs to the regions' own processes")
+
+
+def _is_input(path: Path, file: str) -> bool:
+    if file != "-":
+        return _same(path, Path(file))
+    try:
+        return os.path.samestat(path.stat(), os.fstat(sys.stdin.fileno())) and path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether both name one file, that exists or would be made: a pipe or a terminal is never replaced."""
+    try:
+        return one.samefile(other) and one.is_file()
+    except OSError:
+        return os.path.realpath(one) == os.path.realpath(other)

@@ -1,0 +1,75 @@
+"""What an import may write over: nothing that it reads, no bystander, no file that is not its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from intelgraph.cli.import_places import check_places
+from tests.cli.test_import_export import Ran, bundle, door, ig, malware
+from tests.fakes.door import FakeDoor
+
+__all__ = ["door"]
+
+
+def refused(ran: Ran) -> str:
+    assert ran.code == 1, ran.out + ran.err
+    return str(json.loads(ran.out)["error"]["code"])
+
+
+@pytest.mark.parametrize("option", ["--rejects", "--journal"])
+def test_the_bundle_itself_is_not_written_over_whatever_it_is_called(
+    tmp_path: Path, door: FakeDoor, option: str
+) -> None:
+    text = bundle(malware(1))
+    (tmp_path / "in.json").write_text(text)
+    (tmp_path / "linked.json").symlink_to("in.json")
+    (tmp_path / "hard.json").hardlink_to(tmp_path / "in.json")
+    (tmp_path / "sub").mkdir()
+    for name in ("in.json", "linked.json", "hard.json", "sub/../in.json"):
+        assert refused(ig(tmp_path, door, "import", "in.json", option, name, "--json")) == "bad_place"
+    assert (tmp_path / "in.json").read_text() == text
+    assert door.requests == []
+
+
+def test_rejects_and_journal_are_two_files(tmp_path: Path, door: FakeDoor) -> None:
+    (tmp_path / "in.json").write_text(bundle(malware(1)))
+    ran = ig(tmp_path, door, "import", "in.json", "--rejects", "x", "--journal", "./x", "--json")
+    assert refused(ran) == "bad_place"
+
+
+def test_a_file_that_is_no_journal_is_not_taken_for_one(tmp_path: Path, door: FakeDoor) -> None:
+    (tmp_path / "in.json").write_text(bundle(malware(1)))
+    (tmp_path / "notes.txt").write_text("dear diary\n")
+    (tmp_path / "rejects.jsonl").write_text("earlier")
+    arguments = ("import", "in.json", "--journal", "notes.txt", "--rejects", "rejects.jsonl", "--json")
+    assert refused(ig(tmp_path, door, *arguments)) == "bad_place"
+    assert (tmp_path / "notes.txt").read_text() == "dear diary\n"
+    assert (tmp_path / "rejects.jsonl").read_text() == "earlier"
+
+
+def test_a_bystander_beside_the_journal_stays(tmp_path: Path, door: FakeDoor) -> None:
+    (tmp_path / "in.json").write_text(bundle(malware(1)))
+    (tmp_path / "notes.new").write_text("a bystander")
+    (tmp_path / "notes.txt").touch()  # empty, as mktemp makes it
+    assert ig(tmp_path, door, "import", "in.json", "--journal", "notes.txt").code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"in.json", "notes.new"}
+    assert (tmp_path / "notes.new").read_text() == "a bystander"
+
+
+def test_what_is_no_file_is_no_journal_but_may_take_the_rejects(tmp_path: Path, door: FakeDoor) -> None:
+    (tmp_path / "in.json").write_text(bundle(malware(1), 7))
+    assert ig(tmp_path, door, "import", "in.json", "--rejects", "/dev/null").code == 0
+    assert refused(ig(tmp_path, door, "import", "in.json", "--journal", "/dev/null", "--json")) == "bad_place"
+    check_places("/dev/stdin", rejects=Path("/dev/null"), journal=None)
+
+
+def test_the_file_on_standard_input_is_not_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in.json").write_text("{}")
+    with (tmp_path / "in.json").open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        with pytest.raises(Exception, match="is what is imported"):
+            check_places("-", rejects=tmp_path / "in.json", journal=None)
+        check_places("-", rejects=tmp_path / "other", journal=None)
