@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from intelgraph.cli.import_ import is_in_force
 from tests.fakes.door import FakeDoor
 
 TIME = "2020-01-01T00:00:00.000Z"
@@ -180,6 +181,24 @@ def test_stopped_anywhere_the_same_command_goes_on(tmp_path: Path, door: FakeDoo
     for kind in ("entity", "relationship"):
         assert {thing["revision"] for thing in door.store.of("acme", kind).values()} == {1}
     assert not list(tmp_path.glob(".intelgraph-import-*"))
+
+
+@pytest.mark.parametrize(
+    ("word", "classes", "counts"),
+    [
+        ("remote", ["accepted"], True),
+        ("home-only", ["accepted"], True),
+        ("adopted", ["adopted"], True),
+        ("remote", ["rejected", "accepted"], True),
+        ("home-only", ["adoptable"], False),
+        ("rejected", ["rejected"], False),
+        ("conflict", ["duplicate"], False),
+        ("unknown", ["held"], False),
+        ("unknown", [], False),
+    ],
+)
+def test_a_write_is_in_force_when_one_of_its_rows_counts(word: str, classes: list[str], counts: bool) -> None:
+    assert is_in_force({"outcome": word, "outcomes": [{"outcome": word, "class": each} for each in classes]}) is counts
 
 
 def test_a_write_that_the_standby_did_not_confirm_is_not_called_done(tmp_path: Path, door: FakeDoor) -> None:

@@ -19,13 +19,15 @@ from hypothesis import strategies as st
 from intelgraph.cli.client import DoorClient
 from intelgraph.cli.import_ import DoorSender
 from intelgraph.graph.bundle_source import BundleSource
+from intelgraph.graph.import_answer import Answer
 from intelgraph.graph.import_journal import Heading, ImportJournal, new_run
-from intelgraph.graph.import_plan import scan
+from intelgraph.graph.import_plan import BatchLimits, scan
 from intelgraph.graph.import_run import ImportPolicy, ImportRun
 from intelgraph.graph.objects import normal_value, read_object
 from intelgraph.graph.rejects import Rejects
 from intelgraph.graph.stix_mapping import to_stix
 from intelgraph.graph.stix_read import Limits
+from intelgraph.model.errors import IntelGraphError, refuse
 from tests.api.site import EU, US, Site, two_regions
 from tests.graph.stix_objects import ENTITIES
 
@@ -93,6 +95,45 @@ def test_a_european_tenants_import_through_the_other_region_sends_it_no_body(fle
     assert fleet.client(EU, tenant="hooli").entity(thing["id"]).status_code == 200
     assert fleet.client(US, tenant="hooli").entity(thing["id"]).status_code == 421
     assert not list((fleet.directory / "regions").rglob(".intelgraph-import-*"))
+
+
+class _Cut(DoorSender):
+    """A way through the door that is cut after two requests."""
+
+    sent = 0
+
+    async def send(self, *, key: str, body: bytes) -> Answer:
+        self.sent += 1
+        if self.sent > 2:
+            raise refuse("cut", "the import is cut")
+        return await super().send(key=key, body=body)
+
+
+def test_an_import_that_was_cut_finds_what_the_real_door_has_taken(fleet: Site) -> None:
+    things = [
+        {"type": "url", "id": f"url--31b940d4-6f7f-459a-80ea-{number:012x}", "value": f"https://example.org/{number}"}
+        for number in range(5)
+    ]
+    path, token = fleet.directory / "cut.journal", fleet.issuer.token("tyrell")
+    policy = ImportPolicy(in_flight_max=1, batch=BatchLimits(operations_max=1))
+    heading = Heading(tenant="tyrell", content_hash="", operations_max=1, bytes_max=1, run=new_run())
+
+    async def one_run(way: type[DoorSender]) -> ImportRun:
+        rejects, data = Rejects(), orjson.dumps({"type": "bundle", "objects": things})
+        with scan(BundleSource(io.BytesIO(data)), Limits(), rejects) as plan:
+            journal = ImportJournal(path, heading, resume=True)
+            async with DoorClient(url=fleet.us.url, token=lambda: token) as client:
+                run = ImportRun(plan=plan, sender=way(client), journal=journal, rejects=rejects, policy=policy)
+                try:
+                    await run.run()
+                finally:
+                    journal.close()
+        return run
+
+    with pytest.raises(IntelGraphError, match="the import is cut"):
+        asyncio.run(asyncio.wait_for(one_run(_Cut), timeout=60))
+    again = asyncio.run(asyncio.wait_for(one_run(DoorSender), timeout=60))
+    assert (again.batches, again.batches_resumed, again.written["entity"]) == (5, 2, 5)
 
 
 @settings(deadline=None, max_examples=8, phases=[Phase.explicit, Phase.generate], derandomize=True)

@@ -164,8 +164,11 @@ class FakeDoor:
                 raise Refusal(404, "not_found")
             return self._json(self.store.of(tenant, "entity")[last])
         if head == "/v1/outcomes":
-            found = (tenant, last) in self.store.outcomes
-            return self._json({"outcomes": [{"outcome": "accepted"}] if found else []})
+            if (tenant, last) not in self.store.outcomes:
+                return self._json({"outcome": "unknown", "outcomes": []})
+            bookmark = self.store.outcomes[tenant, last][1]["bookmark"]
+            row = {"bookmark": bookmark, "outcome": "home-only", "class": "accepted"}
+            return self._json({"outcome": "home-only", "outcomes": [row]})
         if request.path == "/v1/changes":
             position = int(request.query["after"].rpartition("/")[2])
             later = [{"bookmark": f"us-east/1/1/{n}"} for n in range(position + 1, self.store.position + 1)]

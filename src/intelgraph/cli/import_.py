@@ -33,6 +33,7 @@ from intelgraph.graph.stix_read import Limits
 from intelgraph.model.errors import IntelGraphError, refuse, retry
 
 SAMPLES = ("attack",)
+_IN_FORCE = ("remote", "home-only", "adopted")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +220,15 @@ def _journal_directory(door: DoorOptions) -> Path:
     return find_places(door.state, door.topology).site.state.resolve().parent
 
 
+def is_in_force(told: dict[str, Any]) -> bool:
+    """Whether what ``/v1/outcomes`` told says that a write counts: that one of its rows is accepted or adopted.
+
+    The word of the key alone does not say it: ``home-only`` is also what waits to be adopted, and may yet not be.
+    """
+    rows = told.get("outcomes", [])
+    return told.get("outcome") in _IN_FORCE and any(row.get("class") in ("accepted", "adopted") for row in rows)
+
+
 class DoorSender:
     """An import's way through the door."""
 
@@ -240,8 +250,7 @@ class DoorSender:
     async def is_accepted(self, key: str) -> bool:
         """Whether a write with this key is in force."""
         reply = await self._client.get(f"/v1/outcomes/{quote(key, safe='')}")
-        outcomes = reply.json().get("outcomes", []) if self._found(reply) else []
-        return any(outcome.get("outcome") in ("accepted", "adopted") for outcome in outcomes)
+        return self._found(reply) and is_in_force(reply.json())
 
     def _found(self, reply: Reply) -> bool:
         if reply.status not in (200, 404):
