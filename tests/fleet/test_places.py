@@ -12,9 +12,10 @@ import pytest
 
 from intelgraph.fleet.binaries import can_reach, server_account
 from intelgraph.fleet.notes import Note, Notes, may_adopt, plan_digest, read_notes, write_notes
-from intelgraph.fleet.parts import Kind, all_parts, stop_levels
-from intelgraph.fleet.places import Fleet, locate, settle
-from intelgraph.fleet.topology import port_names
+from intelgraph.fleet.parts import Kind, all_parts
+from intelgraph.fleet.places import Fleet, locate, locate_kept, settle
+from intelgraph.fleet.stop_order import kind_of, stop_levels
+from intelgraph.fleet.topology import ControlKind, port_names
 from intelgraph.fleet.topology_file import load_topology
 from intelgraph.model.errors import IntelGraphError
 
@@ -79,8 +80,36 @@ def test_a_state_directory_that_the_servers_account_cannot_enter_is_refused(plac
 
 def test_parts_stop_from_the_outside_in(two_regions: Path) -> None:
     fleet = settle(load_topology(two_regions), start=two_regions.parent)
-    levels = [{part.kind for part in level} for level in stop_levels(all_parts(fleet))]
+    levels = [{kind_of(name) for name in level} for level in stop_levels([part.name for part in all_parts(fleet)])]
     assert levels == [{Kind.EDGE, Kind.GLOBAL_EDGE}, {Kind.API, Kind.FEED}, {Kind.WAN, Kind.AGENT}, {Kind.POSTGRES}]
+
+
+def test_a_parts_name_says_of_which_kind_it_is(place: Path) -> None:
+    file = place / "kinds.toml"
+    regions = "".join(f'[[region]]\nname = "{name}"\nzone = "us"\n' for name in ("a", "b"))
+    file.write_text(f'ports = "free"\nstate = "kinds"\nzones = ["us"]\n{regions}', encoding="utf-8")
+    fleet = settle(load_topology(file), start=place, control=ControlKind.ETCD)
+    parts = all_parts(fleet)
+    assert {part.name: kind_of(part.name) for part in parts} == {part.name: part.kind for part in parts}
+    assert kind_of("a/of-another-release") is None
+    assert stop_levels(["a/of-another-release", "a/edge"]) == [["a/edge"], ["a/of-another-release"]]
+
+
+def test_a_region_that_the_fleet_never_had_is_told_with_the_way_out(place: Path) -> None:
+    file = place / "grown.toml"
+    text = 'ports = "free"\nstate = "grown"\nzones = ["us"]\n[[region]]\nname = "us-east"\nzone = "us"\n'
+    file.write_text(text, encoding="utf-8")
+    fleet = settle(load_topology(file), start=place)
+    file.write_text(f'{text}[[region]]\nname = "us-west"\nzone = "us"\n', encoding="utf-8")
+    with pytest.raises(
+        IntelGraphError, match=r"names us-west, .*never had.*`intelgraph down`, then `intelgraph up`"
+    ) as e:
+        locate(load_topology(file), start=place)
+    assert (e.value.denied.code, e.value.denied.facts["new"]) == ("topology_changed", ["us-west"])
+    assert locate_kept(load_topology(file), start=place).id == fleet.id
+    grown = settle(load_topology(file), start=place)
+    assert locate(load_topology(file), start=place) == grown
+    assert {name: grown.ports[name] for name in fleet.ports} == fleet.ports
 
 
 def test_only_a_process_of_the_same_plan_and_command_may_be_adopted(two_regions: Path) -> None:

@@ -65,7 +65,7 @@ def open_door(options: DoorOptions, *, role: str) -> DoorClient:
     if options.url is not None:
         return DoorClient(url=options.url, token=token)
     assert places is not None
-    url = places.url if options.region is None else places.edges[places.site.region(options.region).region]
+    url = places.url if options.region is None else places.edge(options.region)
     return DoorClient(url=url, token=token, edges=places.edges)
 
 
@@ -77,6 +77,18 @@ class Places:
     url: str
     edges: dict[str, str]
 
+    def edge(self, region: str) -> str:
+        """A region's edge; ``unknown_region`` if there is none of that name, or the topology no longer names it."""
+        self.site.region(region)
+        if region not in self.edges:
+            raise refuse(
+                "unknown_region",
+                f"the region {region} is refused: the topology no longer names it, but {', '.join(sorted(self.edges))}",
+                region=region,
+                known=sorted(self.edges),
+            )
+        return self.edges[region]
+
 
 def find_places(state: Path | None, topology: Path | None) -> Places:
     """Find the fleet that the options mean; ``no_fleet`` if it was never started.
@@ -86,7 +98,8 @@ def find_places(state: Path | None, topology: Path | None) -> Places:
     fleet = locate(load_topology(topology or find_topology_file(Path.cwd())), start=Path.cwd())
     site = find_site(state or fleet.state)
     if site.state.resolve() == fleet.state.resolve() and GLOBAL_EDGE in fleet.ports:
-        edges = {name: f"http://127.0.0.1:{fleet.ports[f'{name}/edge']}" for name in site.regions}
+        named = [name for name in site.regions if f"{name}/edge" in fleet.ports]
+        edges = {name: f"http://127.0.0.1:{fleet.ports[f'{name}/edge']}" for name in named}
         return Places(site=site, url=f"http://127.0.0.1:{fleet.ports[GLOBAL_EDGE]}", edges=edges)
     edges = {name: f"http://{config.api_host}:{config.api_port}" for name, config in site.regions.items()}
     return Places(site=site, url=next(iter(edges.values())), edges=edges)

@@ -10,10 +10,9 @@ from pathlib import Path
 import click
 
 from intelgraph.cli.fleet_place import json_option, read_topology, topology_option
-from intelgraph.fleet.places import Fleet, check_may_be_wiped, locate
+from intelgraph.fleet.places import Fleet, check_may_be_wiped, locate_kept
 from intelgraph.fleet.status import Request
 from intelgraph.fleet.supervision import ask, log_path, stop_without_supervisor, the_only_one, wipe
-from intelgraph.fleet.topology import GLOBAL_EDGE
 from intelgraph.model.errors import IntelGraphError, refuse
 
 _LOOK_S = 0.1
@@ -36,13 +35,13 @@ def command(topology: Path | None, delete: bool, yes: bool, timeout_s: float, as
       intelgraph down --wipe --yes
     """
     file = read_topology(topology)
-    fleet = locate(file, start=Path.cwd())
+    fleet = locate_kept(file, start=Path.cwd())
     delete = delete and fleet.state.exists()
     if delete:
         check_may_be_wiped(file, start=Path.cwd())
     if delete and not yes:
         click.confirm(f"Delete all data, logs and keys in {fleet.state}?", abort=True, err=as_json)
-    stopped = _stop(fleet, timeout_s) if fleet.id and GLOBAL_EDGE in fleet.ports else 0
+    stopped = _stop(fleet, timeout_s) if fleet.id else 0
     if delete:
         wipe(fleet)
     if as_json:

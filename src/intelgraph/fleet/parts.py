@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -60,8 +60,6 @@ class Part:
     ports: tuple[int, ...] = ()
     probe_path: str = "/healthz"
     needs: tuple[str, ...] = ()
-    stop_s: float = 5.0
-    stop_level: int = 0
     private_sockets: tuple[Path, ...] = field(default_factory=tuple)
 
 
@@ -75,14 +73,6 @@ def all_parts(fleet: Fleet) -> list[Part]:
     parts += [_etcd(fleet, voter) for voter in voters] + ([_etcd_peers(fleet)] if voters else [])
     parts += [_wan(fleet, link) for link in fleet.topology.links]
     return [*parts, _witness(fleet), _global_edge(fleet)]
-
-
-def stop_levels(parts: Iterable[Part]) -> list[list[Part]]:
-    """Groups of parts in the order in which they stop; a group stops at once."""
-    levels: dict[int, list[Part]] = {}
-    for part in parts:
-        levels.setdefault(part.stop_level, []).append(part)
-    return [levels[level] for level in sorted(levels)]
 
 
 def mark(fleet: Fleet, part: str) -> str:
@@ -108,8 +98,6 @@ def _postgres(fleet: Fleet, region: Region) -> Part:
         environment={**postgres.server_environment(), **clocks.environment(fleet, region.name)},
         probe=Probe.POSTGRES,
         ports=(server.port,),
-        stop_s=10.0,
-        stop_level=3,
     )
 
 
@@ -126,8 +114,6 @@ def _api(fleet: Fleet, region: Region) -> Part:
         probe=Probe.HTTP,
         ports=(fleet.ports[f"{region.name}/api"],),
         needs=(f"{region.name}/{SCHEMA}",),
-        stop_s=8.0,
-        stop_level=1,
     )
 
 
@@ -142,12 +128,10 @@ def _feed(fleet: Fleet, region: Region) -> Part:
         environment=_python(fleet, region),
         probe=Probe.LIVES,
         needs=(f"{region.name}/{SCHEMA}",),
-        stop_level=1,
     )
 
 
 def _agent(fleet: Fleet, region: Region) -> Part:
-    """It stops after the doors, which acknowledge nothing without it."""
     return Part(
         name=f"{region.name}/agent",
         kind=Kind.AGENT,
@@ -158,7 +142,6 @@ def _agent(fleet: Fleet, region: Region) -> Part:
         environment=_python(fleet, region),
         probe=Probe.CONTROLLED,
         needs=(f"{region.name}/{SCHEMA}",),
-        stop_level=2,
         private_sockets=(fleet.agent_socket(region.name),),
         ports=(fleet.ports[f"{region.name}/agent"],),
     )
@@ -175,7 +158,6 @@ def _witness(fleet: Fleet) -> Part:
         log=fleet.logs(WITNESS) / "agent.log",
         environment=python_environment(),
         probe=Probe.LIVES,
-        stop_level=2,
     )
 
 
@@ -190,7 +172,6 @@ def _edge(fleet: Fleet, region: Region) -> Part:
         environment=_envoy_environment(),
         probe=Probe.LISTENS,
         ports=(fleet.ports[f"{region.name}/edge"],),
-        stop_level=0,
         private_sockets=(fleet.edge_admin_socket(region.name),),
     )
 
@@ -207,7 +188,6 @@ def _global_edge(fleet: Fleet) -> Part:
         probe=Probe.HTTP,
         probe_path="/readyz",
         ports=(fleet.ports[GLOBAL_EDGE],),
-        stop_level=0,
         private_sockets=(fleet.edge_admin_socket(None),),
     )
 
@@ -224,7 +204,6 @@ def _wan(fleet: Fleet, link: Link) -> Part:
         environment=python_environment(),
         probe=Probe.CONTROLLED,
         ports=tuple(fleet.ports[wan_port(*way, what)] for way in ways for what in carried(fleet.topology, *way)),
-        stop_level=2,
         private_sockets=(fleet.wan_socket(link.name),),
     )
 
@@ -241,7 +220,6 @@ def _etcd(fleet: Fleet, site: str) -> Part:
         probe=Probe.HTTP,
         probe_path="/health",
         ports=(fleet.ports[f"{site}/etcd"], fleet.ports[f"{site}/etcd-peer"]),
-        stop_level=3,
     )
 
 
@@ -256,7 +234,6 @@ def _etcd_peers(fleet: Fleet) -> Part:
         environment=python_environment(),
         probe=Probe.LISTENS,
         ports=tuple(fleet.ports[f"{voter}/etcd-proxy"] for voter in fleet.topology.control.voters),
-        stop_level=4,
     )
 
 

@@ -152,18 +152,40 @@ def state_directory(file: TopologyFile, *, start: Path) -> Path:
 
 
 def locate(file: TopologyFile, *, start: Path) -> Fleet:
-    """The fleet of a topology file, without creating anything; its ports are known once it has been ``settle``d."""
+    """The fleet of a topology file, without creating anything; its ports are known once it has been ``settle``d.
+
+    Refuses with ``topology_changed`` a file that names what the fleet never had.
+    """
     state = state_directory(file, start=start)
     kept = read_kept(state)
     topology = chosen_control.as_kept(file.topology, _kept_control(kept, state))
-    ports = {**(kept.ports if kept else {}), **fixed_ports(topology)}
+    known = {**(kept.ports if kept else {}), **fixed_ports(topology)}
+    ports = {name: known[name] for name in port_names(topology) if name in known}
+    if kept is not None:
+        _refuse_what_has_no_port(topology, ports, state)
+    return Fleet(topology=topology, state=state, run=_run_directory(state), ports=ports, id=kept.id if kept else "")
+
+
+def locate_kept(file: TopologyFile, *, start: Path) -> Fleet:
+    """The fleet as far as it says itself what it is: enough to stop and delete it, whatever the file now names."""
+    state = state_directory(file, start=start)
+    kept = read_kept(state)
+    ports = kept.ports if kept else {}
     return Fleet(
-        topology=topology,
-        state=state,
-        run=_run_directory(state),
-        ports={name: ports[name] for name in port_names(topology) if name in ports},
-        id=kept.id if kept else "",
+        topology=file.topology, state=state, run=_run_directory(state), ports=ports, id=kept.id if kept else ""
     )
+
+
+def _refuse_what_has_no_port(topology: Topology, ports: Mapping[str, int], state: Path) -> None:
+    missing = [name for name in port_names(topology) if name not in ports]
+    if missing:
+        new = [region.name for region in topology.regions if f"{region.name}/postgres" in missing]
+        raise refuse(
+            "topology_changed",
+            f"the topology is refused: it names {', '.join(new or missing)}, which the fleet in {state} never had a "
+            "port for; `intelgraph down`, then `intelgraph up`, brings it up as the file now says",
+            new=new or missing,
+        )
 
 
 def check_may_be_wiped(file: TopologyFile, *, start: Path) -> None:

@@ -173,6 +173,17 @@ def survey(marks: Collection[str]) -> dict[str, list[Identity]]:
     }
 
 
+def marks_beginning(prefix: str) -> set[str]:
+    """The marks on this machine that begin so, whatever follows."""
+    found: set[str] = set()
+    for pid in psutil.pids():
+        with contextlib.suppress(psutil.Error, OSError, ValueError):
+            mark = _mark_of(pid)
+            if mark is not None and mark.startswith(prefix):
+                found.add(mark)
+    return found
+
+
 def marked(mark: str) -> list[Identity]:
     """The processes that carry one mark, oldest first."""
     return survey([mark])[mark]

@@ -16,13 +16,14 @@ from pathlib import Path
 import msgspec
 
 from intelgraph.fleet.notes import Notes, read_notes, write_notes
-from intelgraph.fleet.parts import all_parts, mark, python_environment
+from intelgraph.fleet.parts import mark, python_environment
 from intelgraph.fleet.places import Fleet
-from intelgraph.fleet.process import MARK, adopt, survey
+from intelgraph.fleet.process import MARK, adopt, marks_beginning, survey
 from intelgraph.fleet.status import Failed, FleetStatus, Request
 from intelgraph.fleet.stopping import stop_parts
 from intelgraph.model.errors import refuse
 
+SUPERVISOR = "supervisor"
 _STATUS_TIMEOUT_S = 5.0
 _RESTART_TIMEOUT_S = 90.0
 
@@ -78,7 +79,7 @@ def spawn(fleet: Fleet, *, topology: Path | None, start: Path) -> subprocess.Pop
             stdout=log,
             stderr=log,
             cwd=fleet.common,
-            env={**python_environment(), MARK: mark(fleet, "supervisor")},
+            env={**python_environment(), MARK: mark(fleet, SUPERVISOR)},
             start_new_session=True,
         )
     finally:
@@ -111,19 +112,18 @@ def the_only_one(fleet: Fleet) -> Iterator[None]:
 
 
 async def stop_without_supervisor(fleet: Fleet) -> int:
-    """End the parts that a dead supervisor left running; returns how many there were."""
-    parts = all_parts(fleet)
+    """End the parts that a dead supervisor left running; returns how many there were.
+
+    Which those are is told by its notes and by the marks on this machine, not by the topology: that may have changed.
+    """
     notes = read_notes(fleet)
-    marks = {part.name: mark(fleet, part.name) for part in parts}
-    running = {}
-    for part in parts:
-        note = notes.parts.get(part.name)
-        found = adopt(note.identity) if note else None
-        if found is not None:
-            running[part.name] = found
+    found = {carried.removeprefix(mark(fleet, "")) for carried in marks_beginning(mark(fleet, ""))}
+    marks = {name: mark(fleet, name) for name in (notes.parts.keys() | found) - {SUPERVISOR}}
+    adopted = {name: adopt(note.identity) for name, note in notes.parts.items()}
+    running = {name: process for name, process in adopted.items() if process is not None}
     carrying = survey(marks.values())
-    left = sum(1 for part in parts if part.name not in running and carrying[marks[part.name]])
-    await stop_parts(parts, running, marks)
+    left = sum(1 for name in marks if name not in running and carrying[marks[name]])
+    await stop_parts(marks, running)
     write_notes(fleet, Notes(plan=notes.plan, parts={}))
     return len(running) + left
 

@@ -21,10 +21,10 @@ from intelgraph.connection import DRIVER_ERRORS
 from intelgraph.fleet import provision
 from intelgraph.fleet.log_files import rotate
 from intelgraph.fleet.notes import Note, Notes, may_adopt, plan_digest, read_notes, write_notes
-from intelgraph.fleet.parts import LINKS, SCHEMA, Part, all_parts, mark
+from intelgraph.fleet.parts import LINKS, SCHEMA, all_parts, mark
 from intelgraph.fleet.places import Fleet
 from intelgraph.fleet.ports import holder, is_free
-from intelgraph.fleet.process import Running, adopt, end_leftovers, survey, the_part_among
+from intelgraph.fleet.process import adopt, end_leftovers, survey, the_part_among
 from intelgraph.fleet.status import Failed, FleetStatus, PartStatus, Phase, Request
 from intelgraph.fleet.stopping import stop_part, stop_parts
 from intelgraph.fleet.tending import Tended
@@ -117,7 +117,7 @@ class Supervisor:
             former = notes.parts.get(part.name)
             stale = adopt(former.identity) if former else None
             if stale is not None:
-                await stop_part(part, stale)
+                await stop_part(part.name, stale)
         await end_leftovers(*marks.values(), patience_s=0.0)
         self._write_notes()
 
@@ -220,13 +220,8 @@ class Supervisor:
             await asyncio.sleep(_ROTATE_EVERY_S)
 
     async def _stop_everything(self) -> None:
-        running: dict[str, Running] = {}
-        parts: list[Part] = []
-        for name, tended in self._tended.items():
-            parts.append(tended.part)
-            if tended.running is not None:
-                running[name] = tended.running
-        await stop_parts(parts, running, {part.name: mark(self._fleet, part.name) for part in parts})
+        running = {name: tended.running for name, tended in self._tended.items() if tended.running is not None}
+        await stop_parts({name: mark(self._fleet, name) for name in self._tended}, running)
         for link in self._fleet.topology.links:
             # What was asked of a link at run time ends with the fleet: a forgotten cut would puzzle the next user.
             (self._fleet.common / "wan" / f"{link.name}.kept.json").unlink(missing_ok=True)

@@ -70,7 +70,7 @@ class Tended:
         if running is not None:
             self._asked_to_restart = True
             self._become(Phase.STOPPING, "a restart was asked for")
-            await stop_part(self.part, running)
+            await stop_part(self.part.name, running)
         await self.ready.wait()
 
     @property
