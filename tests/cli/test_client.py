@@ -127,7 +127,28 @@ def test_waiting_is_bounded_and_never_shorter_than_the_door_asked(
         assert after <= wait_s <= after + QUICK.backoff_max_s
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8080", "ftp://x", "http://", "http://x/?a=b"])
+@pytest.mark.parametrize("url", ["http://localhost:8080", "https://h.example/", "http://[::1]:80", "http://h:65535"])
+def test_a_url_of_a_door_is_taken_without_its_last_slash(url: str) -> None:
+    assert check_url(url) == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost:8080",
+        "ftp://x",
+        "http://",
+        "http://x/?a=b",
+        "http://[::1",
+        "http://:80",
+        "http://h:99999",
+        "http://h:0",
+        "http://h:²",
+        "http://a..b",
+        f"http://{'a' * 64}",
+    ],
+)
 def test_a_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(IntelGraphError, match="refused"):
         check_url(url)

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from intelgraph.cli.drill import _line, _value
 from intelgraph.drill.checker import check
 from intelgraph.drill.kept import HISTORY, PAGE, REPORT, keep, listed, load, make_id, reserve
 from intelgraph.drill.report import Report, as_html, as_json, as_text, from_json, make_report
@@ -85,6 +86,21 @@ def test_reports_are_listed_newest_first_and_an_interrupted_drill_among_them(tmp
     assert {path.name for path in directory.iterdir()} == {REPORT, PAGE}
     assert [(each.id, each.report) for each in listed(tmp_path)] == [(interrupted.name, None), (ID, report)]
     assert load(tmp_path, ID).report == report
+
+
+def test_a_report_that_cannot_be_read_is_listed_as_such_and_hides_no_other(tmp_path: Path) -> None:
+    report = _report()
+    keep(tmp_path, report)
+    broken = reserve(tmp_path, make_id("2026-02-01T08:00:00.000Z", "pause"))
+    (broken / REPORT).write_bytes(b'{"id": "2026')
+    first, second = listed(tmp_path)
+    assert (first.id, first.report, second.report) == (broken.name, None, report)
+    assert first.unreadable is not None and str(broken) in first.unreadable
+    assert second.unreadable is None
+    assert "unreadable" in _line(first) and "interrupted" not in _line(first)
+    assert _value(first)["unreadable"] == first.unreadable
+    with pytest.raises(PermanentError, match="cannot be read"):
+        load(tmp_path, broken.name)
 
 
 def test_nothing_that_is_kept_is_overwritten(tmp_path: Path) -> None:

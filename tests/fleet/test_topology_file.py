@@ -81,6 +81,7 @@ def test_every_mistake_is_told_at_once() -> None:
         (TWO + '[postgres.settings]\nlog_statement = "all"\n', "log_statement is fixed"),
         ('ports = "some"\n' + TWO, '"free"'),
         ("state = 3\n" + TWO, "state must be a directory"),
+        ('state = "~nosuchuser/x"\n' + TWO, "state is '~nosuchuser/x'"),
         ("fake_clocks = 1\n" + TWO, "fake_clocks is 1: it must be true or false"),
         ('zones = ["us"]\n', "no region is given"),
         ("region = 3\n", "[[region]]"),

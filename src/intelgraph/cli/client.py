@@ -233,12 +233,18 @@ class DoorClient:
 
 def check_url(url: str) -> str:
     """The URL without a slash at its end; refuses with ``bad_url`` what has no http scheme and host."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment)
+        is_good = is_good and (parts.port is None or parts.port > 0) and bool(URL(url, encoded=True).host)
+        (parts.hostname or "").encode("idna")  # as whoever looks it up will do
+    except ValueError:  # a bracket that is not closed, a port that is none, a label that is empty or too long
+        is_good = False
+    if not is_good:
         raise refuse("bad_url", f"the URL {url!r} is refused: it must read http://HOST[:PORT] or https://HOST[:PORT]")
     return url.rstrip("/")
 
 
 def _seconds(text: str | None) -> float | None:
     """``Retry-After`` in seconds; its date form is not used by the door."""
-    return float(text) if text is not None and text.isdigit() else None
+    return float(text) if text is not None and text.isascii() and text.isdigit() else None

@@ -142,7 +142,8 @@ def _told(*, quiet: bool) -> Told:
 def _value(each: kept.Kept) -> dict[str, Any]:
     report = each.report
     if report is None:
-        return {"id": each.id, "finished": False, "directory": str(each.directory)}
+        unreadable = {} if each.unreadable is None else {"unreadable": each.unreadable}
+        return {"id": each.id, "finished": False, "directory": str(each.directory), **unreadable}
     score = report.score
     return {
         "id": each.id,
@@ -161,7 +162,7 @@ def _value(each: kept.Kept) -> dict[str, Any]:
 def _line(each: kept.Kept) -> str:
     report = each.report
     if report is None:
-        return f"{each.id:<40} interrupted"
+        return f"{each.id:<40} {'interrupted' if each.unreadable is None else f'unreadable  {each.unreadable}'}"
     verdict = click.style("holds", fg="green") if report.holds else click.style("BROKEN", fg="red")
     rto = "–" if report.score.rto_s is None else f"{report.score.rto_s:.2f} s"
     return f"{each.id:<40} {verdict}  RTO {rto}, {report.score.rpo_writes:,} writes taken back  {report.title}"

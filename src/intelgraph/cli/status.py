@@ -20,6 +20,7 @@ from intelgraph.fleet.process import adopt
 from intelgraph.fleet.replication_status import RegionLog, read_region_logs
 from intelgraph.fleet.status import FleetStatus, PartStatus, Phase, Request
 from intelgraph.fleet.supervision import ask
+from intelgraph.model.errors import IntelGraphError
 from intelgraph.settings import load_control_config, load_region_config
 
 
@@ -78,8 +79,15 @@ def command(topology: Path | None, as_json: bool, quick: bool) -> int:
 
 
 def _standing(fleet: Fleet) -> Standing:
-    lease = load_region_config(fleet.region_config(fleet.topology.regions[0].name)).lease
-    return read_standing(load_control_config(fleet.control_config), lease_policy(lease))
+    try:
+        control = load_control_config(fleet.control_config)
+        lease = load_region_config(fleet.region_config(fleet.topology.regions[0].name)).lease
+        return read_standing(control, lease_policy(lease))
+    except IntelGraphError as error:
+        return Standing(refusal=error.denied.reason)
+    except OSError as error:
+        told = f"how to reach the control store is not known: {fleet.control_config}: {error.strerror}"
+        return Standing(refusal=f"{told}; `intelgraph up` writes it")
 
 
 def _without_supervisor(fleet: Fleet) -> FleetStatus:

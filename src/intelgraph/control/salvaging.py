@@ -92,7 +92,7 @@ def parse_name(text: str) -> RowName:
     parts = text.split("/")
     if len(parts) == 4:
         del parts[2]
-    if len(parts) != 3 or not (parts[1].isdigit() and parts[2].isdigit()):
+    if len(parts) != 3 or not all(part.isascii() and part.isdecimal() for part in parts[1:]):
         raise refuse("bad_row", f"the row {text!r} is refused: a row is named origin/life/position")
     return parts[0], int(parts[1]), int(parts[2])
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from intelgraph.drill.report import Report, as_html, as_json, from_json
-from intelgraph.model.errors import refuse
+from intelgraph.model.errors import PermanentError, refuse
 
 REPORT, PAGE, HISTORY = "report.json", "report.html", "history.jsonl"
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9][a-z0-9-]{0,60}")
@@ -21,11 +21,12 @@ _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9][a-z0-9-]{0,60}")
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """One drill that is kept. ``report`` is missing when it was interrupted."""
+    """One drill that is kept. ``report`` is missing when it was interrupted, or where ``unreadable`` says why."""
 
     id: str
     directory: Path
     report: Report | None
+    unreadable: str | None = None
 
 
 def make_id(began: str, name: str) -> str:
@@ -63,7 +64,15 @@ def keep(root: Path, report: Report) -> Path:
 def listed(root: Path) -> list[Kept]:
     """Every drill that is kept, the newest first."""
     found = sorted((path for path in root.glob("*") if path.is_dir() and _ID.fullmatch(path.name)), reverse=True)
-    return [Kept(id=path.name, directory=path, report=_report(path)) for path in found]
+    return [_listed(path) for path in found]
+
+
+def _listed(directory: Path) -> Kept:
+    """One drill of a list: a report that cannot be read must not hide the others."""
+    try:
+        return Kept(id=directory.name, directory=directory, report=_report(directory))
+    except PermanentError as error:
+        return Kept(id=directory.name, directory=directory, report=None, unreadable=error.denied.reason)
 
 
 def load(root: Path, id: str) -> Kept:
@@ -79,5 +88,5 @@ def _report(directory: Path) -> Report | None:
         return from_json((directory / REPORT).read_bytes())
     except FileNotFoundError:
         return None
-    except msgspec.DecodeError as error:
+    except (OSError, msgspec.DecodeError) as error:
         raise refuse("bad_report", f"the report in {directory} cannot be read: {error}") from error

@@ -180,7 +180,11 @@ def _state(reading: _Reading, value: object, path: Path) -> Path | None:
     if not isinstance(value, str) or not value or "\0" in value:
         reading.mistakes.append(f"state must be a directory, not {_shown(value)}")
         return None
-    return (path.absolute().parent / Path(value).expanduser()).resolve()
+    try:
+        return (path.absolute().parent / Path(value).expanduser()).resolve()
+    except (RuntimeError, OSError) as error:  # an account that is not there, links in a circle, a name too long
+        reading.mistakes.append(f"state is {_shown(value)}: that is no directory's path ({error})")
+        return None
 
 
 def _fake_clocks(reading: _Reading, value: object) -> bool:
