@@ -144,6 +144,18 @@ def test_the_summary_counts_and_the_rejects_file_lists(tmp_path: Path, door: Fak
     assert "element 3 malware--9" in told.out
 
 
+def test_an_import_that_takes_nothing_of_what_is_there_does_not_succeed(tmp_path: Path, door: FakeDoor) -> None:
+    nothing = ig(tmp_path, door, "import", "-", "--json", stdin=bundle(7, {"type": "malware"}, uses(1, 1, 2)))
+    assert nothing.code == 1
+    assert json.loads(nothing.out)["rejected"] == {"dangling": 1, "missing_id": 1, "not_an_object": 1}
+    assert "nothing was taken: each of the 3 elements was rejected" in nothing.err
+    at_the_door = ig(tmp_path, door, "import", "-", stdin=bundle(malware(1, type="x-forbidden", id="x-forbidden--9")))
+    assert at_the_door.code == 1
+    assert ig(tmp_path, door, "import", "-", stdin=bundle(7, malware(1))).code == 0
+    for empty in ('{"type":"bundle","objects":[]}', '{"type":"bundle"}'):
+        assert ig(tmp_path, door, "import", "-", stdin=empty).code == 0
+
+
 def test_a_file_that_breaks_off_changes_nothing_and_leaves_nothing(tmp_path: Path, door: FakeDoor) -> None:
     text = bundle(*(malware(number) for number in range(3_000)))
     ran = ig(tmp_path, door, "import", "-", "--json", stdin=text[:-5])

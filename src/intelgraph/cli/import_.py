@@ -84,12 +84,13 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Go on where the last run was stopped.")
 @door_options
 @json_option
-def command(**options: Any) -> None:
+def command(**options: Any) -> int:
     """Import the STIX 2.1 bundle FILE (.json, also gzipped; - for standard input) into a tenant's graph.
 
     The file is read to its end before anything is sent. Entities are sent before relationships, in batches that are
     each written whole or not at all; what cannot be taken is listed with its reason. Stopped at any point, the same
-    command goes on where it was. Needs as much room under TMPDIR as the bundle takes uncompressed.
+    command goes on where it was. Needs as much room under TMPDIR as the bundle takes uncompressed. The exit code is 1
+    when there were objects and not one could be taken.
 
     \b
     Examples:
@@ -118,6 +119,10 @@ def command(**options: Any) -> None:
             "confirmed by the standby in time; run the same command again to have them confirmed",
             retry_after_s=5.0,
         )
+    if plan.elements and not sum(run.written.values()):
+        click.echo(f"intelgraph: nothing was taken: each of the {plan.elements:,} elements was rejected", err=True)
+        return 1
+    return 0
 
 
 def _check_places(asked: ImportOptions) -> None:

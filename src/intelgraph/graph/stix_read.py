@@ -78,6 +78,8 @@ def _bundle(source: BundleSource, events: Iterator[Event], limits: Limits) -> It
                     break
                 yield _element(source, events, event, limits, position)
                 position += 1
+        elif name == "objects":
+            raise refuse("not_a_bundle", "the file is refused: its objects are no list, so there is nothing to take")
         elif event in ("start_map", "start_array"):
             _skip(source, events)
         else:
