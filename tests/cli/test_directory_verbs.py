@@ -126,9 +126,9 @@ def test_list_and_show_say_where_everything_lives_and_hide_the_digest_key(fleet:
 
 @pytest.mark.parametrize("ttl", ["0", "-1h", "1y", "9999999999d", "1 h"])
 def test_a_token_s_time_to_live_must_make_sense(fleet: Site, ttl: str) -> None:
-    assert (
-        intelgraph(fleet, "token", "--tenant", "acme", f"--ttl={ttl}", "--json").value()["error"]["code"] == "bad_ttl"
-    )
+    ran = intelgraph(fleet, "token", "--tenant", "acme", f"--ttl={ttl}", "--json")
+    assert (ran.code, ran.out) == (2, "")
+    assert "Invalid value for '--ttl'" in ran.err
 
 
 def test_a_session_in_a_regions_database_is_the_owners(fleet: Site) -> None:

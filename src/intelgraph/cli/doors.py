@@ -59,7 +59,7 @@ def open_door(options: DoorOptions, *, role: str) -> DoorClient:
     """The client that the options mean; refuses what does not fit together before anything is sent."""
     check_name("tenant", options.tenant)
     if options.region is not None and options.url is not None:
-        raise refuse("bad_usage", "the command is refused: --region and --url both say where to go; give one of them")
+        raise click.UsageError("the command is refused: --region and --url both say where to go; give one of them")
     places = find_places(options.state, options.topology) if options.needs_fleet else None
     token = _given(options.token) if options.token is not None else _signed(places, options.tenant, role)
     if options.url is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from intelgraph.cli.duration import Duration
 from intelgraph.cli.fleet_place import json_option, read_topology, topology_option
 from intelgraph.fleet.places import Fleet, check_may_be_wiped, locate_kept
 from intelgraph.fleet.status import Request
@@ -22,7 +23,14 @@ _LOOK_S = 0.1
 @topology_option
 @click.option("--wipe", "delete", is_flag=True, help="Delete the data, logs and keys too.")
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
-@click.option("--timeout", "timeout_s", default=60.0, show_default=True, help="Seconds to wait until all has stopped.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=Duration(),
+    default="60s",
+    show_default=True,
+    help="How long to wait until all has stopped.",
+)
 @json_option
 def command(topology: Path | None, delete: bool, yes: bool, timeout_s: float, as_json: bool) -> None:
     """Stop the fleet. Its data stays, unless --wipe, which deletes the state directory of this topology's fleet.

@@ -16,7 +16,7 @@ import msgspec
 from intelgraph.cli.duration import Duration
 from intelgraph.cli.fleet_place import json_option, the_fleet, topology_option
 from intelgraph.drill import faults, kept
-from intelgraph.drill.course import Drill, DrillSettings, Told, drills_directory
+from intelgraph.drill.course import FOR_S_MAX, FOR_S_MIN, Drill, DrillSettings, Told, drills_directory
 from intelgraph.drill.dead_man import Whereabouts
 from intelgraph.drill.report import Report, as_json, as_text
 from intelgraph.drill.workload import WorkloadSettings
@@ -49,7 +49,14 @@ def command() -> None:
     show_default=True,
     help="How the writes of the drill are acknowledged.",
 )
-@click.option("--for", "for_s", type=Duration(), default="30s", show_default=True, help="How long it lasts.")
+@click.option(
+    "--for",
+    "for_s",
+    type=Duration(least_s=FOR_S_MIN, most_s=FOR_S_MAX),
+    default="30s",
+    show_default=True,
+    help="How long it lasts.",
+)
 @click.option("--rate", type=click.FloatRange(min=1.0), default=60.0, show_default=True, help="Requests a second.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Chooses the requests.")
 @topology_option

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from intelgraph.cli.moves import Intent, Options, carry_out, chosen, intent_of, move_options
+from intelgraph.cli.moves import Intent, Options, carry_out, check_choice, chosen, intent_of, move_options
 from intelgraph.cli.site import fleet_options, the_site
 from intelgraph.control.operating import OperatorsView
 from intelgraph.placement.failover import failover_to
@@ -39,11 +39,12 @@ def command(
       intelgraph failover --placement both --to eu-west --dry-run
       intelgraph failover --placement both --to us-west --allow-data-loss
     """
+    check_choice(placement, every=every)
     site = the_site(state, topology)
     site.region(target)
 
     def decide(view: OperatorsView) -> list[Intent]:
-        names = chosen(view, placement, every=every)
+        names = chosen(view, placement)
         return [
             intent_of(
                 name,

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from intelgraph.cli.duration import Duration
 from intelgraph.cli.fleet_place import json_option, phase_text, the_fleet, topology_option
 from intelgraph.fleet.status import FleetStatus, Request
 from intelgraph.fleet.supervision import ask
@@ -15,7 +16,7 @@ from intelgraph.model.errors import refuse
 
 @click.command()
 @click.argument("part")
-@click.option("--for", "for_s", type=click.FloatRange(min=0.0), help="Release it by itself after so many seconds.")
+@click.option("--for", "for_s", type=Duration(), help="Release it by itself after this long, such as 60s.")
 @topology_option
 @json_option
 def command(part: str, for_s: float | None, topology: Path | None, as_json: bool) -> None:
@@ -26,7 +27,7 @@ def command(part: str, for_s: float | None, topology: Path | None, as_json: bool
     \b
     Examples:
       intelgraph hold us-east
-      intelgraph hold us-east --for 60
+      intelgraph hold us-east --for 60s
     """
     _ask(Request(do="hold", part=part, for_s=for_s), topology, as_json=as_json)
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
+from intelgraph.cli.duration import Duration
 from intelgraph.cli.site import Site, run
 from intelgraph.control.opened import open_store
 from intelgraph.control.operating import OperatorsView, look, record_by_hand
@@ -59,7 +60,9 @@ class Options:
 def move_options(command: F) -> F:
     """Add ``--dry-run``, ``--wait``, ``--timeout`` and ``--json``."""
     command = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")(command)
-    command = click.option("--timeout", "timeout_s", default=30.0, show_default=True, help="Seconds to wait.")(command)
+    command = click.option(
+        "--timeout", "timeout_s", type=Duration(), default="30s", show_default=True, help="How long to wait."
+    )(command)
     command = click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until it is done.")(command)
     return click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")(command)
 
@@ -83,10 +86,14 @@ def intent_of_leaving(leaving: Leaving) -> Intent:
     )
 
 
-def chosen(view: OperatorsView, placement: str | None, *, every: bool) -> list[str]:
-    """Return the placements that ``--placement`` or ``--all`` mean; refuses neither, both, or an unknown one."""
+def check_choice(placement: str | None, *, every: bool) -> None:
+    """Wrong usage: neither ``--placement`` nor ``--all``, or both."""
     if every == (placement is not None):
-        raise refuse("bad_usage", "the command is refused: it needs --placement or --all, and one of them only")
+        raise click.UsageError("the command is refused: it needs --placement or --all, and one of them only")
+
+
+def chosen(view: OperatorsView, placement: str | None) -> list[str]:
+    """Return the placements that ``--placement``, or ``--all`` without it, mean; refuses an unknown one."""
     if placement is None:
         return sorted(view.known.placements)
     if placement not in view.known.placements:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from intelgraph.cli.moves import Intent, Options, carry_out, chosen, intent_of, move_options
+from intelgraph.cli.moves import Intent, Options, carry_out, check_choice, chosen, intent_of, move_options
 from intelgraph.cli.site import fleet_options, the_site
 from intelgraph.control.operating import OperatorsView
 from intelgraph.placement.switchover import fail_back, switch_to
@@ -32,12 +32,13 @@ def command(
       intelgraph switchover --placement both --to eu-west --dry-run
       intelgraph switchover --all --to eu-west
     """
+    check_choice(placement, every=every)
     site = the_site(state, topology)
     site.region(target)
 
     def decide(view: OperatorsView) -> list[Intent]:
         intents = []
-        for name in chosen(view, placement, every=every):
+        for name in chosen(view, placement):
             place = view.known.placements[name].placement
             if every and (place.home == target or target not in place.regions):
                 why = f"{target} writes already" if place.home == target else f"it may not live in {target}"
@@ -62,11 +63,12 @@ def failback(placement: str | None, every: bool, state: Path | None, topology: P
       intelgraph failback --placement both
       intelgraph failback --all --dry-run
     """
+    check_choice(placement, every=every)
     site = the_site(state, topology)
 
     def decide(view: OperatorsView) -> list[Intent]:
         intents = []
-        for name in chosen(view, placement, every=every):
+        for name in chosen(view, placement):
             place = view.known.placements[name].placement
             if place.home == place.wanted.home:
                 intents.append(Intent(placement=name, note=f"is at home in {place.home}"))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from intelgraph.cli.duration import Duration
 from intelgraph.cli.fleet_place import (
     address_lines,
     addresses,
@@ -41,7 +42,14 @@ _LOOK_S = 0.1
     help="What the control store stands on: a file, or etcd in two regions and at a witness. Kept with the fleet.",
 )
 @click.option("--foreground", is_flag=True, help="Stay in the foreground; Ctrl-C stops the fleet.")
-@click.option("--timeout", "timeout_s", default=90.0, show_default=True, help="Seconds to wait until all is ready.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=Duration(),
+    default="90s",
+    show_default=True,
+    help="How long to wait until all is ready.",
+)
 @json_option
 def command(topology: Path | None, control: str | None, foreground: bool, timeout_s: float, as_json: bool) -> None:
     """Bring the fleet up and return when it is ready.
@@ -52,7 +60,7 @@ def command(topology: Path | None, control: str | None, foreground: bool, timeou
     Examples:
       intelgraph up
       intelgraph up --foreground
-      intelgraph up --topology four-regions.toml --timeout 120
+      intelgraph up --topology four-regions.toml --timeout 2m
       intelgraph up --control etcd
     """
     file = read_topology(topology)

@@ -29,6 +29,7 @@ from intelgraph.fleet.places import Fleet
 from intelgraph.model.errors import refuse
 from intelgraph.model.placement import Durability
 
+FOR_S_MIN, FOR_S_MAX = 1.0, 3_600.0
 INJECTED, HEALED = "injected", "healed"
 _HEALING_S = 120.0
 """A drill that has not healed so long after it should have is as good as dead."""
@@ -50,8 +51,9 @@ class DrillSettings:
     load: WorkloadSettings = field(default_factory=lambda: WorkloadSettings(rate_per_s=60.0))
 
     def __post_init__(self) -> None:
-        if not 1.0 <= self.for_s <= 3_600.0:
-            raise refuse("bad_duration", f"the drill is refused: --for is {self.for_s:g} s; it may be 1 to 3600")
+        if not FOR_S_MIN <= self.for_s <= FOR_S_MAX:
+            limits = f"it may be {FOR_S_MIN:.0f} to {FOR_S_MAX:.0f}"
+            raise refuse("bad_duration", f"the drill is refused: it would last {self.for_s:g} s; {limits}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,82 @@
+"""Wrong usage is told as such, with exit code 2, before a fleet is looked for; times are typed the same everywhere."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from intelgraph.cli.duration import Duration
+
+DOOR = ["--tenant", "t", "--region", "r", "--url", "http://127.0.0.1:9", "--token", "x"]
+
+
+def ig(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "intelgraph.cli.main", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=place,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["failback"], "it needs --placement or --all, and one of them only"),
+        (["failback", "--all", "--placement", "p"], "it needs --placement or --all"),
+        (["switchover", "--to", "r"], "it needs --placement or --all"),
+        (["failover", "--to", "r", "--all", "--placement", "p"], "it needs --placement or --all"),
+        (["failback", "--all", "--timeout", "soon"], "'soon' is not a duration such as 30s"),
+        (["export", "--digest-only", *DOOR], "--region and --url both say where to go"),
+        (["import", "x", *DOOR], "--region and --url both say where to go"),
+        (["token", "--tenant", "t", "--ttl", "5x"], "'5x' is not a duration"),
+        (["token", "--tenant", "t", "--ttl", "0"], "'0' is 0 s; it may be 1 to 2592000 s"),
+        (["drill", "run", "region-loss", "--region", "r", "--fault", "crash", "--for", "0"], "it may be 1 to 3600 s"),
+        (["hold", "r", "--for", "later"], "'later' is not a duration"),
+        (["up", "--timeout", "-1"], "'-1' is not a duration"),
+        (["down", "--timeout", "a minute"], "'a minute' is not a duration"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_says_what_would_be_right(tmp_path: Path, arguments: list[str], told: str) -> None:
+    ran = ig(tmp_path, *arguments)
+    assert ran.returncode == 2, ran.stdout + ran.stderr
+    assert told in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "seconds"),
+    [
+        ("60s", 60.0),
+        ("60", 60.0),
+        (60, 60.0),
+        (".5", 0.5),
+        ("1.5h", 5_400.0),
+        ("500ms", 0.5),
+        ("7d", 604_800.0),
+        ("0", 0),
+    ],
+)
+def test_a_time_is_typed_with_its_unit_or_as_seconds(typed: object, seconds: float) -> None:
+    assert Duration().convert(typed, None, None) == seconds
+
+
+@pytest.mark.parametrize("typed", ["", "s", "-1", "1 s", "1e3", "inf", "nan", "5x", "٣s", "9" * 400, "1.2.3"])
+def test_what_is_no_time_is_refused(typed: str) -> None:
+    with pytest.raises(click.BadParameter, match=r"is not a duration|it may be"):
+        Duration().convert(typed, None, None)
+
+
+def test_a_hold_takes_a_time_with_its_unit(tmp_path: Path) -> None:
+    topology = tmp_path / "intelgraph.toml"
+    topology.write_text('state = "none"\nzones = ["us"]\n[[region]]\nname = "r"\nzone = "us"\n', encoding="utf-8")
+    tmp_path.chmod(0o711)
+    ran = ig(Path("/"), "hold", "r", "--for", "60s", "--topology", str(topology))
+    assert ran.returncode == 1
+    assert "range" not in ran.stderr
