@@ -91,7 +91,13 @@ def run_(scenario: str, topology: Path | None, as_json: bool, **given: Any) -> N
 @topology_option
 @json_option
 def list_(topology: Path | None, as_json: bool) -> None:
-    """List every drill that is kept, the newest first."""
+    """List every drill that is kept, the newest first.
+
+    \b
+    Examples:
+      intelgraph drill list
+      intelgraph drill list --json | jq '.drills[] | select(.holds == false)'
+    """
     drills = kept.listed(drills_directory(the_fleet(topology)))
     if as_json:
         click.echo(msgspec.json.encode({"drills": [_value(each) for each in drills]}).decode())
@@ -108,7 +114,13 @@ def list_(topology: Path | None, as_json: bool) -> None:
 @topology_option
 @json_option
 def show_(id: str, page: bool, topology: Path | None, as_json: bool) -> None:
-    """Show the report of drill ID again; exit code 1 if something had been found."""
+    """Show the report of drill ID again; exit code 1 if something had been found.
+
+    \b
+    Examples:
+      intelgraph drill show 20260131-080000-pause
+      intelgraph drill show 20260131-080000-pause --html
+    """
     found = kept.load(drills_directory(the_fleet(topology)), id)
     if found.report is None:
         raise click.ClickException(f"drill {id} was interrupted: what there is of it is in {found.directory}")

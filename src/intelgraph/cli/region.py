@@ -40,6 +40,11 @@ def drain(region: str, reason: str, state: Path | None, topology: Path | None, *
 
     It takes nothing over until it is resumed. The exit code is 0 when the region is needed by nobody any more; else 1,
     with what stays and why.
+
+    \b
+    Examples:
+      intelgraph region drain us-east --dry-run
+      intelgraph region drain us-east --reason "kernel update" --timeout 2m
     """
     site = the_site(state, topology)
     site.region(region)
@@ -60,7 +65,12 @@ def drain(region: str, reason: str, state: Path | None, topology: Path | None, *
 @fleet_options
 @json_option
 def resume(region: str, state: Path | None, topology: Path | None, as_json: bool) -> None:
-    """Let REGION take part again. Nothing moves by this: `failback` brings placements home."""
+    """Let REGION take part again. Nothing moves by this: `failback` brings placements home.
+
+    \b
+    Example:
+      intelgraph region resume us-east
+    """
     site = the_site(state, topology)
     site.region(region)
     changed = run(_resume(site.control, region))

@@ -30,7 +30,12 @@ def command() -> None:
 @fleet_options
 @json_option
 def create(name: str, placement: str, state: Path | None, topology: Path | None, as_json: bool) -> None:
-    """Create tenant NAME; the same again changes nothing."""
+    """Create tenant NAME; the same again changes nothing.
+
+    \b
+    Example:
+      intelgraph tenant create acme --placement both
+    """
     tenant = run(_create(the_site(state, topology), Tenant(id=name, placement=placement)))
     show(_value(tenant), f"tenant {tenant.id}: placement {tenant.placement}", as_json=as_json)
 
@@ -40,7 +45,13 @@ def create(name: str, placement: str, state: Path | None, topology: Path | None,
 @fleet_options
 @json_option
 def show_(name: str, state: Path | None, topology: Path | None, as_json: bool) -> None:
-    """Show tenant NAME and where it lives."""
+    """Show tenant NAME and where it lives.
+
+    \b
+    Examples:
+      intelgraph tenant show acme
+      intelgraph tenant show acme --json | jq .placement.home
+    """
     tenant, placement = run(_read(the_site(state, topology), name))
     value = {"id": tenant.id, "placement": value_of(placement)}
     show(value, f"tenant {tenant.id}: placement {placement.id}: {describe(placement)}", as_json=as_json)
@@ -50,7 +61,13 @@ def show_(name: str, state: Path | None, topology: Path | None, as_json: bool) -
 @fleet_options
 @json_option
 def list_(state: Path | None, topology: Path | None, as_json: bool) -> None:
-    """List every tenant."""
+    """List every tenant.
+
+    \b
+    Examples:
+      intelgraph tenant list
+      intelgraph tenant list --json | jq -r '.tenants[].id'
+    """
     tenants = run(_read_all(the_site(state, topology)))
     lines = [f"{tenant.id}: placement {tenant.placement}" for tenant in tenants]
     show({"tenants": [_value(tenant) for tenant in tenants]}, "\n".join(lines) or "no tenants", as_json=as_json)
