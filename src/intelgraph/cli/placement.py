@@ -12,6 +12,7 @@ import click
 
 from intelgraph.changelog.removal import Removal, complete_removal
 from intelgraph.cli.changing import Changed, change
+from intelgraph.cli.duration import Duration
 from intelgraph.cli.owner import owner_connection
 from intelgraph.cli.site import Site, fleet_options, json_option, run, show, the_site
 from intelgraph.control.directory import PlacementRecord, describe, moved
@@ -65,7 +66,12 @@ def command() -> None:
 @fleet_options
 @json_option
 def create(name: str, regions: str, home: str | None, state: Path | None, topology: Path | None, **rest: Any) -> None:
-    """Create placement NAME and open its first epoch; the same again changes nothing."""
+    """Create placement NAME and open its first epoch; the same again changes nothing.
+
+    \b
+    Examples:
+      intelgraph placement create europe --regions eu-west
+      intelgraph placement create both --regions us-east,eu-west --standby eu-west --durability remote --rpo 20"""
     site = the_site(state, topology)
     allowed = _names(regions)
     durability = Durability(rest["durability"])
@@ -103,6 +109,11 @@ def open_(name: str, home: str, state: Path | None, topology: Path | None, **res
     A region is taken off by `placement remove-region`, which waits for what is still on its way there. Where agents
     run, the home's agent does it, and a home is moved by `switchover` (or `failover`), not by this: only agents know
     when the old home has stopped.
+
+    \b
+    Examples:
+      intelgraph placement open both --home us-east --standby us-west
+      intelgraph placement open both --home us-east --regions us-east,eu-west,us-west
     """
     site = the_site(state, topology)
     site.region(home)
@@ -148,7 +159,9 @@ def declare_(name: str, state: Path | None, topology: Path | None, as_json: bool
 @click.argument("name")
 @click.argument("region")
 @click.option("--cut-off", is_flag=True, help="Skip what REGION has not received: it is unreachable.")
-@click.option("--wait", "wait_s", type=float, default=10.0, show_default=True, help="Seconds to wait for its links.")
+@click.option(
+    "--wait", "wait_s", type=Duration(), default="10s", show_default=True, help="For its links."
+)
 @fleet_options
 @json_option
 def remove_region(name: str, region: str, state: Path | None, topology: Path | None, **rest: Any) -> None:
@@ -178,7 +191,12 @@ def remove_region(name: str, region: str, state: Path | None, topology: Path | N
 @fleet_options
 @json_option
 def show_(name: str, state: Path | None, topology: Path | None, as_json: bool) -> None:
-    """Show placement NAME."""
+    """Show placement NAME.
+
+    \b
+    Example:
+      intelgraph placement show both --json
+    """
     record = run(_read(the_site(state, topology), name))
     show(value_of(record.placement), f"{name}: {describe(record.placement)}", as_json=as_json)
 
@@ -187,7 +205,12 @@ def show_(name: str, state: Path | None, topology: Path | None, as_json: bool) -
 @fleet_options
 @json_option
 def list_(state: Path | None, topology: Path | None, as_json: bool) -> None:
-    """List every placement."""
+    """List every placement.
+
+    \b
+    Example:
+      intelgraph placement list
+    """
     records = run(_read_all(the_site(state, topology)))
     lines = [f"{record.placement.id}: {describe(record.placement)}" for record in records]
     show(

@@ -54,6 +54,11 @@ def list_(placement: str | None, state: Path | None, topology: Path | None, as_j
     """List the rows that wait for a decision.
 
     What could not be asked, because its home does not answer, is named; then the exit code is 1.
+
+    \b
+    Examples:
+      intelgraph salvage list
+      intelgraph salvage list --placement both --json
     """
     listed = run(_list(the_site(state, topology), placement))
     value = {"rows": [_value(*each) for each in listed.rows], "unasked": [asdict(each) for each in listed.unasked]}
@@ -68,7 +73,12 @@ def list_(placement: str | None, state: Path | None, topology: Path | None, as_j
 @fleet_options
 @json_option
 def show_(placement: str, row: str, state: Path | None, topology: Path | None, as_json: bool) -> None:
-    """Show ROW (origin/life/position): each object as the row has it, and as it is now."""
+    """Show ROW (origin/life/position): each object as the row has it, and as it is now.
+
+    \b
+    Example:
+      intelgraph salvage show --placement both us-east/1/4711
+    """
     told = run(_show(the_site(state, topology), placement, parse_name(row)))
     show(told, json.dumps(told, indent=2), as_json=as_json)
 
@@ -80,7 +90,12 @@ def show_(placement: str, row: str, state: Path | None, topology: Path | None, a
 @fleet_options
 @json_option
 def adopt(placement: str, reason: str, rows: tuple[str, ...], **rest: Any) -> None:
-    """Let ROWS count, at the rank they were written with: what was written later to the same objects stays above."""
+    """Let ROWS count, at the rank they were written with: what was written later to the same objects stays above.
+
+    \b
+    Example:
+      intelgraph salvage adopt --placement both us-east/1/4711 --reason "the later write was a test"
+    """
     _decide(_decision(placement, rows, reason, adopt=True), **rest)
 
 
@@ -91,7 +106,12 @@ def adopt(placement: str, reason: str, rows: tuple[str, ...], **rest: Any) -> No
 @fleet_options
 @json_option
 def reject(placement: str, reason: str, rows: tuple[str, ...], **rest: Any) -> None:
-    """Decide that ROWS do not count. They are kept, and can still be adopted later."""
+    """Decide that ROWS do not count. They are kept, and can still be adopted later.
+
+    \b
+    Example:
+      intelgraph salvage reject --placement both us-east/1/4712 --reason "superseded by hand"
+    """
     _decide(_decision(placement, rows, reason, adopt=False), **rest)
 
 

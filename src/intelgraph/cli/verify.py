@@ -14,6 +14,7 @@ import asyncpg
 import click
 
 from intelgraph.changelog.repair import Compared, compare, report
+from intelgraph.cli.duration import Duration
 from intelgraph.cli.owner import owner_connection
 from intelgraph.cli.site import Site, fleet_options, json_option, run, show, the_site
 
@@ -22,7 +23,9 @@ _AGAIN_S = 0.05
 
 @click.command()
 @click.option("--placement", help="Only this placement [default: all].")
-@click.option("--wait", "wait_s", type=float, default=0.0, show_default=True, help="Seconds to wait for equality.")
+@click.option(
+    "--wait", "wait_s", type=Duration(), default="0s", show_default=True, help="For equality."
+)
 @fleet_options
 @json_option
 def command(state: Path | None, topology: Path | None, **rest: Any) -> None:
