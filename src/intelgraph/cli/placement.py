@@ -159,9 +159,7 @@ def declare_(name: str, state: Path | None, topology: Path | None, as_json: bool
 @click.argument("name")
 @click.argument("region")
 @click.option("--cut-off", is_flag=True, help="Skip what REGION has not received: it is unreachable.")
-@click.option(
-    "--wait", "wait_s", type=Duration(), default="10s", show_default=True, help="For its links."
-)
+@click.option("--wait", "wait_s", type=Duration(), default="10s", show_default=True, help="For its links.")
 @fleet_options
 @json_option
 def remove_region(name: str, region: str, state: Path | None, topology: Path | None, **rest: Any) -> None:

@@ -23,9 +23,7 @@ _AGAIN_S = 0.05
 
 @click.command()
 @click.option("--placement", help="Only this placement [default: all].")
-@click.option(
-    "--wait", "wait_s", type=Duration(), default="0s", show_default=True, help="For equality."
-)
+@click.option("--wait", "wait_s", type=Duration(), default="0s", show_default=True, help="For equality.")
 @fleet_options
 @json_option
 def command(state: Path | None, topology: Path | None, **rest: Any) -> None:
