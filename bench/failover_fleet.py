@@ -179,7 +179,7 @@ def _all_at(known: Known, home: str, standby: str) -> bool:
     return all(
         record.placement.home == home
         and record.placement.standby == standby
-        and not known.plan_of(name).under_way
+        and not known.is_under_way(name)
         and not record.placement.is_degraded
         for name, record in known.placements.items()
     )

@@ -45,6 +45,7 @@ def ig(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_wrong_usage_exits_with_2_and_says_what_would_be_right(tmp_path: Path, arguments: list[str], told: str) -> None:
+    (tmp_path / "intelgraph.toml").write_text("what follows starts nothing, whatever it takes this for")
     ran = ig(tmp_path, *arguments)
     assert ran.returncode == 2, ran.stdout + ran.stderr
     assert told in ran.stderr
