@@ -56,7 +56,7 @@ create function harness.observe(p_placement text, p_tenants text[], p_keys text[
                       from ig.placement p where p.id = p_placement),
         'salvage', (select coalesce(jsonb_agg(jsonb_build_array(s ->> 'origin', (s ->> 'life')::int,
                                                                 (s ->> 'position')::bigint, s ->> 'class')), '[]')
-                    from jsonb_array_elements(ig.salvage(p_placement)) s),
+                    from jsonb_array_elements(ig.salvage(p_placement, null, 100000) -> 'rows') s),
         'outcomes', (select coalesce(jsonb_agg(jsonb_build_array(k.tenant, k.key, ig.key_outcome(p_placement, k.tenant, k.key))), '[]')
                      from unnest(p_tenants) t(tenant), unnest(p_keys) y(key), lateral (select t.tenant, y.key) k),
         'digests', (select coalesce(jsonb_agg(jsonb_build_array(d ->> 'origin', (d ->> 'life')::int, d -> 'rows',

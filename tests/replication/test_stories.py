@@ -107,9 +107,8 @@ def test_the_tail_of_a_lost_home_is_inert_until_it_is_adopted(regions: Tell) -> 
         for region in world.names:
             await world.until(lambda r=region: _is(world, r, tail["bookmark"], "inert"))  # type: ignore[misc]
             assert (await world.entity(region, placement, "a", tail["bookmark"]))["status"] == "superseded"
-        classes = {
-            row["position"]: row["class"] for row in await world.ask("eu-west", "select ig.salvage($1)", placement)
-        }
+        page = await world.ask("eu-west", "select ig.salvage($1, null, 100)", placement)
+        classes = {row["position"]: row["class"] for row in page["rows"]}
         assert classes == {_position(tail): "conflict", _position(lone): "adoptable"}
         rows = f'[{{"origin": "us-east", "life": 1, "position": {_position(lone)}}}]'
         told = await world.ask("eu-west", "select ig.adopt($1, $2, 'nothing else touched it')", placement, rows)

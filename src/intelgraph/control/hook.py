@@ -24,10 +24,11 @@ from intelgraph.control.granting import Bound
 from intelgraph.control.observing import Known, Observing, read_known
 from intelgraph.control.opening import Openings
 from intelgraph.control.own_database import OwnDatabase
+from intelgraph.control.own_session import OwnSession
 from intelgraph.control.plans import PlanRecord, Times, finished, wall_now
 from intelgraph.control.probing import Probes
 from intelgraph.control.reports import Seen
-from intelgraph.control.salvage_loop import SalvageLoop
+from intelgraph.control.salvage_loop import PAGE_TIMEOUT_S, SalvageLoop
 from intelgraph.control.surveying import Surveying
 from intelgraph.model.errors import Denied, IntelGraphError
 from intelgraph.model.placement import Durability
@@ -73,7 +74,7 @@ class RegionHook:
             policy=self._policy,
             clock=agent.clock,
         )
-        self._salvage = SalvageLoop(agent, self.observing, self._database, self._metrics)
+        self._salvage = SalvageLoop(agent, self.observing, self._salvage_session(), self._metrics)
         self._survey = Surveying(self._config, agent, self.observing, self._metrics, FindingPolicy())
         loops: dict[str, Loop] = {
             "act": self._act_always,
@@ -86,6 +87,14 @@ class RegionHook:
         if self._config.agent_port:
             loops["metrics"] = partial(self._metrics.serve, self._config.api_host, self._config.agent_port)
         return loops
+
+    def _salvage_session(self) -> OwnSession:
+        return OwnSession(
+            self._config.admin_database,
+            region=self._here,
+            timeout_s=PAGE_TIMEOUT_S,
+            session={"application_name": "intelgraph-agent-salvage"},
+        )
 
     def _clock_set_back(self) -> ClockSetBack:
         return ClockSetBack(

@@ -7,19 +7,15 @@ other regions does not belong here (``control.observing``).
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections import deque
 from typing import Any
 
-import asyncpg
 import msgspec
 
 from intelgraph.changelog.durability import lsn_number
 from intelgraph.changelog.links import slot_name
-from intelgraph.connection import DRIVER_ERRORS, connect
+from intelgraph.control.own_session import OwnSession
 from intelgraph.control.steady import Clock
-from intelgraph.model.errors import retry
 from intelgraph.settings import Database
 
 LOOK_TIMEOUT_S = 1.5
@@ -82,11 +78,10 @@ class OwnDatabase:
     """The agent's session with its region's database, and what the looks so far tell."""
 
     def __init__(self, database: Database, *, region: str, clock: Clock) -> None:
-        self._database = database
         self._region = region
         self._clock = clock
-        self._connection: asyncpg.Connection | None = None
-        self._turn = asyncio.Lock()
+        name = {"application_name": "intelgraph-agent-looks"}
+        self._session = OwnSession(database, region=region, timeout_s=LOOK_TIMEOUT_S, session=name)
         self._samples: deque[tuple[float, int]] = deque(maxlen=_SAMPLES_MAX)
         self._confirmed: dict[str, float] = {}
         self.observed: Observed | None = None
@@ -117,37 +112,12 @@ class OwnDatabase:
         return self._confirmed.get(slot_name(self._region, destination))
 
     async def ask(self, statement: str, *arguments: object) -> Any:
-        """Ask for one value; raises ``database_unavailable``. Used by whatever the agent does in its own database."""
-        async with self._turn:
-            try:
-                if self._connection is None or self._connection.is_closed():
-                    self._connection = await self._begin()
-                return await self._connection.fetchval(statement, *arguments)
-            except DRIVER_ERRORS as error:
-                self.close()
-                raise retry(
-                    "database_unavailable",
-                    f"the database of {self._region} does not answer its agent ({type(error).__name__})",
-                    retry_after_s=0.5,
-                ) from error
-            except BaseException:
-                self.close()
-                raise
+        """Ask for one value; raises ``database_unavailable``. Looks wait for it: nothing long is asked here."""
+        return await self._session.ask(statement, *arguments)
 
     def close(self) -> None:
         """End the session, at once."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with contextlib.suppress(*DRIVER_ERRORS):
-                connection.terminate()
-
-    async def _begin(self) -> asyncpg.Connection:
-        return await connect(
-            self._database,
-            timeout_s=LOOK_TIMEOUT_S,
-            statement_timeout_s=LOOK_TIMEOUT_S,
-            session={"application_name": "intelgraph-agent-looks"},
-        )
+        self._session.close()
 
     def _take_confirmations(self, observed: Observed) -> None:
         for name, slot in observed.links.slots.items():

@@ -1,72 +1,121 @@
 """The home's agent decides by policy about what came back with a lost region, as it comes.
 
-A placement is looked at when the number of rows beyond a cut, or its epoch, has changed since a round that decided
-nothing. What is left then is listed: `intelgraph salvage`, and a finding of `intelgraph status`.
+It goes through a placement's rows page by page (``control.salvage_pass``), in a session of its own: looks and a plan's
+actions wait for none of it, nor do writes for more than a page. What is left then is listed: `intelgraph salvage`, and
+a finding of `intelgraph status`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Protocol
 
-from intelgraph.control.agent import Agent
 from intelgraph.control.agent_metrics import AgentMetrics
-from intelgraph.control.observing import Observing
-from intelgraph.control.own_database import HeldHere, OwnDatabase
-from intelgraph.control.salvaging import salvage_round
+from intelgraph.control.observing import Known
+from intelgraph.control.own_database import HeldHere, Observed
+from intelgraph.control.salvage_pass import SalvagePass, Seen
+from intelgraph.control.salvaging import Asking, salvage_page
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.placement.plan import is_open
 
 ROUND_S = 0.5
+PAUSE_S = 0.1
+"""Between two pages: a page that decides has the placement's lock alone for about as long, and writes want it too."""
+PAGE_TIMEOUT_S = 5.0
+"""A page takes a tenth of a second; so long bounds only what a database does that is overloaded or gone."""
+
+
+class Telling(Protocol):
+    """What is needed of the agent: which region's it is, and its log."""
+
+    here: str
+
+    def log(self, event: str, **facts: object) -> None:
+        """Write one line; facts are names and numbers, never a tenant's."""
+        ...
+
+
+class Seeing(Protocol):
+    """What is needed of ``control.observing``."""
+
+    known: Known
+
+    @property
+    def own(self) -> Observed | None:
+        """What the own database told last."""
+        ...
+
+
+class Session(Asking, Protocol):
+    """A session of its own with the region's database."""
+
+    def close(self) -> None:
+        """End it until something is asked again."""
+        ...
 
 
 class SalvageLoop:
     """One region's rounds of salvage."""
 
-    def __init__(self, agent: Agent, observing: Observing, database: OwnDatabase, metrics: AgentMetrics) -> None:
+    def __init__(self, agent: Telling, observing: Seeing, session: Session, metrics: AgentMetrics) -> None:
         self._agent = agent
         self._observing = observing
-        self._database = database
+        self._session = session
         self._metrics = metrics
-        self._settled: dict[str, tuple[int, int]] = {}
-        self._people: dict[str, int] = {}
+        self._passes: dict[str, SalvagePass] = {}
 
     @property
     def people(self) -> Mapping[str, int]:
         """By placement: how many rows wait for a person."""
-        return self._people
+        return {name: stands.people for name, stands in self._passes.items()}
 
     async def run(self) -> None:
         """Decide for ever."""
         while True:
-            for name, held in self._due():
-                await self._round(name, held)
-            await asyncio.sleep(ROUND_S)
+            goes_on = await self.round()
+            await asyncio.sleep(PAUSE_S if goes_on else ROUND_S)
 
-    def _due(self) -> list[tuple[str, HeldHere]]:
+    async def round(self) -> bool:
+        """Look at one page of each placement that has rows to look at; returns whether there is more to do at once."""
+        due = self._due()
+        if not due:
+            self._session.close()
+        goes_on = [await self._page(name, seen) for name, seen in due]
+        return any(goes_on)
+
+    def _due(self) -> list[tuple[str, Seen]]:
         own, known = self._observing.own, self._observing.known
         if own is None:
             return []
         due = []
         for name, record in known.placements.items():
             held, placement = own.placements.get(name), record.placement
-            if held is None or placement.home != self._agent.here or held.epoch != placement.epoch:
-                self._people.pop(name, None)
+            if held is None or placement.home != self._agent.here or held.epoch != placement.epoch or not held.inert:
+                self._passes.pop(name, None)
                 continue
-            ready = held.hold is None and not held.closed and is_open(placement, known.plan_of(name).plan)
-            if ready and self._settled.get(name, (0, 0)) != (held.epoch, held.inert) and held.inert:
-                due.append((name, held))
+            stands = self._passes.setdefault(name, SalvagePass())
+            if held.hold is not None or held.closed or not is_open(placement, known.plan_of(name).plan):
+                self._passes[name] = stands.interrupted()
+            elif stands.is_due(seen(held)):
+                due.append((name, seen(held)))
         return due
 
-    async def _round(self, name: str, held: HeldHere) -> None:
+    async def _page(self, name: str, seen: Seen) -> bool:
+        stands = self._passes[name]
         try:
-            done = await salvage_round(self._database, name)
+            done = await salvage_page(self._session, name, after=stands.after)
         except IntelGraphError as error:
             self._agent.log("salvage_waits", placement=name, code=error.denied.code, reason=error.denied.reason)
-            return
-        self._people[name] = done.people
+            return False
+        self._passes[name] = stands.turned(seen, after=done.next, decided=done.tried, people=done.people)
         if done.adopted or done.rejected:
             self._metrics.salvaged(adopted=done.adopted, rejected=done.rejected)
-            self._agent.log("salvaged", placement=name, adopted=done.adopted, rejected=done.rejected, left=done.people)
-        else:
-            self._settled[name] = (held.epoch, held.inert)
+            left = self._passes[name].people
+            self._agent.log("salvaged", placement=name, adopted=done.adopted, rejected=done.rejected, left=left)
+        return done.next is not None or done.adopted + done.rejected > 0
+
+
+def seen(held: HeldHere) -> Seen:
+    """What is compared to tell whether anything has changed."""
+    return held.epoch, held.inert

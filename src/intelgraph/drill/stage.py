@@ -27,7 +27,7 @@ from intelgraph.control.observing import Known, read_known
 from intelgraph.control.opened import open_store
 from intelgraph.control.opening import open_epoch
 from intelgraph.control.plans import PlanRecord
-from intelgraph.control.salvaging import ROUND_ROWS_MAX, ByHand, audit_file, beyond, decide_by_hand
+from intelgraph.control.salvaging import ByHand, audit_file, beyond, decide_by_hand
 from intelgraph.control.store import ControlStore
 from intelgraph.drill.checker.verdict import Fate
 from intelgraph.drill.workload import Target
@@ -42,6 +42,7 @@ from intelgraph.settings import RegionConfig, load_control_config, load_region_c
 
 _LOOK_S = 0.1
 _TOKEN_S = 3_600.0
+_REJECTED_AT_ONCE = 200
 _POLICY = Policy()
 _APART = 4 / 3
 """Agents count the seconds between moves in looks, and have seen fewer than have passed."""
@@ -150,8 +151,8 @@ class Stage:
         async with self._database(home) as database:
             session = _Asking(database)
             waiting = [row.name for row in await beyond(session, self.name)]
-            for start in range(0, len(waiting), ROUND_ROWS_MAX):
-                rows = tuple(waiting[start : start + ROUND_ROWS_MAX])
+            for start in range(0, len(waiting), _REJECTED_AT_ONCE):
+                rows = tuple(waiting[start : start + _REJECTED_AT_ONCE])
                 decision = ByHand(placement=self.name, rows=rows, adopt=False, reason=why, who="intelgraph drill")
                 await decide_by_hand(session, audit_file(self.fleet.region(home)), decision)
         return len(waiting)

@@ -58,6 +58,8 @@ create index change_arrival on ig.change (arrived, arrival);
 create index change_touches on ig.change using gin (touches) with (gin_pending_list_limit = 256);
 create index change_tenant on ig.change (tenant, epoch, position) where kind = 'write';
 create index change_waiting on ig.change (placement, arrived, arrival) where status in ('inert', 'held', 'dropped');
+-- Rows beyond a cut by their rank: salvage goes through them page by page.
+create index change_inert on ig.change (placement, epoch, position, origin, life) where status = 'inert' and kind = 'write';
 create index change_control on ig.change (placement, epoch) where kind <> 'write';
 
 -- Epochs as told by `open` rows. Acceptance: see ig.recompute_force and ig.inside_cuts.

@@ -1,5 +1,7 @@
 -- Rows beyond a cut: list them, class them whole, adopt or reject them.
 
+-- `offset 0`: each object is looked up by its id. Without it a plan that was made while the tables were small, or before
+-- the statistics knew of the tail, goes through all that the tenant has for each row.
 create function ig.class_of(r ig.change) returns text language plpgsql stable as $$
 begin
     if exists (select from ig.erased x where x.tenant = r.tenant and x.touch = any (r.touches)) then
@@ -11,12 +13,12 @@ begin
     elsif exists (
         select from jsonb_array_elements(r.body -> 'objects') o
         where exists (select from ig.entity e where o ->> 'kind' = 'entity' and e.tenant = r.tenant
-                      and e.id = o ->> 'id' and e.epoch > r.epoch)
+                      and e.id = o ->> 'id' and e.epoch > r.epoch offset 0)
            or exists (select from ig.relationship l where o ->> 'kind' = 'relationship' and l.tenant = r.tenant
-                      and l.id = o ->> 'id' and l.epoch > r.epoch)
+                      and l.id = o ->> 'id' and l.epoch > r.epoch offset 0)
            or (o ->> 'kind' = 'relationship' and o ? 'source' and exists (
                    select from unnest(array[o ->> 'source', o ->> 'target']) x
-                   where not exists (select from ig.entity e where e.tenant = r.tenant and e.id = x and not e.deleted)
+                   where not exists (select from ig.entity e where e.tenant = r.tenant and e.id = x and not e.deleted offset 0)
                      and not exists (select from jsonb_array_elements(r.body -> 'objects') s
                                      where s ->> 'kind' = 'entity' and s ->> 'id' = x and ig.is_live(s))))) then
         return 'conflict';
@@ -24,14 +26,35 @@ begin
     return 'adoptable';
 end $$;
 
-create function ig.salvage(p_placement text) returns jsonb language sql stable security definer set search_path = '' as $$
-    select coalesce(jsonb_agg(jsonb_build_object(
-        'origin', c.origin, 'life', c.life, 'position', c.position, 'epoch', c.epoch, 'tenant', c.tenant,
-        'class', ig.class_of(c), 'written_at', ig.stamp(c.written_at), 'objects', ig.result_of(c.body),
-        'key', encode(c.key_hash, 'hex')) order by c.epoch, c.position), '[]')
-    from ig.change c
-    where c.placement = p_placement and c.status = 'inert' and c.kind = 'write'
-      and ig.verdict(c.placement, c.origin, c.life, c.position) is null;
+-- A page of the rows that wait for a decision, oldest first, each with its class. It goes through the inert rows after
+-- `p_after` until they have `p_objects_max` objects, one row at least; rows decided about count too, so that no page
+-- takes much longer than another, however long the tail is. `next`: after which row to go on; none when that was all.
+create function ig.salvage(p_placement text, p_after text, p_objects_max int) returns jsonb
+language sql stable security definer set search_path = '' as $$
+    with inert as materialized (
+        select c as held, c.epoch, c.position, c.origin, c.life, coalesce(sum(greatest(cardinality(c.touches), 1)) over (
+                   order by c.epoch, c.position, c.origin, c.life
+                   rows between unbounded preceding and 1 preceding), 0) as objects_before
+        from ig.change c
+        where c.placement = p_placement and c.status = 'inert' and c.kind = 'write'
+          and (c.epoch, c.position, c.origin, c.life) > (
+              coalesce(split_part(p_after, '/', 3)::bigint, 0), coalesce(split_part(p_after, '/', 4)::bigint, 0),
+              coalesce(split_part(p_after, '/', 1), ''), coalesce(split_part(p_after, '/', 2)::int, 0))
+        order by c.epoch, c.position, c.origin, c.life limit p_objects_max + 1
+    ), page as materialized (
+        select * from inert where objects_before < p_objects_max
+    ), waiting as materialized (
+        select * from page g where ig.verdict(p_placement, g.origin, g.life, g.position) is null
+    )
+    select jsonb_build_object(
+        'rows', (select coalesce(jsonb_agg(jsonb_build_object(
+                     'origin', w.origin, 'life', w.life, 'position', w.position, 'epoch', w.epoch,
+                     'tenant', (w.held).tenant, 'class', ig.class_of(w.held), 'written_at', ig.stamp((w.held).written_at),
+                     'objects', ig.result_of((w.held).body), 'key', encode((w.held).key_hash, 'hex'))
+                     order by w.epoch, w.position, w.origin, w.life), '[]') from waiting w),
+        'next', case when (select count(*) from inert) > (select count(*) from page) then (
+                    select concat_ws('/', g.origin, g.life, g.epoch, g.position) from page g
+                    order by g.epoch desc, g.position desc, g.origin desc, g.life desc limit 1) end);
 $$;
 
 -- Log the decision about whole rows. `p_rows`: [{origin, life, position}], each held here and inert.
@@ -83,18 +106,25 @@ create function ig.reject(p_placement text, p_rows jsonb, p_reason text) returns
 language sql security definer set search_path = '' as $$ select ig.decide(p_placement, p_rows, p_reason, false) $$;
 
 -- The same for those of `p_rows` that are still of class `p_class` when nothing else can be written: what was classed a
--- moment ago may have been overtaken. Answers how many were decided about.
+-- moment ago may have been overtaken. Answers how many were decided about. It waits for the lock less long than a person
+-- does: whoever wants to write waits behind it. Each row is found by its name before it is classed: a tail that has just
+-- arrived is in no statistics, and all of it was classed for each page.
 create function ig.decide_if(p_placement text, p_rows jsonb, p_class text, p_reason text, p_adopt boolean)
-returns jsonb language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+returns jsonb language plpgsql security definer set search_path = '' set lock_timeout = '1s' as $$
 declare
     still jsonb;
 begin
     perform ig.lock_placement(p_placement);
-    select jsonb_agg(jsonb_build_object('origin', r.origin, 'life', r.life, 'position', r.position)) into still
-    from jsonb_to_recordset(p_rows) as r(origin text, life int, position bigint)
-    join ig.change c on (c.origin, c.life, c.position) = (r.origin, r.life, r.position)
-    where c.placement = p_placement and c.status = 'inert' and c.kind = 'write'
-      and ig.verdict(c.placement, c.origin, c.life, c.position) is null and ig.class_of(c) = p_class;
+    with named as materialized (
+        select r.origin, r.life, r.position, x.held
+        from jsonb_to_recordset(p_rows) as r(origin text, life int, position bigint)
+        cross join lateral (select c as held from ig.change c
+                            where c.origin = r.origin and c.life = r.life and c.position = r.position limit 1) x
+    )
+    select jsonb_agg(jsonb_build_object('origin', n.origin, 'life', n.life, 'position', n.position)) into still
+    from named n
+    where (n.held).placement = p_placement and (n.held).status = 'inert' and (n.held).kind = 'write'
+      and ig.verdict(p_placement, n.origin, n.life, n.position) is null and ig.class_of(n.held) = p_class;
     if still is null then
         return jsonb_build_object('status', 'ok', 'rows', 0);
     end if;

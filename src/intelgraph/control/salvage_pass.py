@@ -1,0 +1,48 @@
+"""How far the policy has gone through one placement's rows beyond a cut, and whether it has to go on. Pure.
+
+A *pass* goes through the rows page by page, oldest first. One that decided something is followed by another: an
+adoption changes the classes of others. One that decided nothing has counted what waits for people, and no further is
+due until what was seen when it began has changed. What becomes of a page is not said here (``control.salvaging``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+Seen = tuple[int, int]
+"""What a look says of a placement's rows beyond a cut: its epoch and their number. It is compared, nothing else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SalvagePass:
+    """Where one placement stands."""
+
+    settled: Seen | None = None
+    """What was seen when a pass began that decided nothing."""
+    began: Seen | None = None
+    """What was seen when the pass under way began."""
+    after: str | None = None
+    """Behind which row the pass under way goes on; none between two passes."""
+    decided: bool = False
+    counted: int = 0
+    people: int = 0
+    """How many rows wait for a person, as far as is known: of a pass under way, and of the one before."""
+
+    def is_due(self, seen: Seen) -> bool:
+        """Whether a page is to be looked at now."""
+        return self.after is not None or self.settled != seen
+
+    def turned(self, seen: Seen, *, after: str | None, decided: bool, people: int) -> SalvagePass:
+        """Take one page into account: ``after`` which row there are more, and what became of those in it."""
+        first = self.after is None
+        began = seen if first else self.began
+        decided = decided or (not first and self.decided)
+        counted = people + (0 if first else self.counted)
+        if after is None:
+            return SalvagePass(settled=None if decided else began, people=counted)
+        most = max(self.people, counted)
+        return replace(self, began=began, after=after, decided=decided, counted=counted, people=most)
+
+    def interrupted(self) -> SalvagePass:
+        """Begin anew when nothing stands in the way any more: what waits may be other rows by then."""
+        return SalvagePass(people=self.people)

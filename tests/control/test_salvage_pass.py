@@ -1,0 +1,39 @@
+"""Passes over the rows beyond a cut: page by page, again after a decision, and no more until something has changed."""
+
+from __future__ import annotations
+
+from intelgraph.control.salvage_pass import SalvagePass
+
+BEFORE, SINCE = (3, 5), (3, 9)
+
+
+def test_a_pass_that_decides_nothing_is_the_last_until_something_changes() -> None:
+    stands = SalvagePass().turned(BEFORE, after=None, decided=False, people=5)
+    assert (stands.people, stands.is_due(BEFORE), stands.is_due(SINCE)) == (5, False, True)
+
+
+def test_after_a_pass_that_decided_in_any_of_its_pages_comes_another() -> None:
+    stands = SalvagePass().turned(BEFORE, after="us/1/2/7", decided=True, people=2)
+    assert stands.is_due(BEFORE) and stands.after == "us/1/2/7"
+    stands = stands.turned(BEFORE, after=None, decided=False, people=1)
+    assert (stands.people, stands.after, stands.is_due(BEFORE)) == (3, None, True)
+
+
+def test_what_changed_while_a_pass_was_under_way_is_gone_through_again() -> None:
+    stands = SalvagePass().turned(BEFORE, after="us/1/2/7", decided=False, people=0)
+    stands = stands.turned(SINCE, after=None, decided=False, people=0)
+    assert stands.is_due(SINCE) and not stands.is_due(BEFORE)
+
+
+def test_what_waits_for_people_is_told_before_a_long_pass_ends_and_never_less_than_it_was() -> None:
+    stands = SalvagePass().turned(BEFORE, after="us/1/2/7", decided=False, people=40)
+    assert stands.people == 40
+    stands = stands.turned(BEFORE, after=None, decided=False, people=10)
+    again = stands.turned(SINCE, after="us/1/2/7", decided=False, people=3)
+    assert again.people == 50
+    assert again.turned(SINCE, after=None, decided=False, people=0).people == 3
+
+
+def test_what_interrupts_a_pass_makes_it_begin_anew() -> None:
+    stands = SalvagePass().turned(BEFORE, after="us/1/2/7", decided=False, people=4).interrupted()
+    assert (stands.after, stands.people, stands.is_due(BEFORE)) == (None, 4, True)
