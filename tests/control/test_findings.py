@@ -26,7 +26,7 @@ def links(**other: Any) -> Links:
 
 
 def held(**other: Any) -> HeldHere:
-    facts = {"epoch": 1, "home": US, "hold": None, "gap": None, "whole": True, "closed": False, "inert": 0}
+    facts = {"epoch": 1, "home": US, "hold": None, "gap": None, "whole": True, "closed": False, "tail": None}
     return HeldHere(**(facts | other))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from intelgraph.control.salvage_pass import SalvagePass
 
-BEFORE, SINCE = (3, 5), (3, 9)
+BEFORE, SINCE = (3, "1/5/5"), (3, "1/9/9")
 
 
 def test_a_pass_that_decides_nothing_is_the_last_until_something_changes() -> None:

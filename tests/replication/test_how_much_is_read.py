@@ -38,6 +38,7 @@ ASKED = {
     "buckets to the end": (f"select ig.digest_buckets('p7', 'us-east', 1, {ENDLESS})", 10),
     "stubs": ("select ig.has_stubs('p7')", 10),
     "tail": ("select ig.salvage('p7', null, 100)", 10),
+    "whether the tail has changed": ("select ig.tail('p7', 2)", 10),
     "streams": ("select ig.streams('p7')", 10),
     "first page of changes": ("select ig.read_changes('p7', 't7', null, 20)", 50),
     "late page of changes": (f"select ig.read_changes('p7', 't7', 'us-east/1/1/{(ROWS - 203) * STRIDE}', 20)", 50),

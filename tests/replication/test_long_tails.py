@@ -17,7 +17,7 @@ from intelgraph.control.own_session import OwnSession
 from intelgraph.control.salvage_loop import SalvageLoop
 from intelgraph.control.salvaging import PAGE_OBJECTS_MAX, beyond
 from intelgraph.model.placement import Durability, Placement
-from tests.replication.lone import HERE, REGIONS, Lone, opening
+from tests.replication.lone import HERE, INSERT_CHANGE, REGIONS, Lone, entity, opening, touched, upsert, write
 
 pytestmark = pytest.mark.postgres
 Tell = Callable[[Any], None]
@@ -85,6 +85,11 @@ class Home:
     async def look_and_go_round(self) -> bool:
         await self.observing.database.look()
         return await self.loop.round()
+
+    async def people(self) -> int:
+        """How many rows wait for a person when nothing is left to do."""
+        await self.settle()
+        return self.loop.people.get("p", 0)
 
     async def settle(self) -> int:
         """Go round until nothing is left to do; returns how many pages that took."""
@@ -165,5 +170,55 @@ def test_a_long_tail_is_adopted_page_by_page_to_the_end(alone: Tell) -> None:
             assert ROWS // PAGE_OBJECTS_MAX <= pages <= ROWS // PAGE_OBJECTS_MAX + 3
             assert home.loop.people.get("p", 0) == 0
         assert await region.ask("select count(*) from ig.change where status = 'inert'") == 0
+
+    alone(story)
+
+
+def test_what_people_decide_waits_for_nobody_any_more(alone: Tell) -> None:
+    async def story(region: Lone) -> None:
+        await beyond_a_cut(region, 5)
+        for number in range(1, 6):
+            await region.append(2, upsert(f"e{number}-1"))
+        async with Home(region) as home:
+            rows = names((await page(region, None))["rows"])
+            assert await home.people() == 5
+            await region.ask("select ig.reject('p', $1, 'the newer one is right')", rows[:3])
+            assert await home.people() == 2
+            await region.ask("select ig.reject('p', $1, 'the newer one is right')", rows[3:])
+            assert await home.people() == 0
+            assert await region.ask("select count(*) from ig.change where status = 'inert'") == 5
+            await region.ask("select ig.adopt('p', $1, 'they count after all')", rows)
+            assert await home.people() == 0
+            assert home.observing.own.placements["p"].tail is None
+
+    alone(story)
+
+
+def test_of_two_streams_that_bring_tails_the_one_that_commits_last_is_not_overlooked(alone: Tell) -> None:
+    async def story(region: Lone) -> None:
+        await beyond_a_cut(region, 0)
+        await region.append(2, upsert("a"))
+        slow = await region.stream()
+        async with Home(region) as home:
+            transaction = slow.transaction()
+            await transaction.start()
+            await slow.execute(INSERT_CHANGE, await touched(region, write(901, entity("a"))))
+            await region.apply(await touched(region, write(902, entity("a"))))
+            assert await home.people() == 1
+            await transaction.commit()
+            assert await home.people() == 2
+
+    alone(story)
+
+
+def test_a_look_costs_the_same_however_many_rows_were_decided_about(alone: Tell) -> None:
+    async def story(region: Lone) -> None:
+        await beyond_a_cut(region, ROWS)
+        rows = names((await region.ask("select ig.salvage('p', null, $1)", ROWS))["rows"])
+        await region.ask("select ig.reject('p', $1, 'why')", rows)
+        async with region.main.transaction():
+            before = await region.main.fetchval(READ)
+            await region.ask("select ig.observe()")
+            assert await region.main.fetchval(READ) - before < 10
 
     alone(story)

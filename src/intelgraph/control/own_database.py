@@ -31,8 +31,8 @@ class HeldHere(msgspec.Struct, frozen=True, kw_only=True):
     gap: str | None
     whole: bool
     closed: bool
-    inert: int
-    """Rows beyond a cut that are held here, decided about or not."""
+    tail: str | None
+    """Differs whenever other rows beyond a cut may wait for a decision than before; none while there are none."""
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):

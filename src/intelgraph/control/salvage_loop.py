@@ -13,7 +13,7 @@ from typing import Protocol
 
 from intelgraph.control.agent_metrics import AgentMetrics
 from intelgraph.control.observing import Known
-from intelgraph.control.own_database import HeldHere, Observed
+from intelgraph.control.own_database import Observed
 from intelgraph.control.salvage_pass import SalvagePass, Seen
 from intelgraph.control.salvaging import Asking, salvage_page
 from intelgraph.model.errors import IntelGraphError
@@ -91,14 +91,15 @@ class SalvageLoop:
         due = []
         for name, record in known.placements.items():
             held, placement = own.placements.get(name), record.placement
-            if held is None or placement.home != self._agent.here or held.epoch != placement.epoch or not held.inert:
+            at_home = placement.home == self._agent.here and held is not None and held.epoch == placement.epoch
+            if not at_home or held is None or held.tail is None:
                 self._passes.pop(name, None)
                 continue
             stands = self._passes.setdefault(name, SalvagePass())
             if held.hold is not None or held.closed or not is_open(placement, known.plan_of(name).plan):
                 self._passes[name] = stands.interrupted()
-            elif stands.is_due(seen(held)):
-                due.append((name, seen(held)))
+            elif stands.is_due((held.epoch, held.tail)):
+                due.append((name, (held.epoch, held.tail)))
         return due
 
     async def _page(self, name: str, seen: Seen) -> bool:
@@ -114,8 +115,3 @@ class SalvageLoop:
             left = self._passes[name].people
             self._agent.log("salvaged", placement=name, adopted=done.adopted, rejected=done.rejected, left=left)
         return done.next is not None or done.adopted + done.rejected > 0
-
-
-def seen(held: HeldHere) -> Seen:
-    """What is compared to tell whether anything has changed."""
-    return held.epoch, held.inert

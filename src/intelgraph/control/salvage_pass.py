@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-Seen = tuple[int, int]
-"""What a look says of a placement's rows beyond a cut: its epoch and their number. It is compared, nothing else."""
+Seen = tuple[int, str]
+"""What a look says of a placement's rows beyond a cut: its epoch and their tail. It is compared, nothing else."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,7 +60,7 @@ create index change_tenant on ig.change (tenant, epoch, position) where kind = '
 create index change_waiting on ig.change (placement, arrived, arrival) where status in ('inert', 'held', 'dropped');
 -- Rows beyond a cut by their rank: salvage goes through them page by page.
 create index change_inert on ig.change (placement, epoch, position, origin, life) where status = 'inert' and kind = 'write';
-create index change_control on ig.change (placement, epoch) where kind <> 'write';
+create index change_control on ig.change (placement, epoch, position) where kind <> 'write';
 
 -- Epochs as told by `open` rows. Acceptance: see ig.recompute_force and ig.inside_cuts.
 create table ig.epoch (

@@ -17,6 +17,21 @@ create function ig.links() returns jsonb language sql volatile security definer 
         'subscriptions', (select coalesce(jsonb_object_agg(b.subname, b.subenabled), '{}') from pg_subscription b));
 $$;
 
+-- What differs whenever other rows beyond a cut may wait for a decision than before. Nothing is counted: rows decided
+-- about stay inert, and there may be thousands of them. It is read from the ends of indexes: the last decision of the
+-- epoch, and the last row to arrive that does not count, once as it is, and once of those before which none can be
+-- committed any more (of two streams the later row may be seen first).
+create function ig.tail(p_placement text, p_epoch bigint) returns text language sql volatile as $$
+    select concat_ws('/',
+        (select c.position from ig.change c where c.placement = p_placement and c.epoch = p_epoch and c.kind <> 'write'
+         order by c.position desc limit 1),
+        (select c.arrival from ig.change c where c.placement = p_placement and c.status in ('inert', 'held', 'dropped')
+         order by c.arrived desc, c.arrival desc limit 1),
+        (select c.arrival from ig.change c where c.placement = p_placement and c.status in ('inert', 'held', 'dropped')
+           and c.arrived < pg_snapshot_xmin(pg_current_snapshot())
+         order by c.arrived desc, c.arrival desc limit 1));
+$$;
+
 create function ig.observe() returns jsonb language sql volatile security definer set search_path = '' as $$
     select jsonb_build_object(
         'region', r.name, 'life', r.life, 'schema', r.schema_digest,
@@ -26,8 +41,10 @@ create function ig.observe() returns jsonb language sql volatile security define
         'placements', (select coalesce(jsonb_object_agg(p.id, jsonb_build_object(
                            'epoch', p.epoch, 'home', p.home, 'hold', p.hold, 'gap', p.gap,
                            'whole', ig.whole_to(p.id, 0) >= p.epoch,
-                           'inert', (select count(*) from ig.change c
-                                     where c.placement = p.id and c.status = 'inert' and c.kind = 'write'),
+                           'tail', case when (   -- is there any row beyond a cut?
+                               select true from ig.change c
+                               where c.placement = p.id and c.status = 'inert' and c.kind = 'write'
+                               order by c.epoch, c.position, c.origin, c.life limit 1) then ig.tail(p.id, p.epoch) end,
                            'closed', exists (select from ig.closing c where c.placement = p.id and c.epoch = p.epoch))), '{}')
                        from ig.placement p where p.epoch > 0 and r.name = any (p.regions)),
         'links', ig.links(),
