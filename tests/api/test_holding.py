@@ -107,6 +107,22 @@ def test_when_the_one_that_tries_gives_up_another_takes_its_part(tmp_path: Path)
     run(tmp_path, body)
 
 
+def test_a_write_that_is_woken_when_its_own_time_is_just_over_lets_another_try(tmp_path: Path) -> None:
+    async def body(holding: Holding, home: Home) -> None:
+        scout = asyncio.create_task(write(holding, home))
+        late = asyncio.create_task(write(holding, home, wait_s=0.04))
+        patient = asyncio.create_task(write(holding, home, wait_s=2.0))
+        await asyncio.sleep(0.01)
+        scout.cancel()  # it hands its part to the next
+        await asyncio.sleep(0)
+        time.sleep(0.05)  # noqa: ASYNC251 (whose time is over before it runs)
+        assert not await late
+        home.opens.set()
+        assert await patient
+
+    run(tmp_path, body)
+
+
 def test_a_write_whose_client_has_gone_is_not_tried_again_and_lets_others_by(tmp_path: Path) -> None:
     async def body(holding: Holding, home: Home) -> None:
         left = [asyncio.create_task(write(holding, Home(), gone=lambda: True)) for _ in range(10)]

@@ -172,9 +172,10 @@ class HeldWrite:
         _wake(self._queue, FOLLOW_AT_ONCE)
 
     def leave(self) -> None:
-        """Hand the scout's part on, if this write had it."""
+        """Let another try where nobody does: the scout leaves, or the write that was woken to take its part."""
         if self._is_scout:
             self._is_scout = self._queue.scouting = False
+        if not self._queue.scouting:
             _wake(self._queue, 1)
 
     async def _pause(self, timeout_s: float) -> bool:
