@@ -156,7 +156,9 @@ class TestAfterTheEpochIsRaised:
         copies = {EU: copy(), WEST: copy(settled={f"{US}/1": 45, f"{WEST}/1": 9, f"{EU}/1": 3})}
         asks = step(plan, EU, well=False, copies=copies)
         assert isinstance(asks, Fetch)
-        assert asks.beyond == {WEST: {f"{US}/1": 41, f"{WEST}/1": 0}}
+        assert (asks.beyond, asks.within_s) == ({WEST: {f"{US}/1": 41, f"{WEST}/1": 0}}, 2.0)
+        later = step(plan, EU, well=False, copies=copies, plan_still_s=1.5)
+        assert isinstance(later, Fetch) and later.within_s == 0.5
         assert isinstance(step(plan, EU, well=False, copies=copies, plan_still_s=2.0), DoIt)
         equal = {EU: copy(), WEST: copy()}
         assert isinstance(step(plan, EU, well=False, copies=equal), DoIt)

@@ -8,37 +8,47 @@ digests of both are equal.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import asyncpg
 
 from intelgraph.connection import DRIVER_ERRORS, connect
-from intelgraph.control.own_database import OwnDatabase
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.settings import Database
 
 _ASK_S = 1.5
 
 
-async def gather(
-    own: OwnDatabase,
-    survivors: Mapping[str, Database],
-    *,
-    here: str,
-    placement: str,
-    beyond: Mapping[str, Mapping[str, int]],
-) -> dict[str, int]:
-    """Have survivors reissue what they hold ``beyond`` (by region, by stream) positions.
+class Asking(Protocol):
+    """A session with the region's own database."""
 
-    Returns up to where each stream is known to be here now. A survivor that does not answer is passed over.
+    async def ask(self, statement: str, *arguments: object) -> Any:
+        """Ask for one value."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What ``here`` lacks of a placement: what survivors hold ``beyond`` (by region, by stream) positions."""
+
+    here: str
+    placement: str
+    beyond: Mapping[str, Mapping[str, int]]
+    within_s: float
+    """For so long each survivor is asked."""
+
+
+async def gather(own: Asking, survivors: Mapping[str, Database], wanted: Wanted) -> dict[str, int]:
+    """Have survivors reissue what is wanted, all at once.
+
+    Returns up to where each stream is known to be here now. A survivor that does not answer, or has not sent all of
+    it in time, is passed over: what was not fetched is cut off, and salvage decides about it.
     """
-    asked = [
-        _from_one(own, survivors[region], here=here, placement=placement, streams=streams)
-        for region, streams in beyond.items()
-        if region in survivors
-    ]
+    asked = [_from_one(own, survivors[region], wanted, region) for region in wanted.beyond if region in survivors]
     reached: dict[str, int] = {}
     for told in await asyncio.gather(*asked):
         for stream, upto in told.items():
@@ -46,23 +56,20 @@ async def gather(
     return reached
 
 
-async def _from_one(
-    own: OwnDatabase, survivor: Database, *, here: str, placement: str, streams: Mapping[str, int]
-) -> dict[str, int]:
+async def _from_one(own: Asking, survivor: Database, wanted: Wanted, region: str) -> dict[str, int]:
     reached: dict[str, int] = {}
-    try:
-        connection = await connect(survivor, timeout_s=_ASK_S, statement_timeout_s=_ASK_S)
-        try:
-            for stream, held in streams.items():
-                upto = await _settled(connection, stream)
-                if upto is None or await _equal(own, connection, placement, stream, upto):
-                    reached[stream] = upto or held
-                    continue
-                await _reissue(connection, here, placement, stream, held + 1)
-        finally:
-            connection.terminate()
-    except (*DRIVER_ERRORS, IntelGraphError):
-        return reached  # what was not fetched is cut off, and salvage decides about it
+    with contextlib.suppress(*DRIVER_ERRORS, IntelGraphError):
+        async with asyncio.timeout(wanted.within_s):
+            connection = await connect(survivor, timeout_s=_ASK_S, statement_timeout_s=_ASK_S)
+            try:
+                for stream, held in wanted.beyond[region].items():
+                    upto = await _settled(connection, stream)
+                    if upto is None or await _equal(own, connection, wanted.placement, stream, upto):
+                        reached[stream] = upto or held
+                        continue
+                    await _reissue(connection, wanted.here, wanted.placement, stream, held + 1)
+            finally:
+                connection.terminate()
     return reached
 
 
@@ -72,7 +79,7 @@ async def _settled(connection: asyncpg.Connection, stream: str) -> int | None:
     return position
 
 
-async def _equal(own: OwnDatabase, there: asyncpg.Connection, placement: str, stream: str, upto: int) -> bool:
+async def _equal(own: Asking, there: asyncpg.Connection, placement: str, stream: str, upto: int) -> bool:
     origin, life = stream.rsplit("/", 1)
     cut = json.dumps([{"origin": origin, "life": int(life), "position": upto}])
     statement = "select ig.digests($1, $2)::text"

@@ -19,7 +19,7 @@ from intelgraph.control.agent import Agent, Loop
 from intelgraph.control.agent_metrics import AgentMetrics
 from intelgraph.control.clock_set_back import ClockSetBack
 from intelgraph.control.findings import FindingPolicy
-from intelgraph.control.gathering import gather
+from intelgraph.control.gathering import Wanted, gather
 from intelgraph.control.granting import Bound
 from intelgraph.control.observing import Known, Observing, read_known
 from intelgraph.control.opening import Openings
@@ -218,10 +218,11 @@ class RegionHook:
                 times = record.times if plan.turn is not None else finished(record.times)
                 if await plans.move(self._agent.store, record, plan, times):
                     self._agent.log("plan_given_up", plan=plan.id, code=why.code, reason=why.reason)
-            case Fetch(beyond=beyond, why=why):
+            case Fetch(beyond=beyond, within_s=within_s, why=why):
                 self._stand(name, why)
                 databases = {region: peer.database for region, peer in self._config.peers.items()}
-                reached = await gather(self._database, databases, here=self._here, placement=name, beyond=beyond)
+                wanted = Wanted(here=self._here, placement=name, beyond=beyond, within_s=within_s)
+                reached = await gather(self._database, databases, wanted)
                 self.observing.gathered.setdefault(name, {}).update(reached)
             case DoIt(plan=None):
                 await acting.reopen_epoch(self._database, name, view.placement.epoch)

@@ -35,6 +35,8 @@ class Fetch:
 
     beyond: Mapping[str, Mapping[str, int]]
     """By region."""
+    within_s: float
+    """What is not here by then is cut off: writes wait meanwhile."""
     why: Denied
 
 
@@ -167,10 +169,11 @@ def _raise(turn: _Turn) -> Step:
 def _gather(turn: _Turn) -> Step:
     view, plan = turn.view, turn.plan
     beyond = missing(view, plan)
-    if not beyond or view.plan_still_s >= turn.policy.gather_s_max:
+    left_s = turn.policy.gather_s_max - view.plan_still_s
+    if not beyond or left_s <= 0:
         return DoIt(action=turn.action, plan=plan)
     why = f"plan {plan.id} waits: {', '.join(beyond)} hold{'s' if len(beyond) == 1 else ''} rows that {view.here} lacks"
-    return Fetch(beyond=beyond, why=Denied(code="gathering", reason=why))
+    return Fetch(beyond=beyond, within_s=left_s, why=Denied(code="gathering", reason=why))
 
 
 def missing(view: View, plan: Plan) -> dict[str, dict[str, int]]:
