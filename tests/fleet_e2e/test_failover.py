@@ -126,6 +126,7 @@ def test_what_a_lost_home_had_not_sent_comes_back_adopted_or_as_a_conflict(two_r
     ]
     fleet.cli("salvage", "reject", "--placement", tenant, rows[0]["row"], "--reason", "the newer one is right")
     assert outcome(fleet, tenant, contested) == "rejected"
+    until(lambda: scrape(fleet, f"{AWAY}/agent").sum("ig_salvage_waiting_rows", placement=tenant) == 0, 10.0, "a row")
     audit = (fleet.region_directory(AWAY) / "audit" / "operators.jsonl").read_text().splitlines()
     assert json.loads(audit[-1])["reason"] == "the newer one is right"
     come_back(fleet, tenant)
