@@ -55,7 +55,7 @@ class Database:
 
 
 def held(**other: object) -> HeldHere:
-    facts: dict[str, object] = {"hold": None, "gap": None, "whole": True, "closed": False, "inert": 0}
+    facts: dict[str, object] = {"hold": None, "gap": None, "whole": True, "closed": False, "tail": None}
     return HeldHere(epoch=3, home=US, **(facts | other))  # type: ignore[arg-type]
 
 
