@@ -40,7 +40,7 @@ def _lost(fleet: RunningFleet) -> str:
 
 
 def _holds(report: Report, slower: float) -> None:
-    score = report.score
+    score, slower = report.score, max(slower, contention())
     found = [anomaly.reason for verdict in report.verdicts for anomaly in verdict.unexplained]
     assert not found, found[:5]
     print(f"RTO {score.rto_s}, reads {score.patient_reads}, writes {score.patient_writes}, {report.about}")
