@@ -26,7 +26,7 @@ from intelgraph.fleet.wan_settings import Ask, Cut
 from intelgraph.model.errors import TransientError
 from tests.fleet_e2e.running import AWAY, HOME, TWO_REGIONS, CommandFailed, RunningFleet, contention, started, until
 
-pytestmark = pytest.mark.fleet
+pytestmark = [pytest.mark.fleet, pytest.mark.prove]
 ON_ETCD = (
     TWO_REGIONS
     + """
@@ -228,7 +228,6 @@ def test_a_paused_leader_is_replaced_and_then_each_call_is_quick(fleet: RunningF
         assert successor not in (None, led)
 
 
-@pytest.mark.prove  # test_etcd_serving does it to a fleet that serves
 def test_two_regions_that_are_cut_from_each_other_both_go_on_through_the_witness(fleet: RunningFleet) -> None:
     everywhere_writes(fleet, SITES, b"before", 10)
     with cut(fleet, (HOME, AWAY)):
@@ -247,7 +246,6 @@ def test_two_regions_that_hear_each_other_one_way_only_both_go_on(fleet: Running
         assert max(took.values()) < FAILS_WITHIN_S * contention(), took
 
 
-@pytest.mark.prove  # test_etcd_serving does it to a fleet that serves
 @pytest.mark.parametrize("alone", [HOME, AWAY])
 def test_a_region_that_reaches_nobody_is_told_so_soon_and_comes_back(fleet: RunningFleet, alone: str) -> None:
     others = tuple(site for site in SITES if site != alone)
@@ -272,7 +270,6 @@ def test_a_region_that_reaches_nobody_is_told_so_soon_and_comes_back(fleet: Runn
     assert time.monotonic() - began_s < 15
 
 
-@pytest.mark.prove  # test_etcd_serving does it to a fleet that serves
 def test_the_loss_of_the_witness_stops_nobody(fleet: RunningFleet) -> None:
     everywhere_writes(fleet, SITES, b"before", 10)
     with cut(fleet, (HOME, WITNESS), (AWAY, WITNESS)), paused(fleet, WITNESS):

@@ -13,7 +13,7 @@ import pytest
 
 from tests.fleet_e2e.running import GLOBAL, RunningFleet, started
 
-pytestmark = pytest.mark.fleet
+pytestmark = [pytest.mark.fleet, pytest.mark.prove]
 TOPOLOGY = Path(__file__).parents[1] / "fleet" / "four-regions.toml"
 REGIONS = ("us-east", "us-west", "eu-west", "eu-central")
 
