@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from intelgraph.changelog.model.append import Answer, Appended, Refused, Repeated, Request
-from intelgraph.changelog.model.log import Identity, Row, arrive
+from intelgraph.changelog.model.holding import arrive
+from intelgraph.changelog.model.log import Identity, Row
 
 from .regions import APPEND_MANY, Json
 from .wire import FENCES, bookmark, same_objects

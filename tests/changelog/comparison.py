@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from intelgraph.changelog.model.holding import Holding, redacted, statuses
 from intelgraph.changelog.model.log import (
     Class,
-    Holding,
     Identity,
     Kind,
     Row,
@@ -17,9 +17,7 @@ from intelgraph.changelog.model.log import (
     digests,
     in_force,
     opens,
-    redacted,
     state,
-    statuses,
     undecided,
 )
 

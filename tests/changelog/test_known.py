@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intelgraph.changelog.model.append import Computed, answer
+from intelgraph.changelog.model.holding import Holding, arrive
 from intelgraph.changelog.model.known import Known
-from intelgraph.changelog.model.log import Holding, Row, Writer, accepted, arrive, in_force, outcomes, state
+from intelgraph.changelog.model.log import Row, Writer, accepted, in_force, outcomes, state
 
 from .test_model import REGIONS, Story, entity, stories, write
 

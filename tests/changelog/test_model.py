@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intelgraph.changelog.model.append import Appended, Refused, Request, append
+from intelgraph.changelog.model.holding import Holding, arrive, cut_of, redacted, statuses
 from intelgraph.changelog.model.log import (
     Class,
-    Holding,
     Identity,
     Kind,
     Opening,
@@ -22,9 +22,7 @@ from intelgraph.changelog.model.log import (
     Status,
     Writer,
     accepted,
-    arrive,
     classify,
-    cut_of,
     dangling,
     decisions,
     digests,
@@ -32,9 +30,7 @@ from intelgraph.changelog.model.log import (
     in_force,
     opens,
     outcomes,
-    redacted,
     state,
-    statuses,
     uncut,
     undecided,
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 
-from intelgraph.changelog.model.log import Class, Identity, Kind, accepted, arrive, classify
+from intelgraph.changelog.model.holding import arrive
+from intelgraph.changelog.model.log import Class, Identity, Kind, accepted, classify
 from intelgraph.changelog.salvage_policy import Inert, SalvageClass, salvage
 
 from .test_model import Story, entity, stories, write

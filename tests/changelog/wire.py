@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from intelgraph.changelog.model.append import ANY_TIME
-from intelgraph.changelog.model.log import Holding, Identity, Kind, Object, Opening, Ranges, Row, Writer, opens
+from intelgraph.changelog.model.holding import Holding
+from intelgraph.changelog.model.log import Identity, Kind, Object, Opening, Ranges, Row, Writer, opens
 
 from .regions import Json
 

@@ -13,24 +13,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from intelgraph.changelog.model.append import Answer, Appended, Refused, Request, append
+from intelgraph.changelog.model.holding import Holding, arrive, redacted, statuses, upgrade
 from intelgraph.changelog.model.log import (
     Class,
-    Holding,
     Identity,
     Kind,
     Row,
     Status,
     Writer,
     accepted,
-    arrive,
     classify,
     decisions,
     in_force,
     opens,
-    redacted,
     state,
-    statuses,
-    upgrade,
 )
 
 from .answers import compare_answer

@@ -21,7 +21,8 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from intelgraph.changelog.model.log import Form, Holding, Object, ObjectKey, Row, Writer, in_force, outcomes, state
+from intelgraph.changelog.model.holding import Holding
+from intelgraph.changelog.model.log import Form, Object, ObjectKey, Row, Writer, in_force, outcomes, state
 
 OPERATIONS_MAX = 1_000
 ID_LENGTH_MAX = 256

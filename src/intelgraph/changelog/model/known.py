@@ -9,18 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 
-from intelgraph.changelog.model.log import (
-    Form,
-    Holding,
-    Identity,
-    Kind,
-    ObjectKey,
-    Row,
-    accepted,
-    arrive,
-    forms_of,
-    in_force,
-)
+from intelgraph.changelog.model.holding import Holding, arrive
+from intelgraph.changelog.model.log import Form, Identity, Kind, ObjectKey, Row, accepted, forms_of, in_force
 
 
 class Known:

@@ -1,4 +1,4 @@
-"""The reference: what a region may conclude from the rows of one placement that it holds.
+"""The reference: what may be concluded from rows of one placement. What a region holds of them is `holding`.
 
 For: being obviously right. Every answer here is a function of a *set* of rows, computed from nothing each time; there
 is no incremental path, no index, no lock and no order of arrival. The database's half is compared with it after every
@@ -15,11 +15,6 @@ Decisions taken where docs/log.md leaves room:
   first and rejected later is inert again. A reject of a row that needs no adoption changes nothing.
 - *Erasure reads every whole row of a known version*: inert rows, and rows kept while the placement is held. A held
   placement may not delay an erasure. Stubs have no body and rows of unknown version are not read.
-- *Removal is read at once, too*: the `open` with the highest epoch says which regions serve the placement, even while
-  the placement is held. A region it leaves out keeps every write as a stub. `open`, `adopt` and `reject` rows keep
-  their bodies, being facts about regions and rows; otherwise a removed region could not know that it was removed.
-- *A stub is no repeat*: a whole row with the identity of a stub replaces it while the region serves the placement.
-  Otherwise a region that was removed and is allowed again could never be filled.
 - *The classes are asked in the order* illegal, duplicate, conflict, adoptable: an erased id blocks adoption, whatever
   else is true of the row. A relationship's endpoint exists if it has a live state or if the row itself brings it.
 - *A writer is (origin, life)*: a region in a new life is not the home that its former life was.
@@ -28,7 +23,7 @@ Decisions taken where docs/log.md leaves room:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -159,7 +154,7 @@ def in_force(rows: Rows) -> list[Row]:
     """The opens that stand: the highest, and below it those inside the cut of every one that stands above."""
     standing: list[Row] = []
     for row in opens(rows):
-        if all(above.epoch > row.epoch and _opening(above).holds(row.identity) for above in standing):
+        if all(above.epoch > row.epoch and opening_of(above).holds(row.identity) for above in standing):
             standing.append(row)
     return standing
 
@@ -170,7 +165,7 @@ def uncut(rows: Rows) -> set[Identity]:
     return {
         row.identity
         for row in rows.values()
-        if all(_opening(above).holds(row.identity) for above in standing if above.epoch > row.epoch)
+        if all(opening_of(above).holds(row.identity) for above in standing if above.epoch > row.epoch)
     }
 
 
@@ -195,7 +190,8 @@ def accepted(rows: Rows) -> set[Identity]:
     return uncut(rows) | adopted
 
 
-def _opening(row: Row) -> Opening:
+def opening_of(row: Row) -> Opening:
+    """What an `open` says; a row that is none has no such facts."""
     if row.opening is None:
         raise ValueError(f"the open {row.identity} has no facts")
     return row.opening
@@ -308,95 +304,3 @@ def digests(rows: Rows) -> dict[Bucket, Digest]:
         before = totals.get(bucket, Digest(0, 0))
         totals[bucket] = Digest(before.rows + 1, (before.sum + row.digest) % 2**64)
     return totals
-
-
-# ------------------------------------------------------------------------------------------------- regions
-
-
-@dataclass(frozen=True, kw_only=True)
-class Holding:
-    """What one region holds of a placement.
-
-    ``reads`` is the highest operation version it can read. ``unread`` rows came after one that it could not read and
-    are kept as they are.
-    """
-
-    region: str
-    rows: Rows = field(default_factory=dict)
-    reads: int = 1
-    held: bool = False
-    unread: frozenset[Identity] = frozenset()
-
-    @property
-    def read(self) -> Rows:
-        """The rows that conclusions are drawn from."""
-        return {key: row for key, row in self.rows.items() if key not in self.unread and not row.stub}
-
-    @property
-    def erased(self) -> set[tuple[str, str]]:
-        """The (tenant, id) pairs this region must show no content of."""
-        return erased(row for row in self.rows.values() if row.version <= self.reads)
-
-    @property
-    def serves(self) -> bool:
-        """Whether the highest open held lets this region hold the placement; without one, what was addressed may."""
-        highest = next(iter(opens(self.rows)), None)
-        return highest is None or self.region in _opening(highest).regions
-
-
-def arrive(holding: Holding, row: Row) -> Holding:
-    """What a region holds once a row has come, however it came: total, and idempotent."""
-    kept = holding.rows.get(row.identity)
-    if kept is not None and not (kept.stub and not row.stub and holding.serves):
-        return holding
-    after = replace(holding, rows={**holding.rows, row.identity: row})
-    if not after.serves:
-        stubs = {key: one.as_stub() if one.kind is Kind.WRITE else one for key, one in after.rows.items()}
-        unread = holding.unread - _stubs(stubs)
-        return replace(after, rows=stubs, held=bool(unread), unread=unread)
-    if holding.held or row.version > holding.reads:
-        return replace(after, held=True, unread=holding.unread | {row.identity})
-    return after
-
-
-def _stubs(rows: Rows) -> set[Identity]:
-    return {identity for identity, row in rows.items() if row.stub}
-
-
-def upgrade(holding: Holding, reads: int) -> Holding:
-    """The region learns to read a version, and reads what it kept."""
-    unread = {key for key in holding.unread if holding.rows[key].version > reads}
-    return replace(holding, reads=reads, held=bool(unread), unread=holding.unread if unread else frozenset())
-
-
-def statuses(holding: Holding) -> dict[Identity, Status]:
-    """What became of every row that a region holds."""
-    counted = accepted(holding.read)
-
-    def one(identity: Identity, row: Row) -> Status:
-        if row.stub:
-            return Status.DROPPED
-        if identity in holding.unread:
-            return Status.HELD
-        return Status.APPLIED if identity in counted else Status.INERT
-
-    return {identity: one(identity, row) for identity, row in holding.rows.items()}
-
-
-def redacted(holding: Holding) -> dict[Identity, list[Object]]:
-    """The objects that each row's body may still show: none whose id was erased, but for the erasure itself."""
-    gone = holding.erased
-    return {
-        identity: [
-            item for item in row.objects if item["kind"] == "erased" or (str(row.tenant), item["id"]) not in gone
-        ]
-        for identity, row in holding.rows.items()
-    }
-
-
-def cut_of(rows: Rows) -> dict[Writer, set[int]]:
-    """The positions of this placement that a region holds whole, per writer: what its `open` must carry."""
-    held: dict[Writer, set[int]] = {}
-    for identity in (identity for identity, row in rows.items() if not row.stub):
-        held.setdefault(identity.writer, set()).add(identity.position)
-    return held
