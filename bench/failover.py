@@ -13,13 +13,12 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import aiohttp
 import msgspec
 
-from bench.command import options, show
+from bench.command import Say, options, show
 from bench.failover_fleet import HOME, OTHER, Failing, failing_fleet
 from bench.figures import Spread, Verdict, spread
 from bench.run import busy_pct
@@ -64,7 +63,7 @@ class FailoverReport(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
 
 
-async def measure(size: Size, control: str, *, quick: bool, say: Callable[[str], None]) -> FailoverReport:
+async def measure(size: Size, control: str, *, quick: bool, say: Say) -> FailoverReport:
     """Bring both fleets up, fail them over in turns, and compare."""
     busy_before_pct = await busy_pct(1.0)
     pauses_pct: list[float] = []

@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import msgspec
 from msgspec import Struct
 
-from bench.command import options, show
+from bench.command import Say, options, show
 from bench.figures import Spread, Verdict, percentile, spread
 from bench.graph_queries import ENTITIES, QUESTIONS, RELATIONSHIPS, Question
 from bench.http_wire import Wire, fixed_head, open_wire
@@ -74,7 +73,7 @@ class Asked(Struct, kw_only=True):
     sizes: list[int] = []
 
 
-async def measure(*, rounds: int, seconds: float, quick: bool, say: Callable[[str], None]) -> GraphReport:
+async def measure(*, rounds: int, seconds: float, quick: bool, say: Say) -> GraphReport:
     """Write the tenant, ask, and look at the memory meanwhile."""
     busy_before = await busy_pct(1.0)
     async with throwaway_fleet(say) as place:

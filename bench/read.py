@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.command import options, show
+from bench.command import Say, options, show
 from bench.figures import spread
 from bench.read_contestants import CONTESTANTS, start
 from bench.read_equal import verify
@@ -36,7 +36,7 @@ class Wanted:
     pinned: bool
 
 
-async def measure_reads(wanted: Wanted, say: Callable[[str], None]) -> ReadReport:
+async def measure_reads(wanted: Wanted, say: Say) -> ReadReport:
     """Start everybody, compare their answers, run the rounds."""
     pace = QUICK if wanted.quick else FULL
     busy_before_pct = await busy_pct(1.0)

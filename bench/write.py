@@ -8,9 +8,8 @@ Exit codes: 0 measured, 1 something could not be measured, 130 interrupted.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 
-from bench.command import options, show
+from bench.command import Say, options, show
 from bench.compare_durability import compare_durability
 from bench.compare_paths import compare_paths
 from bench.place import throwaway_fleet
@@ -19,7 +18,7 @@ from bench.sustained import sustain
 from bench.write_report import WriteReport, lines, release_and_time, this_machine
 
 
-async def measure_writes(pace: Pace, *, quick: bool, say: Callable[[str], None]) -> WriteReport:
+async def measure_writes(pace: Pace, *, quick: bool, say: Say) -> WriteReport:
     """Run the three parts."""
     busy_before_pct = await busy_pct(1.0)
     async with throwaway_fleet(say) as place:

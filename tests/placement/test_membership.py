@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from intelgraph.model.errors import Denied
 from intelgraph.model.placement import Durability, Placement, StandbyLoss
-from intelgraph.placement.membership import declare, without
+from intelgraph.placement.membership import declare, rearranged, without
 
 from .views import EU, US, WEST, declared, placement
 
@@ -90,3 +91,24 @@ def test_whatever_is_removed_the_rest_is_a_placement_of_which_nothing_is_promise
     if isinstance(after, Placement):
         assert region not in (after.home, after.standby, after.wanted.home, *after.regions)
         assert after.epoch == 4
+
+
+def arranged(before: Placement, **wanted: Any) -> Placement | Denied:
+    return rearranged(before, **({"home": US, "standby": None, "regions": None} | wanted))
+
+
+def test_another_standby_or_more_regions_are_a_next_epoch_and_the_same_again_is_none() -> None:
+    before = placement()
+    assert arranged(before) is before
+    more = next_of(arranged(before, regions=THREE, standby=WEST))
+    assert (more.regions, more.standby, more.epoch) == (THREE, WEST, 4)
+
+
+def test_a_home_that_goes_to_its_standby_stands_by() -> None:
+    after = next_of(arranged(placement(), home=EU))
+    assert (after.home, after.standby) == (EU, US)
+
+
+def test_no_region_is_left_out_in_passing() -> None:
+    told = arranged(placement(regions=THREE), regions=(US, EU))
+    assert denied(told) == "use_remove_region" and "remove-region p us-west" in str(told)

@@ -75,7 +75,6 @@ async def _by_plan(
         return
     else:
         plan = by_hand(before, following, recorded.plan, force=force)
-        assert plan is not None, "no other plan is under way"
         recorded = await record_by_hand(store, record, recorded, plan)
     await _until_over(store, recorded, quiet=quiet)
 

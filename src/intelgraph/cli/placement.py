@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ from intelgraph.cli.changing import Changed, change
 from intelgraph.cli.duration import Duration
 from intelgraph.cli.owner import owner_connection
 from intelgraph.cli.site import Site, fleet_options, json_option, run, show, the_site
-from intelgraph.control.directory import PlacementRecord, describe, moved
-from intelgraph.control.opening import Opened, open_epoch
-from intelgraph.model.errors import Denied, PermanentError, TransientError, refuse
+from intelgraph.control.directory import PlacementRecord, describe
+from intelgraph.control.opening import open_epoch
+from intelgraph.model.errors import Denied, PermanentError, TransientError
 from intelgraph.model.placement import RPO_S_MAX, Declared, Durability, Placement, StandbyLoss
-from intelgraph.placement.membership import declare, without
+from intelgraph.placement.membership import declare, rearranged, without
 
 
 @click.group()
@@ -92,7 +92,7 @@ def create(name: str, regions: str, home: str | None, state: Path | None, topolo
     for region in allowed:
         site.region(region)
     done = run(_create(site, placement))
-    show(done.value(), done.text(), as_json=bool(rest["as_json"]))
+    show(_value(done), _text(done), as_json=bool(rest["as_json"]))
 
 
 @command.command("open")
@@ -118,10 +118,10 @@ def open_(name: str, home: str, state: Path | None, topology: Path | None, **res
     site = the_site(state, topology)
     site.region(home)
     regions = _names(rest["regions"]) if rest["regions"] else None
-    wanted = _Wanted(home=home, standby=rest["standby"], regions=regions)
+    wanted = {"home": home, "standby": rest["standby"], "regions": regions}
     quiet = bool(rest["as_json"])
-    done = run(_open(site, name, wanted, force=bool(rest["force"]), quiet=quiet))
-    show(done.value(), done.text(), as_json=quiet)
+    done = run(_open(site, name, force=bool(rest["force"]), quiet=quiet, **wanted))
+    show(_value(done), _text(done), as_json=quiet)
 
 
 @command.command("declare")
@@ -152,7 +152,7 @@ def declare_(name: str, state: Path | None, topology: Path | None, as_json: bool
     if not wanted:
         raise click.UsageError("nothing is declared: give --home, --durability, --on-standby-loss or --rpo")
     done = run(_declare(the_site(state, topology), name, wanted, quiet=as_json))
-    show(done.value(), done.text(), as_json=as_json)
+    show(_value(done), _text(done), as_json=as_json)
 
 
 @command.command("remove-region")
@@ -218,36 +218,15 @@ def list_(state: Path | None, topology: Path | None, as_json: bool) -> None:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Wanted:
-    home: str
-    standby: str | None
-    regions: tuple[str, ...] | None
-
-    def next_of(self, placement: Placement) -> Placement:
-        """Decide the placement's next epoch; the same placement if it is as wanted already."""
-        regions = self.regions or placement.regions
-        _refuse_to_leave_out(placement, regions)
-        if placement.home == self.home and regions == placement.regions and self.standby in (None, placement.standby):
-            return placement
-        base = moved(placement, self.home) if placement.home != self.home else _raised(placement)
-        standby = self.standby or (base.standby if base.standby in regions else None)
-        return replace(base, regions=regions, standby=standby)
+def _value(changed: Changed) -> dict[str, object]:
+    opened = {"bookmark": changed.opened.bookmark, "repeated": changed.opened.repeated}
+    return {**value_of(changed.record.placement), "opened": opened}
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Done:
-    record: PlacementRecord
-    opened: Opened
-
-    def value(self) -> dict[str, object]:
-        opened = {"bookmark": self.opened.bookmark, "repeated": self.opened.repeated}
-        return {**value_of(self.record.placement), "opened": opened}
-
-    def text(self) -> str:
-        place = self.record.placement
-        verb = "was open already" if self.opened.repeated else "is open"
-        return f"placement {place.id}: {describe(place)}; epoch {place.epoch} {verb} ({self.opened.bookmark})"
+def _text(changed: Changed) -> str:
+    place = changed.record.placement
+    verb = "was open already" if changed.opened.repeated else "is open"
+    return f"placement {place.id}: {describe(place)}; epoch {place.epoch} {verb} ({changed.opened.bookmark})"
 
 
 def value_of(placement: Placement) -> dict[str, object]:
@@ -268,51 +247,29 @@ def value_of(placement: Placement) -> dict[str, object]:
     }
 
 
-def _refuse_to_leave_out(placement: Placement, regions: tuple[str, ...]) -> None:
-    """Refuse to take regions off in passing: a removal has to wait for what is still on its way to them."""
-    left_out = [each for each in placement.regions if each not in regions]
-    if left_out:
-        ways = " and ".join(f"`intelgraph placement remove-region {placement.id} {each}`" for each in left_out)
-        raise refuse(
-            "use_remove_region",
-            f"{placement.id} is not opened in {', '.join(regions)} only: it lives in {', '.join(left_out)} too, and "
-            f"what is on its way there would arrive unseen; {ways} takes it off and waits for that",
-            placement=placement.id,
-            left_out=left_out,
-        )
-
-
-def _raised(placement: Placement) -> Placement:
-    return replace(placement, epoch=placement.epoch + 1)
-
-
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(","))
 
 
-async def _create(site: Site, placement: Placement) -> _Done:
+async def _create(site: Site, placement: Placement) -> Changed:
     async with site.directory() as directory:
         record = await directory.create_placement(placement)
     opened = await open_epoch(record, site.region(record.placement.home).admin_database)
-    return _Done(record=record, opened=opened)
+    return Changed(record=record, opened=opened)
 
 
-async def _open(site: Site, name: str, wanted: _Wanted, *, force: bool, quiet: bool) -> _Done:
+async def _open(site: Site, name: str, *, force: bool, quiet: bool, **wanted: Any) -> Changed:
     record = await _read(site, name)
-    following = wanted.next_of(record.placement)
+    following = _allowed(rearranged(record.placement, **wanted))
     for region in following.regions:
         site.region(region)
-    return _done(await change(site, record, following, force=force, quiet=quiet))
+    return await change(site, record, following, force=force, quiet=quiet)
 
 
-async def _declare(site: Site, name: str, given: dict[str, Any], *, quiet: bool) -> _Done:
+async def _declare(site: Site, name: str, given: dict[str, Any], *, quiet: bool) -> Changed:
     record = await _read(site, name)
-    declared = replace(record.placement.wanted, **given)
-    return _done(await change(site, record, _allowed(declare(record.placement, declared)), force=False, quiet=quiet))
-
-
-def _done(changed: Changed) -> _Done:
-    return _Done(record=changed.record, opened=changed.opened)
+    following = _allowed(declare(record.placement, replace(record.placement.wanted, **given)))
+    return await change(site, record, following, force=False, quiet=quiet)
 
 
 def _allowed(following: Placement | Denied) -> Placement:

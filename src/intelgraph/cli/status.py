@@ -75,7 +75,8 @@ def command(topology: Path | None, as_json: bool, quick: bool) -> int:
         _print_control(control)
         if standing is not None:
             print_standing(standing)
-    return 0 if status.ready and not stopped else 1
+    is_known = standing is None or standing.refusal is None
+    return 0 if status.ready and is_known and not stopped else 1
 
 
 def _standing(fleet: Fleet) -> Standing:

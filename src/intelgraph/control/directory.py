@@ -10,7 +10,7 @@ The cached read side of the API workers is ``directory_cache``; opening an epoch
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
@@ -253,9 +253,3 @@ def _differences(asked: Placement, found: Placement) -> list[str]:
     if found.epoch == asked.epoch:
         pairs.append(("standby", found.standby or "none", asked.standby or "none"))
     return [f"{name} is {is_} (asked for {wish})" for name, is_, wish in pairs if is_ != wish]
-
-
-def moved(placement: Placement, home: str) -> Placement:
-    """Decide the placement's next epoch with ``home`` writing: the old home becomes standby if the new one was it."""
-    standby = placement.home if placement.standby == home else placement.standby
-    return replace(placement, home=home, standby=standby, epoch=placement.epoch + 1)

@@ -36,5 +36,4 @@ def plan_id(before: Placement, kind: Kind, last: Plan | None) -> str:
     name = f"{before.id}/{before.epoch + 1}/{kind.value}"
     if last is None or last.id.partition("#")[0] != name:
         return name
-    tries = last.id.partition("#")[2]
-    return f"{name}#{int(tries) + 1 if tries.isdecimal() else 2}"
+    return f"{name}#{int(last.id.partition('#')[2] or 1) + 1}"

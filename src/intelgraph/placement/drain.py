@@ -62,9 +62,9 @@ def _move_home(view: View, region: str, policy: Policy) -> Leaving:
             placement.id, f"cannot move {placement.id} from {region}: {facts}; without {region} it is read-only"
         )
     after = after_move(view, target, Kind.FAILBACK, policy)  # what was declared stays declared
-    if after.standby is None and refuses_without_standby(placement):
-        fact, limit = lacks_standby(placement, target)
-        return _stays(placement.id, f"cannot move {placement.id} from {region}: {fact}; {limit}")
+    lacks = lacks_standby(after)
+    if lacks is not None:
+        return _stays(placement.id, f"cannot move {placement.id} from {region}: {lacks.fact}; {lacks.limit}")
     plan = Plan(id=plan_id(placement, Kind.SWITCHOVER, view.plan), kind=Kind.SWITCHOVER, before=placement, after=after)
     return Leaving(placement=placement.id, plan=plan, denied=_goes_without(after.standby, placement.id))
 

@@ -1,4 +1,4 @@
-"""A placement that loses a region, or is declared anew: what it is then, and what is refused. Pure.
+"""What a hand makes of a placement (a region less, more of them, declared anew), and what it may not. Pure.
 
 What a region that is removed still holds, and what is on its way there, does not belong here (``changelog.removal``).
 """
@@ -10,16 +10,36 @@ from dataclasses import replace
 from intelgraph.model.errors import Denied
 from intelgraph.model.placement import Declared, Durability, Placement
 from intelgraph.placement.decision import plan_id
-from intelgraph.placement.plan import Kind, Plan, is_under_way
+from intelgraph.placement.plan import Kind, Plan
 from intelgraph.placement.switchover import next_epoch, refuses_without_standby
 
 
-def by_hand(before: Placement, following: Placement, last: Plan | None, *, force: bool = False) -> Plan | None:
-    """The plan by which the home's agent makes ``following`` of ``before``; none while another plan is under way."""
-    if is_under_way(before, last):
-        return None
+def by_hand(before: Placement, following: Placement, last: Plan | None, *, force: bool = False) -> Plan:
+    """The plan by which the home's agent makes ``following`` of ``before``; no other may be under way."""
     name = plan_id(before, Kind.RESTAND, last)
     return Plan(id=name, kind=Kind.RESTAND, before=before, after=following, force=force)
+
+
+def rearranged(
+    placement: Placement, *, home: str, standby: str | None, regions: tuple[str, ...] | None
+) -> Placement | Denied:
+    """The placement in its next epoch with this home, another standby, more regions; the same if it is so already.
+
+    Where the new home was the standby and no other is named, the old home becomes the standby.
+    """
+    regions = regions or placement.regions
+    left_out = [each for each in placement.regions if each not in regions]
+    if left_out:
+        ways = " and ".join(f"`intelgraph placement remove-region {placement.id} {each}`" for each in left_out)
+        reason = (
+            f"{placement.id} is not opened in {', '.join(regions)} only: it lives in {', '.join(left_out)} too, and "
+            f"what is on its way there would arrive unseen; {ways} takes it off and waits for that"
+        )
+        return Denied(code="use_remove_region", reason=reason, facts={"placement": placement.id, "left_out": left_out})
+    if placement.home == home and regions == placement.regions and standby in (None, placement.standby):
+        return placement
+    swapped = placement.home if placement.standby == home else placement.standby
+    return replace(placement, home=home, standby=standby or swapped, regions=regions, epoch=placement.epoch + 1)
 
 
 def without(placement: Placement, region: str) -> Placement | Denied:

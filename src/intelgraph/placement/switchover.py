@@ -29,14 +29,12 @@ def fail_back(view: View, policy: Policy) -> Decision:
 
 def _move(view: View, target: str, kind: Kind, policy: Policy) -> Decision:
     why = illegal(view, target, policy)
+    if why is None:
+        after = after_move(view, target, kind, policy)
+        why = lacks_standby(after)
     if why is not None:
         facts = {"placement": view.placement.id, "target": target, "home": view.placement.home}
         return cannot(f"move {view.placement.id} to {target}", why.fact, why.limit, code=why.code, **facts)
-    after = after_move(view, target, kind, policy)
-    if after.standby is None and refuses_without_standby(view.placement):
-        fact, limit = lacks_standby(view.placement, target)
-        facts = {"placement": view.placement.id, "target": target, "home": view.placement.home}
-        return cannot(f"move {view.placement.id} to {target}", fact, limit, code="no_standby", **facts)
     plan = Plan(id=plan_id(view.placement, kind, view.plan), kind=kind, before=view.placement, after=after)
     return Start(plan=plan)
 
@@ -78,10 +76,12 @@ def next_epoch(before: Placement, *, home: str, standby: str | None, declared: D
     return replace(before, home=home, standby=standby, epoch=before.epoch + 1, durability=durability, declared=declared)
 
 
-def lacks_standby(placement: Placement, home: str) -> tuple[str, str]:
-    """The fact and the limit where a placement that refuses to be without a standby would have none."""
-    fact = f"{home} would have no standby, since no other allowed region has caught up and is not drained"
-    return fact, f"{placement.id} declared to refuse writes without one"
+def lacks_standby(after: Placement) -> Unfit | None:
+    """Say why a placement may not become ``after``: it refuses to be without a standby, and would have none."""
+    if after.standby is not None or not refuses_without_standby(after):
+        return None
+    fact = f"{after.home} would have no standby, since no other allowed region has caught up and is not drained"
+    return Unfit("no_standby", fact, f"{after.id} declared to refuse writes without one")
 
 
 def refuses_without_standby(placement: Placement) -> bool:

@@ -19,7 +19,7 @@ from intelgraph.placement.drain import drain
 from intelgraph.placement.failover import failover_to
 from intelgraph.placement.lease import Watched
 from intelgraph.placement.membership import by_hand, declare
-from intelgraph.placement.plan import Plan
+from intelgraph.placement.plan import Plan, is_under_way
 from intelgraph.placement.switchover import fail_back, switch_to
 from intelgraph.placement.view import Copy, Sighting, View
 
@@ -83,11 +83,12 @@ def _decide(world: World, order: Order, view: View) -> Decision:
 def _redeclare(view: View) -> Decision:
     """Declare another RPO: any change that a hand makes opens an epoch under the same home."""
     before = view.placement
+    if is_under_way(before, view.plan):
+        return Stand()
     following = declare(before, replace(before.wanted, rpo_s_max=before.wanted.rpo_s_max + 1.0))
-    if isinstance(following, Denied):
-        return Stand(denied=following)
-    plan = by_hand(before, following, view.plan)
-    return Stand() if plan is None else Start(plan=plan)
+    return (
+        Stand(denied=following) if isinstance(following, Denied) else Start(plan=by_hand(before, following, view.plan))
+    )
 
 
 def _record(world: World, keys: Mapping[str, Versioned], plan: Plan) -> Steps:
