@@ -12,23 +12,16 @@ import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import asyncpg
 
 from intelgraph.connection import DRIVER_ERRORS, connect
+from intelgraph.control.own_session import Asking
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.settings import Database
 
 _ASK_S = 1.5
-
-
-class Asking(Protocol):
-    """A session with the region's own database."""
-
-    async def ask(self, statement: str, *arguments: object) -> Any:
-        """Ask for one value."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,13 +8,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import asyncpg
 
 from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.model.errors import retry
 from intelgraph.settings import Database
+
+
+class Asking(Protocol):
+    """A session with a region's database, as far as those need it who ask for one value at a time."""
+
+    async def ask(self, statement: str, *arguments: object) -> Any:
+        """Ask for one value."""
+        ...
 
 
 class OwnSession:

@@ -14,8 +14,9 @@ from typing import Protocol
 from intelgraph.control.agent_metrics import AgentMetrics
 from intelgraph.control.observing import Known
 from intelgraph.control.own_database import Observed
+from intelgraph.control.own_session import Asking
 from intelgraph.control.salvage_pass import SalvagePass, Seen
-from intelgraph.control.salvaging import Asking, salvage_page
+from intelgraph.control.salvaging import salvage_page
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.placement.plan import is_open
 

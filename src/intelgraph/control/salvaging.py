@@ -13,11 +13,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from intelgraph.changelog.salvage_policy import ADOPTED, DUPLICATE, Inert, SalvageClass, salvage
+from intelgraph.control.own_session import Asking
 from intelgraph.model.errors import Denied, Fact, PermanentError, refuse
 
 PAGE_OBJECTS_MAX = 200
@@ -28,14 +29,6 @@ LIST_OBJECTS_MAX = 1_000
 
 RowName = tuple[str, int, int]
 """Origin, life, position."""
-
-
-class Asking(Protocol):
-    """A session with the home's database, as its owner."""
-
-    async def ask(self, statement: str, *arguments: object) -> Any:
-        """Ask for one value."""
-        ...
 
 
 class Beyond(msgspec.Struct, frozen=True, kw_only=True):
