@@ -36,7 +36,7 @@ check: setup-dev ## ruff, mypy --strict, import contracts, the tidy test
 	@.venv/bin/lint-imports
 	@$(PY) scripts/tidy.py
 
-test: check ## everything that must hold, some 16 minutes on 2 cores: three tests at a time, then whole fleets alone
+test: check ## everything that must hold, some 18 minutes on 2 cores: three tests at a time, then whole fleets alone
 	@$(PY) scripts/console.py
 	@$(PY) -m pytest -n 3 --dist worksteal -m "not prove and not fleet and not alone"
 	@$(PY) -m pytest -m "(fleet or alone) and not prove"
