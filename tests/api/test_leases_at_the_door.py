@@ -22,11 +22,12 @@ import psutil
 import pytest
 import requests
 
-from intelgraph.control.directory import Directory, moved
+from intelgraph.control.directory import Directory
 from intelgraph.control.opening import open_epoch
 from intelgraph.control.sqlite import SqliteControlStore
 from intelgraph.model.placement import Placement
 from intelgraph.settings import ApiPolicy
+from tests.moving import moved
 
 from .site import EU, US, Client, Region, Site, entity, two_regions
 
@@ -183,6 +184,26 @@ def test_writes_held_at_both_doors_follow_the_home_to_where_it_goes(leased: Site
         assert (answer.result(5).status_code, answer.result().json()["status"]) == (200, "ok")
         assert answer.result().json()["bookmark"].startswith(f"{EU}/")
     assert time.monotonic() - opened < 3
+    change(leased, lambda placement: moved(placement, US))
+    until(lambda: leased.client(US).write(entity()).json().get("bookmark", "").startswith(f"{US}/"))
+
+
+def test_a_write_is_not_refused_for_certain_while_a_lost_home_may_have_written_it(leased: Site) -> None:
+    """It got no answer from its home; the next home has another revision; a repeat is judged by that home alone."""
+    known = entity()
+    revision = leased.client(US).write(known).json()["objects"][0]["revision"]
+    ahead = {**known, "if_revision": revision + 1}
+    key = str(uuid.uuid4())
+    with ThreadPoolExecutor(1) as pool, paused(*tree(leased.us, "api")):
+        told = pool.submit(leased.client(EU).write, ahead, key=key)
+        until(lambda: metric(leased.eu, "ig_held_writes") == 1)
+        change(leased, lambda placement: moved(placement, EU))
+        refused = told.result(5)
+    assert (refused.status_code, refused.json()["code"]) == (503, "maybe_written")
+    assert refused.json()["facts"] == {"refused": "revision_mismatch", "unanswered": US}
+    assert "retry-after" in refused.headers
+    again = leased.client(EU).write(ahead, key=key)
+    assert (again.status_code, again.json()["code"]) == (409, "revision_mismatch")
     change(leased, lambda placement: moved(placement, US))
     until(lambda: leased.client(US).write(entity()).json().get("bookmark", "").startswith(f"{US}/"))
 

@@ -181,6 +181,30 @@ def test_a_write_that_has_hopped_is_not_passed_on(broken: Site) -> None:
     assert (answer.status_code, answer.json()["code"]) == (503, "fenced")
 
 
+@pytest.mark.parametrize("told", ["eu-west", "not a region"])
+def test_a_hop_that_tells_of_an_unanswered_attempt_is_not_refused_for_certain(broken: Site, told: str) -> None:
+    client = broken.client(US)
+    stale = {**entity(), "if_revision": 7}
+    graphql = {
+        "query": "mutation($e: [EntityInput!]!) { upsertEntities(entities: $e) { status } }",
+        "variables": {"e": [{**stale["entity"], "ifRevision": 7}]},
+    }
+
+    def ask(path: str, body: object, **headers: str) -> tuple[int, str]:
+        sent = {"content-type": "application/json", "idempotency-key": str(uuid.uuid4()), **headers}
+        answer = client.http.post(f"{client.url}{path}", data=json.dumps(body), headers=sent, timeout=20)
+        said = answer.json()
+        return answer.status_code, said.get("code") or said["errors"][0]["extensions"]["code"]
+
+    for path, body, certain in (
+        ("/v1/changes", {"operations": [stale]}, (409, "revision_mismatch")),
+        ("/graphql", graphql, (200, "revision_mismatch")),
+    ):
+        assert ask(path, body, **{"ig-hop": "1"}) == certain
+        assert ask(path, body, **{"ig-unanswered": told}) == certain, "only a hop may tell so"
+        assert ask(path, body, **{"ig-hop": "1", "ig-unanswered": told}) == (503, "maybe_written")
+
+
 def test_a_write_in_an_old_epoch_is_refused_and_a_bookmark_of_the_cut_off_tail_is_superseded(broken: Site) -> None:
     with sqlite3.connect(broken.control) as store:
         (value,) = store.execute("select value from entry where key = 'placements/both'").fetchone()

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from intelgraph.control.directory import Directory, moved
+from intelgraph.control.directory import Directory
 from intelgraph.control.directory_cache import CachedDirectory
 from intelgraph.control.sqlite import SqliteControlStore
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.model.placement import Declared, Durability, Placement, StandbyLoss, Tenant
+from tests.moving import moved
 
 BOTH = Placement(
     id="both",

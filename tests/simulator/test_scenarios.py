@@ -1,4 +1,4 @@
-"""What happens in five losses, to be read: the files in `scenarios/` are what the simulator tells of them.
+"""What happens in five losses, to be read: the files in `transcripts/` are what the simulator tells of them.
 
 A change of the decisions changes them: read the difference, then write them anew with
 ``INTELGRAPH_WRITE_SCENARIOS=1 pytest tests/simulator/test_scenarios.py``.
@@ -16,7 +16,7 @@ from intelgraph.control.simulator.schedule import run
 
 from .scenarios import SCENARIOS
 
-FILES = Path(__file__).with_name("scenarios")
+FILES = Path(__file__).with_name("transcripts")
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ NEEDED = {"raise failover", "open failover", "raise restand", "open restand"}
 
 @pytest.mark.alone
 @pytest.mark.timeout(900)
-def test_no_promise_is_broken_in_ten_thousand_schedules(record_property: pytest.RecordProperty) -> None:
+def test_no_promise_is_broken_in_ten_thousand_schedules(record_property: Callable[[str, object], None]) -> None:
     summary = simulate(range(SCHEDULES))
     print(f"{summary.schedules} schedules in {summary.took_s:.0f} s\n{table(summary)}")
     assert not summary.violations, summary.violations[:5]

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from intelgraph.api.attempts import UNANSWERED
 from intelgraph.api.metrics import Metrics
 from intelgraph.api.request import Request
 from intelgraph.api.response import Header, Response
@@ -38,8 +39,6 @@ PASSING = frozenset(
 )
 """Refusals of a write that its home's change, its lease or its database's return will end."""
 _CONNECTIONS_PER_HOME_MAX = 64
-
-
 _NOBODY_BEHIND_THE_EDGE = "region_unreached"
 
 
@@ -60,16 +59,19 @@ class Forwarder:
         self._metrics = metrics
         self._session: aiohttp.ClientSession | None = None
 
-    async def forward(self, request: Request, body: bytes, home: str, *, timeout_s: float) -> Response:
+    async def forward(
+        self, request: Request, body: bytes, home: str, *, timeout_s: float, unanswered: str | None
+    ) -> Response:
         """Send a write to ``home`` and return its answer; ``home_unreachable`` if there is none in ``timeout_s``.
 
-        Its facts say whether the write was ``sent``: if it was, only its key can tell what became of it.
+        Its facts say whether the write was ``sent``: if it was, only its key can tell what became of it. ``unanswered``
+        names the region where that is so of an earlier attempt: ``home`` then refuses nothing for certain.
         """
         peer = self._peers.get(home)
         if peer is None:
             raise _unreachable(home, "this region knows no way to it", sent=False)
         try:
-            answer = await self._send(request, body, peer, timeout_s)
+            answer = await self._send(request, body, peer, timeout_s, unanswered)
         except aiohttp.ClientConnectorError as error:
             self._metrics.forwards.labels(home, "not_sent").inc()
             raise _unreachable(home, type(error).__name__, sent=False) from None
@@ -86,7 +88,9 @@ class Forwarder:
         if self._session is not None:
             await self._session.close()
 
-    async def _send(self, request: Request, body: bytes, peer: Peer, timeout_s: float) -> Response:
+    async def _send(
+        self, request: Request, body: bytes, peer: Peer, timeout_s: float, unanswered: str | None
+    ) -> Response:
         if self._session is None:
             connector = aiohttp.TCPConnector(limit_per_host=_CONNECTIONS_PER_HOME_MAX)
             self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
@@ -101,6 +105,8 @@ class Forwarder:
             "ig-deadline-ms": str(int(timeout_s * 1000)),
             "x-request-id": request.id.decode("latin-1"),
         }
+        if unanswered is not None:
+            headers[UNANSWERED.decode()] = unanswered
         url = peer.api.rstrip("/") + request.raw_path.decode("latin-1")
         async with self._session.post(
             url, data=body, headers=headers, allow_redirects=False, timeout=timeout

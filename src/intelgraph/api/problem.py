@@ -46,6 +46,7 @@ STATUSES: Mapping[int, tuple[str, ...]] = {
         "held",
         "gap",
         "home_unreachable",
+        "maybe_written",
         "database_unavailable",
         "overloaded",
         "directory_unreadable",

@@ -21,6 +21,7 @@ SINGLE = frozenset(
         b"ig-bookmark",
         b"ig-deadline-ms",
         b"ig-hop",
+        b"ig-unanswered",
         b"content-length",
         b"content-type",
         b"content-encoding",

@@ -6,7 +6,8 @@ the lease was looked at again; otherwise the answer is ``unknown`` with the book
 
 While a placement's home is changing, has no lease or does not answer, the write is held (``holding``): it is tried
 again, wherever the home is by then, until its client's time is over. Trying again is safe because the key makes every
-attempt the same write. One that came by a hop is not held: where it came in, it is.
+attempt the same write; what is certain after several attempts is for ``attempts`` to say. One that came by a hop is
+not held: where it came in, it is.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
 from intelgraph.api.appending import Append
+from intelgraph.api.attempts import may_have_written, maybe_written, unanswered_before
 from intelgraph.api.body import read_body
 from intelgraph.api.door import Admitted, Door
 from intelgraph.api.forward import PASSING, moved_meanwhile
@@ -37,9 +39,9 @@ _EPOCH_LOOK_S = 0.25
 _REMOTE_MARGIN_S = 1.0
 _ANSWER_MARGIN_S = 0.1
 _KEY_LENGTH_MAX = 255
-# The database's answers that mean "the directory here and the log here disagree about who writes".
 # What the lease's holder refuses for as long as the standby is as it is: a client that knows can do something else.
 _NOT_HELD = frozenset({"standby_lost", "rpo_at_risk"})
+# The database's answers that mean "the directory here and the log here disagree about who writes".
 _OUT_OF_STEP = frozenset({"fenced", "not_home", "unknown_placement"})
 
 
@@ -115,6 +117,11 @@ class Write:
     body: bytes
     operations: Callable[[], Operations]
     _operations: Operations | None = None
+    _unanswered: str | None = field(init=False)
+    """The region that was handed this write before and gave no answer."""
+
+    def __post_init__(self) -> None:
+        self._unanswered = unanswered_before(self.request.headers, hopped=self.request.hopped)
 
     async def settle(self) -> Acknowledged | Response:
         """Try until there is an answer or the client's time is over."""
@@ -164,6 +171,8 @@ class Write:
                 return await self._append(placement, route.epoch, until_s)
             return await self._forward(placement, route, until_s)
         except TransientError as error:
+            if may_have_written(error):
+                self._unanswered = placement.home
             if error.denied.code in PASSING:
                 return error
             raise
@@ -175,7 +184,9 @@ class Write:
             try_s = max(try_s, self.door.policy.remote_wait_s + _REMOTE_MARGIN_S)
         try_s = max(0.05, min(try_s, until_s - time.monotonic()))
         trying = asyncio.ensure_future(
-            self.door.forwarder.forward(self.request, self.body, route.home, timeout_s=try_s)
+            self.door.forwarder.forward(
+                self.request, self.body, route.home, timeout_s=try_s, unanswered=self._unanswered
+            )
         )
         try:
             while not trying.done():
@@ -213,12 +224,15 @@ class Write:
         appended = _APPENDED.decode(raw)
         if appended.status == "refused":
             self.door.metrics.appends.labels("refused").inc()
-            return _refusal(appended)
+            return _refusal(appended, self._unanswered)
         return await acknowledge(self.door, placement, appended, flushed, until_s)
 
 
-def _refusal(appended: _Appended) -> TransientError:
-    """Raise the database's refusal, or return it if it may pass by itself."""
+def _refusal(appended: _Appended, unanswered: str | None) -> TransientError:
+    """Raise the database's refusal, or return it if it may pass by itself.
+
+    It is certain only if no region is left ``unanswered``.
+    """
     if appended.code in _OUT_OF_STEP:
         return TransientError(Denied(code="fenced", reason=appended.reason, facts=appended.facts), retry_after_s=1.0)
     denied = Denied(code=appended.code, reason=appended.reason, facts=appended.facts)
@@ -226,6 +240,8 @@ def _refusal(appended: _Appended) -> TransientError:
         return TransientError(denied, retry_after_s=1.0)
     if appended.code in ("held", "gap"):
         raise TransientError(denied, retry_after_s=1.0)
+    if unanswered is not None:
+        raise maybe_written(denied, unanswered)
     raise PermanentError(denied)
 
 
