@@ -124,7 +124,15 @@ class Write:
         self._unanswered = unanswered_before(self.request.headers, hopped=self.request.hopped)
 
     async def settle(self) -> Acknowledged | Response:
-        """Try until there is an answer or the client's time is over."""
+        """Try until there is an answer or the client's time is over; refused for certain is only what nobody wrote."""
+        try:
+            return await self._settle()
+        except PermanentError as error:
+            if self._unanswered is None:
+                raise
+            raise maybe_written(error.denied, self._unanswered) from None
+
+    async def _settle(self) -> Acknowledged | Response:
         until_s = time.monotonic() + deadline_s(self.request, self.door.policy)
         outcome = await self._attempt(self.admitted.placement, until_s)
         if not isinstance(outcome, TransientError):
@@ -224,15 +232,12 @@ class Write:
         appended = _APPENDED.decode(raw)
         if appended.status == "refused":
             self.door.metrics.appends.labels("refused").inc()
-            return _refusal(appended, self._unanswered)
+            return _refusal(appended)
         return await acknowledge(self.door, placement, appended, flushed, until_s)
 
 
-def _refusal(appended: _Appended, unanswered: str | None) -> TransientError:
-    """Raise the database's refusal, or return it if it may pass by itself.
-
-    It is certain only if no region is left ``unanswered``.
-    """
+def _refusal(appended: _Appended) -> TransientError:
+    """Raise the database's refusal, or return it if it may pass by itself."""
     if appended.code in _OUT_OF_STEP:
         return TransientError(Denied(code="fenced", reason=appended.reason, facts=appended.facts), retry_after_s=1.0)
     denied = Denied(code=appended.code, reason=appended.reason, facts=appended.facts)
@@ -240,8 +245,6 @@ def _refusal(appended: _Appended, unanswered: str | None) -> TransientError:
         return TransientError(denied, retry_after_s=1.0)
     if appended.code in ("held", "gap"):
         raise TransientError(denied, retry_after_s=1.0)
-    if unanswered is not None:
-        raise maybe_written(denied, unanswered)
     raise PermanentError(denied)
 
 
