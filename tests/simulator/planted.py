@@ -1,4 +1,4 @@
-"""Five mistakes, each in one modelled part: what a simulation is worth is whether it finds them.
+"""Six mistakes, each in one modelled part: what a simulation is worth is whether it finds them.
 
 They are put in by `Parts`; nothing in the product can be switched to behave so.
 """
@@ -16,7 +16,7 @@ from intelgraph.control.simulator.acting import Acting
 from intelgraph.control.simulator.agent import Agent
 from intelgraph.control.simulator.door import Doors
 from intelgraph.control.simulator.engine import Process
-from intelgraph.control.simulator.promises import CONVERGENCE, FAIL_CLOSED, NO_LOSS, ONE_WRITER, READ_YOUR_WRITES
+from intelgraph.control.simulator.promises import CERTAINTY, CONVERGENCE, FAIL_CLOSED, NO_LOSS, ONE_WRITER, READ_YOUR_WRITES
 from intelgraph.control.simulator.region import Held, Region
 from intelgraph.control.simulator.world import Parts
 from intelgraph.placement import resuming
@@ -45,6 +45,14 @@ class NoSecondLook(Doors):
     """The grant is looked at before the append only."""
 
     def may_acknowledge(self, region: Region, placement: str, epoch: int) -> bool:
+        return True
+
+
+class RefusesForCertain(Doors):
+    """What the home refuses now is called refused, whatever became of earlier attempts elsewhere."""
+
+    @staticmethod
+    def may_refuse(*, unanswered: bool) -> bool:
         return True
 
 
@@ -126,5 +134,6 @@ BUGS: Mapping[str, Planted] = {
         Planted(
             name="no second look at the lease", parts=Parts(doors=NoSecondLook), promises=(FAIL_CLOSED, ONE_WRITER)
         ),
+        Planted(name="refused for certain", parts=Parts(doors=RefusesForCertain), promises=(CERTAINTY,)),
     )
 }

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, NamedTuple
 
+from intelgraph.changelog.model.log import ObjectKey
 from intelgraph.control.simulator.door import Doors, Told
 from intelgraph.control.simulator.engine import Engine, Process, Site, Steps
 from intelgraph.control.simulator.network import Network
+from intelgraph.control.simulator.promises import Promises
 from intelgraph.control.simulator.region import Region
 
 DEADLINE_S = 15.0
@@ -43,11 +45,14 @@ class _Asking:
 class Clients:
     """All clients of a schedule."""
 
-    def __init__(self, engine: Engine, network: Network, doors: Doors, regions: dict[str, Region]) -> None:
+    def __init__(
+        self, engine: Engine, network: Network, doors: Doors, regions: dict[str, Region], promises: Promises
+    ) -> None:
         self.engine = engine
         self.network = network
         self.doors = doors
         self.regions = regions
+        self.promises = promises
         self.site = Site("clients")
         self.operations = 0
         self.answers: dict[str, int] = {}
@@ -71,16 +76,21 @@ class Clients:
             else:
                 self._number += 1
                 key = f"{name}-{self._number}"
-                id_, operations = self._operations()
+                id_, operations = self._operations(placement, placements[placement])
                 told = yield from self.write(placement, placements[placement], key, operations, habit.patient)
                 if told.status == "ok":
                     bookmarks[placement] = (id_, told)
             yield habit.pause_s * (0.5 + random.random())
 
-    def _operations(self) -> tuple[str, tuple[Any, ...]]:
+    def _operations(self, placement: str, allowed: tuple[str, ...]) -> tuple[str, tuple[Any, ...]]:
         random = self.engine.random.random
         id_ = IDS[int(random() * len(IDS))]
         chance = random()
+        if chance < 0.3:
+            id_ = IDS[0]
+            wanted = {"id": id_, "type": "thing", "name": str(self._number)}
+            seen = self._revision(placement, allowed, id_)
+            return id_, ({"op": "upsert_entity", "entity": wanted, "if_revision": seen},)
         if chance < 0.85:
             return id_, ({"op": "upsert_entity", "entity": {"id": id_, "type": "thing", "name": str(self._number)}},)
         if chance < 0.93:
@@ -88,6 +98,12 @@ class Clients:
             wanted = {"id": f"{id_}-{other}", "type": "uses", "source": id_, "target": other}
             return id_, ({"op": "upsert_relationship", "relationship": wanted},)
         return id_, ({"op": "delete_entity", "id": id_},)
+
+    def _revision(self, placement: str, allowed: tuple[str, ...], id_: str) -> int:
+        """An entity's revision as some region shows it; 0 if it is not there."""
+        region = self.regions[allowed[int(self.engine.random.random() * len(allowed))]]
+        form = region.holds[placement].known.forms.get(ObjectKey(placement, "entity", id_))
+        return 0 if form is None or form.object.get("deleted") else int(form.object["revision"])
 
     def _read(self, placement: str, allowed: tuple[str, ...], bookmark: tuple[str, Told] | None) -> None:
         random = self.engine.random.random
@@ -108,14 +124,18 @@ class Clients:
         """Write once, and again with the same key until the deadline if patient."""
         began_s = self.engine.now
         told = Told("gone", "no region answers")
+        unanswered = False
         while True:
             home = self._home(placement, allowed)
             if home is not None:
                 told = yield from self._ask(home, placement, key, operations)
+                unanswered |= told.status == "unknown"
             final = told.status == "ok" or (told.status == "refused" and told.why not in AGAIN)
             if final or not patient or self.engine.now - began_s > DEADLINE_S:
                 break
             yield AGAIN_S * (0.5 + self.engine.random.random())
+        if told.status == "refused" and self.doors.may_refuse(unanswered=unanswered):
+            self.promises.refused(placement, key)
         took_s = self.engine.now - began_s
         self.longest_s[told.status] = max(took_s, self.longest_s.get(told.status, 0.0))
         self._count(told.status)

@@ -1,7 +1,7 @@
 """The doors of the regions: where a write is refused, held, appended, waited for, and acknowledged or not; and reads.
 
 The order is the promise: the grant is looked at, the fence is in the append, the standby is waited for, and the grant
-is looked at again. Each of these is a method of its own, so that a test can leave one out and see it found.
+is looked at again; and no refusal is certain after an attempt without an answer. Each is a method of its own, so that a test can leave one out and see it found.
 """
 
 from __future__ import annotations
@@ -60,6 +60,11 @@ class Doors:
     def may_acknowledge(self, region: Region, placement: str, epoch: int) -> bool:
         """Whether a write that has committed in ``epoch`` may be acknowledged now."""
         return self.may_append(region, placement) == epoch
+
+    @staticmethod
+    def may_refuse(*, unanswered: bool) -> bool:
+        """Whether a refusal may be called certain: no attempt before it is left unanswered."""
+        return not unanswered
 
     # -------------------------------------------------------------------------------------------------- writes
 

@@ -22,6 +22,7 @@ RESIDENCY = "RESIDENCY"
 FAIL_CLOSED = "FAIL-CLOSED"
 CONVERGENCE = "CONVERGENCE"
 LIVENESS = "LIVENESS"
+CERTAINTY = "CERTAINTY"
 
 
 class Violation(Exception):
@@ -50,6 +51,8 @@ class Promises:
         self._allowed = allowed
         self.plans: dict[str, Plan] = {}
         self.acknowledgements: dict[str, dict[Identity, Acknowledged]] = {name: {} for name in allowed}
+        self.refusals: dict[str, set[str]] = {name: set() for name in allowed}
+        """The keys of writes that a client was told have changed nothing."""
         self.opens: dict[str, list[Row]] = {name: [] for name in allowed}
         self.epochs: dict[str, int] = dict.fromkeys(allowed, 0)
         self.forced: set[str] = set()
@@ -75,6 +78,10 @@ class Promises:
         self.acknowledgements[placement].setdefault(row.identity, Acknowledged(row, durability, self._engine.now))
         if durability == "remote" and self.acknowledgements[placement][row.identity].durability != durability:
             self.acknowledgements[placement][row.identity] = Acknowledged(row, durability, self._engine.now)
+
+    def refused(self, placement: str, key: str) -> None:
+        """A client is told that its write has changed nothing, and never will."""
+        self.refusals[placement].add(key)
 
     def stored(self, key: str, value: object) -> None:
         """The control store was written, at this instant."""
@@ -176,6 +183,9 @@ class Promises:
             if known.forms != reference:
                 differ = {key.id for key in {*known.forms, *reference} if known.forms.get(key) != reference.get(key)}
                 raise Violation(CONVERGENCE, f"{region.name} shows other objects of {placement}: {sorted(differ)}")
+        for row in truth.rows.values():
+            if row.kind is Kind.WRITE and row.key in self.refusals[placement]:
+                raise Violation(CERTAINTY, f"{named(row)}, refused for certain, is in the log of {home.name}")
         listed = undecided(truth.holding.read)
         decided = frozenset().union(*(row.named for row in truth.rows.values()))
         for one in self.acknowledgements[placement].values():

@@ -77,7 +77,7 @@ class World:
         self.acting.die = self.agent_dies
         self.acting.note = self.note
         self.acting.died = self.died_between
-        self.clients = Clients(self.engine, self.network, self.doors, self.regions)
+        self.clients = Clients(self.engine, self.network, self.doors, self.regions, self.promises)
         self.witness = Site(WITNESS)
         self.desk = Site("operator")
         self.active: Counter[str] = Counter()
