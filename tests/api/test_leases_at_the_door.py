@@ -227,6 +227,7 @@ def test_a_home_whose_lease_is_over_says_how_old_its_answers_may_be(leased: Site
 
 
 def test_a_killed_agent_ends_acknowledging_within_the_lease_and_another_takes_over_at_once(leased: Site) -> None:
+    until(lambda: leased.client(US).write(entity()).status_code == 200)
     with without_agent(leased.us):
         began = time.monotonic()
         statuses = set()
