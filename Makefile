@@ -36,10 +36,11 @@ check: setup-dev ## ruff, mypy --strict, import contracts, the tidy test
 	@.venv/bin/lint-imports
 	@$(PY) scripts/tidy.py
 
-test: check ## everything that must hold, some 18 minutes on 2 cores: three tests at a time, then whole fleets alone
+test: check ## everything that must hold: three tests at a time, then two fleets, then what needs the machine for itself
 	@$(PY) scripts/console.py
 	@$(PY) -m pytest -n 3 --dist worksteal -m "not prove and not fleet and not alone"
-	@$(PY) -m pytest -m "(fleet or alone) and not prove"
+	@$(PY) -m pytest -n 2 --dist loadfile -m "fleet and not prove and not alone"
+	@$(PY) -m pytest -m "alone and not prove"
 
 prove: setup-dev ## the long real-process proofs, resumable; tables go to docs/proof/; ARGS=tests/… chooses some
 	@$(PY) -m pytest -m prove --timeout 5400 $(ARGS)

@@ -16,7 +16,7 @@ from intelgraph.drill.mix import MixSettings
 from intelgraph.drill.workload import Recorder, Target, Workload, WorkloadSettings
 from tests.fleet_e2e.running import AWAY, GLOBAL, HOME, RunningFleet
 
-pytestmark = pytest.mark.fleet
+pytestmark = [pytest.mark.fleet, pytest.mark.alone]
 RUN_S = 8.0
 
 

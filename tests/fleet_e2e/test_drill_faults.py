@@ -22,7 +22,7 @@ from tests.fleet_e2e.drilling import drill, home, leader, need_etcd
 from tests.fleet_e2e.running import AWAY, HOME, CommandFailed, RunningFleet, contention, started, until
 from tests.fleet_e2e.test_etcd_fleet import ON_ETCD
 
-pytestmark = pytest.mark.fleet
+pytestmark = [pytest.mark.fleet, pytest.mark.alone]
 FOR_S = 11.0
 RTO_S_MAX, READS_S_MAX = 10.0, 1.0
 
@@ -61,6 +61,7 @@ def test_a_lost_home_is_replaced_unattended_and_nothing_acknowledged_is_lost(fle
     assert report.score.rpo_writes == 0
 
 
+@pytest.mark.prove
 def test_what_a_home_alone_had_acknowledged_is_listed_and_explains_what_is_missing(fleet: RunningFleet) -> None:
     slower = contention()
     report = drill(fleet, fault="partition-out", region=_lost(fleet), durability="home", for_s=FOR_S)

@@ -17,7 +17,7 @@ from tests.fleet_e2e.numbers import Numbers, scrape
 from tests.fleet_e2e.patient import Patient
 from tests.fleet_e2e.running import AWAY, GLOBAL, HOME, RunningFleet, contention, until
 
-pytestmark = pytest.mark.fleet
+pytestmark = [pytest.mark.fleet, pytest.mark.alone]
 TAKEN_OVER_S = 10.0
 """At worst, from the loss to the first write that is acknowledged elsewhere."""
 

@@ -23,7 +23,7 @@ from intelgraph.fleet.process import look
 from tests.fleet_e2e.moving import control, settled_at, until_placed
 from tests.fleet_e2e.running import AWAY, GLOBAL, HOME, CommandFailed, RunningFleet, contention, until
 
-pytestmark = pytest.mark.fleet
+pytestmark = [pytest.mark.fleet, pytest.mark.alone]
 TENANT = "paused"
 REGION = tuple(f"{HOME}/{part}" for part in ("edge", "api", "feed", "agent", "postgres"))
 

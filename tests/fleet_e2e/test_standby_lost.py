@@ -16,7 +16,7 @@ from tests.fleet_e2e.moving import known
 from tests.fleet_e2e.numbers import scrape
 from tests.fleet_e2e.running import AWAY, HOME, RunningFleet, contention, until
 
-pytestmark = pytest.mark.fleet
+pytestmark = [pytest.mark.fleet, pytest.mark.alone]
 FOUND_S = 10.0
 BOTH = ("--regions", f"{HOME},{AWAY}", "--home", HOME, "--standby", AWAY)
 

@@ -16,7 +16,14 @@ from intelgraph.control.simulator.acting import Acting
 from intelgraph.control.simulator.agent import Agent
 from intelgraph.control.simulator.door import Doors
 from intelgraph.control.simulator.engine import Process
-from intelgraph.control.simulator.promises import CERTAINTY, CONVERGENCE, FAIL_CLOSED, NO_LOSS, ONE_WRITER, READ_YOUR_WRITES
+from intelgraph.control.simulator.promises import (
+    CERTAINTY,
+    CONVERGENCE,
+    FAIL_CLOSED,
+    NO_LOSS,
+    ONE_WRITER,
+    READ_YOUR_WRITES,
+)
 from intelgraph.control.simulator.region import Held, Region
 from intelgraph.control.simulator.world import Parts
 from intelgraph.placement import resuming

@@ -1,7 +1,8 @@
 """The doors of the regions: where a write is refused, held, appended, waited for, and acknowledged or not; and reads.
 
 The order is the promise: the grant is looked at, the fence is in the append, the standby is waited for, and the grant
-is looked at again; and no refusal is certain after an attempt without an answer. Each is a method of its own, so that a test can leave one out and see it found.
+is looked at again; and no refusal is certain after an attempt without an answer. Each is a method of its own, so that a
+test can leave one out and see it found.
 """
 
 from __future__ import annotations
