@@ -1,4 +1,4 @@
-"""Tests interrupt what they start, and what is ``alone`` comes before what leaves fleets running for the next test."""
+"""Tests interrupt what they start, and fleets come last: one that stays up for the next test idles meanwhile."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put first what must have the machine for itself: a fleet that idles takes a tenth of a core."""
-    items.sort(key=lambda item: item.get_closest_marker("alone") is None)
+    """Put whole fleets last: each that is up takes a tenth of a core from what keeps all of them busy."""
+    items.sort(key=lambda item: item.get_closest_marker("fleet") is not None)

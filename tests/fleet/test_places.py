@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.fleet.binaries import can_reach, server_account
+from intelgraph.fleet.binaries import ROOT_STATE, can_reach, server_account
 from intelgraph.fleet.notes import Note, Notes, may_adopt, plan_digest, read_notes, write_notes
 from intelgraph.fleet.parts import Kind, all_parts
-from intelgraph.fleet.places import Fleet, locate, locate_kept, settle
+from intelgraph.fleet.places import Fleet, locate, locate_kept, settle, state_directory
 from intelgraph.fleet.stop_order import kind_of, stop_levels
 from intelgraph.fleet.topology import ControlKind, port_names
 from intelgraph.fleet.topology_file import load_topology
@@ -76,6 +76,21 @@ def test_a_state_directory_that_the_servers_account_cannot_enter_is_refused(plac
     )
     with pytest.raises(IntelGraphError, match="cannot enter it"):
         settle(load_topology(file), start=place)
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root runs PostgreSQL as another account")
+def test_checkouts_that_the_servers_account_cannot_enter_have_a_state_each(place: Path) -> None:
+    private = place / "closed"
+    (private / "intel graph").mkdir(parents=True, exist_ok=True)
+    (private / "other").mkdir(exist_ok=True)
+    private.chmod(0o700)
+    nowhere = load_topology(None)
+    one, again, other = (
+        state_directory(nowhere, start=private / name) for name in ("intel graph", "intel graph", "other")
+    )
+    assert one == again != other
+    assert one.parent == other.parent == ROOT_STATE
+    assert one.name.startswith("intel-graph-")
 
 
 def test_parts_stop_from_the_outside_in(two_regions: Path) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import stat
 import tempfile
 import uuid
@@ -37,6 +38,7 @@ from intelgraph.model.errors import refuse
 
 STATE_NAME = ".intelgraph"
 _SOCKET_PATH_BYTES_MAX = 100
+_NAME_LENGTH_MAX = 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,10 +147,16 @@ def state_directory(file: TopologyFile, *, start: Path) -> Path:
                 f"the state directory {file.state} is refused: PostgreSQL runs as {name}, which cannot enter it",
             )
         return file.state
-    beside = (file.path.absolute().parent if file.path else start.absolute()).resolve() / STATE_NAME
-    if account is None or can_reach(beside, account):
-        return beside
-    return ROOT_STATE
+    checkout = (file.path.absolute().parent if file.path else start.absolute()).resolve()
+    if account is None or can_reach(checkout / STATE_NAME, account):
+        return checkout / STATE_NAME
+    return ROOT_STATE / _name_of(checkout)
+
+
+def _name_of(checkout: Path) -> str:
+    """A name that no other checkout's state has, and that people recognise."""
+    readable = re.sub(r"[^A-Za-z0-9_-]", "-", checkout.name)[:_NAME_LENGTH_MAX]
+    return f"{readable or 'root'}-{hashlib.sha256(os.fsencode(checkout)).hexdigest()[:8]}"
 
 
 def locate(file: TopologyFile, *, start: Path) -> Fleet:
@@ -280,7 +288,10 @@ def _has_control_data(state: Path) -> bool:
 def _create_directories(state: Path, topology: Topology) -> None:
     # PostgreSQL's account passes through some of these on its way to its own directory; it can list none of them.
     passage = 0o711 if server_account() is not None else 0o700
-    for directory in (state, state / "regions", *(state / "regions" / region.name for region in topology.regions)):
+    passages = [state, state / "regions", *(state / "regions" / region.name for region in topology.regions)]
+    if state.parent == ROOT_STATE:
+        passages.insert(0, ROOT_STATE)
+    for directory in passages:
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(passage)
     private = [state / "fleet", state / "fleet" / "log", state / "fleet" / "issuer", state / WITNESS]
