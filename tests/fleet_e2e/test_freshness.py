@@ -17,7 +17,7 @@ import pytest
 
 from tests.fleet_e2e.running import AWAY, HOME, RunningFleet, contention, until_true
 
-pytestmark = pytest.mark.fleet
+pytestmark = [pytest.mark.fleet, pytest.mark.alone]
 TENANT = "fresh"
 PAIRS = 1_000
 AT_ONCE = 8

@@ -18,7 +18,7 @@ from tests.fleet_e2e.history import faults, longest_gap_s
 from tests.fleet_e2e.load import Load
 from tests.fleet_e2e.running import AWAY, HOME, RunningFleet, contention, until
 
-pytestmark = pytest.mark.fleet
+pytestmark = [pytest.mark.fleet, pytest.mark.alone]
 BACK_S = 3.0
 LINK = f"wan:{HOME}--{AWAY}"
 #: Every placement lives in both regions; what differs is when a write of it is acknowledged.
