@@ -27,7 +27,7 @@ from intelgraph.control.opening import open_epoch
 from intelgraph.control.sqlite import SqliteControlStore
 from intelgraph.model.placement import Placement
 from intelgraph.settings import ApiPolicy
-from tests.moving import moved
+from tests.next_epoch import moved
 
 from .site import EU, US, Client, Region, Site, entity, two_regions
 

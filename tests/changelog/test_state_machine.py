@@ -19,7 +19,7 @@ from .state_machine import Histories
 
 TWO = ("us-east", "eu-west")
 THREE = ("us-east", "eu-west", "us-west")
-HISTORIES = int(os.environ.get("IG_HISTORIES", "120"))
+HISTORIES = int(os.environ.get("IG_HISTORIES", "250"))
 HISTORIES_TO_FIND_A_BUG = 400
 STEPS = 32
 

@@ -16,7 +16,7 @@ from intelgraph.control.directory_cache import CachedDirectory
 from intelgraph.control.sqlite import SqliteControlStore
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.model.placement import Declared, Durability, Placement, StandbyLoss, Tenant
-from tests.moving import moved
+from tests.next_epoch import moved
 
 BOTH = Placement(
     id="both",

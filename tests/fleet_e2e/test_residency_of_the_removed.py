@@ -19,10 +19,11 @@ from tests.fleet_e2e.running import AWAY, HOME, CommandFailed, RunningFleet, unt
 pytestmark = pytest.mark.fleet
 _SEGMENTS_MAX = 60
 _RELATION = """
-    select coalesce(t.oid, c.oid)::regclass::text from pg_class c
-    left join pg_index x on x.indexrelid = c.oid left join pg_class i on i.oid = coalesce(x.indrelid, c.oid)
-    left join pg_class t on t.oid = i.oid or t.reltoastrelid = i.oid
-    where pg_relation_filenode(c.oid)::text = $1 order by (t.reltoastrelid = i.oid) desc limit 1
+    select coalesce(main.oid, rows.oid)::regclass::text from pg_class file
+    left join pg_index index on index.indexrelid = file.oid
+    join pg_class rows on rows.oid = coalesce(index.indrelid, file.oid)
+    left join pg_class main on main.reltoastrelid = rows.oid
+    where pg_relation_filenode(file.oid)::text = $1
 """
 """The table that a file belongs to: its own, an index of it, what it keeps beside, an index of that."""
 PAGE = Path(__file__).parents[2] / "docs" / "residency.md"
