@@ -10,6 +10,7 @@ write 1e308 out in full). Whether an operation fits the graph is the database's 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -115,7 +116,7 @@ class Changes(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 _DECODER = msgspec.json.Decoder(Changes)
-_ENCODER = msgspec.json.Encoder()
+_ENCODER = msgspec.json.Encoder(order="deterministic")
 _AT_OPERATION = re.compile(r"(.*) - at `(\$\.operations\[(\d+)\].*)`", re.DOTALL)
 _SHOWN_MAX = 200
 
@@ -124,8 +125,16 @@ class Operations(Struct, frozen=True, kw_only=True):
     """What a request appends: the JSON array that ``ig.append`` takes, and what it holds."""
 
     body: bytes
+    """Canonical: one text for whatever means the same, in the order of the request."""
     count: int
     only_upserts: bool
+
+    def fingerprint(self) -> bytes:
+        """Return what a repeat of an ``Idempotency-Key`` is known by: what is meant, however it was sent.
+
+        GraphQL or not, by hash or by text, with variables or without, in whichever order of members.
+        """
+        return hashlib.sha256(self.body).digest()
 
 
 def read_operations(body: bytes, *, operations_max: int) -> Operations:

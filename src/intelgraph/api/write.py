@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -39,6 +39,8 @@ _EPOCH_LOOK_S = 0.25
 _REMOTE_MARGIN_S = 1.0
 _ANSWER_MARGIN_S = 0.1
 _KEY_LENGTH_MAX = 255
+_QUOTED = re.compile(rb'"((?:[^"\\]|\\["\\])*+)"')
+_ESCAPED = re.compile(rb"\\(.)")
 # What the lease's holder refuses for as long as the standby is as it is: a client that knows can do something else.
 _NOT_HELD = frozenset({"standby_lost", "rpo_at_risk"})
 # The database's answers that mean "the directory here and the log here disagree about who writes".
@@ -106,8 +108,8 @@ def _answer(outcome: Acknowledged) -> Response:
 class Write:
     """One write on its way: where it has to go may change while it is held.
 
-    ``body`` is what a hop to the home carries, and what a repeat of ``key`` is compared with; ``operations`` makes
-    what is appended, once, and only at the home.
+    ``body`` is what a hop to the home carries; ``operations`` makes what is appended, and what a repeat of ``key`` is
+    compared with, once, and only at the home.
     """
 
     door: Door
@@ -224,7 +226,7 @@ class Write:
                 epoch=epoch,
                 tenant=self.admitted.principal.tenant,
                 key=self.key,
-                request_hash=hashlib.sha256(self.body).digest(),
+                request_hash=self._operations.fingerprint(),
                 operations=self._operations,
                 placed=placement.durability is Durability.REMOTE,
             )
@@ -291,21 +293,29 @@ async def _confirmed(door: Door, placement: Placement, flushed: str, until_s: fl
 
 
 def idempotency_key(request: Request) -> str:
-    """Return the request's key; refuses with ``key_required`` if it is missing or not 1 to 255 visible characters."""
+    """Return the request's key; refuses with ``key_required`` what ``checked_key`` does."""
     value = request.headers.get(b"idempotency-key", b"")
     return checked_key(value)
 
 
 def checked_key(value: bytes) -> str:
-    """Return a key's text if it is 1 to 255 visible ASCII characters; else ``key_required``."""
-    if not 1 <= len(value) <= _KEY_LENGTH_MAX or not all(0x21 <= byte <= 0x7E for byte in value):
+    """Return a key's text if it is 1 to 255 visible ASCII characters; else ``key_required``.
+
+    It may be quoted, as the IETF's draft writes it (a string of RFC 9651): the quotes are not part of it, and spaces
+    may be.
+    """
+    key, lowest = value, 0x21
+    if value.startswith(b'"'):
+        quoted = _QUOTED.fullmatch(value)
+        key, lowest = (_ESCAPED.sub(rb"\1", quoted[1]), 0x20) if quoted else (b"", 0x21)
+    if not 1 <= len(key) <= _KEY_LENGTH_MAX or not all(lowest <= byte <= 0x7E for byte in key):
         raise refuse(
             "key_required",
             f"the request is refused: an Idempotency-Key of 1 to {_KEY_LENGTH_MAX} visible ASCII characters is needed",
-            length=len(value),
+            length=len(key),
             limit=_KEY_LENGTH_MAX,
         )
-    return value.decode("ascii")
+    return key.decode("ascii")
 
 
 def _check_media_type(request: Request) -> None:

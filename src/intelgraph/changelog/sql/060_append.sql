@@ -192,7 +192,7 @@ begin
     if not found then
         return null;
     elsif f.request_hash is distinct from p_request_hash then
-        return ig.refusal('key_reused', 'the Idempotency-Key is refused: it was used before with another request body');
+        return ig.refusal('key_reused', 'the Idempotency-Key is refused: it was used before for another request');
     end if;
     return jsonb_build_object('status', 'repeated', 'bookmark', concat_ws('/', f.origin, f.life, f.epoch, f.position),
                               'objects', ig.result_of(f.body));
