@@ -139,15 +139,33 @@ def test_a_get_may_read_and_only_read(site: Site) -> None:
 
 def test_a_document_can_be_named_by_its_hash_by_the_tenant_that_sent_it(site: Site) -> None:
     text = "query Kept { stats { __typename } }"
-    named = {"persistedQuery": {"version": 1, "sha256Hash": hashlib.sha256(text.encode()).hexdigest()}}
-    unknown = post(site.client(US), None, extensions=named)
-    assert (unknown.status_code, unknown.json()["errors"][0]["extensions"]["code"]) == (404, "document_not_kept")
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    named = {"persistedQuery": {"version": 1, "sha256Hash": digest}}
+    for accept, status in (("application/json", 200), ("application/graphql-response+json", 400)):
+        unknown = post(site.client(US), None, extensions=named, headers={"accept": accept})
+        assert (unknown.status_code, unknown.json()) == (
+            status,
+            {"errors": [{"message": "PersistedQueryNotFound", "extensions": {"code": "PERSISTED_QUERY_NOT_FOUND"}}]},
+        )
     sent = post(site.client(US), text, extensions=named)
     assert sent.json() == post(site.client(US), None, extensions=named).json()
     other = post(site.client(US, tenant="globex"), None, extensions=named)
     assert other.json() == unknown.json()
     wrong = post(site.client(US), "{ __typename }", extensions=named)
     assert wrong.status_code == 400
+    shouted = {"persistedQuery": {"version": 1, "sha256Hash": digest.upper()}}
+    assert post(site.client(US), None, extensions=shouted).json() == sent.json()
+
+
+@pytest.mark.parametrize("given", [
+    {}, {"version": 1}, {"sha256Hash": "0" * 64}, {"version": 2, "sha256Hash": "0" * 64}, "hash", [], 1,
+    {"version": "1", "sha256Hash": "0" * 64}, {"version": True, "sha256Hash": "0" * 64},
+    {"version": 1, "sha256Hash": 1},
+])  # fmt: skip
+def test_a_persisted_query_of_no_known_version_is_refused(site: Site, given: Any) -> None:
+    for query in (None, "{ __typename }"):
+        answer = post(site.client(US), query, extensions={"persistedQuery": given})
+        assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (400, "bad_request")
 
 
 def test_introspection_and_data_stand_in_the_order_of_the_fields(site: Site) -> None:

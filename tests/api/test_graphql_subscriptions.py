@@ -99,26 +99,6 @@ def test_another_tenants_changes_are_not_told(site: Site) -> None:
         assert next(events)["id"] == bookmark
 
 
-def test_a_subscription_is_a_stream_and_a_stream_is_a_subscription(site: Site) -> None:
-    client = site.client(US)
-    for query, accept in ((FOLLOW, "application/json"), ("{ __typename }", "text/event-stream")):
-        answer = client.http.post(
-            client.url + "/graphql", json={"query": query}, headers={"accept": accept}, timeout=20
-        )
-        assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (406, "not_acceptable")
-
-
-def test_a_bookmark_that_is_none_is_refused(site: Site) -> None:
-    client = site.client(US)
-    answer = client.http.post(
-        client.url + "/graphql",
-        json={"query": FOLLOW, "variables": {"after": "nonsense"}},
-        headers={"accept": "text/event-stream"},
-        timeout=20,
-    )
-    assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (400, "bad_bookmark")
-
-
 def test_a_subscriber_that_reads_nothing_holds_nobody_else_and_loses_nothing(site: Site) -> None:
     start = write(site, entity())
     bulk = [write(site, entity(name="Large", properties={"text": "x" * 50_000})) for _ in range(60)]

@@ -252,7 +252,7 @@ def test_a_document_that_another_tenant_has_persisted_is_not_known(site: Site) -
     assert "data" in post(site.client(US, tenant=OTHER), text, extensions=hashed).json()
     assert "data" in post(site.client(US, tenant=OTHER), None, extensions=hashed).json()
     told = post(site.client(US, tenant=ME), None, extensions=hashed)
-    assert told.json()["errors"][0]["extensions"]["code"] == "document_not_kept"
+    assert told.json()["errors"][0]["extensions"]["code"] == "PERSISTED_QUERY_NOT_FOUND"
 
 
 def test_a_subscription_from_another_tenants_bookmark_tells_ones_own_changes_alone(site: Site, world: World) -> None:

@@ -45,7 +45,8 @@ def events(file: Any) -> Iterator[Event]:
     while file.readline().strip():
         pass
     text = b""
-    while size := int(file.readline(), 16):
+    # Without its last chunk the body is not whole: the connection was broken off.
+    while size := int(file.readline() or b"0", 16):
         text += file.read(size)
         file.readline()
         while b"\n\n" in text:
@@ -53,6 +54,13 @@ def events(file: Any) -> Iterator[Event]:
             fields = dict(line.split(": ", 1) for line in block.decode().split("\n") if not line.startswith(":"))
             if fields:
                 yield Event(id=fields.get("id"), name=fields.get("event"), data=json.loads(fields["data"]))
+
+
+def end_of(text: str) -> Any:
+    """The data of an answer that is one ``end`` event."""
+    name, data, *rest = text.split("\n")
+    assert (name, rest) == ("event: end", ["", ""])
+    return json.loads(data.removeprefix("data: "))
 
 
 @pytest.mark.parametrize("region", [US, EU])
@@ -97,15 +105,18 @@ def test_a_stream_ends_with_a_reason_when_its_token_expires(site: Site) -> None:
     start = site.client(US).write(entity()).json()["bookmark"]
     with streaming(site, US, token, after=start) as stream:
         last = list(stream)[-1]
-    assert (last.name, last.data["code"]) == ("end", "token_expired")
+    assert (last.name, last.data["code"], last.data["resumes"]) == ("end", "token_expired", True)
 
 
 def test_a_stream_that_may_not_be_served_here_is_refused_before_it_begins(site: Site) -> None:
     client = site.client(US, tenant="hooli")
-    answer = client.get("/v1/changes", {"accept": "text/event-stream"})
-    assert (answer.status_code, answer.json()["code"]) == (421, "region_not_allowed")
-    answer = site.client(US).get("/v1/changes", {"accept": "text/event-stream", "last-event-id": "nonsense"})
-    assert (answer.status_code, answer.json()["code"]) == (400, "bad_bookmark")
+    for asking, resume, status, code in (
+        (client, {}, 421, "region_not_allowed"),
+        (site.client(US), {"last-event-id": "nonsense"}, 400, "bad_bookmark"),
+    ):
+        answer = asking.get("/v1/changes", {"accept": "text/event-stream", **resume})
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "text/event-stream")
+        assert end_of(answer.text)["code"] == code
 
 
 def test_a_client_that_reads_nothing_holds_nobody_else(site: Site) -> None:
@@ -141,7 +152,9 @@ def test_one_tenant_cannot_take_all_the_streams_of_a_worker(site: Site) -> None:
             opened.enter_context(closing(connection))
             connection.sendall(_opening(greedy))
             assert connection.recv(20).startswith(b"HTTP/1.1 200")
-        answer = site.client(US, tenant="cyberdyne").get("/v1/changes", {"accept": "text/event-stream"}).json()
+        told = site.client(US, tenant="cyberdyne").get("/v1/changes", {"accept": "text/event-stream"})
+        assert told.status_code == 503
+        answer = end_of(told.text)
         assert (answer["code"], answer["facts"]) == (
             "overloaded",
             {"open": STREAMS_OF_TENANT_MAX, "limit": STREAMS_OF_TENANT_MAX},

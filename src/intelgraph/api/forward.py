@@ -23,7 +23,9 @@ from intelgraph.api.response import Header, Response
 from intelgraph.model.errors import Denied, TransientError, retry
 from intelgraph.settings import Peer
 
-_CARRIED = (b"authorization", b"idempotency-key", b"content-type", b"accept")
+_CARRIED = (b"authorization", b"idempotency-key", b"content-type")
+_ACCEPT = "application/graphql-response+json, application/json"
+"""What is passed on may be given another form where the write came in (``graphql_http.passed_on``)."""
 _RETURNED = ("retry-after", "www-authenticate")
 _CONNECT_TIMEOUT_S = 1.0
 PASSING = frozenset(
@@ -42,13 +44,25 @@ _CONNECTIONS_PER_HOME_MAX = 64
 _NOBODY_BEHIND_THE_EDGE = "region_unreached"
 
 
+class _Extensions(msgspec.Struct, frozen=True):
+    code: str = ""
+    facts: dict[str, Any] = {}
+    retry_after_s: float | None = None
+
+
+class _Error(msgspec.Struct):
+    message: str = ""
+    extensions: _Extensions = _Extensions()
+
+
 class _Refusal(msgspec.Struct):
-    """What is read of another door's, or its edge's, problem details."""
+    """What is read of another door's, or its edge's, problem details, or of its GraphQL errors."""
 
     code: str = ""
     reason: str = ""
     facts: dict[str, Any] = {}
     retry_after_s: float | None = None
+    errors: list[_Error] = []
 
 
 class Forwarder:
@@ -101,6 +115,7 @@ class Forwarder:
             if name in request.headers
         }
         headers |= {
+            "accept": _ACCEPT,
             "ig-hop": "1",
             "ig-deadline-ms": str(int(timeout_s * 1000)),
             "x-request-id": request.id.decode("latin-1"),
@@ -138,6 +153,9 @@ def _raise_passing(answer: Response, home: str) -> None:
         refusal = msgspec.json.decode(answer.body, type=_Refusal)
     except msgspec.DecodeError:
         return
+    for error in refusal.errors[:1]:
+        told = error.extensions
+        refusal = _Refusal(code=told.code, reason=error.message, facts=told.facts, retry_after_s=told.retry_after_s)
     if refusal.code == _NOBODY_BEHIND_THE_EDGE:
         raise _unreachable(home, "its edge reaches no door there", sent=True)
     if refusal.code in PASSING and refusal.reason:

@@ -16,6 +16,7 @@ import orjson
 from graphql import OperationType
 
 from intelgraph.api import graphql_http as http
+from intelgraph.api import problem
 from intelgraph.api.bookmarks import Readable
 from intelgraph.api.coalescing import Read, Told
 from intelgraph.api.door import Admitted, Door
@@ -31,7 +32,7 @@ from intelgraph.graph.query.document import QueryRefused
 from intelgraph.graph.query.introspection import introspect
 from intelgraph.graph.query.planning import Prepared
 from intelgraph.graph.query.ready import Ready
-from intelgraph.model.errors import IntelGraphError, refuse
+from intelgraph.model.errors import IntelGraphError, PermanentError, refuse
 
 _SETTLING_S = 0.02
 
@@ -59,33 +60,37 @@ class _Asked(NamedTuple):
 
 async def graphql(door: Door, request: Request) -> Answer:
     """``GET /graphql`` and ``POST /graphql``."""
-    streams = b"text/event-stream" in request.headers.get(b"accept", b"")
     try:
-        kind = http.PLAIN if streams else http.media_type(request)
+        wanted = http.wanted(request)
     except IntelGraphError as error:
         return http.failed(http.RESPONSE, error)
+    kind = wanted.refusal
     try:
         admitted = door.admit_known(request) or await door.admit(request)
         body = await http.read_body_of(request, door.policy)
         tenant = admitted.principal.tenant
         if len(body) >= LARGE_BYTES:
             given, prepared = await door.patience.aside(tenant, lambda: _both(door, tenant, request, body))
-            return await _answer(door, request, _Asked(admitted, given, kind), prepared, streams=streams)
-        given = door.persisted.whole(tenant, http.understand(request, body))
-        asked = _Asked(admitted, given, kind)
-        ready = None if streams else door.planner.ready(given.query, given.operation_name, given.variables)
-        if ready is not None:
-            return await _read_ready(door, request, asked, *ready)
-        if door.planner.knows(given.query, given.operation_name):
-            prepared = _prepared(door, given)
         else:
-            cheap = door.planner.refuses(given.query, given.operation_name)
-            prepared = await door.patience.aside(tenant, lambda: _prepared(door, given), cheap=cheap)
-        return await _answer(door, request, asked, prepared, streams=streams)
+            given = door.persisted.whole(tenant, http.understand(request, body))
+            ready = door.planner.ready(given.query, given.operation_name, given.variables)
+            if ready is not None:
+                kind = wanted.single
+                return await _read_ready(door, request, _Asked(admitted, given, kind), *ready)
+            if door.planner.knows(given.query, given.operation_name):
+                prepared = _prepared(door, given)
+            else:
+                cheap = door.planner.refuses(given.query, given.operation_name)
+                prepared = await door.patience.aside(tenant, lambda: _prepared(door, given), cheap=cheap)
+        kind = wanted.of(prepared.document.kind)
+        return await _answer(door, request, _Asked(admitted, given, kind), prepared)
     except QueryRefused as refused:
         return http.refused(kind, refused.errors, refused.code)
     except IntelGraphError as error:
         return http.failed(kind, error)
+    except Exception as error:
+        door.log.failure("request_failed", error, request_id=request.id.decode(), route="/graphql")
+        return http.failed(kind, PermanentError(problem.INTERNAL))
 
 
 def _both(door: Door, tenant: str, request: Request, body: bytes) -> tuple[http.GraphQLRequest, Prepared]:
@@ -97,13 +102,13 @@ def _prepared(door: Door, asked: http.GraphQLRequest) -> Prepared:
     return door.planner.prepare(door.planner.document(asked.query, asked.operation_name), asked.variables)
 
 
-async def _answer(door: Door, request: Request, asked: _Asked, prepared: Prepared, *, streams: bool) -> Answer:
+async def _answer(door: Door, request: Request, asked: _Asked, prepared: Prepared) -> Answer:
     """Answer a request that has taken the long way."""
     kind_of = prepared.document.kind
     if kind_of is OperationType.MUTATION and request.method == "GET":
         return _only_by_post(asked.kind)
-    if streams or kind_of is OperationType.SUBSCRIPTION:
-        return await subscribe(door, request, asked.admitted, prepared, streams=streams)
+    if kind_of is OperationType.SUBSCRIPTION:
+        return await subscribe(door, request, asked.admitted, prepared)
     if kind_of is OperationType.MUTATION:
         return await write(door, request, asked.admitted, asked.request, prepared, asked.kind)
     door.planner.make_ready(asked.request.query, asked.request.operation_name, prepared)

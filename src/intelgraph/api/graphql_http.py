@@ -6,14 +6,17 @@ that is well-formed answers 200 whatever became of it; with ``application/graphq
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
-from graphql import GraphQLError
+from graphql import GraphQLError, OperationType
 
 from intelgraph.api import problem
+from intelgraph.api.accept import EVENTS, best, fits
 from intelgraph.api.body import read_body
 from intelgraph.api.request import Request
 from intelgraph.api.response import Response
@@ -22,15 +25,10 @@ from intelgraph.settings import ApiPolicy
 
 RESPONSE, PLAIN = b"application/graphql-response+json", b"application/json"
 _UTF_8 = b"; charset=utf-8"
-_ACCEPTED = {
-    b"*/*": PLAIN,
-    b"application/*": PLAIN,
-    RESPONSE: RESPONSE,
-    PLAIN: PLAIN,
-}
-_MEDIA_TYPES = {b"*/*": PLAIN, PLAIN: PLAIN, RESPONSE: RESPONSE}
-"""What most requests say they accept."""
+_KNOWN_BYTES_MAX = 256
 _PARAMETERS = frozenset({"query", "operationName", "variables", "extensions"})
+_KEPT_STATUSES = frozenset({401, 403, 408, 421, 500, 503})
+"""Whoever is not let in, and what another token, region or time may help."""
 _MESSAGE_CHARS_MAX = 1_000
 """Messages quote what was sent: a refusal must not be as large as its request."""
 
@@ -54,40 +52,59 @@ class _Body(msgspec.Struct):
     extensions: dict[str, Any] | None = None
 
 
+class _Problem(msgspec.Struct):
+    """What is read of problem details."""
+
+    code: str = ""
+    reason: str = ""
+    facts: dict[str, Any] = {}
+
+
 _BODIES = msgspec.json.Decoder(_Body)
 
 
-def media_type(request: Request) -> bytes:
-    """Return the media type of the answer; refuses with ``not_acceptable``."""
-    accept = request.headers.get(b"accept", b"*/*")
-    known = _MEDIA_TYPES.get(accept)
-    return known if known is not None else _best(accept.lower())
+class Wanted(NamedTuple):
+    """What an ``Accept`` asks for: the operation's kind chooses among these."""
+
+    single: bytes
+    """The media type of one answer: JSON before events."""
+    streams: bool
+    """Whether an answer may be a stream of events."""
+    refusal: bytes
+    """The form of a refusal before the operation is known."""
+
+    def of(self, operation: OperationType) -> bytes:
+        """Return the media type of an operation's answer; refuses with ``not_acceptable``."""
+        if operation is OperationType.SUBSCRIPTION:
+            if not self.streams:
+                raise _not_acceptable(f"a subscription is answered as {EVENTS.decode()}")
+            return EVENTS
+        return self.single
 
 
-def _best(accept: bytes) -> bytes:
-    best: tuple[float, bytes] | None = None
-    for part in accept.split(b","):
-        name, *parameters = (piece.strip() for piece in part.split(b";"))
-        quality = _quality(parameters)
-        kind = _ACCEPTED.get(name)
-        if kind is not None and quality > 0 and (best is None or quality > best[0]):
-            best = (quality, kind)
-    if best is None:
-        raise refuse(
-            "not_acceptable",
-            f"the request is refused: answers are {RESPONSE.decode()} or {PLAIN.decode()}",
-        )
-    return best[1]
+def wanted(request: Request) -> Wanted:
+    """Read what a request accepts; refuses with ``not_acceptable`` if nothing fits that there is."""
+    accept = request.headers.get(b"accept", b"")
+    found = _known(accept) if len(accept) <= _KNOWN_BYTES_MAX else _wanted(accept)
+    if found is None:
+        raise _not_acceptable(f"answers are {RESPONSE.decode()}, {PLAIN.decode()} or {EVENTS.decode()}")
+    return found
 
 
-def _quality(parameters: Sequence[bytes]) -> float:
-    for parameter in parameters:
-        if parameter.startswith(b"q="):
-            try:
-                return float(parameter[2:])
-            except ValueError:
-                return 0.0
-    return 1.0
+def _wanted(accept: bytes) -> Wanted | None:
+    refusal = best(accept, (PLAIN, RESPONSE, EVENTS))
+    if refusal is None:
+        return None
+    # Events are JSON in another form: where nothing else fits, one answer is sent as events too.
+    return Wanted(best(accept, (PLAIN, RESPONSE)) or EVENTS, fits(accept, EVENTS), refusal)
+
+
+_known = lru_cache(maxsize=256)(_wanted)
+"""What the clients of a worker say they accept is nearly always the same."""
+
+
+def _not_acceptable(what: str) -> IntelGraphError:
+    return refuse("not_acceptable", f"the request is refused: {what}, and its Accept header does not ask for that")
 
 
 async def read_body_of(request: Request, policy: ApiPolicy) -> bytes:
@@ -115,7 +132,8 @@ def _check_content_type(given: bytes) -> None:
 def understand(request: Request, body: bytes) -> GraphQLRequest:
     """Take a GET's parameters or a POST's body apart; refuses what is not a GraphQL request."""
     if request.method == "GET":
-        given: dict[str, Any] = dict(request.query(_PARAMETERS))
+        # A parameter without a value is one that is not given.
+        given: dict[str, Any] = {name: text for name, text in request.query(_PARAMETERS).items() if text}
         for name in ("variables", "extensions"):
             if name in given:
                 given[name] = _json(given[name].encode(), f"the parameter {name}")
@@ -127,7 +145,7 @@ def understand(request: Request, body: bytes) -> GraphQLRequest:
         return _checked(_json(body, "the body"), body)
     return GraphQLRequest(
         query=given_body.query,
-        operation_name=given_body.operationName,
+        operation_name=given_body.operationName or None,
         variables=given_body.variables or {},
         extensions=given_body.extensions or {},
         body=body,
@@ -155,7 +173,11 @@ def _checked(given: Any, body: bytes) -> GraphQLRequest:
     if not (isinstance(query, str) or (query is None and extensions and "persistedQuery" in extensions)):
         raise _bad("query must be a text")
     return GraphQLRequest(
-        query=query or "", operation_name=name, variables=variables or {}, extensions=extensions or {}, body=body
+        query=query or "",
+        operation_name=name or None,
+        variables=variables or {},
+        extensions=extensions or {},
+        body=body,
     )
 
 
@@ -165,13 +187,45 @@ def _bad(what: str) -> IntelGraphError:
 
 def answer(kind: bytes, body: bytes, status: int = 200) -> Response:
     """Build an answer from its JSON."""
+    if kind is EVENTS:
+        return Response(status=status, body=in_events(body), content_type=EVENTS)
     return Response(status=status, body=body, content_type=kind + _UTF_8)
+
+
+def in_events(body: bytes) -> bytes:
+    """Write one answer as the events of a stream: it is the only one."""
+    # JSON has line breaks between its tokens only; an event's data is one line.
+    return b"event: next\ndata: %b\n\nevent: complete\ndata: \n\n" % b" ".join(body.splitlines())
+
+
+def passed_on(kind: bytes, answered: Response) -> Response:
+    """Give the answer of a mutation's home, which is JSON, the form that was asked for here."""
+    body = answered.body
+    if answered.content_type.startswith(problem.CONTENT_TYPE):
+        with contextlib.suppress(msgspec.DecodeError):
+            told = msgspec.json.decode(body, type=_Problem)
+            extensions = {"code": told.code, "facts": told.facts}
+            body = orjson.dumps({"errors": [{"message": told.reason, "extensions": extensions}]})
+    return _formed(kind, answered, body)
+
+
+def _formed(kind: bytes, response: Response, body: bytes) -> Response:
+    """Put an answer into the form that was asked for.
+
+    Events are begun with 200 where the request itself is wrong: at any other status their clients report a failure of
+    the network, and repeat it.
+    """
+    given = answer(kind, body, response.status)
+    response.body, response.content_type = given.body, given.content_type
+    if kind is EVENTS and response.status not in _KEPT_STATUSES:
+        response.status = 200
+    return response
 
 
 def refused(kind: bytes, errors: Sequence[GraphQLError], code: str) -> Response:
     """Build the answer of a request that was not executed: without ``data``."""
     body = orjson.dumps({"errors": [formatted(error) for error in errors]}, default=str)
-    response = answer(kind, body, 200 if kind == PLAIN else 400)
+    response = answer(kind, body, 400 if kind == RESPONSE else 200)
     response.code = code
     return response
 
@@ -193,10 +247,7 @@ def formatted(error: GraphQLError) -> dict[str, Any]:
 
 def failed(kind: bytes, error: IntelGraphError) -> Response:
     """Build the answer of a refusal of ours before anything was executed; status and headers as everywhere."""
-    response = problem.of_error(error)
-    response.body = orjson.dumps({"errors": [of_denied(error)]})
-    response.content_type = kind + _UTF_8
-    return response
+    return _formed(kind, problem.of_error(error), orjson.dumps({"errors": [of_denied(error)]}))
 
 
 def of_denied(error: IntelGraphError) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Subscriptions as server-sent events, in the way of the GraphQL over SSE protocol: ``next`` events, then ``complete``.
+"""Subscriptions as server-sent events, in the way of the GraphQL over SSE protocol.
+
+``next`` events; an error that connecting again cannot help, and ``complete``.
 
 The fields that are asked for are taken from the log's own changes; nothing else has to be asked. What the filter
 passes over is not told, but a stream goes on behind it.
@@ -27,14 +29,11 @@ _BATCH = 100
 Object = Mapping[str, Any]
 
 
-async def subscribe(door: Door, request: Request, admitted: Admitted, prepared: Prepared, *, streams: bool) -> Stream:
-    """Follow the tenant's changes; refuses with ``not_acceptable`` what is no stream, or wants one and is no stream."""
+async def subscribe(door: Door, request: Request, admitted: Admitted, prepared: Prepared) -> Stream:
+    """Follow the tenant's changes; refuses as a read does, and what leaves its only field out."""
     roots = prepared.selection.roots
-    if not streams or len(roots) != 1 or (roots[0].parent, roots[0].name) != ("Subscription", "changes"):
-        raise refuse(
-            "not_acceptable",
-            "the request is refused: a subscription, and nothing else, is answered as text/event-stream",
-        )
+    if len(roots) != 1 or (roots[0].parent, roots[0].name) != ("Subscription", "changes"):
+        raise refuse("bad_request", "the request is refused: a subscription asks for the field changes, once")
     args = prepared.arguments[roots[0].number]
     after = checked_bookmark(request.header(b"last-event-id") or args.get("after"))
     return await follow(door, request, admitted, Start(after=after, limit=_BATCH), Subscribed(roots[0], args))
@@ -58,8 +57,13 @@ class Subscribed:
                 parts.append(_event(b"next", orjson.dumps(data), change["bookmark"].encode()))
         return len(changes), b"".join(parts)
 
-    def end(self, denied: Denied) -> bytes:
-        """Tell the reason as an error, then ``complete``."""
+    def end(self, denied: Denied, *, resumes: bool) -> bytes:
+        """Tell the reason: as an error, then ``complete``; as a comment to whoever shall connect again.
+
+        ``complete`` means *finished* to every client, and an error means that something is wrong.
+        """
+        if resumes:
+            return b": %b; %b\n\n" % (denied.code.encode(), denied.reason.encode())
         errors = orjson.dumps({"errors": [of_denied(PermanentError(denied))]})
         return _event(b"next", errors) + _event(b"complete", b"")
 

@@ -50,7 +50,7 @@ async def write(
     except PermanentError as error:
         return _refused(kind, roots, error)
     if isinstance(outcome, Response):
-        return outcome
+        return http.passed_on(kind, outcome)
     response = http.answer(kind, orjson.dumps({"data": _data(prepared, outcome)}))
     response.headers = [(b"ig-bookmark", outcome.bookmark.encode())]
     return response

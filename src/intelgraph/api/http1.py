@@ -211,8 +211,11 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""
         name = name.lower()
-        if name in self._headers and name in SINGLE:
-            self._repeated = name
+        before = self._headers.get(name)
+        if before is not None:
+            if name in SINGLE:
+                self._repeated = name
+            value = b"%b, %b" % (before, value)  # the lines of a list are one list
         self._headers[name] = value
 
     def on_headers_complete(self) -> None:
@@ -264,7 +267,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(answer.body)
 
     async def stream(self, request: Request, answer: Stream) -> None:
-        """Send an answer that goes on until its ``run`` returns; what it raises comes out when the end was sent."""
+        """Send an answer that goes on until its ``run`` returns; one that is not whole ends the connection."""
         lines = [self._all.head(200, answer.content_type, answer.headers), b"x-request-id: %b\r\n" % request.id]
         lines.append(_lines(answer.headers))
         self._closing = self._closing or request.old
@@ -279,10 +282,13 @@ class Connection(asyncio.Protocol):
             if self._drained is not None:
                 await asyncio.shield(self._drained)
 
+        whole = False
         try:
-            await answer.run(send)
+            whole = await answer.run(send)
         finally:
-            if not self.gone and not request.old:
+            if not whole:
+                self._closing = True
+            elif not self.gone and not request.old:
                 self._transport.write(b"0\r\n\r\n")
 
     def finish(self, request: Request) -> None:

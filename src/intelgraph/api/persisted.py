@@ -1,6 +1,7 @@
 """Documents that a client has sent once and then names by their SHA-256, for each tenant by itself.
 
-They are kept in memory and may be forgotten: the client then sends the text again.
+The requests and answers are those of Apollo's automatic persisted queries, which other clients speak too. Documents
+are kept in memory and may be forgotten: the client reads ``PersistedQueryNotFound`` and sends the text again.
 """
 
 from __future__ import annotations
@@ -8,12 +9,15 @@ from __future__ import annotations
 import hashlib
 
 import orjson
+from graphql import GraphQLError
 from msgspec.structs import replace
 
 from intelgraph.api.graphql_http import GraphQLRequest
+from intelgraph.graph.query.document import QueryRefused
 from intelgraph.graph.query.planning import Kept
-from intelgraph.model.errors import refuse
+from intelgraph.model.errors import IntelGraphError, refuse
 
+VERSION = 1
 _KEPT_MAX = 1_000
 
 
@@ -24,7 +28,7 @@ class PersistedDocuments:
         self._texts = Kept(_KEPT_MAX)
 
     def whole(self, tenant: str, asked: GraphQLRequest) -> GraphQLRequest:
-        """Return the request with its document's text; refuses with ``document_not_kept`` or ``bad_request``."""
+        """Return the request with its document's text; refuses what is not known or not well-formed."""
         named = asked.extensions.get("persistedQuery")
         if named is None:
             return asked
@@ -36,15 +40,24 @@ class PersistedDocuments:
         return replace(asked, query=text, body=orjson.dumps(told))
 
     def _text(self, tenant: str, asked: GraphQLRequest, named: object) -> str:
-        digest = named.get("sha256Hash") if isinstance(named, dict) else None
+        members: dict[str, object] = named if isinstance(named, dict) else {}
+        digest, version = members.get("sha256Hash"), members.get("version")
         if not isinstance(digest, str):
-            raise refuse("bad_request", "the request is refused: persistedQuery must have a sha256Hash")
+            raise _bad("persistedQuery must be an object with a sha256Hash")
+        if version != VERSION or isinstance(version, bool):
+            raise _bad(f"the version of persistedQuery must be {VERSION}")
+        digest = digest.lower()
         if not asked.query:
             return self._texts.get((tenant, digest), _unknown)
         if hashlib.sha256(asked.query.encode()).hexdigest() != digest:
-            raise refuse("bad_request", "the request is refused: sha256Hash is not that of its query")
+            raise _bad("sha256Hash is not that of its query")
         return self._texts.get((tenant, digest), lambda: asked.query)
 
 
+def _bad(what: str) -> IntelGraphError:
+    return refuse("bad_request", f"the request is refused: {what}")
+
+
 def _unknown() -> str:
-    raise refuse("document_not_kept", "the document is not known here by its hash: send it once with its text")
+    # Clients act on this message and this code, and on no other.
+    raise QueryRefused([GraphQLError("PersistedQueryNotFound")], "PERSISTED_QUERY_NOT_FOUND")

@@ -18,7 +18,7 @@ STATUSES: Mapping[int, tuple[str, ...]] = {
     400: ("bad_json", "bad_request", "bad_operation", "bad_bookmark", "key_required", "bad_name"),
     401: ("no_token", "bad_token", "token_expired"),
     403: ("unknown_tenant", "role_not_allowed"),
-    404: ("not_found", "no_such_route", "document_not_kept"),
+    404: ("not_found", "no_such_route"),
     405: ("method_not_allowed",),
     406: ("not_acceptable",),
     408: ("body_timeout",),
@@ -54,6 +54,7 @@ STATUSES: Mapping[int, tuple[str, ...]] = {
     ),
 }
 STATUS_OF = {code: status for status, codes in STATUSES.items() for code in codes}
+CONTENT_TYPE = b"application/problem+json"
 INTERNAL = Denied(code="internal", reason="the request failed here for a reason that is ours; the log has it")
 RETRY_AFTER_S = 1.0
 _CLOSES = frozenset({408, 413, 421})
@@ -87,7 +88,7 @@ def of_denied(denied: Denied, *, retry_after_s: float | None = None) -> Response
         status=status,
         body=orjson.dumps(details(denied, status, retry_after_s)),
         headers=headers,
-        content_type=b"application/problem+json",
+        content_type=CONTENT_TYPE,
         code=denied.code,
     )
 

@@ -24,9 +24,13 @@ class Response(msgspec.Struct, kw_only=True):
 
 @dataclass(kw_only=True, slots=True)
 class Stream:
-    """An answer that goes on: ``run`` sends body parts until it returns."""
+    """An answer that goes on: ``run`` sends body parts until it returns.
 
-    run: Callable[[Send], Awaitable[None]]
+    It returns whether the body is whole. If not, the connection is closed without the body's end, which every client
+    takes for a failure that it may repeat.
+    """
+
+    run: Callable[[Send], Awaitable[bool]]
     content_type: bytes
     headers: list[Header] = field(default_factory=list)
 

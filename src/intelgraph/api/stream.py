@@ -4,8 +4,11 @@ GraphQL's subscriptions, which differ in the ``Form`` of their events alone.
 Resumable: an event's ``id`` is its bookmark, ``Last-Event-ID`` (or ``after``) goes on behind it. Bounded: a stream
 holds one batch at a time and reads no further until the client has taken it; a client that takes nothing for
 ``STALLED_S`` is let go; a worker has ``STREAMS_MAX`` at most, ``STREAMS_OF_TENANT_MAX`` for one tenant. Fair: at most
-``_READS_AT_ONCE`` streams of a worker ask the database at a time. It ends when the token expires, the tenant's
-placement changes or this process stops, and says so in an ``end`` event.
+``_READS_AT_ONCE`` streams of a worker ask the database at a time.
+
+How it ends tells whether to come back. When the token expires, the tenant's placement changes or this process stops,
+the connection is closed without the body's end: clients take that for a failure, connect again and go on behind their
+last bookmark. What connecting again cannot help (``superseded``) ends the body in order.
 """
 
 from __future__ import annotations
@@ -21,11 +24,13 @@ from typing import Protocol
 import msgspec
 import orjson
 
+from intelgraph.api import problem
+from intelgraph.api.accept import EVENTS, best
 from intelgraph.api.door import Admitted, Door
 from intelgraph.api.read import ChangesAnswer, ask_changes, checked_bookmark, limit_of, read_changes
 from intelgraph.api.request import Request
 from intelgraph.api.response import Answer, Send, Stream
-from intelgraph.model.errors import Denied, PermanentError, TransientError, retry
+from intelgraph.model.errors import Denied, IntelGraphError, PermanentError, TransientError, retry
 
 HEARTBEAT_S = 10.0
 STALLED_S = 30.0
@@ -34,6 +39,8 @@ STREAMS_OF_TENANT_MAX = 100
 """In one worker: nobody else's streams are refused because one tenant opens all there can be."""
 _READS_AT_ONCE = 2
 _PAUSE_S = 0.5
+_PARTING_S = 0.2
+_JSON = b"application/json"
 _reads = asyncio.Semaphore(_READS_AT_ONCE)
 _open_streams: Counter[str] = Counter()
 """By tenant."""
@@ -44,14 +51,14 @@ class _Change(msgspec.Struct):
 
 
 class Form(Protocol):
-    """How a batch of changes, and the reason of a stream's end, are written as events."""
+    """How a batch of changes, the reason of a stream's end and a refusal are written as events."""
 
     def batch(self, answer: ChangesAnswer) -> tuple[int, bytes]:
         """Return how many changes there were, and the events of those that are told."""
         ...
 
-    def end(self, denied: Denied) -> bytes:
-        """Return the last events of a stream."""
+    def end(self, denied: Denied, *, resumes: bool) -> bytes:
+        """Return what a stream ends with; ``resumes``: its client shall connect again."""
         ...
 
 
@@ -62,21 +69,26 @@ class Plain:
         """Tell every change as it is."""
         return events(answer)
 
-    def end(self, denied: Denied) -> bytes:
+    def end(self, denied: Denied, *, resumes: bool) -> bytes:
         """Tell the reason in an ``end`` event."""
-        return end_event(denied)
+        return end_event(denied, resumes=resumes)
 
 
 async def changes(door: Door, request: Request) -> Answer:
-    """``GET /v1/changes``: a page, or a stream for whoever accepts one."""
-    accept = request.headers.get(b"accept", b"")
-    if b"text/event-stream" not in accept:
+    """``GET /v1/changes``: a page, or a stream for whoever prefers one, whose refusals are events too."""
+    if best(request.headers.get(b"accept"), (_JSON, EVENTS)) is not EVENTS:
         return await read_changes(door, request)
-    admitted = await door.admit(request)
-    query = request.query(frozenset({"after", "limit"}))
-    limit = limit_of(query, door.policy.changes_limit_max)
-    after = checked_bookmark(request.header(b"last-event-id") or query.get("after"))
-    return await follow(door, request, admitted, Start(after=after, limit=limit), Plain())
+    try:
+        admitted = await door.admit(request)
+        query = request.query(frozenset({"after", "limit"}))
+        limit = limit_of(query, door.policy.changes_limit_max)
+        after = checked_bookmark(request.header(b"last-event-id") or query.get("after"))
+        return await follow(door, request, admitted, Start(after=after, limit=limit), Plain())
+    except IntelGraphError as error:
+        # The status stays: an ``EventSource`` comes back after a 200, whatever it was told.
+        refused = problem.of_error(error)
+        refused.body, refused.content_type = _event(b"end", refused.body), EVENTS
+        return refused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +123,7 @@ async def follow(door: Door, request: Request, admitted: Admitted, start: Start,
     following = _Following(door, request, admitted, start.limit, form)
     return Stream(
         run=lambda send: following.run(send, first),
-        content_type=b"text/event-stream",
+        content_type=EVENTS,
         headers=[(b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")],
     )
 
@@ -132,28 +144,28 @@ class _Following:
         self._limit = limit
         self._spoke_at = time.monotonic()
 
-    async def run(self, send: Send, first: ChangesAnswer) -> None:
-        """Send batches until the client goes, the token expires, or the tenant may not be served here."""
+    async def run(self, send: Send, first: ChangesAnswer) -> bool:
+        """Send batches until the client goes or the stream ends; say whether it has ended for good."""
         try:
-            await self._follow(send, first)
+            return await self._follow(send, first)
         finally:
             _count(self._door, self._admitted.principal.tenant, -1)
 
-    async def _follow(self, send: Send, first: ChangesAnswer) -> None:
+    async def _follow(self, send: Send, first: ChangesAnswer) -> bool:
         async with self._watched_client() as gone:
             answer: ChangesAnswer | None = first
             after = first.next
             while not gone.done():
                 ended = self._ended()
                 if ended is not None:
-                    await self._say(send, self._form.end(ended))
-                    return
+                    await self._part(send, ended)
+                    return False
                 try:
                     if answer is None:
                         answer = await _read(self._door, self._admitted, after, self._limit)
                 except PermanentError as error:
-                    await self._say(send, self._form.end(error.denied))
-                    return
+                    await self._say(send, self._form.end(error.denied, resumes=False))
+                    return True
                 except TransientError:
                     await self._idle(send)
                     await asyncio.sleep(_PAUSE_S)
@@ -165,6 +177,15 @@ class _Following:
                 if count < self._limit:
                     await self._idle(send)
                     await self._door.feed.wait()
+        return False
+
+    async def _part(self, send: Send, ended: Denied) -> None:
+        """Say why the stream ends, and leave the client the time to take what it was sent.
+
+        Clients read ahead: graphql-sse repeats a broken connection only while it waits for an event.
+        """
+        await self._say(send, self._form.end(ended, resumes=True))
+        await asyncio.sleep(_PARTING_S)
 
     def _ended(self) -> Denied | None:
         principal = self._admitted.principal
@@ -214,11 +235,15 @@ def events(answer: ChangesAnswer) -> tuple[int, bytes]:
     changes_raw = msgspec.json.decode(answer.changes, type=list[msgspec.Raw])
     for change in changes_raw:
         bookmark = msgspec.json.decode(change, type=_Change).bookmark
-        parts.append(b"id: %b\nevent: change\ndata: %b\n\n" % (bookmark.encode(), bytes(change)))
+        parts.append(b"id: %b\n%b" % (bookmark.encode(), _event(b"change", bytes(change))))
     return len(changes_raw), b"".join(parts)
 
 
-def end_event(denied: Denied) -> bytes:
-    """Write the last event of a stream: why it ends."""
-    members = {"code": denied.code, "reason": denied.reason, "facts": dict(denied.facts)}
-    return b"event: end\ndata: %b\n\n" % orjson.dumps(members)
+def end_event(denied: Denied, *, resumes: bool) -> bytes:
+    """Write the last event of a stream: why it ends, and whether the client shall connect again."""
+    members = {"code": denied.code, "reason": denied.reason, "facts": dict(denied.facts), "resumes": resumes}
+    return _event(b"end", orjson.dumps(members))
+
+
+def _event(name: bytes, data: bytes) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (name, data)

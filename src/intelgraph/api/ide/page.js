@@ -50,27 +50,42 @@ async function ask(params) {
   return body;
 }
 
+// One connection's events; the generator's value says whether it was refused or finished, so that nobody comes back.
+async function* events(params, last, signal) {
+  const after = last.id ? { "Last-Event-ID": last.id } : {};
+  const answer = await fetch("/graphql", {
+    method: "POST", headers: { ...headers("text/event-stream"), ...after }, body: JSON.stringify(params), signal,
+  });
+  tellFacts(answer);
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return !answer.ok && answer.status !== 503;
+    text += value;
+    const blocks = text.split("\n\n");
+    text = blocks.pop();
+    for (const block of blocks) {
+      const fields = Object.fromEntries(block.split("\n").filter((l) => !l.startsWith(":")).map((l) => [l.slice(0, l.indexOf(": ")), l.slice(l.indexOf(": ") + 2)]));
+      if (fields.event === "complete") return answer.status !== 503;
+      if (fields.data) { last.id = fields.id ?? last.id; yield JSON.parse(fields.data); }
+    }
+  }
+}
+
 async function* follow(params) {
   const stop = new AbortController();
+  const last = { id: null };
   try {
-    const answer = await fetch("/graphql", {
-      method: "POST", headers: headers("text/event-stream"), body: JSON.stringify(params), signal: stop.signal,
-    });
-    tellFacts(answer);
-    if (!answer.ok) { yield await answer.json(); return; }
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-    let text = "";
+    // A connection that breaks (a restart, a moved home) is made again, behind the last event.
     for (;;) {
-      const { value, done } = await reader.read();
-      if (done) return;
-      text += value;
-      const blocks = text.split("\n\n");
-      text = blocks.pop();
-      for (const block of blocks) {
-        const fields = Object.fromEntries(block.split("\n").filter((l) => !l.startsWith(":")).map((l) => [l.slice(0, l.indexOf(": ")), l.slice(l.indexOf(": ") + 2)]));
-        if (fields.event === "complete") return;
-        if (fields.data) yield JSON.parse(fields.data);
+      try {
+        if (yield* events(params, last, stop.signal)) return;
+      } catch (error) {
+        if (stop.signal.aborted) throw error;
+        tell(`The stream broke off (${error.message}); connecting again.`, true);
       }
+      await new Promise((wake) => setTimeout(wake, 1000 + 1000 * Math.random()));
     }
   } finally {
     stop.abort();
