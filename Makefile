@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help console browser demo etcd faketime test check prove bench bench-write bench-graph bench-read bench-flood bench-failover clean setup setup-dev lock
 ARGS ?=
+PROOFS ?=
 PY := .venv/bin/python
 
 help: ## say what can be made
@@ -36,11 +37,9 @@ check: setup-dev ## ruff, mypy --strict, import contracts, the tidy test
 	@.venv/bin/lint-imports
 	@$(PY) scripts/tidy.py
 
-test: check ## everything that must hold: three tests at a time, then two fleets, then what needs the machine for itself
-	@$(PY) scripts/console.py
-	@$(PY) -m pytest -n 3 --dist worksteal -m "not prove and not fleet and not alone"
-	@$(PY) -m pytest -n 2 --dist loadfile -m "fleet and not prove and not alone"
-	@$(PY) -m pytest -m "alone and not prove"
+test: setup-dev ## everything that must hold, in suites (tests/suites.py); all failures at the end; PROOFS=tests/… runs proofs too
+	@$(PY) scripts/console.py || echo "test: it goes on without /graphiql" >&2
+	@$(PY) -m tests.suites $(if $(PROOFS),--proofs "$(PROOFS)")
 
 prove: setup-dev ## the long real-process proofs, resumable; tables go to docs/proof/; ARGS=tests/… chooses some
 	@$(PY) -m pytest -m prove --timeout 5400 $(ARGS)

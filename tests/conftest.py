@@ -1,10 +1,17 @@
-"""Tests interrupt what they start, and fleets come last: one that stays up for the next test idles meanwhile."""
+"""Tests interrupt what they start, and fleets come last: one that stays up for the next test idles meanwhile.
+
+Generated examples have no deadline, here and in CI: a busy machine is no finding. What fails prints how to repeat it.
+"""
 
 from __future__ import annotations
 
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("intelgraph", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("intelgraph")
 
 # SIGINT is ignored in what a shell starts behind `&`, and would be in all that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
