@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help console browser demo etcd faketime test check prove bench bench-write bench-graph bench-read bench-flood bench-failover clean setup setup-dev lock
+.PHONY: help console browser demo etcd faketime test check prove bench bench-write bench-graph bench-read bench-flood bench-failover bench-erase clean setup setup-dev lock
 ARGS ?=
 PROOFS ?=
 PY := .venv/bin/python
@@ -44,7 +44,7 @@ test: setup-dev ## everything that must hold, in suites (tests/suites.py); all f
 prove: setup-dev ## the long real-process proofs, resumable; tables go to docs/proof/; ARGS=tests/… chooses some
 	@$(PY) -m pytest -m prove --timeout 5400 $(ARGS)
 
-bench: bench-write bench-graph bench-read bench-flood bench-failover ## every benchmark
+bench: bench-write bench-graph bench-read bench-flood bench-failover bench-erase ## every benchmark
 
 bench-write: setup-dev ## writes: SQL, HTTP and remote durability against pgbench in the same run
 	@$(PY) -m bench.write $(ARGS)
@@ -60,6 +60,9 @@ bench-flood: setup-dev ## honest requests' p99 while refused documents flood one
 
 bench-failover: setup-dev ## failover of 1,000,000 tenants against 1,000, in as many placements
 	@$(PY) -m bench.failover $(ARGS)
+
+bench-erase: setup-dev ## another tenant's writes while an entity with 50,000 relationships is erased
+	@$(PY) -m bench.erase $(ARGS)
 
 lock: setup-dev ## pin the dependencies again (needs uv)
 	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --all-extras -q pyproject.toml -o requirements/runtime.lock

@@ -60,6 +60,7 @@ class Position:
 class Place:
     """The running fleet, and the two connections that look at it."""
 
+    topology: Path
     fleet: Fleet
     tokens: dict[str, str]
     home: asyncpg.Connection
@@ -124,7 +125,7 @@ async def throwaway_fleet(say: Callable[[str], None]) -> AsyncIterator[Place]:
         }
         fleet = locate(load_topology(topology), start=directory)
         home, other = [await connect(fleet.server(name).login(postgres.ADMIN)) for name in (HOME, OTHER)]
-        place = Place(fleet=fleet, tokens=tokens, home=home, other=other)
+        place = Place(topology=topology, fleet=fleet, tokens=tokens, home=home, other=other)
         say("writing the entities that will be updated")
         await _fill(place)
         yield place

@@ -31,7 +31,7 @@ STATUSES: Mapping[int, tuple[str, ...]] = {
         "erased",
         "superseded",
     ),
-    413: ("body_too_large", "too_many_operations"),
+    413: ("body_too_large", "too_many_operations", "too_many_relationships"),
     415: ("unsupported_media_type",),
     421: ("region_not_allowed",),
     503: (
@@ -47,6 +47,7 @@ STATUSES: Mapping[int, tuple[str, ...]] = {
         "gap",
         "home_unreachable",
         "maybe_written",
+        "removal_goes_on",
         "database_unavailable",
         "overloaded",
         "directory_unreadable",

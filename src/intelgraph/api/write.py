@@ -24,13 +24,14 @@ import msgspec
 from intelgraph.api.appending import Append
 from intelgraph.api.attempts import may_have_written, maybe_written, unanswered_before
 from intelgraph.api.body import read_body
+from intelgraph.api.database import UNLINK
 from intelgraph.api.door import Admitted, Door
 from intelgraph.api.forward import PASSING, moved_meanwhile
 from intelgraph.api.holding import deadline_s
 from intelgraph.api.operations import Operations, read_operations
 from intelgraph.api.request import Request
 from intelgraph.api.response import Response
-from intelgraph.model.errors import Denied, Fact, PermanentError, TransientError, refuse
+from intelgraph.model.errors import Denied, Fact, PermanentError, TransientError, refuse, retry
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.routing import ForwardTo, Hold, WriteHere, route_write
 
@@ -54,6 +55,8 @@ class _Appended(msgspec.Struct, kw_only=True):
     code: str = ""
     reason: str = ""
     facts: dict[str, Fact] = {}
+    more: bool = False
+    deleted: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,22 +223,47 @@ class Write:
         self.request.is_degraded = placement.is_degraded
         if self._operations is None:
             self._operations = self.operations()
-        raw, flushed = await self.door.appends.append(
-            Append(
-                placement=placement.id,
-                epoch=epoch,
-                tenant=self.admitted.principal.tenant,
-                key=self.key,
-                request_hash=self._operations.fingerprint(),
-                operations=self._operations,
-                placed=placement.durability is Durability.REMOTE,
-            )
+        append = Append(
+            placement=placement.id,
+            epoch=epoch,
+            tenant=self.admitted.principal.tenant,
+            key=self.key,
+            request_hash=self._operations.fingerprint(),
+            operations=self._operations,
+            placed=placement.durability is Durability.REMOTE,
         )
+        raw, flushed = await self.door.appends.append(append)
         appended = _APPENDED.decode(raw)
+        while appended.code == "too_many_relationships" and appended.facts["in_steps"]:
+            appended = await self._unlink(append, until_s)
+            if appended.status == "ok":
+                raw, flushed = await self.door.appends.append(append)
+                appended = _APPENDED.decode(raw)
         if appended.status == "refused":
             self.door.metrics.appends.labels("refused").inc()
             return _refusal(appended)
         return await acknowledge(self.door, placement, appended, flushed, until_s)
+
+    async def _unlink(self, append: Append, until_s: float) -> _Appended:
+        """Delete the relationships of a request's entities in steps; return the first refusal, or that it is done."""
+        step = _Appended(status="ok", more=True)
+        deleted = 0
+        while step.more:
+            if time.monotonic() >= until_s:
+                raise retry(
+                    "removal_goes_on",
+                    f"the request is not done: {deleted} relationships of its entities were deleted in this attempt, "
+                    "and others are left; repeat it with the same Idempotency-Key and it goes on",
+                    retry_after_s=0.0,
+                    deleted=deleted,
+                )
+            step = _APPENDED.decode(
+                await self.door.database.call(
+                    UNLINK, append.placement, append.epoch, append.tenant, append.key, append.operations.body
+                )
+            )
+            deleted += step.deleted
+        return step
 
 
 def _refusal(appended: _Appended) -> TransientError:

@@ -219,7 +219,7 @@ declare
     i int;
     this_moment text := ig.stamp(clock_timestamp());
 begin
-    if jsonb_array_length(p_ops) = 1 and p_ops #>> '{0,op}' in ('upsert_entity', 'upsert_relationship') then
+    if jsonb_array_length(p_ops) = 1 then
         return ig.resolve_one(p_tenant, 0, p_ops -> 0, '{}', '{}', this_moment);
     elsif ig.independent(p_ops) then
         for op in select x from jsonb_array_elements(p_ops) x loop

@@ -326,7 +326,13 @@ begin
         end if;
     elsif jsonb_typeof(p_ops) is distinct from 'array' or jsonb_array_length(p_ops) > 1000 then
         return ig.size_refusal(p_ops);
-    elsif not plain and p_ops @? '$[*] ? (@.op == "erase")' then
+    elsif not plain then
+        answer := ig.removal_refusal(p_tenant, p_key, p_ops);
+        if answer is not null then
+            return answer;
+        end if;
+    end if;
+    if not plain and p_ops @? '$[*] ? (@.op == "erase")' then
         perform ig.lock_placement(p_placement);
     else
         perform ig.lock_placement_shared(p_placement);
