@@ -109,7 +109,9 @@ def simulate(world: World) -> tuple[History, dict[str, Fate]]:
         operations.append(_operate(run, at_s, effect_s))
     operations.sort(key=lambda each: each.completed_s)
     end_s = max(each.completed_s for each in operations) + 2 * world.lag_s + 1
-    finals = [_final(run, len(operations) + 1 + place, region, end_s) for place, region in enumerate((HOME, AWAY))]
+    first = len(operations) + 1
+    finals = [_final(run, first + place, region, end_s) for place, region in enumerate((HOME, AWAY))]
+    finals += [_final_lists(run, first + 2 + place, region, end_s) for place, region in enumerate((HOME, AWAY))]
     header = Header(began="2026-01-01T00:00:00Z", regions={PLACEMENT: (HOME, AWAY)}, seed=world.seed)
     marks = [Mark(at_s=end_s, what=END)]
     if world.fault_s is not None:
@@ -270,4 +272,13 @@ def _final(run: _Run, number: int, region: str, at_s: float) -> Operation:
     return Operation(
         id=number, client="end", door=region, kind=Kind.MEMBERS, placement=PLACEMENT, tenant=TENANT, invoked_s=at_s,
         completed_s=at_s + 0.1, outcome=Outcome.OK, region=region, staleness_ms=0.0, members=tuple(run.written),
+    )  # fmt: skip
+
+
+def _final_lists(run: _Run, number: int, region: str, at_s: float) -> Operation:
+    lists = [(name, versions.states[-1]) for name, versions in run.objects.items() if name.startswith("l")]
+    steps = (Step(object=name, elements=value or (), revision=revision) for name, (value, revision, _) in lists)
+    return Operation(
+        id=number, client="end", door=region, kind=Kind.LISTS, placement=PLACEMENT, tenant=TENANT, invoked_s=at_s,
+        completed_s=at_s + 0.1, outcome=Outcome.OK, region=region, staleness_ms=0.0, steps=tuple(steps),
     )  # fmt: skip

@@ -7,6 +7,7 @@
     regions: us-east eu-west
     fates: k1=home-only
     left: k1=us-east                       (a row of k1 was left there, although another one counts)
+    end: 0.6                               (the clients stopped then)
     #client door     time      what                  outcome
     a      us-east  0.0-0.1   put x 5               ok us-east/1/1/1 home key=k1
     b      eu-west  0.2-0.3   get x 5               ok stale=20 carries=us-east/1/1/1
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from intelgraph.drill.checker.verdict import Fate
-from intelgraph.drill.history import WRITES, Header, History, Kind, Operation, Outcome, Step
+from intelgraph.drill.history import END, WRITES, Header, History, Kind, Mark, Operation, Outcome, Step
 
 _LINE = re.compile(r"(\S+)\s+(\S+)\s+([\d.]+)-([\d.]+)\s+(\w+)\s(.*?)\s+(ok|fail|unknown)\b\s*(.*)")
 _STEP = re.compile(
@@ -56,6 +57,7 @@ def parse(text: str) -> Written:
     """Read a history from its notation."""
     words, expected, operations = [], set(), []
     regions: tuple[str, ...] = ()
+    marks: tuple[Mark, ...] = ()
     fates: dict[str, Fate] = {}
     left_behind: dict[str, frozenset[str]] = {}
     for line in (each.strip() for each in text.splitlines()):
@@ -71,11 +73,13 @@ def parse(text: str) -> Written:
             fates = {key: Fate(fate) for key, fate in (each.split("=") for each in rest.split())}
         elif head == "left":
             left_behind = {key: frozenset({region}) for key, region in (each.split("=") for each in rest.split())}
+        elif head == "end":
+            marks = (Mark(at_s=float(rest), what=END),)
         else:
             operations.append(_operation(len(operations) + 1, line))
     header = Header(began="2026-01-01T00:00:00Z", regions={"p": regions})
     return Written(
-        history=History(header=header, operations=tuple(operations)),
+        history=History(header=header, operations=tuple(operations), marks=marks),
         fates=fates,
         left_behind=left_behind,
         expected=expected,

@@ -17,6 +17,7 @@ from intelgraph.model.errors import PermanentError
 from tests.drill.model import AWAY, HOME, World, simulate
 
 DISORDER = {"not_linearizable", "older_than_it_says"}
+ORDERS = {"G-single", "G-single-realtime", "G2", "G2-realtime"}
 CHECKED_PER_S_MIN = 100_000 / 30
 replaced = msgspec.structs.replace
 Mutated = tuple[str, set[str], History] | None
@@ -162,6 +163,61 @@ def forget_a_bookmark(history: History, seed: int) -> Mutated:
     return "bookmark", {"silently_stale"}, _with(history, read, replaced(read, steps=(nothing,), bookmark=None))
 
 
+def let_a_writer_read_the_past(history: History, seed: int) -> Mutated:
+    """A transaction that appends to one list read another without an element that had been acknowledged by then."""
+    appends = [each for each in history.operations if each.kind is Kind.APPEND and each.acknowledged]
+    for write in appends[seed % len(appends) :] if appends else ():
+        mine = {step.object for step in write.steps}
+        for other in appends:
+            step = other.steps[0]
+            if step.object not in mine and step.elements and other.completed_s < write.invoked_s:
+                read = Step(object=step.object, elements=step.elements[:-1])
+                return "list-append", ORDERS, _with(history, write, replaced(write, steps=(*write.steps, read)))
+    return None
+
+
+def never_look_again(history: History, seed: int) -> Mutated:
+    """Nobody reads any list after the last append was acknowledged."""
+    last_s = max(each.completed_s for each in history.operations if each.kind is Kind.APPEND and each.acknowledged)
+    kept = [each for each in history.operations if each.kind is not Kind.LISTS or each.completed_s < last_s]
+    return "list-append", {"unread"}, history.without(kept)
+
+
+def tear_two_transfers(history: History, seed: int) -> Mutated:
+    """A read saw one account without what it gave, another without what it got: the total is right."""
+    made = {
+        (step.object, step.revision): (write, step.value)
+        for write in history.operations
+        if write.kind in (Kind.TRANSFER, Kind.DEPOSIT) and write.acknowledged
+        for step in write.steps
+    }
+    reads = [each for each in history.operations if each.kind is Kind.ACCOUNTS and each.acknowledged]
+    for read in reads[seed % len(reads) :] if reads else ():
+        changes: dict[int, tuple[Step, Step, Operation]] = {}
+        for step in read.steps:
+            now, before = made.get((step.object, step.revision)), made.get((step.object, (step.revision or 0) - 1))
+            if now is None or before is None or step.value is None or before[1] is None:
+                continue
+            older = replaced(step, value=before[1], revision=(step.revision or 0) - 1)
+            change = step.value - before[1]
+            if -change in changes and changes[-change][2] is not now[0]:
+                swapped = {step.object: older, changes[-change][0].object: changes[-change][1]}
+                torn = tuple(swapped.get(each.object, each) for each in read.steps)
+                return "bank", ORDERS, _with(history, read, replaced(read, steps=torn))
+            changes[change] = (step, older, now[0])
+    return None
+
+
+def answer_without_the_own_element(history: History, seed: int) -> Mutated:
+    """An append is answered with the list as it was before."""
+    write = _pick(history, lambda each: each.kind is Kind.APPEND and each.acknowledged, seed)
+    if write is None:
+        return None
+    first = write.steps[0]
+    short = replaced(first, elements=(first.elements or ())[:-1])
+    return "list-append", {"internal"}, _with(history, write, replaced(write, steps=(short, *write.steps[1:])))
+
+
 MUTATIONS = (
     drop_an_acknowledged_insert,
     read_a_register_as_it_was,
@@ -169,6 +225,10 @@ MUTATIONS = (
     swap_two_elements,
     tear_a_transfer,
     forget_a_bookmark,
+    let_a_writer_read_the_past,
+    never_look_again,
+    tear_two_transfers,
+    answer_without_the_own_element,
 )
 
 

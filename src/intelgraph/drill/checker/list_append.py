@@ -4,7 +4,10 @@ Every element is appended once, so the longest list that anybody saw of an objec
 every list that was seen says which version it is. What it proves, per object: no element that was refused is in a list
 (``aborted_read``), none is there twice (``duplicate``) or out of nowhere (``phantom``), no list ends in the middle of
 one transaction's elements (``intermediate_read``), every list is a beginning of the longest (``incompatible_order``),
-and an acknowledged element is in the last that had to show it (``lost_append``).
+each transaction's own answer agrees with what it appended and read before (``internal``), and an acknowledged element
+is in the last list that had to show it, and in every list that shows an element which was asked for later
+(``lost_append``). What nobody looked at is not known to be there, as in ``set``: when the history has ended, an element
+that nobody read after its acknowledgement is an anomaly (``unread``); before, one that no answer at all has shown.
 And over all objects of a tenant: the transactions have an order in which each comes after those whose versions it
 overwrites (ww) or saw (wr), before those that overwrite what it saw (rw), and after what had ended when it began. A
 cycle is named by what it needs: ``G0`` ww alone, ``G1c`` ww and wr, ``G-single`` one rw, ``G2`` several; ``-realtime``
@@ -12,17 +15,20 @@ if it needs time (``G1c`` always does: here what reads does not write). With all
 strictly serializable, except that a read that says it is ``staleness_ms`` old counts as if it had begun that much
 earlier.
 
-What it cannot: know versions that nobody saw, or find anything where nobody reads: an unread element orders nothing.
+What a transaction that writes read of objects that it does not write is judged like any other read.
+
+What it cannot: know versions that nobody saw: an unread element orders nothing.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from intelgraph.drill.checker.serial_order import Versions, cycles
 from intelgraph.drill.checker.verdict import Anomaly, Verdict, name_of
-from intelgraph.drill.history import History, Kind, Operation, Outcome, Step
+from intelgraph.drill.history import END, History, Kind, Operation, Outcome, Step
 
 NAME = "list-append"
 
@@ -51,8 +57,10 @@ def check(history: History) -> Verdict:
     counted = dict.fromkeys(("appends", "reads", "lists", "elements"), 0)
     for operations in by_tenant.values():
         lists = _lists(operations)
+        ended = any(mark.what == END for mark in history.marks)
+        anomalies += [found for each in operations if each.acknowledged for found in _internal(each)]
         for each in lists.values():
-            anomalies += _judge(each)
+            anomalies += _judge(each, ended=ended)
         anomalies += cycles(operations, [_versions(each) for each in lists.values()], NAME)
         counted["appends"] += sum(each.is_write for each in operations)
         counted["reads"] += sum(not each.is_write for each in operations)
@@ -85,7 +93,7 @@ def _versions(of: _List) -> Versions:
     return Versions(name=of.name, writers=known, seen=compatible)
 
 
-def _judge(of: _List) -> list[Anomaly]:
+def _judge(of: _List, *, ended: bool) -> list[Anomaly]:
     found: dict[tuple[str, int], Anomaly] = {}
     by, order = of.longest
     # Almost every list is a beginning of the longest: then only the longest has to be looked at element by element.
@@ -101,7 +109,8 @@ def _judge(of: _List) -> list[Anomaly]:
         torn = _intermediate(of, operation, seen)
         if torn is not None:
             found.setdefault((torn.kind, torn.operations[0]), torn)
-    return [*found.values(), *_lost(of)]
+    lost = _lost(of)
+    return [*found.values(), *lost.values(), *_unread(of, lost.keys(), ended=ended)]
 
 
 def _elements(of: _List, reader: Operation, seen: tuple[int, ...]) -> list[Anomaly]:
@@ -144,20 +153,88 @@ def _incompatible(
     return _anomaly("incompatible_order", of, tuple(dict.fromkeys([*writers, reader.id, by.id])), why)
 
 
-def _lost(of: _List) -> list[Anomaly]:
-    latest = max(of.seen, key=lambda seen: seen[0].since_s, default=None)
-    if latest is None:
-        return []
-    reader, there = latest[0], frozenset(latest[1])
-    found = []
-    for element, writer in of.writers.items():
-        if element not in there and writer.acknowledged and writer.completed_s < reader.since_s:
-            why = (
-                f"{name_of(writer)} of {element} to {of.name} was acknowledged ({writer.durability or 'home'}) at "
-                f"{writer.completed_s:.3f} s, and {name_of(reader)}, which began later, did not see it"
+def _internal(operation: Operation) -> Iterator[Anomaly]:
+    """What the steps of one transaction say of each other: what it read is what it had read and appended, and no less.
+
+    A step with a value appends it; its list, if it has one, is the list after that.
+    """
+    known: dict[str, tuple[int, ...] | None] = {}
+    own: dict[str, tuple[int, ...]] = {}
+    for step in operation.steps:
+        before, name = known.get(step.object), step.object
+        if operation.is_write and step.value is not None:
+            own[name] = (*own.get(name, ()), step.value)
+            before = None if before is None else (*before, step.value)
+        seen, mine = step.elements, own.get(name, ())
+        known[name] = before if seen is None else seen
+        if seen is None:
+            continue
+        if (before is not None and seen != before) or (mine and seen[-len(mine) :] != mine):
+            expected = f"{list(before)}" if before is not None else f"a list that ends with {list(mine)}"
+            yield Anomaly(
+                check=NAME,
+                kind="internal",
+                reason=f"{name_of(operation)} was answered {list(seen)} for {name}; by its own steps it is {expected}",
+                operations=(operation.id,),
+                objects=(name,),
             )
-            found.append(_anomaly("lost_append", of, (writer.id, reader.id), why))
+
+
+def _lost(of: _List) -> dict[int, Anomaly]:
+    """By element."""
+    latest = max(of.seen, key=lambda seen: seen[0].since_s, default=None)
+    by, order = of.longest
+    if latest is None or by is None:
+        return {}
+    reader, there, shown = latest[0], frozenset(latest[1]), frozenset(order)
+    last_s = max((of.writers[each].invoked_s for each in order if each in of.writers), default=float("-inf"))
+    found = {}
+    for element, writer in of.writers.items():
+        if not writer.acknowledged:
+            continue
+        if element not in there and writer.completed_s < reader.since_s:
+            why = f"{name_of(reader)}, which began later, did not see it"
+            found[element] = _lost_append(of, element, reader, why)
+        elif element not in shown and writer.completed_s < last_s:
+            why = f"{name_of(by)} saw without it a list with an element that was asked for later"
+            found[element] = _lost_append(of, element, by, why)
     return found
+
+
+def _lost_append(of: _List, element: int, reader: Operation, why: str) -> Anomaly:
+    writer = of.writers[element]
+    reason = (
+        f"{name_of(writer)} of {element} to {of.name} was acknowledged ({writer.durability or 'home'}) at "
+        f"{writer.completed_s:.3f} s, and {why}"
+    )
+    return _anomaly("lost_append", of, (writer.id, reader.id), reason)
+
+
+def _unread(of: _List, lost: Collection[int], *, ended: bool) -> list[Anomaly]:
+    """At most one: the acknowledged element that waits longest for somebody to be shown it.
+
+    A history that has not ended may still be read; what no answer has shown at all, its own neither, is unread anyhow.
+    """
+    looks = [(reader, seen) for reader, seen in of.seen if not (ended and reader.is_write)]
+    last_s = max((reader.since_s for reader, _ in looks if not reader.is_write), default=float("-inf"))
+    shown = frozenset(element for _, seen in looks for element in seen) if not ended else frozenset()
+    unread = [
+        (element, writer)
+        for element, writer in of.writers.items()
+        if writer.acknowledged
+        and writer.completed_s >= last_s
+        and element not in shown
+        and element not in lost
+        and not any(element in seen and reader.invoked_s > writer.completed_s for reader, seen in looks)
+    ]
+    if not unread:
+        return []
+    element, writer = min(unread, key=lambda each: each[1].completed_s)
+    why = (
+        f"{name_of(writer)} of {element} to {of.name} was acknowledged at {writer.completed_s:.3f} s, and nobody read "
+        f"{of.name} after that ({len(unread)} elements)"
+    )
+    return [_anomaly("unread", of, (writer.id,), why)]
 
 
 def _anomaly(kind: str, of: _List, operations: tuple[int, ...], reason: str) -> Anomaly:

@@ -68,12 +68,13 @@ def _nodes(operations: Sequence[Operation], objects: Sequence[Versions]) -> list
 
 def _data_edges(graph: Graph, versions: Versions, number: dict[int, int]) -> None:
     writers = [None if writer is None else number[writer.id] for writer in versions.writers]
+    wrote = {writer.id for writer in versions.writers if writer is not None}
     for before, after in itertools.pairwise(writers):
         if before is not None and after is not None:
             graph.add(before, after, Why.WW)
     for reader, length in versions.seen:
-        if reader.is_write:
-            continue  # What a compare-and-set saw is the version before its own: ww says it already.
+        if reader.id in wrote:
+            continue  # What it saw of an object that it wrote is the version before its own: ww says it already.
         node = number[reader.id]
         made = writers[length - 1] if length else None
         if made is not None:
