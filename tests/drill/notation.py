@@ -14,10 +14,11 @@
     b      eu-west  0.2-0.3   append x 2 [1 2], y 7 [7]    unknown
 
 What: ``insert e1, e2``; ``members e1 e2``; ``put x 5``; ``get x 5`` or ``get x -``; ``append x 2 [1 2], y 7 [7]``;
-``lists x [1 2], y []``; ``deposit a 100, b 100``; ``transfer a 90, b 110``; ``accounts a 90, b 110``. ``@3`` behind an
-object is its revision. The outcome, then in any order: a bookmark, ``home`` or ``remote``, ``key=``, ``by=`` (which
-region answered; else the door), ``stale=`` milliseconds (reads at their door: 0 unless given), ``carries=``, ``code=``,
-``repeated``.
+``lists x [1 2], y []``; ``deposit a 100, b 100``; ``transfer a 90, b 110``; ``accounts a 90, b 110``;
+``relate a, e1>a>b`` (a node; an edge from a to b); ``delete a``; ``graph a@1, b@0, e1>a>b``; ``pages e1 e2`` (or
+``-``); ``follow`` and bookmarks. ``@3`` behind an object is its revision. The outcome, then in any order: a bookmark,
+``home`` or ``remote``, ``key=``, ``by=`` (which region answered; else the door), ``stale=`` milliseconds (reads at
+their door: 0 unless given), ``carries=``, ``code=``, ``repeated``.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from intelgraph.drill.checker.verdict import Fate
 from intelgraph.drill.history import END, WRITES, Header, History, Kind, Mark, Operation, Outcome, Step
 
 _LINE = re.compile(r"(\S+)\s+(\S+)\s+([\d.]+)-([\d.]+)\s+(\w+)\s(.*?)\s+(ok|fail|unknown)\b\s*(.*)")
+_EDGE = re.compile(r"([\w.-]+)>([\w.-]+)>([\w.-]+)")
 _STEP = re.compile(
     r"(?P<object>[\w.-]+)(?:@(?P<revision>\d+))?(?:\s+(?P<value>\d+|-))?(?:\s+\[(?P<elements>[\d ]*)\])?"
 )
@@ -97,8 +99,8 @@ def _operation(number: int, line: str) -> Operation:
         fields["staleness_ms"] = 0.0
     for word in about.split():
         fields |= _attribute(word)
-    if kind is Kind.MEMBERS:
-        fields["members"] = tuple(what.split())
+    if kind in (Kind.MEMBERS, Kind.PAGES, Kind.FOLLOW):
+        fields["members"] = tuple(each for each in what.split() if each != "-")
     else:
         fields["steps"] = tuple(_step(part) for part in re.split(r"\s*,\s*", what.strip()))
     return Operation(
@@ -131,6 +133,9 @@ def _attribute(word: str) -> dict[str, Any]:
 
 
 def _step(text: str) -> Step:
+    edge = _EDGE.fullmatch(text)
+    if edge is not None:
+        return Step(object=edge[1], ends=(edge[2], edge[3]))
     match = _STEP.fullmatch(text)
     assert match is not None, f"this is no step: {text}"
     value, elements, revision = match["value"], match["elements"], match["revision"]

@@ -111,4 +111,4 @@ def test_a_bookmark_is_carried_to_a_read_that_must_see_it_and_dropped_when_it_is
 
 
 def test_the_default_mix_has_every_kind_that_a_client_may_choose() -> None:
-    assert set(WEIGHTS) == set(Kind) - {Kind.MEMBERS, Kind.DEPOSIT}
+    assert set(WEIGHTS) == set(Kind) - {Kind.MEMBERS, Kind.DEPOSIT, Kind.FOLLOW}

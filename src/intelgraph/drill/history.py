@@ -71,9 +71,19 @@ class Kind(Enum):
     """Move an amount between accounts, compare-and-set."""
     ACCOUNTS = "accounts"
     """Read all accounts in one statement."""
+    RELATE = "relate"
+    """Make an edge between nodes, most times together with one of them."""
+    DELETE = "delete"
+    """Delete a node, and its edges with it, or an edge."""
+    GRAPH = "graph"
+    """Read some nodes, each with its edges, in one statement."""
+    PAGES = "pages"
+    """Read the set page by page while clients write."""
+    FOLLOW = "follow"
+    """Receive changes from a subscription, from one connection's opening to its end."""
 
 
-WRITES = frozenset({Kind.INSERT, Kind.PUT, Kind.APPEND, Kind.DEPOSIT, Kind.TRANSFER})
+WRITES = frozenset({Kind.INSERT, Kind.PUT, Kind.APPEND, Kind.DEPOSIT, Kind.TRANSFER, Kind.RELATE, Kind.DELETE})
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -82,12 +92,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``value`` is what a write writes (a register's value, a list's new element, a balance) and what the read of a
     register or an account saw (``None``: nothing is there). ``elements`` is the list that a read of a list saw, or that
     an append makes if it happens. ``revision`` is the object's, after the write or as it was read; 0 is not there.
+    ``ends`` are an edge's source and target.
     """
 
     object: str
     value: int | None = None
     elements: tuple[int, ...] | None = None
     revision: int | None = None
+    ends: tuple[str, str] | None = None
 
 
 class Setback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -105,6 +117,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     ``door`` is the region whose door the client prefers; ``region`` the one that answered. ``bookmark`` is the row of
     an acknowledged write, or of the state that a read saw; ``carried`` what a read had to see. ``staleness_ms`` is the
     answer's own bound of its age. ``repeated``: the answer was the first outcome of a key that had been written before.
+    ``members`` are the ids that a read of the set saw, or the bookmarks that a subscription told, in order.
     """
 
     id: int

@@ -6,7 +6,8 @@ The objects of a run have ids of their own, so that runs do not meet. How the da
 - a *register* is an entity whose property ``value`` is overwritten blindly, every value once;
 - a *list* is an entity whose property ``elements`` is rewritten whole, with ``if_revision``: an append that lost a race
   is refused with ``revision_mismatch`` and has certainly not happened. Some appends touch two lists in one request;
-- a *bank* is a number of entities with a property ``balance``; a transfer rewrites two of them with ``if_revision``.
+- a *bank* is a number of entities with a property ``balance``; a transfer rewrites two of them with ``if_revision``;
+- a *graph* is made of nodes and edges that are deleted again (``nodes``).
 
 So that most of these writes succeed, what is known of lists and accounts is shared by all clients and an object is
 written by one at a time, except for a share of ``contention`` that races on purpose.
@@ -24,6 +25,8 @@ import msgspec
 
 from intelgraph.drill.asking import Answer, Request
 from intelgraph.drill.history import Kind, Outcome, Step
+from intelgraph.drill.nodes import READ_GRAPH, Nodes
+from intelgraph.drill.nodes import seen as nodes_seen
 from intelgraph.model.bookmark import Bookmark
 
 WEIGHTS: Mapping[Kind, float] = {
@@ -34,10 +37,19 @@ WEIGHTS: Mapping[Kind, float] = {
     Kind.LISTS: 2.0,
     Kind.TRANSFER: 1.0,
     Kind.ACCOUNTS: 1.0,
+    Kind.RELATE: 2.0,
+    Kind.DELETE: 1.0,
+    Kind.GRAPH: 2.0,
+    Kind.PAGES: 0.2,
 }
 _TYPE = "drill"
 _BALANCE = 1_000
 _READ_MANY = "query($ids:[ID!]!,$first:Int!){entities(filter:{ids:$ids},first:$first){items{id revision properties}}}"
+
+_READ_PAGE = (
+    "query($types:[String!]!,$first:Int!,$after:Cursor)"
+    "{entities(filter:{types:$types},first:$first,after:$after){items{id}next}}"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +63,9 @@ class MixSettings:
     accounts: int = 6
     two_lists_share: float = 0.5
     contention: float = 0.05
+    dangling_share: float = 0.2
+    """Of the edges, how many are to go to a node that is being deleted."""
+    page: int = 100
     carry_share: float = 0.7
     elsewhere_share: float = 0.1
     """Of the reads, how many go to another region's door than the client's own."""
@@ -101,6 +116,7 @@ class Mix:
         self._lists = [self._new_list() for _ in range(settings.lists)]
         self._accounts = [_Object(id=f"{run}-a{place}", known=False) for place in range(settings.accounts)]
         self._all_lists = [each.id for each in self._lists]
+        self._nodes = Nodes(run=run, chance=self._chance, race_share=settings.dangling_share)
         self.latest: str | None = None
         """The highest bookmark that anybody was told."""
 
@@ -110,6 +126,10 @@ class Mix:
         return f"{self._run}-s"
 
     @property
+    def _set_type(self) -> str:
+        return f"drill-{self._run}"
+
+    @property
     def objects(self) -> dict[Kind, list[str]]:
         """Every object but those of the set, by the kind of the read that sees it."""
         registers = [f"{self._run}-r{place}" for place in range(self.settings.registers)]
@@ -117,6 +137,7 @@ class Mix:
             Kind.GET: registers,
             Kind.LISTS: list(self._all_lists),
             Kind.ACCOUNTS: [each.id for each in self._accounts],
+            Kind.GRAPH: list(self._nodes.every),
         }
 
     def deposit(self) -> Planned:
@@ -130,7 +151,11 @@ class Mix:
         kind = self._chance.choices(list(weights), list(weights.values()))[0]
         if kind is Kind.INSERT:
             step = Step(object=f"{self.prefix}{self._count():07d}", revision=1)
-            return self._write(kind, (step,), [({}, 0)])
+            return self._write(kind, (step,), [({}, 0)], type_=self._set_type)
+        if kind in (Kind.RELATE, Kind.DELETE) or (kind is Kind.GRAPH and not self._nodes.every):
+            return self._change(kind)
+        if kind is Kind.PAGES:
+            return self.page(None, carried=self._carried(session))
         if kind is Kind.PUT:
             value = self._count()
             step = Step(object=self._chance.choice(self.objects[Kind.GET]), value=value)
@@ -149,15 +174,41 @@ class Mix:
         if kind is Kind.GET:
             request = Request(method="GET", path=f"/v1/entities/{objects[0]}", carried=carried)
         else:
-            body = {"query": _READ_MANY, "variables": {"ids": objects, "first": len(objects)}}
+            query = READ_GRAPH if kind is Kind.GRAPH else _READ_MANY
+            body = {"query": query, "variables": {"ids": objects, "first": len(objects)}}
             request = Request(method="POST", path="/graphql", body=msgspec.json.encode(body), carried=carried)
         steps = tuple(Step(object=name) for name in objects)
         return Planned(kind=kind, steps=steps, request=request, elsewhere=elsewhere, refreshes=refreshes)
+
+    def page(self, after: str | None, *, carried: str | None, by_statement: bool | None = None) -> Planned:
+        """A page of the set, behind a cursor or an id: by a GraphQL statement, or by ``/v1/entities``."""
+        by_statement = self._chance.random() < 0.5 if by_statement is None else by_statement
+        if by_statement:
+            variables = {"types": [self._set_type], "first": self.settings.page, "after": after}
+            body = msgspec.json.encode({"query": _READ_PAGE, "variables": variables})
+            request = Request(method="POST", path="/graphql", body=body, carried=carried)
+        else:
+            path = f"/v1/entities?after={after or self.prefix}&limit={self.settings.page}"
+            request = Request(method="GET", path=path, carried=carried)
+        return Planned(kind=Kind.PAGES, steps=(), request=request)
+
+    def paged(self, planned: Planned, answer: Answer) -> tuple[list[str], str | None]:
+        """The elements of a page, and what the next one is behind; nothing when this was the last."""
+        if planned.request.body:
+            found = answer.body["data"]["entities"]
+            return [each["id"] for each in found["items"]], found["next"]
+        names = [each["id"] for each in answer.body["objects"]]
+        mine = [name for name in names if name.startswith(self.prefix)]
+        return mine, answer.body["next"] if len(mine) == len(names) else None
 
     def seen(self, planned: Planned, answer: Answer, outcome: Outcome) -> tuple[Step, ...]:
         """The steps with what the answer says of them."""
         if outcome is not Outcome.OK:
             return planned.steps
+        if planned.kind in (Kind.RELATE, Kind.DELETE, Kind.PAGES):
+            return planned.steps
+        if planned.kind is Kind.GRAPH:
+            return nodes_seen(planned.steps, answer.body["data"]["entities"]["items"])
         if planned.request.key is not None:
             revisions = {each["id"]: each.get("revision") for each in answer.body["objects"]}
             return tuple(
@@ -173,14 +224,23 @@ class Mix:
     def learn(self, session: Session, planned: Planned, answer: Answer, steps: tuple[Step, ...]) -> None:
         """Take in how an operation ended."""
         told = answer.status == 200
-        names = tuple(step.object for step in steps)
+        names = tuple(name for step in steps for name in (step.ends or (step.object,)))
         if answer.code == "superseded":
             self._forget(session, planned.request.carried)
         elif told and answer.bookmark is not None:
-            seen_by = {Kind.PUT: Kind.GET, Kind.APPEND: Kind.LISTS, Kind.TRANSFER: Kind.ACCOUNTS}
+            seen_by = {
+                Kind.PUT: Kind.GET,
+                Kind.APPEND: Kind.LISTS,
+                Kind.TRANSFER: Kind.ACCOUNTS,
+                Kind.RELATE: Kind.GRAPH,
+                Kind.DELETE: Kind.GRAPH,
+                Kind.INSERT: Kind.PAGES,
+            }
             session.last[seen_by.get(planned.kind, planned.kind)] = (names, answer.bookmark)
             if planned.request.key is not None:
                 self.latest = max(self.latest or answer.bookmark, answer.bookmark, key=_rank)
+        if planned.kind is Kind.RELATE and told:
+            self._nodes.learn(steps)
         if planned.kind in (Kind.APPEND, Kind.LISTS, Kind.TRANSFER, Kind.ACCOUNTS, Kind.DEPOSIT):
             self._update(planned, told, {step.object: step for step in steps})
 
@@ -251,6 +311,7 @@ class Mix:
             Kind.GET: lambda: [self._chance.choice(self.objects[Kind.GET])],
             Kind.LISTS: lambda: self._active(),
             Kind.ACCOUNTS: lambda: self.objects[Kind.ACCOUNTS],
+            Kind.GRAPH: lambda: self._nodes.some(),
         }[kind]()
         last = session.last.get(kind)
         if last is None or self._chance.random() >= self.settings.carry_share:
@@ -258,18 +319,35 @@ class Mix:
         names, bookmark = last
         if kind is Kind.GET:
             objects = list(names)
-        elif kind is Kind.LISTS:
-            objects = list(dict.fromkeys([*names, *objects]))
+        elif kind in (Kind.LISTS, Kind.GRAPH):
+            written = names if kind is Kind.LISTS else [name for name in names if self._nodes.is_node(name)]
+            objects = list(dict.fromkeys([*written, *objects]))
         return self.read(kind, objects, bookmark)
 
+    def _carried(self, session: Session) -> str | None:
+        last = session.last.get(Kind.PAGES)
+        return None if last is None or self._chance.random() >= self.settings.carry_share else last[1]
+
+    def _change(self, kind: Kind) -> Planned:
+        change = self._nodes.delete() if kind is Kind.DELETE or self._nodes.is_full else None
+        change = change or self._nodes.relate()
+        return self._send(change.kind, change.steps, change.operations)
+
     def _write(
-        self, kind: Kind, steps: tuple[Step, ...], contents: Sequence[tuple[Mapping[str, Any], int | None]]
+        self,
+        kind: Kind,
+        steps: tuple[Step, ...],
+        contents: Sequence[tuple[Mapping[str, Any], int | None]],
+        type_: str = _TYPE,
     ) -> Planned:
         operations = []
         for step, (properties, revision) in zip(steps, contents, strict=True):
-            entity = {"id": step.object, "type": _TYPE, "name": kind.value, "properties": properties}
+            entity = {"id": step.object, "type": type_, "name": kind.value, "properties": properties}
             operation: dict[str, Any] = {"op": "upsert_entity", "entity": entity}
             operations.append(operation if revision is None else {**operation, "if_revision": revision})
+        return self._send(kind, steps, operations)
+
+    def _send(self, kind: Kind, steps: tuple[Step, ...], operations: Sequence[Mapping[str, Any]]) -> Planned:
         key = str(UUID(int=self._chance.getrandbits(128), version=4))
         body = msgspec.json.encode({"operations": operations})
         request = Request(method="POST", path="/v1/changes", body=body, key=f"{self._run}-{key}")

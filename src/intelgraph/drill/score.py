@@ -24,6 +24,8 @@ from intelgraph.drill.history import END, History, Kind, Operation, Outcome
 
 SERVED = frozenset({"revision_mismatch", "not_found", "superseded"})
 """Refusals that are service: a race was lost, what was asked for is not there, a bookmark is over."""
+_NO_REQUESTS = frozenset({Kind.MEMBERS, Kind.FOLLOW})
+"""What lasts for as long as it does: nobody waits for its end."""
 BUCKET_S = 0.1
 LATENCY_BUCKET_S = 1.0
 
@@ -129,7 +131,7 @@ def score(
 ) -> Score:
     """Put a drill into figures."""
     end_s = min((mark.at_s for mark in history.marks if mark.what == END), default=math.inf)
-    during = [each for each in history.operations if each.kind is not Kind.MEMBERS and each.invoked_s < end_s]
+    during = [each for each in history.operations if each.kind not in _NO_REQUESTS and each.invoked_s < end_s]
     writes = [each for each in during if each.is_write]
     reads = [each for each in during if not each.is_write]
     until_s = max((each.completed_s for each in during), default=0.0)

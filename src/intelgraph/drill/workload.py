@@ -17,7 +17,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -25,11 +25,14 @@ from types import TracebackType
 import msgspec
 
 from intelgraph.drill.asking import IMPATIENT, PATIENT, Doors, Patience, Request, Told
-from intelgraph.drill.history import END, Header, HistoryWriter, Kind, Mark, Operation, Outcome, Step
+from intelgraph.drill.following import Followed, Follower
+from intelgraph.drill.history import END, Header, HistoryWriter, Kind, Mark, Operation, Outcome, Setback, Step
 from intelgraph.drill.mix import Mix, MixSettings, Planned, Session
 from intelgraph.model.errors import refuse
 
 _PAGE = 1_000
+_FOLLOWED_S = 15.0
+"""So long after the regions are equal a follower may take to have been told everything."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +142,7 @@ class Workload:
         self._mix = Mix(settings.mix, run=run, seed=settings.seed)
         self._chance = random.Random(settings.seed + 1)  # noqa: S311
         self._doors = Doors(target.urls, target.token, now=recorder.now_s)
+        self._followers: list[tuple[Follower, asyncio.Task[None]]] = []
         self._clients = [
             self._client(region, place, run) for region in target.urls for place in range(settings.clients_per_region)
         ]
@@ -148,10 +152,14 @@ class Workload:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._stop_following()
         await self._doors.__aexit__()
 
     async def open(self) -> None:
-        """Deposit; refuses with ``drill_not_ready`` when that does not succeed: there is nothing to drill then."""
+        """Deposit, and follow from then on, a follower in each region.
+
+        Refuses with ``drill_not_ready`` when that does not succeed: there is nothing to drill then.
+        """
         operation = await self._perform(self._clients[0], self._mix.deposit(), self.settings.patient)
         if not operation.acknowledged:
             raise refuse(
@@ -159,6 +167,9 @@ class Workload:
                 f"the drill is refused: the first write of {self.target.tenant} was answered {operation.code}",
                 tenant=self.target.tenant,
             )
+        for region in self.target.regions:
+            follower = self._follower(region, operation.bookmark)
+            self._followers.append((follower, asyncio.create_task(follower.run())))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep the clients busy until ``stop`` is set; whatever is under way then gets its end."""
@@ -175,6 +186,9 @@ class Workload:
         Reads carry the highest bookmark that was given out, so that a region that lacks it refuses.
         """
         patience = patience or self.settings.patient
+        for follower, _ in self._followers:
+            await follower.has_told(self._mix.latest, within_s=_FOLLOWED_S)
+        await self._stop_following()
         self.recorder.end()
         for region in self.target.regions:
             client = _Client(session=Session(name=f"{self.target.tenant}-end-{region}", door=region), patience=patience)
@@ -186,6 +200,28 @@ class Workload:
                     for part in each_alone:
                         planned = self._mix.read(kind, part, self._mix.latest)
                         await self._perform(client, planned, patience, doors=doors)
+
+    def _follower(self, region: str, after: str | None) -> Follower:
+        target = self.target
+        others = {other: url for other, url in target.urls.items() if other != region}
+        followed = Followed(
+            client=f"{target.tenant}-follower-{region}",
+            tenant=target.tenant,
+            placement=target.placement,
+            urls={region: target.urls[region], **others},
+            token=target.token,
+        )
+        recorder = self.recorder
+        return Follower(followed, after, now=recorder.now_s, number=recorder.number, keep=recorder.operation)
+
+    async def _stop_following(self) -> None:
+        """Close the followers' streams; one that has broken says so."""
+        followers, self._followers = self._followers, []
+        for _, task in followers:
+            task.cancel()
+        for _, task in followers:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
     def _client(self, region: str, place: int, run: str) -> _Client:
         patient = place < round(self.settings.patient_share * self.settings.clients_per_region)
@@ -224,7 +260,11 @@ class Workload:
         if planned.elsewhere and doors is self._doors:
             door = self._chance.choice(list(doors.urls))
         number, invoked_s = self.recorder.number(), self.recorder.now_s()
-        told = await doors.settle(door, planned.request, patience)
+        members: tuple[str, ...] = ()
+        if planned.kind is Kind.PAGES:
+            told, members = await self._pages(doors, door, planned, patience)
+        else:
+            told = await doors.settle(door, planned.request, patience)
         completed_s = self.recorder.now_s()
         steps = self._mix.seen(planned, told.answer, told.outcome)
         self._mix.learn(client.session, planned, told.answer, steps)
@@ -237,9 +277,35 @@ class Workload:
             patient=patience.repeats,
             invoked_s=invoked_s,
             completed_s=completed_s,
+            members=members,
         )
         self.recorder.operation(operation)
         return operation
+
+    async def _pages(
+        self, doors: Doors, door: str, planned: Planned, patience: Patience
+    ) -> tuple[Told, tuple[str, ...]]:
+        """Read the set page by page; what is told is as old as its oldest page."""
+        members: list[str] = []
+        setbacks: list[Setback] = []
+        began_s = since_s = self.recorder.now_s()
+        while True:
+            asked_s = self.recorder.now_s()
+            told = await doors.settle(door, planned.request, patience)
+            setbacks += told.setbacks
+            if told.outcome is not Outcome.OK:
+                return replace(told, setbacks=tuple(setbacks)), ()
+            age_ms = told.answer.staleness_ms
+            since_s = float("-inf") if age_ms is None else min(since_s, asked_s - age_ms / 1000)
+            found, after = self._mix.paged(planned, told.answer)
+            members += found
+            if after is None:
+                break
+            by_statement = bool(planned.request.body)
+            planned = self._mix.page(after, carried=planned.request.carried, by_statement=by_statement)
+        age_ms = None if since_s == float("-inf") else (began_s - since_s) * 1000
+        answer = replace(told.answer, staleness_ms=age_ms)
+        return replace(told, answer=answer, setbacks=tuple(setbacks)), tuple(members)
 
     async def _members(self, doors: Doors, client: _Client) -> None:
         """Read the set page by page as one operation."""

@@ -11,7 +11,17 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from intelgraph.drill.checker import bank, bookmark, fence, list_append, members, register
+from intelgraph.drill.checker import (
+    bank,
+    bookmark,
+    fence,
+    graph,
+    list_append,
+    members,
+    pages,
+    register,
+    subscription,
+)
 from intelgraph.drill.checker.striking import Struck, strike
 from intelgraph.drill.checker.verdict import Anomaly, Fate, Verdict
 from intelgraph.drill.history import History
@@ -23,6 +33,9 @@ CHECKS: Mapping[str, Callable[[History], Verdict]] = {
     bank.NAME: bank.check,
     fence.NAME: fence.check,
     bookmark.NAME: bookmark.check,
+    graph.NAME: graph.check,
+    pages.NAME: pages.check,
+    subscription.NAME: subscription.check,
 }
 NEVER_EXPLAINED = frozenset({fence.NAME})
 """Checks whose anomalies no list of keys excuses."""

@@ -177,8 +177,8 @@ def _versions(bank: _Bank, account: str, seen: Iterable[Step]) -> list[_Version]
                 for operation, value, revision in bank.unsure[account]
                 if value == step.value and may_be_revision(revision, step.revision)
             }
-            writer = next(iter(unsure.values())) if len(unsure) == 1 else None
-            versions[step.revision] = _Version(revision=step.revision, value=step.value, writer=writer)
+            only = next(iter(unsure.values())) if len(unsure) == 1 else None
+            versions[step.revision] = _Version(revision=step.revision, value=step.value, writer=only)
     counted = Counter(each.writer.id for each in versions.values() if each.writer is not None)
     return [
         replace(each, writer=None) if each.writer is not None and counted[each.writer.id] > 1 else each

@@ -10,6 +10,9 @@ left behind. The write stays; but what readers in the first row's region saw of 
 anybody was told that it happened, and goes. If the lost home had acknowledged it, the second row is that of a try which
 still waited at another door, and younger than the acknowledgement: the write is judged as one without an answer, except
 that an insert must be there in the end. What is read in the end, in every region, always stays.
+
+A write of the graph is never taken out: a deletion leaves no trace in a read that could be taken out with it. When it
+is listed it is judged as one without an answer, which may have happened or not.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import msgspec
 from intelgraph.drill.checker.verdict import EXPLAINS, Fate
 from intelgraph.drill.history import END, History, Kind, Operation, Outcome, Step, may_be_revision
 
+_UNSURE = frozenset({Kind.RELATE, Kind.DELETE})
 _Seen = dict[tuple[str, str], set[tuple[int | None, int | None]]]
 
 
@@ -42,22 +46,24 @@ def strike(
     ``left_behind``: by key, the regions in which a row of it was left although another row of it counts.
     """
     out = tuple(operation for operation in history.operations if _may_be_missing(operation, fates))
-    taken = {operation.id for operation in out}
+    taken = {operation.id for operation in out if operation.kind not in _UNSURE}
+    unsure = {operation.id for operation in out if operation.kind in _UNSURE}
     twice = tuple(
         operation
         for operation in history.operations
-        if operation.is_write and operation.id not in taken and operation.key in (left_behind or {})
+        if operation.is_write and operation.id not in taken | unsure and operation.key in (left_behind or {})
     )
     if not out and not twice:
         return Struck(history=history, operations=())
     early = _early(history, twice, left_behind or {})
     traces: _Seen = defaultdict(set)
     for operation in out:
-        for step in operation.steps:
-            traces[operation.tenant, step.object].add((step.value, step.revision))
+        if operation.id in taken:
+            for step in operation.steps:
+                traces[operation.tenant, step.object].add((step.value, step.revision))
     unnamed = {each.id for each in twice if _was_left(each, left_behind or {})}
     left = (
-        _written_later(each) if each.id in unnamed else each
+        _without_answer(each) if each.id in unsure else _written_later(each) if each.id in unnamed else each
         for each in history.operations
         if each.id not in taken and each.id not in early
     )
@@ -69,6 +75,10 @@ def _written_later(operation: Operation) -> Operation:
     """The write by its second row: it stays, but when it came to count nobody was told."""
     if operation.kind is Kind.INSERT:
         return msgspec.structs.replace(operation, bookmark=None)
+    return _without_answer(operation)
+
+
+def _without_answer(operation: Operation) -> Operation:
     return msgspec.structs.replace(operation, bookmark=None, outcome=Outcome.UNKNOWN)
 
 
@@ -125,7 +135,7 @@ def _without(operation: Operation, traces: _Seen) -> Operation | None:
         )
     if operation.kind in (Kind.LISTS, Kind.APPEND):
         return _shortened(operation, traces)
-    if operation.kind is Kind.MEMBERS:
+    if operation.kind in (Kind.MEMBERS, Kind.PAGES):
         left = tuple(each for each in operation.members if (operation.tenant, each) not in traces)
         return operation if len(left) == len(operation.members) else msgspec.structs.replace(operation, members=left)
     return operation
