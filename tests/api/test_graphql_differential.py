@@ -29,7 +29,7 @@ def a_graph(random: Random) -> tuple[Graph, list[dict[str, Any]]]:
         at = _BEGAN + timedelta(days=random.randint(0, 500), microseconds=random.randint(0, 10**6))
         given = {
             "type": random.choice(["malware", "tool"]),
-            "name": f"Name e{number} {'even' if number % 2 == 0 else 'odd'} number",
+            "name": f"Name e{number} {'even' if number % 2 == 0 else 'odd'}/Number-{number % 3}.é{number}",
             # In the order that PostgreSQL keeps: shorter names first.
             "properties": {"os": random.choice(["linux", "windows"]), "level": random.randint(1, 2)},
             "confidence": random.choice([None, 0, 50, 100]),

@@ -138,7 +138,7 @@ class Maker:
         if type_name == "JSONObject":
             return self.random.choice([{"level": 1}, {"level": 2, "os": "linux"}, {}])
         if name == "text":
-            return self.random.choice(["name", "e1", "even num", "none"])
+            return self.random.choice(["name", "e1", "even num", "none", "number-1", "NUMBER 2", "2.e", "odd-number", "É 1", "e-even/num"])
         if name == "after" and self.random.random() < 0.3:
             return json.dumps([self.random.choice(TIMES[::2]), self.random.choice(IDS)])
         return self.random.choice(TYPES if name == "types" else IDS)

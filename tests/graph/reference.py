@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -133,6 +135,25 @@ def _cursor(text: str) -> tuple[datetime, str]:
         raise GraphQLError("after is refused: it is no cursor of this order") from None
 
 
+def is_found(name: str, description: str, text: str) -> bool:
+    """Whether a search finds it: runs that are joined stand joined in it too; the last of them may only have begun."""
+    found = [[run for part in _joined_runs(name) for run in part], *_joined_runs(description)]
+    return all(
+        any(
+            part[at : at + len(wanted) - 1] == wanted[:-1] and part[at + len(wanted) - 1].startswith(wanted[-1])
+            for part in found
+            for at in range(len(part) - len(wanted) + 1)
+        )
+        for wanted in _joined_runs(text)
+    )
+
+
+def _joined_runs(text: str) -> list[list[str]]:
+    plain = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFKD", text)).lower()
+    parts = [re.findall(r"\d+|[^\W\d_]+", part) for part in plain.split()]
+    return [part for part in parts if part]
+
+
 def _matches(entity: Object, given: Object) -> bool:
     return all(HOLDS[name](entity, value) for name, value in given.items() if value is not None)
 
@@ -148,10 +169,7 @@ HOLDS: dict[str, Callable[[Object, Any], bool]] = {
         (e["validFrom"] is None or e["validFrom"] <= at) and (e["validUntil"] is None or e["validUntil"] >= at)
     ),
     "properties": lambda e, wanted: all(e["properties"].get(name) == value for name, value in wanted.items()),
-    "text": lambda e, words: all(
-        any(found.startswith(word) for found in f"{e['name']} {e['properties'].get('description', '')}".lower().split())
-        for word in words.lower().split()
-    ),
+    "text": lambda e, text: is_found(e["name"], e["properties"].get("description", ""), text),
 }
 
 

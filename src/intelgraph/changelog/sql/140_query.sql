@@ -45,28 +45,60 @@ alter function pg_catalog.ts_match_vq(tsvector, tsquery) leakproof;
 create function ig.tag(p_tenant text) returns text language sql immutable parallel safe
     return substr(encode(int8send(hashtextextended(p_tenant, 0)), 'base64'), 1, 4);
 
--- The words of an entity. A text search vector has 1 MB at most, whatever a text is made of: more is not searched. A word
--- has 2,046 bytes at most with its tag (no query is so long); it holds no line feed.
+-- A text as it is searched: its runs of letters or of digits, in lower case and without accents. A space stands where white
+-- space stood between two runs; a hyphen where anything else did, or where a letter and a digit meet. So APT-28, apt_28 and
+-- APT28 are the same two runs joined, and `APT 28` is the same two runs apart. Letters are those of Unicode in every
+-- region (`pg_c_utf8`), whatever the database's own locale is.
+create function ig.runs(p_text text) returns text language sql immutable parallel safe
+    return btrim(regexp_replace(regexp_replace(regexp_replace(
+               lower(case when octet_length(p_text) = char_length(p_text) then p_text
+                     else regexp_replace(normalize(p_text, nfkd), '[\u0300-\u036f]+', '', 'g') end collate pg_c_utf8),
+               '(?<=[[:alpha:]])(?=[0-9])|(?<=[0-9])(?=[[:alpha:]])', '-', 'g'),
+               '[^[:alnum:]\s]+', '-', 'g'),
+               '[\s-]{2,}|(?! )\s', ' ', 'g'), ' -');
+
+-- What of an entity is searched: every run of its name and its description and, behind a hyphen, from every run up to eight
+-- joined ones (the runs of a name are all joined). A text search vector has 1 MB at most: more is not searched. A lexeme
+-- has 2,046 bytes at most with its tag, so that 500 characters are left of each.
 create function ig.words(p_tenant text, p_name text, p_properties jsonb) returns tsvector
 language plpgsql immutable parallel safe set search_path = '' as $$
 declare
-    told text := left(coalesce(p_name, ''), 10000) || ' ' || left(coalesce(p_properties ->> 'description', ''), 40000);
-    words text[] := tsvector_to_array(to_tsvector('pg_catalog.simple', told));
     tag text := ig.tag(p_tenant);
+    name text := left(p_name, 10000);
+    description text := left(p_properties ->> 'description', 40000);
+    words text[];
+    joined text;
+    runs text[];
 begin
-    if octet_length(told) > 1000 then
+    name := replace(left(ig.runs(name), 10000), ' ', '-');
+    description := left(ig.runs(description), 40000);
+    words := string_to_array(replace(concat_ws('-', name, description), ' ', '-'), '-');
+    foreach joined in array name || array(select m[1] from regexp_matches(description, '[^ ]+-[^ ]+', 'g') m) loop
+        runs := string_to_array(joined, '-');
+        for n in 1 .. cardinality(runs) - 1 loop
+            words := words || ('-' || array_to_string(runs[n:n + 7], '-'));
+        end loop;
+    end loop;
+    if concat_ws(' ', name, description) ~ '[^ ]{250}[^ ]{250}' then
         words := array(select left(w, 500) from unnest(words) w);
+    end if;
+    if octet_length(concat(name, description)) > 20000 then
+        words := array(select w from (select w, sum(octet_length(w) + 4) over (order by n) as bytes
+                                      from unnest(words) with ordinality u(w, n)) b where bytes < 1000000);
     end if;
     return array_to_tsvector(string_to_array(tag || array_to_string(words, e'\n' || tag), e'\n'));
 end $$;
 
--- All of the words, each perhaps only begun, cut as `words` cuts them; null if there is none. Inlined, because it is no
--- more than stable (as array_to_string is said to be) and has no sub-select: a call costs 20 microseconds.
+-- All that a text asks for. Runs apart are looked for one by one, each perhaps only begun; joined ones eight at a time, the
+-- last of them perhaps only begun. Null if there is no run. Inlined, because it is no more than stable and has no
+-- sub-select. A full stop marks eight that are complete, and a space stands between two operands.
 create function ig.word_query(p_tenant text, p_text text) returns tsquery language sql stable parallel safe
-    return ('''' || ig.tag(p_tenant)
-            || replace(replace(replace(
-                   nullif(array_to_string(tsvector_to_array(to_tsvector('pg_catalog.simple', p_text)), e'\n'), ''),
-                   '\', '\\'), '''', ''''''), e'\n', ''':* & ''' || ig.tag(p_tenant))
+    return ('''' || ig.tag(p_tenant) || replace(replace(regexp_replace(regexp_replace(regexp_replace(
+                nullif(ig.runs(p_text), ''),
+                '((?:[^ -]+-){7}[^ -]+)-', '\1. ', 'g'),
+                '(^| )([^ -]+-)', '\1-\2', 'g'),
+                '([^ .]{250}[^ .]{250})[^ .]+', '\1', 'g'),
+                ' ', ''':* & ''' || ig.tag(p_tenant)), '.'':*', '''')
             || ''':*')::tsquery;
 
 -- They are kept beside the entity: to cut its text anew for each row that a search looks at would cost 30 times as much.
@@ -226,7 +258,7 @@ end $$;
 
 revoke all on all routines in schema ig from public;
 grant execute on function
-    ig.stamp(timestamptz), ig.heard(text), ig.tag(text), ig.words(text, text, jsonb), ig.word_query(text, text), ig.ids(jsonb), ig.step(text, text[], text, text[]),
+    ig.stamp(timestamptz), ig.heard(text), ig.tag(text), ig.runs(text), ig.words(text, text, jsonb), ig.word_query(text, text), ig.ids(jsonb), ig.step(text, text[], text, text[]),
     ig.reach(text, text[], int, text, text[], int), ig.among(text, text[], int[], int, text, text[]), ig.opposite(text),
     ig.paths(text, text, text, int, text, text[], int), ig.between(text, text, text, text[])
 to ig_api;

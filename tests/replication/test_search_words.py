@@ -1,0 +1,158 @@
+"""What a search finds: a table of names and searches, and the laws behind it, asked of the real SQL functions."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+
+import asyncpg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intelgraph.fleet.scratch import Scratch
+
+from .lone import lone
+
+pytestmark = pytest.mark.postgres
+Ask = Callable[[str, str | None, str], bool | None]
+
+FOUND = [
+    ("CVE-2021-44228", "44228"),
+    ("CVE-2021-44228", "cve-2021-44228"),
+    ("CVE-2021-44228", "CVE 2021"),
+    ("CVE-2021-44228", "2021-44"),
+    ("CVE_2021_44228", "CVE-2021-44228"),
+    ("APT-28", "APT 28"),
+    ("APT-28", "apt28"),
+    ("APT28", "APT 28"),
+    ("APT28", "apt-28"),
+    ("APT 28", "APT-28"),
+    ("APT28", "28"),
+    ("UNC2452/SolarWinds", "solarwinds"),
+    ("UNC2452/SolarWinds", "2452"),
+    ("UNC2452/SolarWinds", "unc2452/solar"),
+    ("mail.evil.com", "evil.com"),
+    ("mail.evil.com", "evil[.]com"),
+    ("mail.evil.com", "com"),
+    ("evil-domain.com", "evil-domain"),
+    ("evil-domain.com", "evil-dom"),
+    ("evil-domain.com", "evil-"),
+    ("evil-domain.com", "domain.com"),
+    ("hxxps://evil.example.com/a/b.php?id=1", "example.com/a"),
+    ("https://evil.example.com/a/b.php?id=1", "evil.example.com"),
+    ("10.20.30.40", "10.20"),
+    ("10.20.30.40", "20.30.40"),
+    ("2001:db8::1", "2001:db8"),
+    ("d41d8cd98f00b204e9800998ecf8427e", "d41d8cd98f00b204e9800998ecf8427e"),
+    ("d41d8cd98f00b204e9800998ecf8427e", "D41D8CD98F"),
+    ("T1059.001", "t1059"),
+    ("T1059.001", "1059.001"),
+    ("analyst@evil.org", "evil.org"),
+    (r"HKLM\Software\Run", "software"),
+    ("svchost.exe", "exe"),
+    ("Zürich", "zurich"),
+    ("Zurich", "Zürich"),
+    ("Café", "Cafe\u0301"),
+    ("ＡＰＴ２８", "apt28"),
+    ("Ведмідь-29", "ведмідь"),
+    ("海莲花-32", "海莲花"),
+    ("O'Brien", "brien"),
+    ("Evil Corp", "evil-corp"),
+    ("Evil Corp", "corp evil"),
+    ("a.b.c.d.e.f.g.h.i.j", "a.b.c.d.e.f.g.h.i.j"),
+    ("a.b.c.d.e.f.g.h.i.j", "c.d.e.f.g.h.i.j"),
+]
+NOT_FOUND = [
+    ("CVE-2021-44228", "4228"),
+    ("CVE-2021-44228", "cve-44228"),
+    ("10.20.30.40", "1.2.3.4"),
+    ("10.20.30.40", "10.30"),
+    ("evil-domain.com", "evil-company"),
+    ("evil company", "evil.com.org"),
+    ("APT-28", "apt 29"),
+    ("a.b.c.d.e.f.g.h.i.j", "a.b.c.d.e.f.h.g.i.j"),
+    ("a.b.c.d.e.f.g.h.i.j", "a.b.c.d.e.f.g.h.i.j.k"),
+]
+
+
+@pytest.fixture(scope="module")
+def ask(_lone_server: Scratch) -> Iterator[Ask]:
+    """Whether an entity of this name and description is found by a search; null of a text without a letter or digit."""
+    with asyncio.Runner() as runner:
+        region = lone(_lone_server)
+        main: asyncpg.Connection = runner.run(region.__aenter__()).main
+
+        def found(name: str, description: str | None, text: str) -> bool | None:
+            properties = {} if description is None else {"description": description}
+            answer: bool | None = runner.run(
+                main.fetchval("select ig.words('t', $1, $2) @@ ig.word_query('t', $3)", name, properties, text)
+            )
+            return answer
+
+        yield found
+        runner.run(region.__aexit__(None, None, None))
+
+
+@pytest.mark.parametrize(("name", "text"), FOUND)
+def test_what_occurs_in_a_name_is_found(ask: Ask, name: str, text: str) -> None:
+    assert ask(name, None, text) is True
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, text in FOUND if " " not in name])
+def test_what_occurs_in_a_description_is_found(ask: Ask, name: str, text: str) -> None:
+    assert ask("n", f"It was seen at ({name}), later elsewhere.", text) is True
+
+
+@pytest.mark.parametrize(("name", "text"), NOT_FOUND)
+def test_what_does_not_occur_is_not_found(ask: Ask, name: str, text: str) -> None:
+    assert ask(name, None, text) is False
+
+
+def test_every_beginning_of_what_is_typed_is_found(ask: Ask) -> None:
+    for name in ("evil-domain.com", "CVE-2021-44228", "UNC2452/SolarWinds", "T1059.001"):
+        for end in range(1, len(name) + 1):
+            assert ask(name, None, name[:end]) is True, name[:end]
+
+
+def test_a_text_of_signs_alone_asks_for_nothing(ask: Ask) -> None:
+    assert ask("-- !! --", None, "-- !! --") is None
+
+
+def test_words_joined_by_white_space_in_a_description_are_apart(ask: Ask) -> None:
+    assert ask("n", "an evil corporation", "evil-corporation") is False
+    assert ask("n", "an evil corporation", "corp evil") is True
+
+
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=60)
+
+
+@settings(max_examples=200, deadline=None)
+@given(texts, st.integers(0, 59), st.integers(1, 60), st.booleans())
+def test_what_begins_at_a_run_is_found_however_far_it_goes(
+    ask: Ask, name: str, first: int, size: int, within: bool
+) -> None:
+    name = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFKD", name))
+    piece = name[first : first + size]
+    starts = not name[:first][-1:].isalnum()
+    found = ask("n", name, piece) if within and not any(c.isspace() for c in name) else ask(name, None, piece)
+    if not starts or found is None:
+        return
+    assert found is True
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=3), st.integers(1, 40_000))
+def test_no_text_is_too_much(ask: Ask, piece: str, times: int) -> None:
+    long = (piece * times)[:45_000]
+    assert ask(long, long, piece[:1]) in (True, None, False)
+
+
+@pytest.mark.parametrize(
+    "piece", ["\U00010400\U00010401-", "\U00010400" * 6 + "-", "\U00010400" * 60 + ".", "\ufdfa", "a-", "7"]
+)
+def test_the_largest_texts_are_cut_not_refused(ask: Ask, piece: str) -> None:
+    long = (piece * 45_000)[:45_000]
+    assert ask(long, long, piece * 2) is True
