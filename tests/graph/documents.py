@@ -29,6 +29,7 @@ from intelgraph.graph.query.schema import load_schema
 IDS = [f"e{n}" for n in range(14)] + ["r1", "r5", "none"]
 TYPES = ["malware", "tool", "uses", "none"]
 NUMBERS = {"first": (0, 6), "hops": (0, 4), "nodes": (1, 20), "confidenceMin": (0, 100), "confidenceMax": (0, 100)}
+TEXTS = ["name", "e1", "even num", "none", "number-1", "NUMBER 2", "2.e", "odd-number", "É 1", "e-even/num"]
 TIMES = ["2024-01-01T00:00:00Z", "2025-06-01T12:00:00+02:00", "2026-01-01T00:00:00.5Z"]
 DEPTH_MAX = 7
 APART = {"asOf", "history"}
@@ -138,7 +139,7 @@ class Maker:
         if type_name == "JSONObject":
             return self.random.choice([{"level": 1}, {"level": 2, "os": "linux"}, {}])
         if name == "text":
-            return self.random.choice(["name", "e1", "even num", "none", "number-1", "NUMBER 2", "2.e", "odd-number", "É 1", "e-even/num"])
+            return self.random.choice(TEXTS)
         if name == "after" and self.random.random() < 0.3:
             return json.dumps([self.random.choice(TIMES[::2]), self.random.choice(IDS)])
         return self.random.choice(TYPES if name == "types" else IDS)
