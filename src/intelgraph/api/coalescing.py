@@ -6,6 +6,10 @@ way as it has lanes waits for one of them to end, and is then asked with the oth
 one lane: while PostgreSQL answers one batch the worker sends the answers of the one before, so that a second lane makes
 batches smaller and nothing sooner. Behind a statement that is slow all the same, further lanes are opened. A batch that
 fails is asked again one by one: an error is only that of the read that caused it. Kinds do not wait for each other.
+
+An answer is bounded in bytes. A statement makes its data only where the tenant's largest object leaves no doubt that it
+is small enough, of all that are asked together; else the read is asked alone, in the form that counts
+(``query.weight``).
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ import msgspec
 from intelgraph.api.bookmarks import Readable
 from intelgraph.api.database import Database
 from intelgraph.graph.query.compile import Statement
+from intelgraph.graph.query.weight import guarded, object_bytes_max
 from intelgraph.model.errors import IntelGraphError, retry
 
 COST_MAX = 2_000
@@ -46,6 +51,8 @@ class Read(NamedTuple):
     bookmark: str | None
     values: Sequence[Any]
     cost: int
+    objects: int = 1
+    """How many entities and relationships the answer may hold."""
 
 
 _READABLE = msgspec.json.Decoder(Readable)
@@ -109,7 +116,18 @@ class Coalescer:
             self._free(key, kind)
 
     async def _alone(self, read: Read) -> Told:
-        return await self._database.query(read.statement.text, read.tenant, read.placement, read.bookmark, *read.values)
+        statement = read.statement
+        bytes_max = object_bytes_max(read.objects)
+        told = await self._query(read, guarded(statement.text, bytes_max))
+        if bytes_max is None or told[1] is not None or statement.weigh is None or not self._is_ok(told[0]):
+            return told
+        return await self._query(read, statement.weigh())
+
+    async def _query(self, read: Read, text: str) -> Told:
+        return await self._database.query(text, read.tenant, read.placement, read.bookmark, *read.values)
+
+    def _is_ok(self, raw: bytes) -> bool:
+        return self.readable(raw).status == "ok"
 
     async def _with_others(self, key: Key, kind: _Kind, read: Read) -> Told:
         if self._waiting >= self._waiting_max:
@@ -175,16 +193,16 @@ class Coalescer:
                 if not future.done():
                     future.set_result(answer)
 
-    async def _together(self, reads: list[Read]) -> list[Told]:
+    async def _together(self, reads: list[Read]) -> list[Told] | None:
         first, many = reads[0], reads[0].statement.for_many
         assert many is not None
         columns = many.columns([read.values for read in reads])
-        readable, texts = await self._database.query_many(
-            many.text, first.tenant, first.placement, first.bookmark, *columns
-        )
-        self._on_batch(len(reads))
+        text = guarded(many.text, object_bytes_max(self._batch_max * max(read.objects for read in reads)))
+        readable, texts = await self._database.query_many(text, first.tenant, first.placement, first.bookmark, *columns)
         if texts is None:
-            return [(readable, None)] * len(reads)
+            # They may be too large together: each is asked for alone.
+            return None if self._is_ok(readable) else [(readable, None)] * len(reads)
+        self._on_batch(len(reads))
         return [(readable, text) for text in texts]
 
 

@@ -18,6 +18,7 @@ import asyncpg
 
 from intelgraph.api.slots import Slots
 from intelgraph.connection import driver_arguments
+from intelgraph.graph.query.weight import ANSWER_BYTES_MAX
 from intelgraph.model.errors import TransientError, refuse, retry
 from intelgraph.settings import ApiPolicy
 from intelgraph.settings import Database as Login
@@ -45,6 +46,7 @@ _WAITING_PER_CONNECTION = 50
 _CONNECT_TIMEOUT_S = 2.0
 _PROBE_S = 1.0
 _WAITER_CONNECTIONS = 2
+_TOO_LARGE = "IG413"
 
 # The connection is gone, or the server is starting or stopping: the same call may succeed on another connection.
 _BROKEN = (
@@ -232,6 +234,13 @@ class Database:
 def translate(error: asyncpg.PostgresError) -> Exception:
     """Turn what the server refused into an error of ours; its message may hold data and is left out."""
     state = error.sqlstate or "?"
+    if state == _TOO_LARGE:
+        return refuse(
+            "answer_too_large",
+            f"the read is refused: its answer would have more than {ANSWER_BYTES_MAX} bytes; ask for fewer objects at "
+            "a time, for fewer of their fields, or for completeness and next, and go on page by page",
+            limit=ANSWER_BYTES_MAX,
+        )
     if state[:2] in ("22", "23", "54"):
         return refuse(
             "bad_request",

@@ -166,8 +166,9 @@ def _explained(door: Door, admitted: Admitted, found: Estimate, home: str | None
 
 def _read_of(request: Request, admitted: Admitted, statement: Statement, values: list[Any], estimate: Estimate) -> Read:
     return Read(
-        statement, admitted.principal.tenant, admitted.placement.id, wanted_bookmark(request), values, estimate.cost
-    )
+        statement, admitted.principal.tenant, admitted.placement.id, wanted_bookmark(request), values, estimate.cost,
+        estimate.weight,
+    )  # fmt: skip
 
 
 async def _ask(door: Door, admitted: Admitted, read: Read) -> tuple[Readable, str | None]:

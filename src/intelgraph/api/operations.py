@@ -4,13 +4,15 @@ What is sent to the database is the *re-encoding* of what was validated here, ne
 then cannot disagree about a repeated key, an escape or a number. Of a repeated key the last one counts.
 
 Refused here, before the database sees it: unknown operations and fields, NUL characters, times without an offset or
-beyond the calendar, nesting beyond ``DEPTH_MAX`` and numbers beyond ``NUMBER_DIGITS_MAX`` digits (PostgreSQL would
-write 1e308 out in full). Whether an operation fits the graph is the database's part.
+beyond the calendar, nesting beyond ``DEPTH_MAX``, numbers beyond ``NUMBER_DIGITS_MAX`` digits (PostgreSQL would write
+1e308 out in full), and what has more than ``STORED_BYTES_MAX`` bytes when its numbers are written out. Whether an
+operation fits the graph is the database's part.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -24,6 +26,13 @@ from intelgraph.model.errors import PermanentError, refuse
 
 DEPTH_MAX = 32
 NUMBER_DIGITS_MAX = 64
+STORED_BYTES_MAX = 12 * 1024 * 1024
+"""A row of the log has no more, as it is stored and sent: the same as `ig.row_bytes_max`, which has the last word."""
+_GROWS_AT_MOST = 16
+"""A number has five characters at least where its exponent is written, and 66 at most where it is written out."""
+_PLAIN_DIGITS = 16
+"""A number of fewer digits is written without an exponent."""
+_EXPONENT = re.compile(rb"[0-9]e[-+]?[0-9]")
 _LARGE, _SMALL = 10**NUMBER_DIGITS_MAX, 10.0**-NUMBER_DIGITS_MAX
 
 Id = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -169,8 +178,43 @@ def _checked(changes: Changes, *, operations_max: int) -> Operations:
             problem = _content_problem(msgspec.to_builtins(operation), DEPTH_MAX + 8)
             if problem is not None:
                 raise _bad_operation(index, problem)
+    _check_stored_size(operations, body)
     only_upserts = all(isinstance(operation, UpsertEntity | UpsertRelationship) for operation in operations)
     return Operations(body=body, count=count, only_upserts=only_upserts)
+
+
+def _check_stored_size(operations: list[Operation], body: bytes) -> None:
+    """Refuse what grows beyond a row's size when PostgreSQL writes its numbers out."""
+    if len(body) * _GROWS_AT_MOST <= STORED_BYTES_MAX or not _EXPONENT.search(body):
+        return
+    described = (
+        getattr(operation, "entity", None) or getattr(operation, "relationship", None) for operation in operations
+    )
+    size = len(body) + sum(_zeros(given.properties) for given in described if given is not None)
+    if size > STORED_BYTES_MAX:
+        raise refuse(
+            "write_too_large",
+            f"the write is refused: as it is stored it has some {size} bytes, since its numbers are written out; the "
+            f"limit is {STORED_BYTES_MAX}",
+            bytes=size,
+            limit=STORED_BYTES_MAX,
+        )
+
+
+def _zeros(value: object) -> int:
+    """Return about how many digits are written out where an exponent is given."""
+    found = 0
+    stack = [value]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, float):
+            digits = abs(math.frexp(part)[1]) * math.log10(2)
+            found += int(digits) if digits >= _PLAIN_DIGITS else 0
+        elif isinstance(part, dict):
+            stack.extend(part.values())
+        elif isinstance(part, list):
+            stack.extend(part)
+    return found
 
 
 def _decode(read: Callable[[], Changes]) -> Changes:

@@ -15,7 +15,7 @@ from intelgraph.api.response import Header, Response
 from intelgraph.model.errors import Denied, IntelGraphError, TransientError
 
 STATUSES: Mapping[int, tuple[str, ...]] = {
-    400: ("bad_json", "bad_request", "bad_operation", "bad_bookmark", "key_required", "bad_name"),
+    400: ("bad_json", "bad_request", "bad_operation", "bad_bookmark", "key_required", "bad_name", "answer_too_large"),
     401: ("no_token", "bad_token", "token_expired"),
     403: ("unknown_tenant", "role_not_allowed"),
     404: ("not_found", "no_such_route"),
@@ -31,7 +31,7 @@ STATUSES: Mapping[int, tuple[str, ...]] = {
         "erased",
         "superseded",
     ),
-    413: ("body_too_large", "too_many_operations", "too_many_relationships"),
+    413: ("body_too_large", "too_many_operations", "too_many_relationships", "write_too_large"),
     415: ("unsupported_media_type",),
     421: ("region_not_allowed",),
     503: (

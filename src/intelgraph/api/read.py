@@ -3,7 +3,8 @@
 Every read is one statement, so data, refusal and staleness belong to one snapshot. A read with a bookmark sees that
 write or is refused with a type; it waits at most ``bookmark_wait_s`` for it. ``IG-Staleness-Ms`` is an upper bound: the
 age of the newest of this region's own clock readings that has come back through the home's log; at the home, for how
-long its lease has been over. The database's JSON passes through unparsed.
+long its lease has been over. The database's JSON passes through unparsed. A page ends after ``limit`` items, or when it
+has `ig.page_bytes_max()` bytes, with one item at least: whoever reads goes on until it says that there is no more.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class ChangesAnswer(Readable, kw_only=True):
 
     changes: msgspec.Raw = _NULL
     next: str | None = None
+    more: bool = False
+    """There are more: the page was full, of changes or of bytes."""
 
 
 A = TypeVar("A", bound=Readable)
@@ -93,7 +96,8 @@ async def read_changes(door: Door, request: Request) -> Response:
     after = checked_bookmark(query.get("after"))
     await _see(door, admitted, wanted_bookmark(request), besides=after)
     answer = await ask_changes(door, admitted, after, limit)
-    body = b'{"changes":%b,"next":%b}' % (bytes(answer.changes), msgspec.json.encode(answer.next))
+    told = (bytes(answer.changes), msgspec.json.encode(answer.next), msgspec.json.encode(answer.more))
+    body = b'{"changes":%b,"next":%b,"more":%b}' % told
     return Response(status=200, body=body, headers=facts(door, admitted.placement.id, answer, answer.next))
 
 

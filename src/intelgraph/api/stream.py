@@ -170,11 +170,11 @@ class _Following:
                     await self._idle(send)
                     await asyncio.sleep(_PAUSE_S)
                     continue
-                count, text = self._form.batch(answer)
-                after, answer = answer.next, None
+                _, text = self._form.batch(answer)
+                after, more, answer = answer.next, answer.more, None
                 if text:
                     await self._say(send, text)
-                if count < self._limit:
+                if not more:
                     await self._idle(send)
                     await self._door.feed.wait()
         return False

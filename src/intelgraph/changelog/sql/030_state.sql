@@ -36,7 +36,12 @@ $$;
 -- one by one (the limit), so that no plan reads all that was ever erased.
 create function ig.put(p_placement text, p_tenant text, p_epoch bigint, p_position bigint, p_objects jsonb)
 returns void language plpgsql as $$
+declare
+    in_all int := octet_length(p_objects::text);
 begin
+    if in_all > ig.small_bytes() and not exists (select from ig.largest l where l.tenant = p_tenant and l.bytes >= in_all) then
+        perform ig.note_largest(p_tenant, ig.largest_of(p_objects, in_all));
+    end if;
     if p_objects @> '[{"kind": "entity"}]' then
         insert into ig.entity as e (tenant, id, placement, type, name, properties, confidence, valid_from, valid_until,
                                     sources, created, updated, revision, deleted, epoch, position)

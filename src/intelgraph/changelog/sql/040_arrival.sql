@@ -141,6 +141,7 @@ begin
         select tenant from ig.change where placement = p_placement
         union select tenant from ig.snapshot where placement = p_placement) x;
     delete from ig.erased where tenant = any (tenants);
+    delete from ig.largest where tenant = any (tenants);
     delete from ig.entity where placement = p_placement;
     delete from ig.relationship where placement = p_placement;
     delete from ig.snapshot where placement = p_placement;

@@ -51,23 +51,32 @@ begin
            and (select true from ig.erased x where x.tenant = p_tenants[k.n] and x.touch = any (array_agg(k.touch)) limit 1) is null
            and (select true from ig.outcome x where x.tenant = p_tenants[k.n] and x.key_hash = sha256(convert_to(p_keys[k.n], 'UTF8'))
                 limit 1) is null
+    ), sized as materialized (
+        select b.*, b.body::text as stored from (select r.*, jsonb_build_object('objects', r.objects) as body from request r) b
     ), row as materialized (
         select r.*, p_tenants[r.n] as tenant, sha256(convert_to(p_keys[r.n], 'UTF8')) as key_hash,
-               nextval('ig.position') as position, nextval('ig.arrival') as arrival, jsonb_build_object('objects', r.objects) as body
-        from (select * from request order by p_tenants[n], first) r
+               nextval('ig.position') as position, nextval('ig.arrival') as arrival
+        from (select * from sized where octet_length(stored) <= ig.row_bytes_max() order by p_tenants[n], first) r
     ), log as (
         insert into ig.change (origin, life, position, placement, epoch, version, kind, tenant, key_hash, request_hash,
                                replicate_to, touches, body, digest, written_at, arrived, arrival, status)
         select local.name, local.life, r.position, p.id, p.epoch,
                case when local.reads > 1 then ig.version_for(local, p.regions) else 1 end, 'write', r.tenant, r.key_hash,
                p_hashes[r.n], p.regions, r.touches, r.body,
-               ig.row_digest(p.digest_key, concat_ws('/', local.name, local.life, r.position, p.id, p.epoch, 'write'), r.body),
+               ig.row_digest(p.digest_key, concat_ws('/', local.name, local.life, r.position, p.id, p.epoch, 'write'), r.stored),
                this_moment, pg_current_xact_id(), r.arrival, 'applied'
         from row r
     ), key as (
         insert into ig.outcome (tenant, key_hash, origin, life, position, placement, epoch, request_hash)
         select r.tenant, r.key_hash, local.name, local.life, r.position, p.id, p.epoch, p_hashes[r.n]
         from row r where r.key_hash is not null
+    ), large as (
+        insert into ig.largest as l (tenant, bytes)
+        select r.tenant, max(2 ^ ceil(log(2.0, ig.largest_of(r.objects, octet_length(r.stored))))) from row r
+        where octet_length(r.stored) > ig.small_bytes()
+          and not exists (select from ig.largest x where x.tenant = r.tenant and x.bytes >= octet_length(r.stored))
+        group by r.tenant order by r.tenant
+        on conflict (tenant) do update set bytes = excluded.bytes where l.bytes < excluded.bytes
     ), state as (
         insert into ig.entity as e (tenant, id, placement, type, name, properties, confidence, valid_from, valid_until,
                                     sources, created, updated, revision, deleted, epoch, position)

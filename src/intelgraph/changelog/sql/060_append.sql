@@ -141,8 +141,9 @@ create function ig.open_here(p_placement text, p_epoch bigint) returns setof ig.
     where not exists (select from ig.closing c where c.placement = p_placement and c.epoch = p_epoch);
 $$;
 
-create function ig.row_digest(p_key bytea, p_identity text, p_body jsonb) returns bytea language sql stable
-    return substr(sha256(p_key || sha256(convert_to(p_identity || chr(10) || coalesce(p_body::text, ''), 'UTF8'))), 1, 16);
+-- `p_body`: the row's body as text.
+create function ig.row_digest(p_key bytea, p_identity text, p_body text) returns bytea language sql stable
+    return substr(sha256(p_key || sha256(convert_to(p_identity || chr(10) || coalesce(p_body, ''), 'UTF8'))), 1, 16);
 
 -- The version in which rows to these regions are written: nobody writes one that some reader has not announced.
 create function ig.version_for(p_local ig.region, p_replicate_to text[]) returns int language sql stable as $$
@@ -167,7 +168,7 @@ begin
     values (local.name, local.life, at, p.id, p_epoch,
             case when local.reads > 1 then ig.version_for(local, p_replicate_to) else 1 end, p_kind, p_tenant,
             sha256(convert_to(p_key, 'UTF8')), p_request_hash, p_replicate_to, p_touches, p_body,
-            ig.row_digest(p_digest_key, concat_ws('/', local.name, local.life, at, p.id, p_epoch, p_kind), p_body),
+            ig.row_digest(p_digest_key, concat_ws('/', local.name, local.life, at, p.id, p_epoch, p_kind), p_body::text),
             clock_timestamp());
     return concat_ws('/', local.name, local.life, p_epoch, at);
 end $$;
@@ -233,9 +234,23 @@ begin
     end if;
     objects := ig.of_epoch(answer -> 'objects', p.epoch);
     body := jsonb_build_object('objects', objects);
+    answer := ig.stored_refusal(body);
+    if answer is not null then
+        return answer;
+    end if;
     return jsonb_build_object('status', 'ok', 'objects', ig.result_of(body), 'bookmark',
         ig.write_row(p, 'write', p_tenant, p_key, p_request_hash, body, ig.touches_of(p_tenant, objects), p.regions,
                      p.epoch, p.digest_key));
+end $$;
+
+-- A row is refused by its size as it will be stored and sent.
+create function ig.stored_refusal(p_body jsonb) returns jsonb language plpgsql stable as $$
+declare
+    found int := octet_length(p_body::text);
+begin
+    return case when found > ig.row_bytes_max() then ig.refusal('write_too_large',
+        format('the write is refused: as it is stored it has %s bytes; the limit is %s', found, ig.row_bytes_max()),
+        jsonb_build_object('bytes', found, 'limit', ig.row_bytes_max())) end;
 end $$;
 
 create function ig.size_refusal(p_ops jsonb) returns jsonb language sql immutable
@@ -263,6 +278,7 @@ declare
     at bigint;
     form jsonb;
     body jsonb;
+    stored text;
 begin
     select g as region, o as placement, e.type, e.revision, e.deleted, e.created,
            exists (select from ig.erased x where x.tenant = p_tenant and x.touch = p_touch) as erased,
@@ -280,6 +296,10 @@ begin
     made := greatest(old.revision, ig.revisions_below(p_epoch)) + 1;
     form := ig.entity_form(given, case when not old.deleted then old.created end, made, ig.stamp(this_moment));
     body := jsonb_build_object('objects', jsonb_build_array(form));
+    stored := body::text;
+    if octet_length(stored) > ig.row_bytes_max() then
+        return null;
+    end if;
     xid := pg_current_xact_id();
     at := nextval('ig.position');
     insert into ig.change (origin, life, position, placement, epoch, version, kind, tenant, key_hash, request_hash,
@@ -287,7 +307,7 @@ begin
     values (local.name, local.life, at, p.id, p.epoch,
             case when local.reads > 1 then ig.version_for(local, p.regions) else 1 end, 'write', p_tenant, hashed_key,
             p_request_hash, p.regions, array[p_touch], body,
-            ig.row_digest(p.digest_key, concat_ws('/', local.name, local.life, at, p.id, p.epoch, 'write'), body),
+            ig.row_digest(p.digest_key, concat_ws('/', local.name, local.life, at, p.id, p.epoch, 'write'), stored),
             this_moment, xid, nextval('ig.arrival'), 'applied');
     if hashed_key is not null then
         insert into ig.outcome (tenant, key_hash, origin, life, position, placement, epoch, request_hash)
@@ -302,6 +322,9 @@ begin
         created = excluded.created, updated = excluded.updated, revision = excluded.revision,
         deleted = excluded.deleted, epoch = excluded.epoch, position = excluded.position
     where (e.epoch, e.position) < (excluded.epoch, excluded.position);
+    if octet_length(stored) > ig.small_bytes() then
+        perform ig.note_largest(p_tenant, octet_length(stored));
+    end if;
     return jsonb_build_object('status', 'ok', 'bookmark', concat_ws('/', local.name, local.life, p.epoch, at),
         'objects', jsonb_build_array(jsonb_build_object('kind', 'entity', 'id', entity_id, 'revision', made)));
 end $$;

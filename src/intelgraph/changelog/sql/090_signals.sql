@@ -155,7 +155,7 @@ begin
     loop
         perform ig.send(p_destination, 'row', row_);
         sent := sent + 1;
-        bytes := bytes + pg_column_size(row_);
+        bytes := bytes + octet_length(row_::text);
         exit when bytes >= 2097152;
     end loop;
     return jsonb_build_object('status', 'ok', 'rows', sent,

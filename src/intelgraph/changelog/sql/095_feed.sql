@@ -1,5 +1,6 @@
 -- Reading the log in order of arrival. A row is handed out only when every transaction older than the oldest running
--- one is over, so a cursor never passes a row that commits later. Writers notify nobody: the feed asks.
+-- one is over, so a cursor never passes a row that commits later. Writers notify nobody: the feed asks. A batch ends after
+-- `p_max` rows, or when it has `ig.page_bytes_max()`; with one row at least.
 
 create function ig.feed(p_subscriber text, p_max int) returns table (
     arrived xid8, arrival bigint, origin text, life int, epoch bigint, "position" bigint, placement text, tenant text,
@@ -7,14 +8,21 @@ create function ig.feed(p_subscriber text, p_max int) returns table (
 language plpgsql security definer set search_path = '' as $$
 declare
     c ig.cursor;
+    r ig.change;
+    bytes bigint := 0;
 begin
     insert into ig.cursor (subscriber, arrived, arrival) values (p_subscriber, '0', 0) on conflict do nothing;
     select * into c from ig.cursor k where k.subscriber = p_subscriber;
-    return query
-        select r.arrived, r.arrival, r.origin, r.life, r.epoch, r.position, r.placement, r.tenant, r.kind, r.status, r.body
-        from ig.change r
-        where (r.arrived, r.arrival) > (c.arrived, c.arrival) and r.arrived < pg_snapshot_xmin(pg_current_snapshot())
-        order by r.arrived, r.arrival limit p_max;
+    for r in select * from ig.change x
+             where (x.arrived, x.arrival) > (c.arrived, c.arrival) and x.arrived < pg_snapshot_xmin(pg_current_snapshot())
+             order by x.arrived, x.arrival limit p_max loop
+        exit when bytes >= ig.page_bytes_max();
+        bytes := bytes + octet_length(coalesce(r.body::text, ''));
+        arrived := r.arrived; arrival := r.arrival; origin := r.origin; life := r.life; epoch := r.epoch;
+        "position" := r.position; placement := r.placement; tenant := r.tenant; kind := r.kind; status := r.status;
+        body := r.body;
+        return next;
+    end loop;
 end $$;
 
 create function ig.advance(p_subscriber text, p_arrived xid8, p_arrival bigint) returns void

@@ -64,27 +64,45 @@ begin
         '{"entity": null}');
 end $$;
 
--- Objects in id order, for export: {"status", "objects", "next"}.
+-- Objects in id order, for export: {"status", "objects", "next"}. A page ends after `p_max` of them, or when it
+-- has `ig.page_bytes_max()`; with one object at least. Each is made when it is its turn: nothing is made to be thrown away.
 create function ig.read_page(p_placement text, p_tenant text, p_kind text, p_after text, p_max int, p_bookmark text default null)
 returns jsonb language plpgsql stable security definer set search_path = '' as $$
 declare
-    answer jsonb := ig.readable(p_placement, p_bookmark);
-    objects jsonb;
+    said jsonb := ig.readable(p_placement, p_bookmark);
+    e ig.entity;
+    r ig.relationship;
+    made jsonb;
+    items jsonb[] := '{}';
+    bytes int := 0;
+    last text;
+    more boolean := false;
 begin
-    if answer ->> 'status' <> 'ok' then
-        return answer;
+    if said ->> 'status' <> 'ok' then
+        return said;
     end if;
     if p_kind = 'entity' then
-        select coalesce(jsonb_agg(ig.entity_json(e) order by e.id), '[]') into objects from (
-            select * from ig.entity where tenant = p_tenant and placement = p_placement and id > coalesce(p_after, '') and not deleted
-            order by id limit p_max) e;
+        for e in select * from ig.entity where tenant = p_tenant and placement = p_placement and id > coalesce(p_after, '')
+                 and not deleted order by id limit p_max + 1 loop
+            more := cardinality(items) = p_max or bytes >= ig.page_bytes_max();
+            exit when more;
+            made := ig.entity_json(e);
+            items := items || made;
+            bytes := bytes + octet_length(made::text);
+            last := e.id;
+        end loop;
     else
-        select coalesce(jsonb_agg(ig.relationship_json(r) order by r.id), '[]') into objects from (
-            select * from ig.relationship where tenant = p_tenant and placement = p_placement and id > coalesce(p_after, '') and not deleted
-            order by id limit p_max) r;
+        for r in select * from ig.relationship where tenant = p_tenant and placement = p_placement
+                 and id > coalesce(p_after, '') and not deleted order by id limit p_max + 1 loop
+            more := cardinality(items) = p_max or bytes >= ig.page_bytes_max();
+            exit when more;
+            made := ig.relationship_json(r);
+            items := items || made;
+            bytes := bytes + octet_length(made::text);
+            last := r.id;
+        end loop;
     end if;
-    return answer || jsonb_build_object('objects', objects,
-        'next', case when jsonb_array_length(objects) = p_max then objects -> -1 -> 'id' end);
+    return said || jsonb_build_object('objects', to_jsonb(items), 'next', case when more then last end);
 end $$;
 
 -- Does this region hold everything that an open's cut says of one stream? Of the prefix it knows by being settled; of
@@ -150,53 +168,91 @@ create function ig.decided(d ig.change, p_tenant text) returns jsonb language sq
               and b.position = n.position and b.adopt and (b.by_epoch, b.by_position) < (d.epoch, d.position)))) o;
 $$;
 
+-- Does a decision change anything of a tenant's? Whether `ig.decided` tells anything, without telling it.
+create function ig.decides(d ig.change, p_tenant text) returns boolean language sql stable as $$
+    select exists (
+        select from ig.decision n join ig.change c on (c.origin, c.life, c.position) = (n.origin, n.life, n.position),
+             jsonb_array_elements(c.body -> 'objects') x
+        where n.by_origin = d.origin and n.by_life = d.life and n.by_position = d.position and n.placement = d.placement
+          and c.tenant = p_tenant and x ->> 'kind' in ('entity', 'relationship')
+          and (d.kind = 'adopt' or exists (
+              select from ig.decision b where b.placement = n.placement and b.origin = n.origin and b.life = n.life
+              and b.position = n.position and b.adopt and (b.by_epoch, b.by_position) < (d.epoch, d.position))));
+$$;
+
+-- The next changes that `ig.read_changes` tells, at most `p_max`, in log order: rows of the log with their bodies, and
+-- the ranks of what has to be put together (decisions, and what was compacted), whose `body` is null.
+create function ig.changes_after(p_placement text, p_tenant text, p_epoch bigint, p_position bigint, p_whole bigint, p_max int)
+returns table (kind text, origin text, life int, epoch bigint, "position" bigint, body jsonb, written_at timestamptz)
+language sql stable as $$
+    (select w.kind, w.origin, w.life, w.epoch, w.position, w.body, w.written_at
+     from ig.change w left join ig.settled s on s.origin = w.origin and s.life = w.life
+     where w.tenant = p_tenant and w.placement = p_placement and w.kind = 'write' and w.status = 'applied'
+       and (w.epoch, w.position) > (p_epoch, p_position)
+       and (w.epoch < p_whole or (w.epoch = p_whole and w.position <= s.position))
+       and not (exists (select from ig.decision n where n.placement = p_placement and n.origin = w.origin
+                        and n.life = w.life and n.position = w.position)
+                and not ig.inside_cuts(p_placement, w.epoch, w.origin, w.life, w.position))
+     order by w.epoch, w.position limit p_max)
+    union all
+    (select d.kind, d.origin, d.life, d.epoch, d.position, null, d.written_at
+     from ig.change d left join ig.settled s on s.origin = d.origin and s.life = d.life
+     where d.placement = p_placement and d.kind in ('adopt', 'reject') and d.status = 'applied'
+       and (d.epoch, d.position) > (p_epoch, p_position)
+       and (d.epoch < p_whole or (d.epoch = p_whole and d.position <= s.position))
+       and ig.decides(d, p_tenant)
+     order by d.epoch, d.position limit p_max)
+    union all
+    (select 'snapshot', max(e.origin), max(e.life), x.epoch, x.position, null, null
+     from ig.snapshot x join ig.epoch e on e.placement = x.placement and e.epoch = x.epoch and e.in_force
+     where x.placement = p_placement and x.tenant = p_tenant and (x.epoch, x.position) > (p_epoch, p_position)
+       and x.epoch <= p_whole
+     group by x.epoch, x.position order by x.epoch, x.position limit p_max)
+    order by epoch, position limit p_max
+$$;
+
 -- The tenant's feed in log order: what counts after a bookmark, up to where nothing can appear below a cursor that was
--- given out. Adopted rows are of an older epoch: they are told where their `adopt` stands. What was compacted is told
--- by the latest form of each object. At home the settled position trails by one look of the feed.
-create function ig.read_changes(p_placement text, p_tenant text, p_after text, p_max int) returns jsonb
-language plpgsql stable security definer set search_path = '' as $$
+-- given out: {"status", "changes", "next", "more"}. Adopted rows are of an older epoch: they are told where their
+-- `adopt` stands. What was compacted is told by the latest form of each object. At home the settled position trails by
+-- one look of the feed. A page ends after `p_max` changes, or when it has `p_bytes`; with one change at least.
+create function ig.read_changes(p_placement text, p_tenant text, p_after text, p_max int, p_bytes int default ig.page_bytes_max())
+returns jsonb language plpgsql stable security definer set search_path = '' as $$
 declare
-    answer jsonb := ig.readable(p_placement, p_after);
+    said jsonb := ig.readable(p_placement, p_after);
     part text[] := string_to_array(p_after, '/');
     at_epoch bigint := coalesce(part[3]::bigint, 0);
     at_position bigint := coalesce(part[4]::bigint, 0);
     whole bigint;
-    changes jsonb;
+    c record;
+    objects jsonb;
+    last text := p_after;
+    made jsonb;
+    items jsonb[] := '{}';
+    bytes int := 0;
+    more boolean := false;
 begin
-    if answer ->> 'status' <> 'ok' then
-        return answer;
+    if said ->> 'status' <> 'ok' then
+        return said;
     end if;
     whole := ig.whole_to(p_placement, at_epoch);
-    select coalesce(jsonb_agg(jsonb_build_object('bookmark', concat_ws('/', c.origin, c.life, c.epoch, c.position),
-               'objects', c.objects, 'written_at', ig.stamp(c.written_at)) order by c.epoch, c.position), '[]')
-    into changes from (
-        (select w.origin, w.life, w.epoch, w.position, w.body -> 'objects' as objects, w.written_at
-         from ig.change w left join ig.settled s on s.origin = w.origin and s.life = w.life
-         where w.tenant = p_tenant and w.placement = p_placement and w.kind = 'write' and w.status = 'applied'
-           and (w.epoch, w.position) > (at_epoch, at_position)
-           and (w.epoch < whole or (w.epoch = whole and w.position <= s.position))
-           and not (exists (select from ig.decision n where n.placement = p_placement and n.origin = w.origin
-                            and n.life = w.life and n.position = w.position)
-                    and not ig.inside_cuts(p_placement, w.epoch, w.origin, w.life, w.position))
-         order by w.epoch, w.position limit p_max)
-        union all
-        (select d.origin, d.life, d.epoch, d.position, t.objects, d.written_at
-         from ig.change d left join ig.settled s on s.origin = d.origin and s.life = d.life
-         cross join lateral ig.decided(d, p_tenant) as t(objects)
-         where d.placement = p_placement and d.kind in ('adopt', 'reject') and d.status = 'applied'
-           and (d.epoch, d.position) > (at_epoch, at_position)
-           and (d.epoch < whole or (d.epoch = whole and d.position <= s.position))
-           and t.objects <> '[]'
-         order by d.epoch, d.position limit p_max)
-        union all
-        (select max(e.origin), max(e.life), x.epoch, x.position, jsonb_agg(x.object order by x.kind, x.id), null
-         from ig.snapshot x join ig.epoch e on e.placement = x.placement and e.epoch = x.epoch and e.in_force
-         where x.placement = p_placement and x.tenant = p_tenant and (x.epoch, x.position) > (at_epoch, at_position)
-           and x.epoch <= whole
-         group by x.epoch, x.position order by x.epoch, x.position limit p_max)
-        order by epoch, position limit p_max) c;
-    return answer || jsonb_build_object('changes', changes,
-        'next', coalesce(changes -> -1 -> 'bookmark', to_jsonb(p_after)));
+    for c in select * from ig.changes_after(p_placement, p_tenant, at_epoch, at_position, whole, p_max + 1) loop
+        more := cardinality(items) = p_max or bytes >= p_bytes;
+        exit when more;
+        if c.kind = 'write' then
+            objects := c.body -> 'objects';
+        elsif c.kind = 'snapshot' then
+            select jsonb_agg(x.object order by x.kind, x.id) into objects from ig.snapshot x
+            where x.placement = p_placement and x.tenant = p_tenant and x.epoch = c.epoch and x.position = c.position;
+        else
+            select ig.decided(d, p_tenant) into objects from ig.change d
+            where (d.origin, d.life, d.position) = (c.origin, c.life, c.position);
+        end if;
+        last := concat_ws('/', c.origin, c.life, c.epoch, c.position);
+        made := jsonb_build_object('bookmark', last, 'objects', objects, 'written_at', ig.stamp(c.written_at));
+        items := items || made;
+        bytes := bytes + octet_length(made::text);
+    end loop;
+    return said || jsonb_build_object('changes', to_jsonb(items), 'next', last, 'more', more);
 end $$;
 
 -- Every row that carried a key, and what became of it.

@@ -84,30 +84,37 @@ begin
     return n;
 end $$;
 
--- Send what was compacted to one region: objects by the page, then how far they reach and the digests beneath.
+-- Send what was compacted to one region: objects by the page (of `p_limit` objects and of bytes), then how far they reach
+-- and the digests beneath.
 create function ig.reissue_snapshot(p_placement text, p_destination text, p_after jsonb default null, p_limit int default 500)
 returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
     p ig.placement;
-    page jsonb;
-    last jsonb;
+    s ig.snapshot;
+    page jsonb[] := '{}';
+    bytes bigint := 0;
+    more boolean := false;
 begin
     select * into p from ig.placement where id = p_placement;
     if p.id is null or not p_destination = any (p.regions) or not ig.here() = any (p.regions) then
         return ig.refusal('region_not_allowed', format('cannot reissue %s to %s: it may live in %s only', p_placement,
                                                        p_destination, coalesce(array_to_string(p.regions, ', '), 'no region known here')));
     end if;
-    select jsonb_agg(to_jsonb(s) order by s.tenant, s.kind, s.id) into page from (
-        select * from ig.snapshot x
-        where x.placement = p_placement
-          and (p_after is null or (x.tenant, x.kind, x.id) > (p_after ->> 0, p_after ->> 1, p_after ->> 2))
-        order by x.tenant, x.kind, x.id limit p_limit) s;
-    last := page -> -1;
-    if jsonb_array_length(page) = p_limit then
-        perform ig.send(p_destination, 'snapshot', jsonb_build_object('placement', p_placement, 'objects', page));
-        return jsonb_build_object('status', 'ok', 'next', jsonb_build_array(last -> 'tenant', last -> 'kind', last -> 'id'));
+    for s in select * from ig.snapshot x
+             where x.placement = p_placement
+               and (p_after is null or (x.tenant, x.kind, x.id) > (p_after ->> 0, p_after ->> 1, p_after ->> 2))
+             order by x.tenant, x.kind, x.id limit p_limit + 1 loop
+        more := cardinality(page) = p_limit or bytes >= ig.page_bytes_max();
+        exit when more;
+        page := page || to_jsonb(s);
+        bytes := bytes + octet_length(s.object::text);
+    end loop;
+    if more then
+        perform ig.send(p_destination, 'snapshot', jsonb_build_object('placement', p_placement, 'objects', to_jsonb(page)));
+        return jsonb_build_object('status', 'ok', 'next', jsonb_build_array(
+            page[cardinality(page)] -> 'tenant', page[cardinality(page)] -> 'kind', page[cardinality(page)] -> 'id'));
     end if;
-    perform ig.send(p_destination, 'snapshot', jsonb_build_object('placement', p_placement, 'objects', coalesce(page, '[]'),
+    perform ig.send(p_destination, 'snapshot', jsonb_build_object('placement', p_placement, 'objects', to_jsonb(page),
         'floors', (select coalesce(jsonb_agg(to_jsonb(k)), '[]') from ig.compacted k where k.placement = p_placement),
         'digests', (select coalesce(jsonb_agg(to_jsonb(d)), '[]') from ig.digest d join ig.compacted k
                     on k.placement = d.placement and k.origin = d.origin and k.life = d.life and d.bucket <= ig.bucket(k.position)

@@ -6,7 +6,7 @@ grant usage on schema ig to ig_api, ig_peer;
 grant execute on function
     ig.append(text, bigint, text, text, bytea, jsonb),
     ig.append_many(text, bigint, text[], text[], bytea[], jsonb[]), ig.unlink(text, bigint, text, text, jsonb), ig.read_entity(text, text, text, text),
-    ig.read_page(text, text, text, text, int, text), ig.read_changes(text, text, text, int),
+    ig.read_page(text, text, text, text, int, text), ig.read_changes(text, text, text, int, int),
     ig.key_answer(text, text, text), ig.locate(text, text), ig.readable(text, text), ig.report(), ig.flushed()
 to ig_api;
 grant execute on procedure

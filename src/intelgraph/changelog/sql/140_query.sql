@@ -2,11 +2,13 @@
 -- The tenant is named in every predicate of a statement; a predicate that was forgotten finds nothing, because the
 -- policies compare with what the statement itself has set.
 
-grant select on ig.entity, ig.relationship to ig_api;
+grant select on ig.entity, ig.relationship, ig.largest to ig_api;
 alter table ig.entity enable row level security;
 alter table ig.relationship enable row level security;
 create policy of_the_tenant on ig.entity for select to ig_api using (tenant = current_setting('ig.tenant', true));
 create policy of_the_tenant on ig.relationship for select to ig_api using (tenant = current_setting('ig.tenant', true));
+alter table ig.largest enable row level security;
+create policy of_the_tenant on ig.largest for select to ig_api using (tenant = current_setting('ig.tenant', true));
 
 -- What `ig.readable` says without a bookmark of a placement that may be read here, kept in its row; null of all others. A
 -- compiled statement looks here first, which costs a fifth of the call. Of a home elsewhere it must still ask `ig.heard`.
@@ -260,5 +262,7 @@ revoke all on all routines in schema ig from public;
 grant execute on function
     ig.stamp(timestamptz), ig.heard(text), ig.tag(text), ig.runs(text), ig.words(text, text, jsonb), ig.word_query(text, text), ig.ids(jsonb), ig.step(text, text[], text, text[]),
     ig.reach(text, text[], int, text, text[], int), ig.among(text, text[], int[], int, text, text[]), ig.opposite(text),
-    ig.paths(text, text, text, int, text, text[], int), ig.between(text, text, text, text[])
+    ig.paths(text, text, text, int, text, text[], int), ig.between(text, text, text, text[]),
+    ig.small_bytes(), ig.page_bytes_max(), ig.answer_bytes_max(), ig.too_large(), ig.weigh(text), ig.weigh_object(text), ig.room(int, boolean),
+    ig.put_on(int, text)
 to ig_api;

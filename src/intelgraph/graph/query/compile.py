@@ -7,6 +7,8 @@ here (as JSON), and the data as JSON text, null when the region may not answer.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +31,7 @@ from intelgraph.graph.query.statement import (
     json_object,
 )
 from intelgraph.graph.query.traversal import neighborhood, shortest_paths
+from intelgraph.graph.query.weight import ASKED
 
 OUTSIDE = frozenset({"__schema", "__type"})
 """Fields that no statement answers."""
@@ -44,6 +47,8 @@ class Statement:
     """Whether it asks for places in the log, which may have to settle first."""
     for_many: ForMany | None = None
     """The same for many requests at once, where it can be."""
+    weigh: Callable[[], str] | None = None
+    """Makes the text of the same that counts the bytes of its answer."""
 
     def values(self, selection: Selection, arguments: list[Args]) -> list[Any]:
         """Take the parameters out of a request's arguments; raises ``GraphQLError`` with the field's path."""
@@ -61,7 +66,21 @@ class Statement:
 
 def compile_selection(selection: Selection, arguments: list[Args]) -> Statement | None:
     """Compile the roots that are data; nothing if none is."""
-    builder = Builder()
+    plain = _compiled(selection, arguments, Builder())
+    if plain is None:
+        return None
+
+    @functools.cache
+    def weigh() -> str:
+        weighed = _compiled(selection, arguments, Builder(weighs=True))
+        assert weighed is not None
+        assert [(b.field, b.type) for b in weighed.bindings] == [(b.field, b.type) for b in plain.bindings]
+        return weighed.text
+
+    return dataclasses.replace(plain, weigh=weigh)
+
+
+def _compiled(selection: Selection, arguments: list[Args], builder: Builder) -> Statement | None:
 
     def edges_of(objects: Objects, field: Selected, row: str) -> str:
         return edges(objects, field, row, arguments[field.number])
@@ -101,7 +120,7 @@ def _whole(builder: Builder, data: str) -> str:
         refused = " || ".join(f"coalesce((select p.refused from {at} p), '{{}}')" for at in builder.points)
         tables.append(f"answer as materialized (select it.r || {refused} as r from it)")
         answer = "answer"
-    told = f"select {answer}.r, case when {answer}.r ->> 'status' = 'ok' then (select {data})::text end from "
+    told = f"select {answer}.r, case when {answer}.r {ASKED} (select {data})::text end from "
     # A common table expression costs a little more than a sub-select.
     return f"with {', '.join(tables)} {told}{answer}" if builder.tables else f"{told}({_IT}) it"
 

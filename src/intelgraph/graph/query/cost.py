@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ class Estimate:
 
     nodes: int
     cost: int
+    weight: int = 1
+    """How many times as large as the largest object the answer may be: a field may be asked for more than once."""
 
 
 def sizes(arguments: list[Args]) -> Hashable:
@@ -34,7 +37,7 @@ def sizes(arguments: list[Args]) -> Hashable:
 
 def estimate(selection: Selection, arguments: list[Args]) -> Estimate:
     """Estimate an operation from above."""
-    nodes = cost = 0
+    nodes = cost = weight = 0
     stack: list[tuple[Selected, int]] = [(root, 1) for root in selection.roots]
     while stack:
         field, factor = stack.pop()
@@ -59,9 +62,15 @@ def estimate(selection: Selection, arguments: list[Args]) -> Estimate:
             if field.type_name in _OBJECTS or field.name == "node":
                 nodes += factor
                 cost += factor
+                weight += factor * _copies(field)
             for below in field.fields.values():
                 stack.extend((inner, factor) for inner in below)
-    return Estimate(nodes=nodes, cost=cost)
+    return Estimate(nodes=nodes, cost=cost, weight=max(1, weight))
+
+
+def _copies(field: Selected) -> int:
+    """Return how often one member of an object is asked for at most, under different names."""
+    return max(max(Counter(inner.name for inner in below).values(), default=1) for below in field.fields.values())
 
 
 def over_budget(found: Estimate, limits: QueryLimits) -> Denied | None:

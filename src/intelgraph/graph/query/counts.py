@@ -7,6 +7,9 @@ from intelgraph.graph.query.pages import first, page
 from intelgraph.graph.query.selection import Args, Selected
 from intelgraph.graph.query.statement import TENANT, json_array, json_list, json_object, json_value
 
+TYPES_MAX = 10_000
+"""More types than this are not listed."""
+
 
 def stats(objects: Objects, field: Selected, arguments: list[Args]) -> str:
     """Return the SQL of ``Query.stats``: both tables are counted by type, once each."""
@@ -14,14 +17,15 @@ def stats(objects: Objects, field: Selected, arguments: list[Args]) -> str:
     for selected in field.only():
         table = "entity" if selected.name.startswith("entit") else "relationship"
         live = f"{objects.rows.of(table)} o where o.tenant = {TENANT} and not o.deleted"
-        counted = f"(select o.type, count(*) as n from {live} group by o.type) c"
+        counted = f"(select o.type, count(*) as n, row_number() over () as k from {live} group by o.type) c"
         if selected.name == "__typename":
             sql = "'\"Stats\"'"
         elif selected.name == "entitiesCreated":
             sql = _created(objects, selected, arguments[selected.number], live)
         elif selected.name.endswith("Types"):
             item = page(selected.only(), "TypeCount", {"type": json_value("c.type"), "count": "c.n"})
-            sql = json_list(item, "c.n desc, c.type", counted)
+            listed = f"case when c.k > {TYPES_MAX} then ig.too_large() else {item} end"
+            sql = json_list(listed, "c.n desc, c.type", counted)
         else:
             sql = f"(select coalesce(sum(c.n), 0) from {counted})"
         members.append((selected.key, sql))

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from intelgraph.graph.query.weight import ASKED
+
 _PARAMETER = re.compile(r"\$(\d+)::([a-z]+)(\[\])?")
 _FIXED = 3
 _SPECIAL = re.compile(r'(["\\])')
@@ -54,7 +56,7 @@ def for_many(readable: str, data: str, types: Sequence[str]) -> ForMany | None:
     rows = f"unnest({lists}) with ordinality as many({names}, n)"
     one = f"(select {_PARAMETER.sub(column, data)})::text"
     return ForMany(
-        text="select it.r, case when it.r ->> 'status' = 'ok' then "
+        text=f"select it.r, case when it.r {ASKED} "
         f"array(select {one} from {rows} order by many.n) end from ({readable}) it",
         types=tuple(types),
     )

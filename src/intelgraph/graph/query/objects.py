@@ -26,14 +26,24 @@ def _time(name: str) -> Field:
     return lambda _objects, _field, row: json_scalar(f"ig.stamp({row}.{name})")
 
 
+def _large(value: Callable[[str], str]) -> Field:
+    """A field that may be nearly as large as its object."""
+
+    def sql(objects: Objects, _field: Selected, row: str) -> str:
+        made = value(row)
+        return objects.builder.weighed(f"({made})::text") if objects.builder.weighs else made
+
+    return sql
+
+
 _NODE: Mapping[str, Field] = {
     "id": _always("id"),
     "type": _column("type"),
-    "properties": lambda _objects, _field, row: f"coalesce({row}.properties, '{{}}')",
+    "properties": _large(lambda row: f"coalesce({row}.properties, '{{}}')"),
     "confidence": _column("confidence"),
     "validFrom": _time("valid_from"),
     "validUntil": _time("valid_until"),
-    "sources": lambda _objects, _field, row: f"to_json(coalesce({row}.sources, '{{}}'))",
+    "sources": _large(lambda row: f"to_json(coalesce({row}.sources, '{{}}'))"),
     "created": _time("created"),
     "updated": _time("updated"),
     "revision": _always("revision"),
@@ -45,7 +55,7 @@ def _end(column: str) -> Field:
 
 
 _FIELDS: dict[str, dict[str, Field]] = {
-    "Entity": {**_NODE, "name": _column("name")},
+    "Entity": {**_NODE, "name": _large(lambda row: json_scalar(f"{row}.name"))},
     "Relationship": {
         **_NODE,
         "sourceId": _column("source"),
@@ -87,12 +97,13 @@ class Objects:
     def json(self, type_name: str, fields: tuple[Selected, ...], row: str) -> str:
         """Return the SQL of the object that ``row`` is an alias of."""
         table = self._fields[type_name]
-        return json_object(
+        made = json_object(
             [
                 (field.key, f"'\"{type_name}\"'" if field.name == "__typename" else table[field.name](self, field, row))
                 for field in fields
             ]
         )
+        return self.builder.weighed_object(made)
 
     def entity_by_id(self, field: Selected, id_sql: str) -> str:
         """Return the SQL of the live entity with an id, or of ``null``."""

@@ -107,6 +107,8 @@ class _Rows:
 
     def page(self, fields: tuple[Selected, ...], type_name: str, limit: str, total: Part = "") -> str:
         """Return the SQL of the page's object. Whether there is more is looked up only if that is asked for."""
+        if self.builder.weighs:
+            return self._weighed(fields, type_name, limit, total)
         if _only_items(tuple(field for field in fields if field.name != "total")):
             return page(fields, type_name, {"items": lambda items: self._items(items, limit), "total": total})
         place = f"row_number() over (order by {self.order})"
@@ -125,12 +127,47 @@ class _Rows:
             "next": json_value(f"case when {more} then max(x.cursor) filter (where x.n = {limit}) end"),
             "total": total,
         }
-        answer = page(fields, type_name, parts)
+        return self._from(page(fields, type_name, parts), columns, limit)
+
+    def _from(self, answer: str, columns: list[str], limit: str) -> str:
         rows = " union all ".join(
             f"(select * from ({source(f'{limit} + 1')}) s{f' where {condition}' if condition else ''})"
             for condition, source in self.sources.items()
         )
         return f"(select {answer} from (select {', '.join(columns)} from ({rows}) {self.alias}) x {_ONE_ROW})"
+
+    def _weighed(self, fields: tuple[Selected, ...], type_name: str, limit: str, total: Part) -> str:
+        """Return the SQL of a page that ends when it is full, and says so.
+
+        Where nothing of the answer could say so, and where items are asked for twice, it is refused.
+        """
+        place = f"row_number() over (order by {self.order})"
+        columns = [f"{place} as n", f"{self.cursor} as cursor"]
+        lists: dict[str, str] = {}
+        for field in fields:
+            if field.name == "items":
+                name, number = self.builder.alias("item"), self.builder.page()
+                room = f"{place} <= {limit} and ig.room({number}, {place} = 1)"
+                columns.append(f"case when {room} then ig.put_on({number}, {self.item(field)}) end as {name}")
+                lists[field.key] = name
+        shown = f"least({', '.join([limit, *(f'count(x.{name})' for name in lists.values())])})"
+        is_cut = f"{shown} < least({limit}, count(*))"
+        says_so = len(lists) < 2 and not {"completeness", "next"}.isdisjoint(field.name for field in fields)
+
+        def items(selected: Selected) -> str:
+            made = json_array(f"x.{lists[selected.key]}", "x.n")
+            return made if says_so else f"case when {is_cut} then ig.too_large() else {made} end"
+
+        parts: dict[str, Part] = {
+            "items": items,
+            "completeness": f"case when {is_cut} then '\"TRUNCATED\"' when count(*) > {limit} then '\"MORE\"' "
+            "else '\"COMPLETE\"' end",
+            "next": json_value(
+                f"case when count(*) > {shown} then (array_agg(x.cursor order by x.n))[({shown})::int] end"
+            ),
+            "total": total,
+        }
+        return self._from(page(fields, type_name, parts), columns, limit)
 
     def _items(self, selected: Selected, limit: str) -> str:
         item = self.item(selected)
@@ -225,8 +262,8 @@ def entities(objects: Objects, field: Selected, args: Args) -> str:
         where = " and ".join(filtered.values())
         return f"select <columns> from {table} e where {where}{after} order by {order} limit {most}"
 
-    items = _only_items(field.only())
-    if "text" in asked and args["orderBy"] == "ID_ASC" and items is not None and search.is_small(items):
+    items = None if builder.weighs or args["orderBy"] != "ID_ASC" else _only_items(field.only())
+    if "text" in asked and items is not None and search.is_small(items):
         alias = builder.alias("e")
         item = objects.json("Entity", items.only(), alias)
         listed = json_array_of(search.first_found(item, alias, f"{live}{after}", in_order(limit), limit))
@@ -251,9 +288,8 @@ def entities(objects: Objects, field: Selected, args: Args) -> str:
     if "text" not in asked:
         return answer.replace("<columns>", "e.*")
     used = {"id", *re.findall(r"\be\.(\w+)", order), *re.findall(rf"\b{alias}\.(\w+)", answer)}
-    kept, columns, rows = _hits(
-        used, f"{table} e on e.tenant = {TENANT} and e.{objects.rows.key} = h.key", objects.rows.key
-    )
+    again = f"{table} e on e.tenant = {TENANT} and e.{objects.rows.key} = h.key"
+    kept, columns, rows = _hits(used, again, objects.rows.key)
     found = re.sub("<found (.*?)>", lambda of: rows.format(after=after, order=order, most=of[1]), answer)
     found = found.replace("<columns>", columns)
     return f"(with hits as materialized (select {kept} from {live} limit {search.HITS_MAX} + 1) select {found})"

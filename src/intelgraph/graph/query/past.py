@@ -13,6 +13,7 @@ from intelgraph.graph.query.objects import Objects, Rows
 from intelgraph.graph.query.pages import Part, first, page, text
 from intelgraph.graph.query.selection import Args, Selected
 from intelgraph.graph.query.statement import PLACEMENT, TENANT, ArgumentRefused, json_array, json_object, json_value
+from intelgraph.graph.query.weight import FULL_OF_LARGEST
 from intelgraph.model.bookmark import Bookmark
 from intelgraph.model.errors import PermanentError
 
@@ -124,13 +125,20 @@ def history(objects: Objects, field: Selected, args: Args) -> str:
     builder, number = objects.builder, field.number
     id_ = builder.parameter(number, "text", lambda a: text(a, "id"))
     limit = builder.parameter(number, "int", first)
+    if builder.weighs:
+        # Versions are put together before they are counted: as many as fit, whatever they are.
+        limit = f"least({limit}, {FULL_OF_LARGEST})"
     before = "null"
     if args.get("after") is not None:
         before = builder.parameter(number, "text", lambda a: checked_bookmark(a["after"], "after"))
     more = f"count(*) > {limit}"
     order = "order by v.epoch desc, v.position desc"
+
+    def items(asked: Selected) -> str:
+        return json_array(f"case when x.n <= {limit} then {builder.weighed(_version(asked))} end", "x.n")
+
     parts: dict[str, Part] = {
-        "items": lambda items: json_array(f"case when x.n <= {limit} then {_version(items)} end", "x.n"),
+        "items": items,
         "completeness": f"case when {more} then '\"MORE\"' when coalesce(bool_or(x.oldest), false) "
         "then '\"TRUNCATED\"' else '\"COMPLETE\"' end",
         "next": json_value(f"case when {more} then max(x.bookmark) filter (where x.n = {limit}) end"),

@@ -51,11 +51,26 @@ class Builder:
     """Common table expressions of the whole statement."""
     points: list[str] = field(default_factory=list)
     """Those among them that may refuse the request, by a column ``refused``."""
+    weighs: bool = False
+    """Whether the statement counts the bytes of what it makes: pages end when they are full, and what is too large in
+    all is refused (``ig.weigh``)."""
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def alias(self, prefix: str) -> str:
         """Return a name for a table that no other part of the statement uses."""
         return f"{prefix}{next(self._numbers)}"
+
+    def page(self) -> int:
+        """Return a number by which a page's bytes are counted."""
+        return next(self._numbers)
+
+    def weighed(self, text: str) -> str:
+        """Return the SQL of a text that becomes part of the answer, counted where the statement counts."""
+        return f"ig.weigh({text})" if self.weighs else text
+
+    def weighed_object(self, text: str) -> str:
+        """Return the same of an object whose fields may be counted already."""
+        return f"ig.weigh_object({text})" if self.weighs else text
 
     def parameter(self, number: int, type_: str, value: Value) -> str:
         """Return the SQL of a value of the field ``number``."""
