@@ -50,6 +50,11 @@ class ApiPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     pool_connections_max: int = 6
     """Writes that PostgreSQL works on at once, for each API worker; others queue. On 2 cores 10 made every write of a
     burst late: 32 remote writers over 80 ms had 295 writes/s with 10, 330 with 6, and 32 home writers the same."""
+    tenant_connections_max: int = 4
+    """How many of those one tenant may have at once: whatever it asks for, some are left for the others."""
+    heavy_max: int = 3
+    """How many calls that may be large (pages, counted answers, writes beyond ``LARGE_BYTES``) are made at once, one
+    for each tenant: what a worker and its backends hold in memory is so many times a page at most."""
     coalesce_max: int = 16
     """How many reads of one tenant that differ only in their values become one statement; 1: none do. On 2 cores and
     with 32 readers, 16 leave the worker a batch to answer while PostgreSQL works on the next; 20 were no faster."""
@@ -69,6 +74,9 @@ class ApiPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """How many writes one worker holds at once; the next are refused with ``held_full``."""
     held_bytes_max: int = 64 * 1024 * 1024
     """How many bytes of bodies they may have together."""
+    tenant_held_max: int = 250
+    """How many of them may be one tenant's."""
+    tenant_held_bytes_max: int = 16 * 1024 * 1024
     changes_limit_max: int = 1_000
 
 

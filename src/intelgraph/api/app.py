@@ -126,7 +126,9 @@ class App:
         sys.setswitchinterval(SWITCH_S)
         metrics = Metrics(self._metrics_directory)
         self._store = open_store(config.control)
-        database = Database(config.database, config.api, on_retry=metrics.database_retries.inc)
+        database = Database(
+            config.database, config.api, on_retry=metrics.database_retries.inc, on_full=metrics.full("waiting")
+        )
         await database.start()
         waiters, feed = BookmarkWaiters(database), FeedNotices(database)
         keys = KeySet(config.issuer.jwks)
@@ -151,12 +153,14 @@ class App:
                 batch_max=config.api.coalesce_max,
                 waiting_max=database.waiting_max,
                 on_batch=metrics.coalesced,
+                on_full=metrics.full("waiting"),
             ),
             appends=Appends(
                 database,
                 group_max=config.api.group_max,
                 waiting_max=database.waiting_max,
                 on_group=metrics.grouped.inc,
+                on_full=metrics.full("waiting"),
             ),
             waiters=waiters,
             feed=feed,

@@ -7,7 +7,8 @@ of them to end, and then go together, whoever's they are. What each is answered 
 - where something fails in the transaction, nothing of it is kept, and each is asked again alone;
 - nothing in a lane waits for an object that another write holds: such a write is told ``busy`` and asked again alone,
   beside the lanes, where it waits for nobody's sake but its own;
-- what may take long (many operations, deletions, which take relationships with them, erasures) never is in a lane.
+- what may take long (many operations, large ones, deletions, which take relationships with them, erasures) never is in
+  a lane.
 
 An answer is given after the commit that holds its write. What must hold between the commit and the word "ok" is not
 for here (``write.acknowledge``).
@@ -21,9 +22,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from intelgraph.api.database import Database
+from intelgraph.api.database import LARGE_BYTES, Database
 from intelgraph.api.operations import Operations
-from intelgraph.model.errors import IntelGraphError, retry
+from intelgraph.api.shares import Full, Shares, overloaded
+from intelgraph.model.errors import IntelGraphError
 
 _LANES = 2
 TOGETHER_OPERATIONS_MAX = 16
@@ -64,28 +66,30 @@ class Appends:
     """
 
     def __init__(
-        self, database: Database, *, group_max: int, waiting_max: int, on_group: Callable[[int], None]
+        self,
+        database: Database,
+        *,
+        group_max: int,
+        waiting_max: int,
+        on_group: Callable[[int], None],
+        on_full: Callable[[Full], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._group_max = group_max
-        self._waiting_max = waiting_max
         self._on_group = on_group
-        self._waiting = 0
+        self._waiting = Shares(most=waiting_max, each=max(1, waiting_max // 2), on_full=on_full)
         self._lanes: dict[tuple[str, int, bool], _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def append(self, asked: Append) -> Told:
         """Return what ``ig.append`` answers to the request, once that is committed."""
         given = asked.operations
-        if self._group_max < 2 or not given.only_upserts or given.count > TOGETHER_OPERATIONS_MAX:
+        is_large = given.count > TOGETHER_OPERATIONS_MAX or len(given.body) > LARGE_BYTES
+        if self._group_max < 2 or not given.only_upserts or is_large:
             return await self._alone(asked)
-        if self._waiting >= self._waiting_max:
-            raise retry(
-                "overloaded",
-                f"the request is refused: {self._waiting} others wait for the database here; the limit is "
-                f"{self._waiting_max}",
-                retry_after_s=1.0,
-            )
+        full = self._waiting.take(asked.tenant)
+        if full is not None:
+            raise overloaded(full)
         key = (asked.placement, asked.epoch, asked.placed)
         lane = self._lanes.setdefault(key, _Lane())
         future: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
@@ -93,11 +97,10 @@ class Appends:
         if lane.under_way < _LANES:
             lane.under_way += 1
             self._spawn(self._drain(key, lane))
-        self._waiting += 1
         try:
             return await future
         finally:
-            self._waiting -= 1
+            self._waiting.give(asked.tenant)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -26,6 +26,7 @@ import msgspec
 
 from intelgraph.api.bookmarks import Readable
 from intelgraph.api.database import Database
+from intelgraph.api.shares import Full, Shares, overloaded
 from intelgraph.graph.query.compile import Statement
 from intelgraph.graph.query.weight import guarded, object_bytes_max
 from intelgraph.model.errors import IntelGraphError, retry
@@ -80,13 +81,18 @@ class Coalescer:
     """
 
     def __init__(
-        self, database: Database, *, batch_max: int, waiting_max: int, on_batch: Callable[[int], None]
+        self,
+        database: Database,
+        *,
+        batch_max: int,
+        waiting_max: int,
+        on_batch: Callable[[int], None],
+        on_full: Callable[[Full], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._on_batch = on_batch
         self._batch_max = batch_max
-        self._waiting_max = waiting_max
-        self._waiting = 0
+        self._waiting = Shares(most=waiting_max, each=max(1, waiting_max // 2), on_full=on_full)
         self._kinds: dict[Key, _Kind] = {}
         self._readable_of, self._readable = b"", Readable(status="")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -121,32 +127,29 @@ class Coalescer:
         told = await self._query(read, guarded(statement.text, bytes_max))
         if bytes_max is None or told[1] is not None or statement.weigh is None or not self._is_ok(told[0]):
             return told
-        return await self._query(read, statement.weigh())
+        return await self._query(read, statement.weigh(), heavy=True)
 
-    async def _query(self, read: Read, text: str) -> Told:
-        return await self._database.query(text, read.tenant, read.placement, read.bookmark, *read.values)
+    async def _query(self, read: Read, text: str, *, heavy: bool = False) -> Told:
+        return await self._database.query(
+            text, read.tenant, read.placement, read.bookmark, *read.values, **({"heavy": True} if heavy else {})
+        )
 
     def _is_ok(self, raw: bytes) -> bool:
         return self.readable(raw).status == "ok"
 
     async def _with_others(self, key: Key, kind: _Kind, read: Read) -> Told:
-        if self._waiting >= self._waiting_max:
-            raise retry(
-                "overloaded",
-                f"the request is refused: {self._waiting} others wait for the database here; the limit is "
-                f"{self._waiting_max}",
-                retry_after_s=1.0,
-            )
+        full = self._waiting.take(read.tenant)
+        if full is not None:
+            raise overloaded(full)
         future: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
         kind.waiting.append((read, future))
-        self._waiting += 1
         if kind.used < LANES_MAX and kind.is_slow:
             kind.used += 1
             self._begin(key, kind)
         try:
             return await future
         finally:
-            self._waiting -= 1
+            self._waiting.give(read.tenant)
 
     def _free(self, key: Key, kind: _Kind) -> None:
         """Give a lane to those that wait, or give it up."""

@@ -2,7 +2,8 @@
 
 Guarantees: driver exceptions stop here; an outage shorter than ``HOLD_S`` makes a call slower, not failed, because a
 connection that broke is replaced and the call repeated (every call is a read or carries an idempotency key, so
-repeating it is safe); values reach the server as parameters and ``jsonb`` passes as bytes both ways, unparsed.
+repeating it is safe); no tenant has more than its share of the connections, or of the places of those that wait; values reach the
+server as parameters and ``jsonb`` passes as bytes both ways, unparsed.
 
 No statement here names a table: the role ``ig_api`` may execute the door's functions and read nothing.
 """
@@ -16,6 +17,7 @@ from typing import Any
 
 import asyncpg
 
+from intelgraph.api.shares import Full, Shares, overloaded
 from intelgraph.api.slots import Slots
 from intelgraph.connection import driver_arguments
 from intelgraph.graph.query.weight import ANSWER_BYTES_MAX
@@ -43,6 +45,11 @@ FEED_CHANNEL = "ig_feed"
 HOLD_S = 3.0
 _RETRY_PAUSE_S = 0.05
 _WAITING_PER_CONNECTION = 50
+LARGE_BYTES = 256 * 1024
+"""A write of more is made in turn with what else is large."""
+_TENANT_AT = {READ_ENTITY: 1, READ_PAGE: 1, READ_CHANGES: 1, KEY_ANSWER: 1, APPEND: 2}
+"""Which of a statement's arguments is the tenant."""
+_HEAVY = frozenset({READ_PAGE, READ_CHANGES})
 _CONNECT_TIMEOUT_S = 2.0
 _PROBE_S = 1.0
 _WAITER_CONNECTIONS = 2
@@ -64,20 +71,36 @@ _BROKEN = (
 )
 
 
+Action = Callable[[asyncpg.Connection], Awaitable[Any]]
+
+
+def _is_large(operations: object) -> bool:
+    return isinstance(operations, bytes) and len(operations) > LARGE_BYTES
+
+
 class Database:
     """A pool of connections as ``ig_api``, and calls on it that are repeated while the server is away."""
 
-    def __init__(self, login: Login, policy: ApiPolicy, *, on_retry: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        login: Login,
+        policy: ApiPolicy,
+        *,
+        on_retry: Callable[[], None] = lambda: None,
+        on_full: Callable[[Full], None] = lambda _: None,
+    ) -> None:
         self._login = login
         self._policy = policy
         self._on_retry = on_retry
         self._pool: asyncpg.Pool | None = None
         self._waiter_pool: asyncpg.Pool | None = None
-        self._slots = Slots(policy.pool_connections_max, wait_s=policy.request_timeout_s)
+        connections, wait_s = policy.pool_connections_max, policy.request_timeout_s
+        self._slots = Slots(connections, wait_s=wait_s, each=min(connections, policy.tenant_connections_max))
+        self._heavy = Slots(policy.heavy_max, wait_s=wait_s, each=1)
         self._idle: list[Any] = []
         """Connections of the pool that are ready for the next call: to give one back and take it again is dear."""
-        self._waiting = 0
-        self.waiting_max = policy.pool_connections_max * _WAITING_PER_CONNECTION
+        self.waiting_max = connections * _WAITING_PER_CONNECTION
+        self._waiting = Shares(most=self.waiting_max, each=self.waiting_max // 2, on_full=on_full)
 
     async def start(self) -> None:
         """Make the pools; connections are made when they are needed, so the server may be away."""
@@ -129,7 +152,11 @@ class Database:
 
     async def call(self, statement: str, *arguments: object) -> bytes:
         """Return the ``jsonb`` that a one-row statement answers, as bytes."""
-        answer = await self._repeat(lambda connection: connection.fetchval(statement, *arguments))
+        at = _TENANT_AT.get(statement)
+        whose = "" if at is None else str(arguments[at])
+        action: Action = lambda connection: connection.fetchval(statement, *arguments)  # noqa: E731
+        heavy = statement in _HEAVY or (statement == APPEND and _is_large(arguments[-1]))
+        answer = await self._repeat(action, whose, heavy=heavy)
         return answer if isinstance(answer, bytes) else b"null"
 
     async def append(self, *arguments: object) -> bytes:
@@ -148,17 +175,22 @@ class Database:
 
     async def append_and_place(self, *arguments: object) -> tuple[bytes, str]:
         """Append and commit; return the answer's ``jsonb``, and the server's flush position read after the commit."""
-        row = await self._repeat(lambda connection: connection.fetchrow(APPEND_AND_PLACE, *arguments))
+        action: Action = lambda connection: connection.fetchrow(APPEND_AND_PLACE, *arguments)  # noqa: E731
+        row = await self._repeat(action, str(arguments[_TENANT_AT[APPEND]]), heavy=_is_large(arguments[-1]))
         return row["answer"], row["flushed"]
 
-    async def query(self, statement: str, *arguments: object) -> tuple[bytes, str | None]:
+    async def query(
+        self, statement: str, tenant: str, *arguments: object, heavy: bool = False
+    ) -> tuple[bytes, str | None]:
         """Run a compiled query; return what ``ig.readable`` says as ``jsonb``, and the data's JSON."""
-        row = await self._repeat(lambda connection: connection.fetchrow(statement, *arguments))
+        action: Action = lambda connection: connection.fetchrow(statement, tenant, *arguments)  # noqa: E731
+        row = await self._repeat(action, tenant, heavy=heavy)
         return row[0], row[1]
 
-    async def query_many(self, statement: str, *arguments: object) -> tuple[bytes, list[str] | None]:
+    async def query_many(self, statement: str, tenant: str, *arguments: object) -> tuple[bytes, list[str] | None]:
         """Run a query compiled for many requests; return what ``ig.readable`` says, and each one's data."""
-        row = await self._repeat(lambda connection: connection.fetchrow(statement, *arguments))
+        action: Action = lambda connection: connection.fetchrow(statement, tenant, *arguments)  # noqa: E731
+        row = await self._repeat(action, tenant)
         return row[0], row[1]
 
     async def call_many(self, statement: str, *arguments: object) -> list[bytes]:
@@ -172,25 +204,38 @@ class Database:
         await connection.add_listener(FEED_CHANNEL, lambda *_: on_notice())
         return connection
 
-    async def _repeat(self, action: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Any:
-        if self._waiting >= self.waiting_max:
+    async def _repeat(self, action: Action, whose: str = "", *, heavy: bool = False) -> Any:
+        full = self._waiting.take(whose)
+        if full is not None:
+            raise overloaded(full)
+        try:
+            if not heavy:
+                return await self._attempts(action, whose, time.monotonic() + HOLD_S)
+            await self._turn(self._heavy, whose)
+            try:
+                return await self._attempts(action, whose, time.monotonic() + HOLD_S)
+            finally:
+                self._heavy.give(whose)
+        finally:
+            self._waiting.give(whose)
+
+    async def _turn(self, slots: Slots, whose: str) -> None:
+        if slots.take_now(whose):
+            return
+        try:
+            await slots.take(whose)
+        except TimeoutError:
             raise retry(
                 "overloaded",
-                f"the request is refused: {self._waiting} others wait for the database here; the limit is "
-                f"{self.waiting_max}",
+                f"the request is refused: it waited {self._policy.request_timeout_s:g} s for its turn at the database",
                 retry_after_s=1.0,
-            )
-        self._waiting += 1
-        try:
-            return await self._attempts(action, time.monotonic() + HOLD_S)
-        finally:
-            self._waiting -= 1
+            ) from None
 
-    async def _attempts(self, action: Callable[[asyncpg.Connection], Awaitable[Any]], until: float) -> Any:
+    async def _attempts(self, action: Action, whose: str, until: float) -> Any:
         assert self._pool is not None
         while True:
             try:
-                return await self._on_a_connection(action)
+                return await self._on_a_connection(action, whose)
             except _BROKEN as error:
                 if isinstance(error, TimeoutError) or time.monotonic() >= until:
                     raise unavailable(error) from None
@@ -204,10 +249,9 @@ class Database:
             except asyncpg.PostgresError as error:
                 raise translate(error) from None
 
-    async def _on_a_connection(self, action: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Any:
+    async def _on_a_connection(self, action: Action, whose: str) -> Any:
         """Act on the connection that was used last; one on which anything failed goes back for the pool to judge."""
-        if not self._slots.take_now():
-            await self._slots.take()
+        await self._turn(self._slots, whose)
         try:
             connection = await self._connection()
             try:
@@ -219,7 +263,7 @@ class Database:
             self._idle.append(connection)
             return answer
         finally:
-            self._slots.give()
+            self._slots.give(whose)
 
     async def _connection(self) -> Any:
         assert self._pool is not None

@@ -4,8 +4,8 @@ A held write is tried again until it has an answer or its time is over: the clie
 ``hold_s_max``. What wakes it is news (the directory or the region's grant has changed) and, for news that nobody
 brings, the clock: of each placement one write, the *scout*, tries again every ``STEP_S``; the others wait until a
 write of their placement got through, and then follow, not all at once. How many are held is limited, in number and in
-bytes: beyond, a write is refused at once with ``held_full``. Trying again is safe because the key makes every attempt
-the same write. Nothing here decides whether a write may be taken.
+bytes, in all and for each tenant: beyond, a write is refused at once with ``held_full``. Trying again is safe because
+the key makes every attempt the same write. Nothing here decides whether a write may be taken.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 from intelgraph.api.metrics import Metrics
 from intelgraph.api.request import Request
+from intelgraph.api.shares import Full, Shares
 from intelgraph.model.errors import PermanentError, TransientError, refuse, retry
 from intelgraph.settings import ApiPolicy
 
@@ -66,8 +67,9 @@ class Holding:
         self._policy = policy
         self._metrics = metrics
         self._queues: dict[str, _Queue] = {}
-        self._held = 0
-        self._bytes = 0
+        full = metrics.full("held writes")
+        self._held = Shares(most=policy.held_max, each=policy.tenant_held_max, on_full=full)
+        self._bytes = Shares(most=policy.held_bytes_max, each=policy.tenant_held_bytes_max, on_full=full)
         self._stopping = False
         self._news: asyncio.Future[None] | None = None
 
@@ -92,21 +94,21 @@ class Holding:
             _wake(queue, len(queue.waiting))
 
     @contextmanager
-    def held(self, placement: str, size: int, why: TransientError) -> Iterator[HeldWrite]:
-        """Hold one write for the length of a ``with`` block; ``held_full`` when there are too many already."""
-        if self._held >= self._policy.held_max or self._bytes + size > self._policy.held_bytes_max:
-            raise self._full(why)
+    def held(self, placement: str, size: int, why: TransientError, *, whose: str = "") -> Iterator[HeldWrite]:
+        """Hold one write for the length of a ``with`` block; ``held_full`` when there are too many already.
+
+        ``whose``: the tenant, which has its share of the places and of the bytes.
+        """
+        self._take(whose, size, why)
         queue = self._queues.setdefault(placement, _Queue())
         held = HeldWrite(holding=self, queue=queue)
         began_s = time.monotonic()
-        self._held += 1
-        self._bytes += size
         self._metrics.held.inc()
         try:
             yield held
         finally:
-            self._held -= 1
-            self._bytes -= size
+            self._held.give(whose)
+            self._bytes.give(whose, size)
             self._metrics.held.dec()
             self._metrics.held_seconds.observe(time.monotonic() - began_s)
             held.leave()
@@ -123,16 +125,25 @@ class Holding:
         """Whether writes are not held any more."""
         return self._stopping
 
-    def _full(self, why: TransientError) -> TransientError:
-        return retry(
-            "held_full",
-            f"the write is refused at once: {self._held} writes of {self._bytes} bytes are held here already; the "
-            f"limits are {self._policy.held_max} and {self._policy.held_bytes_max}. They are held because: "
-            f"{why.denied.reason}",
-            retry_after_s=max(1.0, why.retry_after_s),
-            held=self._held,
-            limit=self._policy.held_max,
-        )
+    def _take(self, whose: str, size: int, why: TransientError) -> None:
+        full = self._held.take(whose)
+        if full is not None:
+            raise _no_room(full, "writes", why)
+        full = self._bytes.take(whose, size)
+        if full is not None:
+            self._held.give(whose)
+            raise _no_room(full, "bytes of writes", why)
+
+
+def _no_room(full: Full, what: str, why: TransientError) -> TransientError:
+    return retry(
+        "held_full",
+        f"the write is refused at once: {full.found} {what} {full.whose} are held here already; the limit is "
+        f"{full.limit}. They are held because: {why.denied.reason}",
+        retry_after_s=max(1.0, why.retry_after_s),
+        held=full.found,
+        limit=full.limit,
+    )
 
 
 class HeldWrite:

@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
+from collections.abc import Callable
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from intelgraph.api.shares import OF_ALL, OF_TENANT, Full
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 WRITE_S = 0.05
@@ -70,6 +73,12 @@ class Metrics:
         self.held = Gauge(
             "ig_held_writes", "Writes held until they can be taken.", registry=registry, multiprocess_mode="livesum"
         )
+        self._full = Counter(
+            "ig_shares_full",
+            "Times that there was no more of what tenants share: of a tenant's share, or of all.",
+            ["what", "whose"],
+            registry=registry,
+        )
         self.held_seconds = Histogram(
             "ig_held_write_seconds", "How long writes were held that were.", registry=registry, buckets=_SECONDS
         )
@@ -98,6 +107,11 @@ class Metrics:
         times.seconds += seconds
         if self._writing is None:
             self._writing = asyncio.get_running_loop().call_later(WRITE_S, self.write)
+
+    def full(self, what: str) -> Callable[[Full], None]:
+        """Return what counts that there was no more of something."""
+        counters = {whose: self._full.labels(what, whose.rpartition(" ")[2]) for whose in (OF_TENANT, OF_ALL)}
+        return lambda full: counters[full.whose].inc()
 
     def coalesced(self, reads: int) -> None:
         """Count reads that one statement has answered."""

@@ -1,31 +1,34 @@
 """Documents that a client has sent once and then names by their SHA-256, for each tenant by itself.
 
 The requests and answers are those of Apollo's automatic persisted queries, which other clients speak too. Documents
-are kept in memory and may be forgotten: the client reads ``PersistedQueryNotFound`` and sends the text again.
+are in memory, bounded in bytes in all and for each tenant, and may be forgotten: the client reads ``PersistedQueryNotFound`` and sends the text again.
 """
 
 from __future__ import annotations
 
 import hashlib
+import sys
+from collections.abc import Callable
 
 import orjson
 from graphql import GraphQLError
 from msgspec.structs import replace
 
 from intelgraph.api.graphql_http import GraphQLRequest
+from intelgraph.graph.query.cache import Cache
 from intelgraph.graph.query.document import QueryRefused
-from intelgraph.graph.query.planning import Kept
 from intelgraph.model.errors import IntelGraphError, refuse
 
 VERSION = 1
-_KEPT_MAX = 1_000
+_BYTES_MAX, _BYTES_EACH = 32 * 1024 * 1024, 4 * 1024 * 1024
+"""Of one worker, and of one tenant in it."""
 
 
 class PersistedDocuments:
     """The documents of one worker."""
 
     def __init__(self) -> None:
-        self._texts = Kept(_KEPT_MAX)
+        self.texts = Cache(bytes_max=_BYTES_MAX, bytes_each=_BYTES_EACH)
 
     def whole(self, tenant: str, asked: GraphQLRequest) -> GraphQLRequest:
         """Return the request with its document's text; refuses what is not known or not well-formed."""
@@ -48,10 +51,13 @@ class PersistedDocuments:
             raise _bad(f"the version of persistedQuery must be {VERSION}")
         digest = digest.lower()
         if not asked.query:
-            return self._texts.get((tenant, digest), _unknown)
+            return self._remembered(tenant, digest, _unknown)
         if hashlib.sha256(asked.query.encode()).hexdigest() != digest:
             raise _bad("sha256Hash is not that of its query")
-        return self._texts.get((tenant, digest), lambda: asked.query)
+        return self._remembered(tenant, digest, lambda: asked.query)
+
+    def _remembered(self, tenant: str, digest: str, make: Callable[[], str]) -> str:
+        return self.texts.get((tenant, digest), make, owner=tenant, size=sys.getsizeof)
 
 
 def _bad(what: str) -> IntelGraphError:

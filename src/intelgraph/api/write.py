@@ -144,7 +144,8 @@ class Write:
             return outcome
         if self.request.hopped:
             raise outcome
-        with self.door.holding.held(self.admitted.placement.id, len(self.body), outcome) as held:
+        whose = self.admitted.principal.tenant
+        with self.door.holding.held(self.admitted.placement.id, len(self.body), outcome, whose=whose) as held:
             while await held.wait(until_s, lambda: self.request.incoming.gone):
                 outcome = await self._attempt_in_time(until_s, outcome)
                 if not isinstance(outcome, TransientError):

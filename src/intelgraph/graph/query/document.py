@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from graphql import GraphQLError, GraphQLSchema, OperationDefinitionNode, parse, validate
 from graphql.execution.collect_fields import FragmentDetails
@@ -57,6 +58,8 @@ class Document:
     fragments: dict[str, FragmentDetails]
     condition_variables: tuple[str, ...]
     """Variables that ``@skip`` and ``@include`` look at: they decide which fields there are."""
+    made: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What was made of it, by what it depends on besides: it goes when the document does."""
 
     @property
     def kind(self) -> OperationType:

@@ -1,15 +1,14 @@
-"""What has to be done once for a document is kept: its validation, its selection and its statements.
+"""What has to be done once for a document is done once: its validation, its selection and its statements.
 
 A statement is kept by everything that it depends on: the document, the operation, the conditions of its fields and the
 shape of its arguments; an estimate by the document and the sizes that are asked for. A request that has been seen costs
-the coercion of its variables and look-ups.
+the coercion of its variables and look-ups. All that was made of a document goes with it, and documents are bounded in
+bytes, in all and for each tenant (``cache``).
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 from graphql import GraphQLError, GraphQLSchema, OperationType
 from graphql.execution.values import VariableValues, get_variable_values
 
+from intelgraph.graph.query.cache import Cache
 from intelgraph.graph.query.compile import OUTSIDE, Statement, compile_selection
 from intelgraph.graph.query.cost import Estimate, estimate, over_budget, sizes
 from intelgraph.graph.query.document import Document, QueryRefused, read_document
@@ -25,42 +25,37 @@ from intelgraph.graph.query.ready import Forms, Ready, make_ready, take
 from intelgraph.graph.query.selection import Args, Selection, select
 
 _VARIABLE_ERRORS_MAX = 10
-_FORMS_MAX = 1_000
+_MADE_MAX = 100
+"""So much is made of one document at most; then it begins anew."""
+_DOCUMENTS_BYTES_MAX, _DOCUMENTS_BYTES_EACH = 64 * 1024 * 1024, 16 * 1024 * 1024
+_REFUSED_BYTES_MAX, _REFUSED_BYTES_EACH = 8 * 1024 * 1024, 1024 * 1024
+_BYTES_PER_CHARACTER = 200
+"""What a character of a document takes in memory, with all that is made of it; as far as it can be a token."""
+_TOKENS_CHARS_MAX = 20_000
 V = TypeVar("V")
 
 
-class Kept:
-    """A bounded table: what was used least lately goes first.
+def _document_bytes(text: str) -> int:
+    return 16_384 + 4 * len(text) + _BYTES_PER_CHARACTER * min(len(text), _TOKENS_CHARS_MAX)
 
-    Two threads may use it: each step is atomic, and what vanished between two steps is made again.
-    """
 
-    def __init__(self, size_max: int) -> None:
-        self._size_max = size_max
-        self._values: OrderedDict[Hashable, Any] = OrderedDict()
-
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._values
-
-    def find(self, key: Hashable) -> Any:
-        """Return the value of a key, or ``None``."""
-        return self._values.get(key)
-
-    def get(self, key: Hashable, make: Callable[[], V]) -> V:
-        """Return the value of a key, made if it is not there."""
-        try:
-            found: V = self._values[key]
-            self._values.move_to_end(key)
-        except KeyError:
-            found = self._values[key] = make()
-            if len(self._values) > self._size_max:
-                with contextlib.suppress(KeyError):
-                    self._values.popitem(last=False)
-        return found
+def _refused_bytes(refused: QueryRefused) -> int:
+    return 2_048 + sum(512 + 4 * len(error.message) for error in refused.errors)
 
 
 def _digest(text: str, operation_name: str | None) -> bytes:
     return hashlib.sha256(f"{operation_name}\n{text}".encode(errors="surrogatepass")).digest()
+
+
+def _made(document: Document, key: Hashable, make: Callable[[], V]) -> V:
+    """Return what was made of a document, or make it."""
+    found: V | None = document.made.get(key)
+    if found is None:
+        found = make()
+        if len(document.made) >= _MADE_MAX:
+            document.made.clear()
+        document.made[key] = found
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,16 +79,16 @@ class Planner:
     schema: GraphQLSchema
     limits: QueryLimits = field(default_factory=QueryLimits)
     introspection: bool = True
-    _documents: Kept = field(default_factory=lambda: Kept(1_000))
-    _refused: Kept = field(default_factory=lambda: Kept(1_000))
-    _selections: Kept = field(default_factory=lambda: Kept(1_000))
-    _estimates: Kept = field(default_factory=lambda: Kept(1_000))
-    _statements: Kept = field(default_factory=lambda: Kept(1_000))
-    _forms: dict[tuple[str, str | None], Forms] = field(default_factory=dict)
+    documents: Cache = field(
+        default_factory=lambda: Cache(bytes_max=_DOCUMENTS_BYTES_MAX, bytes_each=_DOCUMENTS_BYTES_EACH)
+    )
+    """By text and operation's name. Who asks with a document first pays for it; then it serves all."""
+    refusals: Cache = field(default_factory=lambda: Cache(bytes_max=_REFUSED_BYTES_MAX, bytes_each=_REFUSED_BYTES_EACH))
 
     def ready(self, text: str, operation_name: str | None, given: Mapping[str, Any]) -> tuple[Ready, list[Any]] | None:
         """Return what is ready for such a request, and its own values; nothing if it must take the long way."""
-        forms = self._forms.get((text, operation_name))
+        document: Document | None = self.documents.find((text, operation_name))
+        forms: Forms | None = document.made.get(Forms) if document is not None else None
         if forms is None:
             return None
         ready = forms.find(forms.signature(given))
@@ -105,14 +100,13 @@ class Planner:
     def make_ready(self, text: str, operation_name: str | None, prepared: Prepared) -> None:
         """Have the next request like this one find everything ready, if it can be."""
         document, statement = prepared.document, prepared.statement
-        if statement is None or any(root.name in OUTSIDE for root in prepared.selection.roots):
+        if (
+            statement is None
+            or not self.knows(text, operation_name)
+            or any(root.name in OUTSIDE for root in prepared.selection.roots)
+        ):
             return
-        key = (text, operation_name)
-        forms = self._forms.get(key)
-        if forms is None:
-            if len(self._forms) >= _FORMS_MAX:
-                self._forms.clear()
-            forms = self._forms[key] = Forms(self.schema, document.operation)
+        forms = _made(document, Forms, lambda: Forms(self.schema, document.operation))
         signature = forms.signature(prepared.given)
         if signature is None or not forms.wanted(signature):
             return
@@ -133,19 +127,24 @@ class Planner:
 
     def knows(self, text: str, operation_name: str | None) -> bool:
         """Whether a document was read before and is kept: then it costs next to nothing."""
-        return (text, operation_name) in self._documents
+        return (text, operation_name) in self.documents
 
     def refuses(self, text: str, operation_name: str | None) -> bool:
         """Whether a document was refused before and that is kept: ``document`` refuses it again at once."""
-        return _digest(text, operation_name) in self._refused
+        return _digest(text, operation_name) in self.refusals
 
-    def document(self, text: str, operation_name: str | None) -> Document:
-        """Return the operation that is asked for; raises ``QueryRefused``."""
-        return self._documents.get((text, operation_name), lambda: self._read(text, operation_name))
+    def document(self, text: str, operation_name: str | None, *, tenant: str = "") -> Document:
+        """Return the operation that is asked for; raises ``QueryRefused``. ``tenant``: who asks."""
+        return self.documents.get(
+            (text, operation_name),
+            lambda: self._read(text, operation_name, tenant),
+            owner=tenant,
+            size=lambda _: _document_bytes(text),
+        )
 
-    def _read(self, text: str, operation_name: str | None) -> Document:
+    def _read(self, text: str, operation_name: str | None, tenant: str) -> Document:
         digest = _digest(text, operation_name)
-        refused = self._refused.find(digest)
+        refused = self.refusals.find(digest)
         if refused is not None:
             raise QueryRefused(refused.errors, refused.code)
         try:
@@ -155,29 +154,27 @@ class Planner:
         except QueryRefused as error:
             kept = error.without_its_document()
             if kept is not None:
-                self._refused.get(digest, lambda: kept)
+                self.refusals.get(digest, lambda: kept, owner=tenant, size=_refused_bytes)
             raise
 
     def prepare(self, document: Document, given: Mapping[str, Any]) -> Prepared:
         """Make a document with its variables ready; raises ``QueryRefused``."""
         coerced = self._coerced(document, given)
         conditions = tuple(coerced.coerced.get(name) for name in document.condition_variables)
-        name = document.operation.name
-        key = (document.hash, name.value if name is not None else None, conditions)
-        selection = self._selections.get(key, lambda: select(document, self.schema, coerced))
+        selection = _made(document, (Selection, conditions), lambda: select(document, self.schema, coerced))
         try:
             arguments = selection.arguments(coerced)
         except GraphQLError as error:
             raise QueryRefused([error], "bad_argument") from None
-        size = self._estimates.get((key, sizes(arguments)), lambda: estimate(selection, arguments))
+        asked = (Estimate, conditions, sizes(arguments))
+        size = _made(document, asked, lambda: estimate(selection, arguments))
         denied = over_budget(size, self.limits)
         if denied is not None:
             raise QueryRefused([GraphQLError(denied.reason, extensions=dict(denied.facts))], denied.code)
         statement, values = None, []
         if document.kind is OperationType.QUERY:
-            statement = self._statements.get(
-                (key, selection.shapes(arguments)), lambda: compile_selection(selection, arguments)
-            )
+            shapes = (Statement, conditions, selection.shapes(arguments))
+            statement = _made(document, shapes, lambda: compile_selection(selection, arguments))
             if statement is not None:
                 try:
                     values = statement.values(selection, arguments)
