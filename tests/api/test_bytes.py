@@ -81,12 +81,7 @@ def test_edges_end_when_they_are_full(large: Client) -> None:
     [
         "{" + " ".join(f"a{n}: entities(first: 1000) {{ next items {{ properties }} }}" for n in range(8)) + "}",
         "{" + " ".join(f'a{n}: entity(id: "large-00") {{ properties }}' for n in range(40)) + "}",
-        '{ neighborhood(of: ["hub"], nodes: 5000) { items { entity { properties } } } }'.replace("5000", "1000")
-        .replace("{ items", "{ items")
-        .replace("entity { properties", "entity { a: properties b: properties"),
-        "{ entities(first: 3) { next items { a: properties b: properties c: properties d: properties e: properties "
-        'f: properties g: properties h: properties } } b: entities(first: 9, after: "large-00") { next items { '
-        "a: properties b: properties c: properties d: properties e: properties f: properties g: properties } } }",
+        '{ neighborhood(of: ["hub"], nodes: 1000) { items { entity { a: properties b: properties } } } }',
     ],
 )
 def test_what_is_too_large_in_all_is_refused_for_good(large: Client, query: str) -> None:
@@ -150,7 +145,7 @@ def test_a_write_is_refused_by_its_size_as_it_is_stored(site: Site) -> None:
 
 
 def test_the_database_refuses_it_too(site: Site) -> None:
-    operations = json.dumps([entity("wider", properties={"numbers": [1] * 4_200_000})])
+    operations = json.dumps([entity("wider", properties={"numbers": [1e60] * 210_000})])
     answer = json.loads(
         site.us.sql("select ig.append('both', 1, 'globex', 'wider', '\\x00', $1::text::jsonb)::text", operations)
     )

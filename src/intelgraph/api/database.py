@@ -2,8 +2,8 @@
 
 Guarantees: driver exceptions stop here; an outage shorter than ``HOLD_S`` makes a call slower, not failed, because a
 connection that broke is replaced and the call repeated (every call is a read or carries an idempotency key, so
-repeating it is safe); no tenant has more than its share of the connections, or of the places of those that wait; values reach the
-server as parameters and ``jsonb`` passes as bytes both ways, unparsed.
+repeating it is safe); no tenant has more than its share of the connections, or of the places of those that wait; values
+reach the server as parameters and ``jsonb`` passes as bytes both ways, unparsed.
 
 No statement here names a table: the role ``ig_api`` may execute the door's functions and read nothing.
 """

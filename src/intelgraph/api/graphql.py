@@ -78,10 +78,10 @@ async def graphql(door: Door, request: Request) -> Answer:
                 kind = wanted.single
                 return await _read_ready(door, request, _Asked(admitted, given, kind), *ready)
             if door.planner.knows(given.query, given.operation_name):
-                prepared = _prepared(door, given)
+                prepared = _prepared(door, tenant, given)
             else:
                 cheap = door.planner.refuses(given.query, given.operation_name)
-                prepared = await door.patience.aside(tenant, lambda: _prepared(door, given), cheap=cheap)
+                prepared = await door.patience.aside(tenant, lambda: _prepared(door, tenant, given), cheap=cheap)
         kind = wanted.of(prepared.document.kind)
         return await _answer(door, request, _Asked(admitted, given, kind), prepared)
     except QueryRefused as refused:
@@ -95,11 +95,12 @@ async def graphql(door: Door, request: Request) -> Answer:
 
 def _both(door: Door, tenant: str, request: Request, body: bytes) -> tuple[http.GraphQLRequest, Prepared]:
     asked = door.persisted.whole(tenant, http.understand(request, body))
-    return asked, _prepared(door, asked)
+    return asked, _prepared(door, tenant, asked)
 
 
-def _prepared(door: Door, asked: http.GraphQLRequest) -> Prepared:
-    return door.planner.prepare(door.planner.document(asked.query, asked.operation_name), asked.variables)
+def _prepared(door: Door, tenant: str, asked: http.GraphQLRequest) -> Prepared:
+    document = door.planner.document(asked.query, asked.operation_name, tenant=tenant)
+    return door.planner.prepare(document, asked.variables)
 
 
 async def _answer(door: Door, request: Request, asked: _Asked, prepared: Prepared) -> Answer:

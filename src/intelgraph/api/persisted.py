@@ -1,7 +1,8 @@
 """Documents that a client has sent once and then names by their SHA-256, for each tenant by itself.
 
 The requests and answers are those of Apollo's automatic persisted queries, which other clients speak too. Documents
-are in memory, bounded in bytes in all and for each tenant, and may be forgotten: the client reads ``PersistedQueryNotFound`` and sends the text again.
+are in memory, bounded in bytes in all and for each tenant, and may be forgotten: the client reads
+``PersistedQueryNotFound`` and sends the text again.
 """
 
 from __future__ import annotations
