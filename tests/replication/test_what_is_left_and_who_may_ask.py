@@ -62,6 +62,7 @@ QUERIES = {
     "answer_bytes_max",
     "too_large",
     "weigh",
+    "weigh_object",
     "room",
     "put_on",
 }

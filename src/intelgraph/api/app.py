@@ -36,6 +36,7 @@ from intelgraph.api.keys import KeySet
 from intelgraph.api.lifeline import Lifeline
 from intelgraph.api.logs import Log
 from intelgraph.api.metrics import Metrics
+from intelgraph.api.outgoing import LARGE_BYTES
 from intelgraph.api.patience import SWITCH_S
 from intelgraph.api.request import Request
 from intelgraph.api.response import Answer, Header, Response
@@ -89,6 +90,8 @@ class App:
             if isinstance(answer, Response):
                 if not connection.gone:
                     connection.respond(request, answer)
+                    if len(answer.body) > LARGE_BYTES:
+                        connection.when_taken(door.database.outgoing.hold(request.tenant, len(answer.body)))
                     status, code = answer.status, answer.code
             else:
                 status, code = 200, None
@@ -177,6 +180,9 @@ class App:
         for work in (keys.run, directory.run, waiters.run, feed.run, *lease_loops):
             self._tasks.append(asyncio.create_task(self._keep(door, work.__qualname__, work)))
         self._door = door
+        database.outgoing.on_full = metrics.full_of_bytes("unread answers")
+        door.planner.documents.on_full = metrics.full_of_bytes("documents")
+        door.persisted.texts.on_full = metrics.full_of_bytes("persisted documents")
         door.log.write("started")
         return Connections(self._serve, self._every)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import asyncpg
 
+from intelgraph.api.outgoing import Outgoing
 from intelgraph.api.shares import Full, Shares, overloaded
 from intelgraph.api.slots import Slots
 from intelgraph.connection import driver_arguments
@@ -33,6 +34,7 @@ UNLINK = "select ig.unlink($1, $2, $3, $4, $5)"
 READ_ENTITY = "select ig.read_entity($1, $2, $3, $4)"
 READ_PAGE = "select ig.read_page($1, $2, $3, $4, $5, $6)"
 READ_CHANGES = "select ig.read_changes($1, $2, $3, $4)"
+READ_SOME_CHANGES = "select ig.read_changes($1, $2, $3, $4, $5)"
 KEY_ANSWER = "select ig.key_answer($1, $2, $3)"
 READABLE = "select ig.readable(p, b) from unnest($1::text[], $2::text[]) with ordinality as t (p, b, n) order by n"
 # The feed at work holds this advisory lock of the region's database (changelog.feed_main).
@@ -47,8 +49,10 @@ _RETRY_PAUSE_S = 0.05
 _WAITING_PER_CONNECTION = 50
 LARGE_BYTES = 256 * 1024
 """A write of more is made in turn with what else is large."""
-_TENANT_AT = {READ_ENTITY: 1, READ_PAGE: 1, READ_CHANGES: 1, KEY_ANSWER: 1, APPEND: 2}
-"""Which of a statement's arguments is the tenant."""
+_TENANT_AT = {READ_ENTITY: 1, READ_PAGE: 1, READ_CHANGES: 1, READ_SOME_CHANGES: 1, KEY_ANSWER: 1}
+"""Which of a read's arguments is the tenant."""
+_WRITER_AT = 2
+"""Which of an append's."""
 _HEAVY = frozenset({READ_PAGE, READ_CHANGES})
 _CONNECT_TIMEOUT_S = 2.0
 _PROBE_S = 1.0
@@ -97,6 +101,8 @@ class Database:
         connections, wait_s = policy.pool_connections_max, policy.request_timeout_s
         self._slots = Slots(connections, wait_s=wait_s, each=min(connections, policy.tenant_connections_max))
         self._heavy = Slots(policy.heavy_max, wait_s=wait_s, each=1)
+        self.outgoing = Outgoing()
+        """What was read and lies here, since its clients have not taken it."""
         self._idle: list[Any] = []
         """Connections of the pool that are ready for the next call: to give one back and take it again is dear."""
         self.waiting_max = connections * _WAITING_PER_CONNECTION
@@ -155,13 +161,15 @@ class Database:
         at = _TENANT_AT.get(statement)
         whose = "" if at is None else str(arguments[at])
         action: Action = lambda connection: connection.fetchval(statement, *arguments)  # noqa: E731
-        heavy = statement in _HEAVY or (statement == APPEND and _is_large(arguments[-1]))
-        answer = await self._repeat(action, whose, heavy=heavy)
+        await self.outgoing.room(whose)
+        answer = await self._repeat(action, whose, heavy=statement in _HEAVY)
         return answer if isinstance(answer, bytes) else b"null"
 
     async def append(self, *arguments: object) -> bytes:
         """Append; return the answer's ``jsonb``."""
-        return await self.call(APPEND, *arguments)
+        action: Action = lambda connection: connection.fetchval(APPEND, *arguments)  # noqa: E731
+        answer: bytes = await self._repeat(action, str(arguments[_WRITER_AT]), heavy=_is_large(arguments[-1]))
+        return answer
 
     async def append_many(self, *arguments: object) -> list[bytes]:
         """Append several requests in one transaction; return each one's ``jsonb``."""
@@ -176,7 +184,7 @@ class Database:
     async def append_and_place(self, *arguments: object) -> tuple[bytes, str]:
         """Append and commit; return the answer's ``jsonb``, and the server's flush position read after the commit."""
         action: Action = lambda connection: connection.fetchrow(APPEND_AND_PLACE, *arguments)  # noqa: E731
-        row = await self._repeat(action, str(arguments[_TENANT_AT[APPEND]]), heavy=_is_large(arguments[-1]))
+        row = await self._repeat(action, str(arguments[_WRITER_AT]), heavy=_is_large(arguments[-1]))
         return row["answer"], row["flushed"]
 
     async def query(
@@ -184,12 +192,14 @@ class Database:
     ) -> tuple[bytes, str | None]:
         """Run a compiled query; return what ``ig.readable`` says as ``jsonb``, and the data's JSON."""
         action: Action = lambda connection: connection.fetchrow(statement, tenant, *arguments)  # noqa: E731
+        await self.outgoing.room(tenant)
         row = await self._repeat(action, tenant, heavy=heavy)
         return row[0], row[1]
 
     async def query_many(self, statement: str, tenant: str, *arguments: object) -> tuple[bytes, list[str] | None]:
         """Run a query compiled for many requests; return what ``ig.readable`` says, and each one's data."""
         action: Action = lambda connection: connection.fetchrow(statement, tenant, *arguments)  # noqa: E731
+        await self.outgoing.room(tenant)
         row = await self._repeat(action, tenant)
         return row[0], row[1]
 

@@ -94,6 +94,7 @@ class Door:
             if len(self._admitted) >= _ADMITTED_MAX:
                 self._admitted.clear()
             self._admitted[principal.tenant] = admitted
+        request.tenant = principal.tenant
         return admitted
 
     def directory_age(self) -> list[Header]:
@@ -107,6 +108,7 @@ class Door:
         principal = await self.authenticator.authenticate(request)
         placement = await self.placement_of(principal)
         request.is_degraded = placement.is_degraded
+        request.tenant = principal.tenant
         if writes and not principal.may_write:
             raise refuse(
                 "role_not_allowed",

@@ -291,6 +291,13 @@ class Connection(asyncio.Protocol):
             elif not self.gone and not request.old:
                 self._transport.write(b"0\r\n\r\n")
 
+    def when_taken(self, tell: Callable[[], None]) -> None:
+        """Tell when the client has taken what it was sent, or has gone."""
+        if self._drained is None:
+            tell()
+        else:
+            self._drained.add_done_callback(lambda _: tell())
+
     def finish(self, request: Request) -> None:
         """The request was answered: go on with the next, or end."""
         self._serving = self.task = None

@@ -113,6 +113,11 @@ class Metrics:
         counters = {whose: self._full.labels(what, whose.rpartition(" ")[2]) for whose in (OF_TENANT, OF_ALL)}
         return lambda full: counters[full.whose].inc()
 
+    def full_of_bytes(self, what: str) -> Callable[[], None]:
+        """Return the same of what a tenant fills with bytes."""
+        counter = self._full.labels(what, "tenant")
+        return counter.inc
+
     def coalesced(self, reads: int) -> None:
         """Count reads that one statement has answered."""
         self._together += reads

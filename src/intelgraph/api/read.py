@@ -17,7 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from intelgraph.api.bookmarks import Readable
-from intelgraph.api.database import KEY_ANSWER, READ_CHANGES, READ_ENTITY, READ_PAGE, READABLE
+from intelgraph.api.database import KEY_ANSWER, READ_CHANGES, READ_ENTITY, READ_PAGE, READ_SOME_CHANGES, READABLE
 from intelgraph.api.door import Admitted, Door
 from intelgraph.api.request import Request
 from intelgraph.api.response import Header, Response
@@ -111,10 +111,16 @@ async def read_outcome(door: Door, request: Request) -> Response:
     return Response(status=200, body=told)
 
 
-async def ask_changes(door: Door, admitted: Admitted, after: str | None, limit: int) -> ChangesAnswer:
-    """Read the tenant's changes after a bookmark, waiting for the bookmark's own row if need be."""
+async def ask_changes(
+    door: Door, admitted: Admitted, after: str | None, limit: int, bytes_max: int | None = None
+) -> ChangesAnswer:
+    """Read the tenant's changes after a bookmark, waiting for the bookmark's own row if need be.
+
+    ``bytes_max``: where they end, if sooner than a page.
+    """
     arguments = (admitted.placement.id, admitted.principal.tenant, after, limit)
-    return await ask(door, admitted.placement, after, (READ_CHANGES, *arguments), ChangesAnswer)
+    statement = (READ_CHANGES, *arguments) if bytes_max is None else (READ_SOME_CHANGES, *arguments, bytes_max)
+    return await ask(door, admitted.placement, after, statement, ChangesAnswer)
 
 
 async def ask(

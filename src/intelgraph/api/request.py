@@ -42,7 +42,7 @@ class Request:
 
     __slots__ = (
         "headers", "id", "incoming", "is_degraded", "keeps_alive", "method", "old", "path_parameter", "query_string",
-        "raw_path", "repeated",
+        "raw_path", "repeated", "tenant",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +56,8 @@ class Request:
         self.path_parameter = b""
         self.keeps_alive, self.old = True, False
         self.is_degraded = False
+        self.tenant = ""
+        """Whose it is, from when that is known."""
         given = headers.get(b"x-request-id")
         self.id = given if given is not None and _REQUEST_ID.fullmatch(given) else next(_IDS)
 

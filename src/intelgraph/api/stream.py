@@ -2,7 +2,8 @@
 GraphQL's subscriptions, which differ in the ``Form`` of their events alone.
 
 Resumable: an event's ``id`` is its bookmark, ``Last-Event-ID`` (or ``after``) goes on behind it. Bounded: a stream
-holds one batch at a time and reads no further until the client has taken it; a client that takes nothing for
+holds one batch at a time, which ends when it has ``_BATCH_BYTES``, and reads no further until the client has taken it,
+or while much that the tenant's clients do not take lies here (``Outgoing``); a client that takes nothing for
 ``STALLED_S`` is let go; a worker has ``STREAMS_MAX`` at most, ``STREAMS_OF_TENANT_MAX`` for one tenant. Fair: at most
 ``_READS_AT_ONCE`` streams of a worker ask the database at a time.
 
@@ -39,6 +40,8 @@ STREAMS_OF_TENANT_MAX = 100
 """In one worker: nobody else's streams are refused because one tenant opens all there can be."""
 _READS_AT_ONCE = 2
 _PAUSE_S = 0.5
+_BATCH_BYTES = 262_144
+"""Where a batch ends, with one change at least."""
 _PARTING_S = 0.2
 _JSON = b"application/json"
 _reads = asyncio.Semaphore(_READS_AT_ONCE)
@@ -130,7 +133,7 @@ async def follow(door: Door, request: Request, admitted: Admitted, start: Start,
 
 async def _read(door: Door, admitted: Admitted, after: str | None, limit: int) -> ChangesAnswer:
     async with _reads:
-        return await ask_changes(door, admitted, after, limit)
+        return await ask_changes(door, admitted, after, limit, _BATCH_BYTES)
 
 
 class _Following:
@@ -206,8 +209,12 @@ class _Following:
             await self._say(send, b": heartbeat\n\n")
 
     async def _say(self, send: Send, text: bytes) -> None:
-        async with asyncio.timeout(STALLED_S):
-            await send(text)
+        taken = self._door.database.outgoing.hold(self._admitted.principal.tenant, len(text))
+        try:
+            async with asyncio.timeout(STALLED_S):
+                await send(text)
+        finally:
+            taken()
         self._spoke_at = time.monotonic()
 
     @contextlib.asynccontextmanager
