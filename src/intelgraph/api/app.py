@@ -50,7 +50,7 @@ from intelgraph.control.store import ControlStore
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema
 from intelgraph.model.errors import IntelGraphError
-from intelgraph.settings import RegionConfig
+from intelgraph.settings import ApiPolicy, RegionConfig
 
 _MEASURE_S = 1.0
 # Writes are acknowledged with less durability than was declared, until a standby has caught up.
@@ -151,20 +151,8 @@ class App:
             authenticator=Authenticator(config.issuer, keys, wall_clock=wall.now_s),
             directory=directory,
             database=database,
-            reads=Coalescer(
-                database,
-                batch_max=config.api.coalesce_max,
-                waiting_max=database.waiting_max,
-                on_batch=metrics.coalesced,
-                on_full=metrics.full("waiting"),
-            ),
-            appends=Appends(
-                database,
-                group_max=config.api.group_max,
-                waiting_max=database.waiting_max,
-                on_group=metrics.grouped.inc,
-                on_full=metrics.full("waiting"),
-            ),
+            reads=_reads(database, config.api, metrics),
+            appends=_appends(database, config.api, metrics),
             waiters=waiters,
             feed=feed,
             forwarder=Forwarder(config.peers, metrics),
@@ -180,9 +168,7 @@ class App:
         for work in (keys.run, directory.run, waiters.run, feed.run, *lease_loops):
             self._tasks.append(asyncio.create_task(self._keep(door, work.__qualname__, work)))
         self._door = door
-        database.outgoing.on_full = metrics.full_of_bytes("unread answers")
-        door.planner.documents.on_full = metrics.full_of_bytes("documents")
-        door.persisted.texts.on_full = metrics.full_of_bytes("persisted documents")
+        _count_what_is_full(door)
         door.log.write("started")
         return Connections(self._serve, self._every)
 
@@ -208,6 +194,35 @@ class App:
             self._door.metrics.write()
         if self._store is not None:
             await self._store.close()
+
+
+def _reads(database: Database, policy: ApiPolicy, metrics: Metrics) -> Coalescer:
+    return Coalescer(
+        database,
+        batch_max=policy.coalesce_max,
+        waiting_max=database.waiting_max,
+        waiting_of_tenant_max=database.waiting_of_tenant_max,
+        on_batch=metrics.coalesced,
+        on_full=metrics.full("waiting"),
+    )
+
+
+def _appends(database: Database, policy: ApiPolicy, metrics: Metrics) -> Appends:
+    return Appends(
+        database,
+        group_max=policy.group_max,
+        waiting_max=database.waiting_max,
+        waiting_of_tenant_max=database.waiting_of_tenant_max,
+        on_group=metrics.grouped.inc,
+        on_full=metrics.full("waiting"),
+    )
+
+
+def _count_what_is_full(door: Door) -> None:
+    full = door.metrics.full_of_bytes
+    door.database.outgoing.on_full = full("unread answers")
+    door.planner.documents.on_full = full("documents")
+    door.persisted.texts.on_full = full("persisted documents")
 
 
 def _with(answer: Answer, headers: list[Header]) -> Answer:

@@ -72,12 +72,14 @@ class Appends:
         group_max: int,
         waiting_max: int,
         on_group: Callable[[int], None],
+        waiting_of_tenant_max: int | None = None,
         on_full: Callable[[Full], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._group_max = group_max
         self._on_group = on_group
-        self._waiting = Shares(most=waiting_max, each=max(1, waiting_max // 2), on_full=on_full)
+        each = waiting_max if waiting_of_tenant_max is None else waiting_of_tenant_max
+        self._waiting = Shares(most=waiting_max, each=each, on_full=on_full)
         self._lanes: dict[tuple[str, int, bool], _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 

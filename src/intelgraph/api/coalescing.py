@@ -87,12 +87,14 @@ class Coalescer:
         batch_max: int,
         waiting_max: int,
         on_batch: Callable[[int], None],
+        waiting_of_tenant_max: int | None = None,
         on_full: Callable[[Full], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._on_batch = on_batch
         self._batch_max = batch_max
-        self._waiting = Shares(most=waiting_max, each=max(1, waiting_max // 2), on_full=on_full)
+        each = waiting_max if waiting_of_tenant_max is None else waiting_of_tenant_max
+        self._waiting = Shares(most=waiting_max, each=each, on_full=on_full)
         self._kinds: dict[Key, _Kind] = {}
         self._readable_of, self._readable = b"", Readable(status="")
         self._tasks: set[asyncio.Task[None]] = set()

@@ -106,7 +106,8 @@ class Database:
         self._idle: list[Any] = []
         """Connections of the pool that are ready for the next call: to give one back and take it again is dear."""
         self.waiting_max = connections * _WAITING_PER_CONNECTION
-        self._waiting = Shares(most=self.waiting_max, each=self.waiting_max // 2, on_full=on_full)
+        self.waiting_of_tenant_max = self.waiting_max // 2
+        self._waiting = Shares(most=self.waiting_max, each=self.waiting_of_tenant_max, on_full=on_full)
 
     async def start(self) -> None:
         """Make the pools; connections are made when they are needed, so the server may be away."""

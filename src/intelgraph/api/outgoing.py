@@ -81,8 +81,8 @@ class Outgoing:
         found = self._of[tenant]
         return retry(
             "overloaded",
-            f"the read is refused: {found} bytes of answers to this tenant, and {self.bytes} to all, wait to be read by "
-            f"their clients here; the limits are {self._bytes_of_tenant_max} and {self._bytes_max}",
+            f"the read is refused: {found} bytes of answers to this tenant, and {self.bytes} to all, wait to be read "
+            f"by their clients here; the limits are {self._bytes_of_tenant_max} and {self._bytes_max}",
             retry_after_s=1.0,
             unread=found,
             limit=self._bytes_of_tenant_max,
