@@ -55,7 +55,7 @@ bench-graph: setup-dev ## questions about a tenant of 100,000 entities and 400,0
 bench-read: setup-dev ## questions: GraphQL against Apollo Server, PostGraphile and pgbench over the same tables
 	@$(PY) -m bench.read $(ARGS)
 
-bench-flood: setup-dev ## honest requests' p99 while refused documents flood one worker
+bench-flood: setup-dev ## honest requests' p99, and what processes grow, while documents and large answers flood one worker
 	@$(PY) -m bench.flood $(ARGS)
 
 bench-failover: setup-dev ## failover of 1,000,000 tenants against 1,000, in as many placements

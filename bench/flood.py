@@ -1,4 +1,4 @@
-"""``make bench-flood``: what a flood of refused documents costs honest requests, and whether time tells whose an id is.
+"""``make bench-flood``: what floods cost honest requests and memory, and whether time tells whose an id is.
 
 Against one worker of a region of a throwaway fleet. Limits are printed as met or not met; they never fail the run.
 """
@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from bench.command import Say, options, show
 from bench.figures import Spread, Verdict, percentile, spread
+from bench.flood_bytes import AttackReport, measure_attacks
 from bench.http_wire import Wire, fixed_head, open_wire
 from bench.place import FAST, HOME, SURE, throwaway_fleet
 from bench.write_report import release_and_time
@@ -57,6 +58,7 @@ class FloodReport(Struct, frozen=True, kw_only=True):
     refused_per_second: Spread
     theirs: Spread
     nowhere: Spread
+    attacks: list[AttackReport]
     verdicts: list[Verdict]
 
 
@@ -77,6 +79,23 @@ async def _honest(port: int, token: str, seconds: float) -> list[float]:
         wire.close()
 
     await asyncio.gather(*(ask(number) for number in range(HONEST)))
+    return sorted(found)
+
+
+async def _single(port: int, token: str, seconds: float) -> list[float]:
+    """Read single entities, one after the other; how long each took, in ms, sorted."""
+    found: list[float] = []
+    until = time.perf_counter() + seconds
+    wire = await open_wire("127.0.0.1", port)
+    for n in itertools.count():
+        began = time.perf_counter()
+        if began >= until:
+            break
+        status, body = await _read(wire, token, f"pool-{n % 200}")
+        if status != 200 or b'"data"' not in body:
+            raise RuntimeError(f"an honest read was answered {status}: {body[:200]!r}")
+        found.append((time.perf_counter() - began) * 1000)
+    wire.close()
     return sorted(found)
 
 
@@ -144,8 +163,8 @@ async def _whose(port: int, tokens: dict[str, str], requests: int) -> tuple[list
     return times["only-theirs"], times["only-nobody"]
 
 
-async def measure_flood(rounds: int, seconds: float, say: Say) -> FloodReport:
-    """Run both parts, in interleaved rounds."""
+async def measure_flood(rounds: int, seconds: float, attack_s: float, say: Say) -> FloodReport:
+    """Run all parts, the first two in interleaved rounds."""
     shapes = _shapes()
     alone, flooded, rates, theirs, nowhere = [], [], [], [], []
     async with throwaway_fleet(say) as place:
@@ -160,18 +179,20 @@ async def measure_flood(rounds: int, seconds: float, say: Say) -> FloodReport:
             pair = await _whose(port, place.tokens, 200)
             theirs.append(statistics.median(pair[0]))
             nowhere.append(statistics.median(pair[1]))
+        attacks = await measure_attacks(place, _single, attack_s, say)
     ratio = spread([over / under for over, under in zip(flooded, alone, strict=True)])
     told = spread(theirs).median / spread(nowhere).median
     verdicts = [
         _at_most("slowest shape's refusal", max(each.values()), 100, "ms"),
         _at_most("honest p99 while flooded / alone", ratio.median, 2),
         _at_most("another tenant's id / an id of nobody, medians", max(told, 1 / told), 1.5),
+        *(verdict for attack in attacks for verdict in attack.verdicts()),
     ]
     release, at = release_and_time()
     return FloodReport(
         release=release, at=at, rounds=rounds, shapes_ms=each, alone=spread(alone), flooded=spread(flooded),
         ratio=ratio, refused_per_second=spread(rates), theirs=spread(theirs), nowhere=spread(nowhere),
-        verdicts=verdicts,
+        attacks=attacks, verdicts=verdicts,
     )  # fmt: skip
 
 
@@ -192,6 +213,9 @@ def lines(report: FloodReport) -> list[str]:
         "3. medians of single reads, ms",
         f"  another tenant's id    {report.theirs.text(2)}",
         f"  an id of nobody        {report.nowhere.text(2)}",
+        "4. attacks on memory: most that a process grew (MB), which, p99 of another tenant's single reads before and "
+        "meanwhile (ms), answers",
+        *(attack.line() for attack in report.attacks),
         "Limits",
         *(f"  {verdict.text()}" for verdict in report.verdicts),
     ]
@@ -199,10 +223,10 @@ def lines(report: FloodReport) -> list[str]:
 
 def main() -> int:
     """Measure, print the table, write the JSON."""
-    parser = options("flood", "Measure a flood. About two minutes.", quick="a short run, for a look")
+    parser = options("flood", "Measure a flood. About fifteen minutes.", quick="a short run, for a look")
     given = parser.parse_args()
-    rounds, seconds = (2, 2.0) if given.quick else (5, 5.0)
-    return show(given, parser.prog, lambda say: measure_flood(rounds, seconds, say), lines)
+    rounds, seconds, attack_s = (2, 2.0, 6.0) if given.quick else (5, 5.0, 60.0)
+    return show(given, parser.prog, lambda say: measure_flood(rounds, seconds, attack_s, say), lines)
 
 
 if __name__ == "__main__":
