@@ -11,8 +11,9 @@ No statement here names a table: the role ``ig_api`` may execute the door's func
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import asyncpg
@@ -76,10 +77,6 @@ _BROKEN = (
 
 
 Action = Callable[[asyncpg.Connection], Awaitable[Any]]
-
-
-def _is_large(operations: object) -> bool:
-    return isinstance(operations, bytes) and len(operations) > LARGE_BYTES
 
 
 class Database:
@@ -169,7 +166,7 @@ class Database:
     async def append(self, *arguments: object) -> bytes:
         """Append; return the answer's ``jsonb``."""
         action: Action = lambda connection: connection.fetchval(APPEND, *arguments)  # noqa: E731
-        answer: bytes = await self._repeat(action, str(arguments[_WRITER_AT]), heavy=_is_large(arguments[-1]))
+        answer: bytes = await self._repeat(action, str(arguments[_WRITER_AT]))
         return answer
 
     async def append_many(self, *arguments: object) -> list[bytes]:
@@ -185,7 +182,7 @@ class Database:
     async def append_and_place(self, *arguments: object) -> tuple[bytes, str]:
         """Append and commit; return the answer's ``jsonb``, and the server's flush position read after the commit."""
         action: Action = lambda connection: connection.fetchrow(APPEND_AND_PLACE, *arguments)  # noqa: E731
-        row = await self._repeat(action, str(arguments[_WRITER_AT]), heavy=_is_large(arguments[-1]))
+        row = await self._repeat(action, str(arguments[_WRITER_AT]))
         return row["answer"], row["flushed"]
 
     async def query(
@@ -222,13 +219,19 @@ class Database:
         try:
             if not heavy:
                 return await self._attempts(action, whose, time.monotonic() + HOLD_S)
-            await self._turn(self._heavy, whose)
-            try:
+            async with self.large(whose):
                 return await self._attempts(action, whose, time.monotonic() + HOLD_S)
-            finally:
-                self._heavy.give(whose)
         finally:
             self._waiting.give(whose)
+
+    @contextlib.asynccontextmanager
+    async def large(self, whose: str) -> AsyncIterator[None]:
+        """Have the turn of what may be large; refuses with ``overloaded`` who waits too long for it."""
+        await self._turn(self._heavy, whose)
+        try:
+            yield
+        finally:
+            self._heavy.give(whose)
 
     async def _turn(self, slots: Slots, whose: str) -> None:
         if slots.take_now(whose):

@@ -124,8 +124,9 @@ async def follow(door: Door, request: Request, admitted: Admitted, start: Start,
         _count(door, tenant, -1)
         raise
     following = _Following(door, request, admitted, start.limit, form)
+    following.first = first
     return Stream(
-        run=lambda send: following.run(send, first),
+        run=following.run,
         content_type=EVENTS,
         headers=[(b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")],
     )
@@ -146,18 +147,20 @@ class _Following:
         self._admitted = admitted
         self._limit = limit
         self._spoke_at = time.monotonic()
+        self.first: ChangesAnswer | None = None
+        """What was read before the head was written, until it is sent."""
 
-    async def run(self, send: Send, first: ChangesAnswer) -> bool:
+    async def run(self, send: Send) -> bool:
         """Send batches until the client goes or the stream ends; say whether it has ended for good."""
         try:
-            return await self._follow(send, first)
+            return await self._follow(send)
         finally:
             _count(self._door, self._admitted.principal.tenant, -1)
 
-    async def _follow(self, send: Send, first: ChangesAnswer) -> bool:
+    async def _follow(self, send: Send) -> bool:
         async with self._watched_client() as gone:
-            answer: ChangesAnswer | None = first
-            after = first.next
+            answer, self.first = self.first, None
+            after = answer.next if answer is not None else None
             while not gone.done():
                 ended = self._ended()
                 if ended is not None:
@@ -177,6 +180,7 @@ class _Following:
                 after, more, answer = answer.next, answer.more, None
                 if text:
                     await self._say(send, text)
+                del text  # what the client has is not needed any more
                 if not more:
                     await self._idle(send)
                     await self._door.feed.wait()

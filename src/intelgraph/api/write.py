@@ -24,11 +24,12 @@ import msgspec
 from intelgraph.api.appending import Append
 from intelgraph.api.attempts import may_have_written, maybe_written, unanswered_before
 from intelgraph.api.body import read_body
-from intelgraph.api.database import UNLINK
+from intelgraph.api.database import LARGE_BYTES, UNLINK
 from intelgraph.api.door import Admitted, Door
 from intelgraph.api.forward import PASSING, moved_meanwhile
 from intelgraph.api.holding import deadline_s
 from intelgraph.api.operations import Operations, read_operations
+from intelgraph.api.patience import LARGE_BYTES as ASIDE_BYTES
 from intelgraph.api.request import Request
 from intelgraph.api.response import Response
 from intelgraph.model.errors import Denied, Fact, PermanentError, TransientError, refuse, retry
@@ -213,27 +214,13 @@ class Write:
             trying.cancel()
 
     async def _append(self, placement: Placement, epoch: int, until_s: float) -> Acknowledged | TransientError:
-        granted = self.door.lease.grant_for(placement)
-        if isinstance(granted, Denied):
-            refused = TransientError(granted, retry_after_s=1.0)
-            if granted.code in _NOT_HELD:
-                raise refused
-            return refused
-        if granted.delay_s:
-            await asyncio.sleep(granted.delay_s)
-        self.request.is_degraded = placement.is_degraded
-        if self._operations is None:
-            self._operations = self.operations()
-        append = Append(
-            placement=placement.id,
-            epoch=epoch,
-            tenant=self.admitted.principal.tenant,
-            key=self.key,
-            request_hash=self._operations.fingerprint(),
-            operations=self._operations,
-            placed=placement.durability is Durability.REMOTE,
-        )
-        raw, flushed = await self.door.appends.append(append)
+        # What is large is decoded, and lies here twice, only when it is its turn.
+        large = self.door.database.large(self.admitted.principal.tenant) if len(self.body) > LARGE_BYTES else None
+        async with large or contextlib.nullcontext():
+            append = await self._prepared(placement, epoch)
+            if isinstance(append, TransientError):
+                return append
+            raw, flushed = await self.door.appends.append(append)
         appended = _APPENDED.decode(raw)
         while appended.code == "too_many_relationships" and appended.facts["in_steps"]:
             appended = await self._unlink(append, until_s)
@@ -244,6 +231,36 @@ class Write:
             self.door.metrics.appends.labels("refused").inc()
             return _refusal(appended)
         return await acknowledge(self.door, placement, appended, flushed, until_s)
+
+    async def _prepared(self, placement: Placement, epoch: int) -> Append | TransientError:
+        """Make what is appended, or say why it is not to be appended now."""
+        granted = self.door.lease.grant_for(placement)
+        if isinstance(granted, Denied):
+            refused = TransientError(granted, retry_after_s=1.0)
+            if granted.code in _NOT_HELD:
+                raise refused
+            return refused
+        if granted.delay_s:
+            await asyncio.sleep(granted.delay_s)
+        self.request.is_degraded = placement.is_degraded
+        tenant = self.admitted.principal.tenant
+        if self._operations is None:
+            self._operations = await self._decoded(tenant)
+        return Append(
+            placement=placement.id,
+            epoch=epoch,
+            tenant=tenant,
+            key=self.key,
+            request_hash=self._operations.fingerprint(),
+            operations=self._operations,
+            placed=placement.durability is Durability.REMOTE,
+        )
+
+    async def _decoded(self, tenant: str) -> Operations:
+        """Make the operations; of a large body aside, since nobody would be answered meanwhile."""
+        if len(self.body) < ASIDE_BYTES:
+            return self.operations()
+        return await self.door.patience.aside(tenant, self.operations)
 
     async def _unlink(self, append: Append, until_s: float) -> _Appended:
         """Delete the relationships of a request's entities in steps; return the first refusal, or that it is done."""
