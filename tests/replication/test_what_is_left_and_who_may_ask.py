@@ -61,6 +61,7 @@ QUERIES = {
     "page_bytes_max",
     "answer_bytes_max",
     "too_large",
+    "cut_unsaid",
     "weigh",
     "weigh_object",
     "room",

@@ -58,7 +58,13 @@ _HEAVY = frozenset({READ_PAGE, READ_CHANGES})
 _CONNECT_TIMEOUT_S = 2.0
 _PROBE_S = 1.0
 _WAITER_CONNECTIONS = 2
-_TOO_LARGE = "IG413"
+_TOO_LARGE = {
+    "IG413": f"the read is refused: its answer would have more than {ANSWER_BYTES_MAX} bytes; ask for fewer objects at "
+    "a time, or for fewer of their fields",
+    "IG414": "the read is refused: a list in its answer would end before its time, because of its bytes, and nothing "
+    "would say so; ask for completeness and next, and go on page by page",
+}
+"""What the functions that count an answer's bytes raise."""
 
 # The connection is gone, or the server is starting or stopping: the same call may succeed on another connection.
 _BROKEN = (
@@ -292,13 +298,8 @@ class Database:
 def translate(error: asyncpg.PostgresError) -> Exception:
     """Turn what the server refused into an error of ours; its message may hold data and is left out."""
     state = error.sqlstate or "?"
-    if state == _TOO_LARGE:
-        return refuse(
-            "answer_too_large",
-            f"the read is refused: its answer would have more than {ANSWER_BYTES_MAX} bytes; ask for fewer objects at "
-            "a time, for fewer of their fields, or for completeness and next, and go on page by page",
-            limit=ANSWER_BYTES_MAX,
-        )
+    if state in _TOO_LARGE:
+        return refuse("answer_too_large", _TOO_LARGE[state], limit=ANSWER_BYTES_MAX)
     if state[:2] in ("22", "23", "54"):
         return refuse(
             "bad_request",

@@ -34,6 +34,11 @@ create function ig.too_large() returns text language plpgsql as $$
 begin
     raise exception using errcode = 'IG413', message = 'the answer is too large';
 end $$;
+-- A list that ends before its time, in an answer that has no member to say so.
+create function ig.cut_unsaid() returns text language plpgsql as $$
+begin
+    raise exception using errcode = 'IG414', message = 'the list would be cut and nothing would say so';
+end $$;
 create function ig.weigh(p_text text) returns text language plpgsql as $$
 declare
     weight bigint := coalesce(nullif(current_setting('ig.weight', true), ''), '0')::bigint + octet_length(p_text);

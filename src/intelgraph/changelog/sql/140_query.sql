@@ -263,6 +263,6 @@ grant execute on function
     ig.stamp(timestamptz), ig.heard(text), ig.tag(text), ig.runs(text), ig.words(text, text, jsonb), ig.word_query(text, text), ig.ids(jsonb), ig.step(text, text[], text, text[]),
     ig.reach(text, text[], int, text, text[], int), ig.among(text, text[], int[], int, text, text[]), ig.opposite(text),
     ig.paths(text, text, text, int, text, text[], int), ig.between(text, text, text, text[]),
-    ig.small_bytes(), ig.page_bytes_max(), ig.answer_bytes_max(), ig.too_large(), ig.weigh(text), ig.weigh_object(text), ig.room(int, boolean),
+    ig.small_bytes(), ig.page_bytes_max(), ig.answer_bytes_max(), ig.too_large(), ig.cut_unsaid(), ig.weigh(text), ig.weigh_object(text), ig.room(int, boolean),
     ig.put_on(int, text)
 to ig_api;

@@ -156,7 +156,7 @@ class _Rows:
 
         def items(selected: Selected) -> str:
             made = json_array(f"x.{lists[selected.key]}", "x.n")
-            return made if says_so else f"case when {is_cut} then ig.too_large() else {made} end"
+            return made if says_so else f"case when {is_cut} then ig.cut_unsaid() else {made} end"
 
         parts: dict[str, Part] = {
             "items": items,
