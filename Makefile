@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help console browser demo etcd faketime test check prove bench bench-write bench-graph bench-read bench-flood bench-failover bench-erase clean setup setup-dev lock
+.PHONY: help clients console browser demo etcd faketime test check prove bench bench-write bench-graph bench-read bench-flood bench-failover bench-erase clean setup setup-dev lock
 ARGS ?=
 PROOFS ?=
 PY := .venv/bin/python
@@ -16,6 +16,9 @@ setup-dev: ## install what testing needs too
 
 console: setup ## fetch GraphiQL for /graphiql (Node comes as a wheel)
 	@$(PY) scripts/console.py
+
+clients: setup-dev ## fetch the stock GraphQL clients that tests run (Node comes as a wheel)
+	@$(PY) scripts/clients.py
 
 browser: ## install Debian's Chromium for the tests that click (as root)
 	@scripts/browser.sh

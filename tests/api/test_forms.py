@@ -45,7 +45,7 @@ def first_event(answer: requests.Response) -> tuple[str, Any]:
 def only_events(answer: requests.Response) -> Any:
     """The data of an answer that is one ``next`` and ``complete``."""
     assert kind_of(answer) == EVENTS
-    next_, complete, *rest = answer.text.split("\n\n")
+    next_, complete, *rest = answer.text.replace("\r\n", "\n").split("\n\n")
     assert (complete, rest) == ("event: complete\ndata: ", [""])
     name, data = next_.split("\n")
     assert name == "event: next"

@@ -27,8 +27,8 @@ RESPONSE, PLAIN = b"application/graphql-response+json", b"application/json"
 _UTF_8 = b"; charset=utf-8"
 _KNOWN_BYTES_MAX = 256
 _PARAMETERS = frozenset({"query", "operationName", "variables", "extensions"})
-_KEPT_STATUSES = frozenset({401, 403, 408, 421, 500, 503})
-"""Whoever is not let in, and what another token, region or time may help."""
+_REPEATED = frozenset({401, 408, 421, 500, 503})
+"""Another token, another region or another time may help."""
 _MESSAGE_CHARS_MAX = 1_000
 """Messages quote what was sent: a refusal must not be as large as its request."""
 
@@ -217,8 +217,12 @@ def _formed(kind: bytes, response: Response, body: bytes) -> Response:
     """
     given = answer(kind, body, response.status)
     response.body, response.content_type = given.body, given.content_type
-    if kind is EVENTS and response.status not in _KEPT_STATUSES:
-        response.status = 200
+    if kind is EVENTS:
+        if response.status in _REPEATED:
+            # Lines may end so, too. urql then reads no result, and repeats what it takes for a failure of the network.
+            response.body = response.body.replace(b"\n", b"\r\n")
+        elif response.status != 403:
+            response.status = 200
     return response
 
 
