@@ -175,7 +175,12 @@ def test_a_get_parameter_without_a_value_is_not_given(site: Site, more: dict[str
 
 
 @pytest.mark.parametrize(
-    "more", [{"operationName": ""}, {"operationName": None, "variables": None, "extensions": None}]
+    "more",
+    [
+        {"operationName": ""},
+        {"operationName": None, "variables": None, "extensions": None},
+        {"operationName": "", "variables": "", "extensions": ""},
+    ],
 )
 @pytest.mark.parametrize("query", ["{ __typename }", "query Named { __typename }"])
 def test_an_empty_operation_name_is_none(site: Site, query: str, more: dict[str, Any]) -> None:

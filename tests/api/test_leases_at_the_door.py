@@ -91,6 +91,15 @@ def in_background(client: Client, **headers: str) -> Future[requests.Response]:
     return answer
 
 
+def mutate_in_background(client: Client) -> Future[requests.Response]:
+    query = 'mutation { upsertEntities(entities: [{id: "mutated", type: "t", name: "n"}]) { bookmark } }'
+    headers = {"idempotency-key": str(uuid.uuid4()), "accept": "application/json"}
+    pool = ThreadPoolExecutor(1)
+    answer = pool.submit(client.http.post, client.url + "/graphql", json={"query": query}, headers=headers, timeout=20)
+    pool.shutdown(wait=False)
+    return answer
+
+
 def metric(region: Region, name: str) -> float:
     text = requests.get(f"{region.url}/metrics", timeout=5).text
     return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
@@ -177,9 +186,11 @@ def test_writes_held_at_both_doors_follow_the_home_to_where_it_goes(leased: Site
     """Closed at home, raised and opened elsewhere: the door there appends what it held, the old home's sends it on."""
     with closed(leased, leased.us):
         here, there = in_background(leased.client(US)), in_background(leased.client(EU))
-        until(lambda: metric(leased.us, "ig_held_writes") == 1 and metric(leased.eu, "ig_held_writes") == 1)
+        mutated = mutate_in_background(leased.client(EU))
+        until(lambda: metric(leased.us, "ig_held_writes") == 1 and metric(leased.eu, "ig_held_writes") == 2)
         change(leased, lambda placement: moved(placement, EU))
     opened = time.monotonic()
+    assert mutated.result(5).json()["data"]["upsertEntities"]["bookmark"].startswith(f"{EU}/")
     for answer in (here, there):
         assert (answer.result(5).status_code, answer.result().json()["status"]) == (200, "ok")
         assert answer.result().json()["bookmark"].startswith(f"{EU}/")

@@ -163,7 +163,8 @@ def _checked(given: Any, body: bytes) -> GraphQLRequest:
     if not isinstance(given, dict):
         raise _bad("the body must be a JSON object")
     query, name = given.get("query"), given.get("operationName")
-    variables, extensions = given.get("variables"), given.get("extensions")
+    # Some clients send a text without characters for what they have not got.
+    variables, extensions = (given.get(part) if given.get(part) != "" else None for part in ("variables", "extensions"))
     if not (name is None or isinstance(name, str)):
         raise _bad("operationName must be a text")
     if not (variables is None or isinstance(variables, dict)):

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -131,10 +132,13 @@ class Follower:
                     name, _, value = text.partition(":")
                     event[name] = value.removeprefix(" ")
                     continue
-                bookmark = _bookmark(event)
-                if bookmark is not None:
-                    yield bookmark
-                event = {}
+                data, event = _data(event), {}
+                if "errors" in data and not stream.told:
+                    # A refusal as events: 200, since no repeat of the same request helps.
+                    stream.region, stream.refused = None, _code_of(data, reply.status)
+                    return
+                if data.get("data"):
+                    yield str(data["data"]["changes"]["bookmark"])
 
     def _end(self, stream: _Stream) -> None:
         if stream.refused == "superseded":
@@ -165,21 +169,28 @@ class Follower:
         )
 
 
-def _bookmark(event: Mapping[str, str]) -> str | None:
-    """The bookmark of a change; nothing for an event that is none (the reason of an end, a heartbeat)."""
+def _data(event: Mapping[str, str]) -> dict[str, Any]:
+    """What an event tells; nothing if it is no ``next`` (a heartbeat, ``complete``)."""
     if event.get("event") != "next" or "data" not in event:
-        return None
-    data = msgspec.json.decode(event["data"]).get("data")
-    change = data.get("changes") if isinstance(data, dict) else None
-    return None if change is None else str(change["bookmark"])
+        return {}
+    data = msgspec.json.decode(event["data"])
+    return data if isinstance(data, dict) else {}
 
 
 def _code(status: int, raw: bytes) -> str:
+    """The code of a refusal: JSON, or the first event's data."""
+    lines = [line.partition(b":")[2] for line in raw.splitlines() if line.startswith(b"data:")]
     try:
-        body = msgspec.json.decode(raw)
+        return _code_of(msgspec.json.decode(lines[0] if lines else raw), status)
+    except msgspec.DecodeError:
+        return f"http_{status}"
+
+
+def _code_of(body: Any, status: int) -> str:
+    try:
         errors = body.get("errors") or [body]
         return str(errors[0].get("extensions", errors[0]).get("code") or f"http_{status}")
-    except (msgspec.DecodeError, AttributeError, IndexError, KeyError):
+    except (AttributeError, IndexError, KeyError):
         return f"http_{status}"
 
 

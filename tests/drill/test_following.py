@@ -1,0 +1,55 @@
+"""The drill's follower reads a door's refusals as the door writes them: JSON, or events with 200."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiohttp import web
+
+from intelgraph.api import graphql_http
+from intelgraph.api.accept import EVENTS
+from intelgraph.drill.following import Followed, Follower
+from intelgraph.drill.history import Operation, Outcome
+from intelgraph.model.errors import refuse
+
+
+@pytest.mark.parametrize("kind", [EVENTS, graphql_http.RESPONSE])
+def test_a_follower_whose_bookmark_was_superseded_goes_back_to_an_earlier_one(kind: bytes) -> None:
+    refused = graphql_http.failed(kind, refuse("superseded", "the read is refused"))
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(
+            status=refused.status, body=refused.body, headers={"Content-Type": refused.content_type.decode()}
+        )
+
+    async def follow() -> list[Operation]:
+        application = web.Application()
+        application.router.add_post("/graphql", answer)
+        runner = web.AppRunner(application)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        kept: list[Operation] = []
+        enough = asyncio.Event()
+
+        def keep(operation: Operation) -> None:
+            kept.append(operation)
+            enough.set()
+
+        followed = Followed(client="f", tenant="t", placement="p", urls={"us-east": url(runner)}, token=str)
+        follower = Follower(followed, "us-east/1/1/7", now=lambda: 0.0, number=lambda: 1, keep=keep)
+        task = asyncio.create_task(follower.run())
+        await enough.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await runner.cleanup()
+        return kept
+
+    (first, *_) = asyncio.run(follow())
+    assert (first.outcome, first.code, first.carried) == (Outcome.FAIL, "superseded", "us-east/1/1/7")
+
+
+def url(runner: web.AppRunner) -> str:
+    host, port = runner.addresses[0][:2]
+    return f"http://{host}:{port}"
