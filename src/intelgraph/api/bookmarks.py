@@ -27,6 +27,8 @@ class Readable(msgspec.Struct, kw_only=True):
     token_ns: int | None = None
     reason: str | None = None
     code: str | None = None
+    largest: int = 0
+    """How large the largest object of the placement is, from above."""
 
     @property
     def may_still_come(self) -> bool:

@@ -36,6 +36,7 @@ COST_MAX = 2_000
 LANES, LANES_MAX = 2, 4
 _CHEAP = 100
 """Reads that cost no more than this have one lane."""
+_PLACEMENTS_MAX = 10_000
 _SLOW_S = 0.01
 """A kind of which a statement has taken so long by now gets a lane more, up to ``LANES_MAX``."""
 
@@ -96,6 +97,8 @@ class Coalescer:
         each = waiting_max if waiting_of_tenant_max is None else waiting_of_tenant_max
         self._waiting = Shares(most=waiting_max, each=each, on_full=on_full)
         self._kinds: dict[Key, _Kind] = {}
+        self._largest: dict[str, int] = {}
+        """The largest object of placements whose statements have left data out because of it."""
         self._readable_of, self._readable = b"", Readable(status="")
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -126,9 +129,14 @@ class Coalescer:
     async def _alone(self, read: Read) -> Told:
         statement = read.statement
         bytes_max = object_bytes_max(read.objects)
-        told = await self._query(read, guarded(statement.text, bytes_max))
-        if bytes_max is None or told[1] is not None or statement.weigh is None or not self._is_ok(told[0]):
+        by_tenant = bytes_max is not None and self._largest.get(read.placement, 0) > bytes_max
+        told = await self._query(read, guarded(statement.text, bytes_max, by_tenant=by_tenant))
+        if bytes_max is None or told[1] is not None or statement.weigh is None or not self._may_be_large(read, told[0]):
             return told
+        if not by_tenant:
+            told = await self._query(read, guarded(statement.text, bytes_max, by_tenant=True))
+            if told[1] is not None or not self._may_be_large(read, told[0]):
+                return told
         return await self._query(read, statement.weigh(), heavy=True)
 
     async def _query(self, read: Read, text: str, *, heavy: bool = False) -> Told:
@@ -136,8 +144,15 @@ class Coalescer:
             text, read.tenant, read.placement, read.bookmark, *read.values, **({"heavy": True} if heavy else {})
         )
 
-    def _is_ok(self, raw: bytes) -> bool:
-        return self.readable(raw).status == "ok"
+    def _may_be_large(self, read: Read, raw: bytes) -> bool:
+        """Whether data is left out because of its size; remembers what is told of the placement."""
+        readable = self.readable(raw)
+        if readable.status != "ok":
+            return False
+        if len(self._largest) >= _PLACEMENTS_MAX:
+            self._largest.clear()
+        self._largest[read.placement] = readable.largest
+        return True
 
     async def _with_others(self, key: Key, kind: _Kind, read: Read) -> Told:
         full = self._waiting.take(read.tenant)
@@ -202,11 +217,13 @@ class Coalescer:
         first, many = reads[0], reads[0].statement.for_many
         assert many is not None
         columns = many.columns([read.values for read in reads])
-        text = guarded(many.text, object_bytes_max(self._batch_max * max(read.objects for read in reads)))
+        bytes_max = object_bytes_max(self._batch_max * max(read.objects for read in reads))
+        by_tenant = bytes_max is not None and self._largest.get(first.placement, 0) > bytes_max
+        text = guarded(many.text, bytes_max, by_tenant=by_tenant)
         readable, texts = await self._database.query_many(text, first.tenant, first.placement, first.bookmark, *columns)
         if texts is None:
             # They may be too large together: each is asked for alone.
-            return None if self._is_ok(readable) else [(readable, None)] * len(reads)
+            return None if self._may_be_large(first, readable) else [(readable, None)] * len(reads)
         self._on_batch(len(reads))
         return [(readable, text) for text in texts]
 

@@ -40,7 +40,7 @@ declare
     in_all int := octet_length(p_objects::text);
 begin
     if in_all > ig.small_bytes() and not exists (select from ig.largest l where l.tenant = p_tenant and l.bytes >= in_all) then
-        perform ig.note_largest(p_tenant, ig.largest_of(p_objects, in_all));
+        perform ig.note_largest(p_placement, p_tenant, ig.largest_of(p_objects, in_all));
     end if;
     if p_objects @> '[{"kind": "entity"}]' then
         insert into ig.entity as e (tenant, id, placement, type, name, properties, confidence, valid_from, valid_until,

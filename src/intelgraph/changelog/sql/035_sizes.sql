@@ -8,20 +8,33 @@ create function ig.page_bytes_max() returns int language sql immutable parallel 
 -- What is made for one answer in all: more is refused (`ig.too_large`).
 create function ig.answer_bytes_max() returns int language sql immutable parallel safe return 16777216;
 
--- From above, as a power of two, how large any form of any object of a tenant is that this database ever held. It only
--- rises, so that few writes touch it. Tenants whose objects are all small have no row.
+-- From above, as a power of two, how large any form of any object of a tenant is that this database ever held, and of any
+-- of a placement's tenants. It only rises, so that few writes touch it. Tenants whose objects are all small have no row.
+create function ig.small_bytes() returns int language sql immutable parallel safe return 512;
 create table ig.largest (
     tenant text primary key,
     bytes int not null
 );
-create function ig.small_bytes() returns int language sql immutable parallel safe return 512;
-create function ig.note_largest(p_tenant text, p_bytes int) returns void language plpgsql as $$
+alter table ig.placement add column largest int not null default ig.small_bytes();
+create function ig.note_largest(p_placement text, p_tenant text, p_bytes int) returns void language plpgsql as $$
+declare
+    rounded int;
 begin
     if p_bytes > ig.small_bytes() and not exists (select from ig.largest l where l.tenant = p_tenant and l.bytes >= p_bytes) then
-        insert into ig.largest as l (tenant, bytes) values (p_tenant, 2 ^ ceil(log(2.0, p_bytes)))
+        rounded := 2 ^ ceil(log(2.0, p_bytes));
+        insert into ig.largest as l (tenant, bytes) values (p_tenant, rounded)
         on conflict (tenant) do update set bytes = excluded.bytes where l.bytes < excluded.bytes;
+        update ig.placement set largest = rounded where id = p_placement and largest < rounded;
     end if;
 end $$;
+-- A placement whose rows came before its first open.
+create function ig.begin_largest() returns trigger language plpgsql set search_path = '' as $$
+begin
+    new.largest := greatest(new.largest, (select max(l.bytes) from ig.largest l));
+    return new;
+end $$;
+create trigger largest before insert on ig.placement for each row execute function ig.begin_largest();
+alter table ig.placement enable always trigger largest;
 
 -- The size of the largest of some objects; when they are small together, of all of them.
 create function ig.largest_of(p_objects jsonb, p_bytes int) returns int language sql immutable parallel safe

@@ -26,6 +26,7 @@ declare
     now_text text := ig.stamp(this_moment);
     local ig.region;
     answers jsonb[];
+    large jsonb;
 begin
     select * into local from ig.region;
     perform pg_current_xact_id();
@@ -70,13 +71,6 @@ begin
         insert into ig.outcome (tenant, key_hash, origin, life, position, placement, epoch, request_hash)
         select r.tenant, r.key_hash, local.name, local.life, r.position, p.id, p.epoch, p_hashes[r.n]
         from row r where r.key_hash is not null
-    ), large as (
-        insert into ig.largest as l (tenant, bytes)
-        select r.tenant, max(2 ^ ceil(log(2.0, ig.largest_of(r.objects, octet_length(r.stored))))) from row r
-        where octet_length(r.stored) > ig.small_bytes()
-          and not exists (select from ig.largest x where x.tenant = r.tenant and x.bytes >= octet_length(r.stored))
-        group by r.tenant order by r.tenant
-        on conflict (tenant) do update set bytes = excluded.bytes where l.bytes < excluded.bytes
     ), state as (
         insert into ig.entity as e (tenant, id, placement, type, name, properties, confidence, valid_from, valid_until,
                                     sources, created, updated, revision, deleted, epoch, position)
@@ -91,7 +85,14 @@ begin
         where (e.epoch, e.position) < (excluded.epoch, excluded.position)
     )
     select array_agg(case when r.n is not null then jsonb_build_object('status', 'ok', 'objects', r.told,
-                         'bookmark', concat_ws('/', local.name, local.life, p.epoch, r.position)) end order by i)
-    into answers from generate_series(1, cardinality(p_ops)) i left join row r on r.n = i;
+                         'bookmark', concat_ws('/', local.name, local.life, p.epoch, r.position)) end order by i),
+           jsonb_agg(jsonb_build_object('tenant', r.tenant, 'bytes', ig.largest_of(r.objects, octet_length(r.stored))))
+               filter (where octet_length(r.stored) > ig.small_bytes())
+    into answers, large from generate_series(1, cardinality(p_ops)) i left join row r on r.n = i;
+    if large is not null then
+        perform ig.note_largest(p.id, x.tenant, x.bytes) from (
+            select l.tenant, max(l.bytes) as bytes from jsonb_to_recordset(large) as l(tenant text, bytes int)
+            group by l.tenant order by l.tenant) x;
+    end if;
     return answers;
 end $$;

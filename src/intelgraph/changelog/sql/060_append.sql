@@ -323,7 +323,7 @@ begin
         deleted = excluded.deleted, epoch = excluded.epoch, position = excluded.position
     where (e.epoch, e.position) < (excluded.epoch, excluded.position);
     if octet_length(stored) > ig.small_bytes() then
-        perform ig.note_largest(p_tenant, octet_length(stored));
+        perform ig.note_largest(p_placement, p_tenant, octet_length(stored));
     end if;
     return jsonb_build_object('status', 'ok', 'bookmark', concat_ws('/', local.name, local.life, p.epoch, at),
         'objects', jsonb_build_array(jsonb_build_object('kind', 'entity', 'id', entity_id, 'revision', made)));

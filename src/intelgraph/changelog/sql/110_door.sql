@@ -45,7 +45,7 @@ begin
     if p_bookmark is not null then
         at := ig.locate(p_placement, p_bookmark);
     end if;
-    return jsonb_build_object('status', case at when 'visible' then 'ok' else at end, 'home', p.home,
+    return jsonb_build_object('status', case at when 'visible' then 'ok' else at end, 'home', p.home, 'largest', p.largest,
         'token_ns', case when p.home <> here then (select q.token_ns from ig.peer q where q.name = p.home) end);
 end $$;
 

@@ -18,7 +18,7 @@ declare
     here text := ig.here();
 begin
     new.told := case when here = any (new.regions) and new.hold is null and new.gap is null then
-        jsonb_build_object('status', 'ok', 'home', new.home)
+        jsonb_build_object('status', 'ok', 'home', new.home, 'largest', new.largest)
         || case when new.home = here then '{"token_ns": null}'::jsonb else '{}' end end;
     return new;
 end $$;

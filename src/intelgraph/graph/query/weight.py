@@ -1,11 +1,14 @@
 """How large an answer may become, and which form of a statement keeps to that.
 
-Each tenant's largest object is known to the database, from above (``ig.largest``). Where the objects that an operation
-may ask for are few enough, or small enough, nothing needs to be counted: the statement only looks that this is so.
-Otherwise the same operation is asked in a form that counts the bytes of all it makes.
+The largest object of each placement and of each tenant is known to the database, from above (``ig.largest``). Where the
+objects that an operation may ask for are few enough, or small enough, nothing needs to be counted: the statement only
+looks that this is so, by its placement's row, which it has read already, or else by its tenant's. Otherwise the same
+operation is asked in a form that counts the bytes of all it makes.
 """
 
 from __future__ import annotations
+
+import re
 
 from intelgraph.graph.query.statement import TENANT
 
@@ -20,6 +23,8 @@ FULL_OF_LARGEST = f"greatest(1, ig.page_bytes_max() / {_LARGEST})"
 ASKED = "->> 'status' = 'ok' then"
 """What stands in every statement before its data."""
 
+_ASKED = re.compile(r"(\w+)\.r " + re.escape(ASKED))
+
 
 def object_bytes_max(objects: int) -> int | None:
     """Return how large each of so many objects may be, as a power of two; nothing if it may be as large as any is."""
@@ -27,8 +32,9 @@ def object_bytes_max(objects: int) -> int | None:
     return None if each >= OBJECT_BYTES_MAX else 1 << (max(each, 1).bit_length() - 1)
 
 
-def guarded(text: str, bytes_max: int | None) -> str:
-    """Return a statement that makes its data only if the tenant has no larger object."""
+def guarded(text: str, bytes_max: int | None, *, by_tenant: bool = False) -> str:
+    """Return a statement that makes its data only if no object of the placement, or of the tenant, is larger."""
     if bytes_max is None:
         return text
-    return text.replace(ASKED, f"->> 'status' = 'ok' and {_LARGEST} <= {bytes_max} then", 1)
+    largest = _LARGEST if by_tenant else r"(\1.r -> 'largest')::int"
+    return _ASKED.sub(rf"\1.r ->> 'status' = 'ok' and {largest} <= {bytes_max} then", text, count=1)
