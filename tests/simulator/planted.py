@@ -1,4 +1,4 @@
-"""Six mistakes, each in one modelled part: what a simulation is worth is whether it finds them.
+"""Mistakes, each in one modelled part: what a simulation is worth is whether it finds them.
 
 They are put in by `Parts`; nothing in the product can be switched to behave so.
 """
@@ -6,29 +6,34 @@ They are put in by `Parts`; nothing in the product can be switched to behave so.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from intelgraph.changelog.model.append import Answer, Refused, Request, work
 from intelgraph.changelog.model.known import Known
-from intelgraph.changelog.model.log import Form, Kind, ObjectKey, Row
+from intelgraph.changelog.model.log import Form, Kind, ObjectKey, Row, undecided
 from intelgraph.control.simulator.acting import Acting
 from intelgraph.control.simulator.agent import Agent
 from intelgraph.control.simulator.door import Doors
 from intelgraph.control.simulator.engine import Process
+from intelgraph.control.simulator.network import Versioned
 from intelgraph.control.simulator.promises import (
     CERTAINTY,
     CONVERGENCE,
+    DRAINED,
+    DURABILITY,
     FAIL_CLOSED,
     NO_LOSS,
     ONE_WRITER,
     READ_YOUR_WRITES,
+    SALVAGE,
 )
 from intelgraph.control.simulator.region import Held, Region
 from intelgraph.control.simulator.world import Parts
+from intelgraph.model.placement import StandbyLoss
 from intelgraph.placement import resuming
 from intelgraph.placement.plan import Do, Plan
-from intelgraph.placement.view import View
+from intelgraph.placement.view import Copy, View
 
 
 class NoFence(Doors):
@@ -116,6 +121,65 @@ class WithoutComparing(Acting):
         return {}
 
 
+class MovesBeforeItHasCaughtUp(Agent):
+    """The target of a planned move does not wait for the source's last position."""
+
+    def next_step(self, view: View) -> resuming.Step:
+        step = super().next_step(view)
+        turn = None if view.plan is None else view.plan.turn
+        waits = isinstance(step, resuming.Wait) and turn is not None and turn.region == view.here
+        if waits and turn is not None and turn.do is Do.CATCH_UP:
+            return resuming.DoIt(action=turn, plan=view.plan)
+        return step
+
+
+class StrictGoesOn(Doors):
+    """A write of a strict placement whose standby does not confirm is acknowledged all the same."""
+
+    def flushed(self, region: Region, standby: str, me: Process) -> Generator[float | None, None, bool]:
+        confirmed = yield from super().flushed(region, standby, me)
+        strict = any(
+            after.standby == standby and after.wanted.on_standby_loss is StandbyLoss.STRICT
+            for after in region.standbys.values()
+        )
+        return confirmed or strict
+
+
+class AdoptsEverything(Acting):
+    """Whatever lies beyond a cut is adopted."""
+
+    def salvage(self, region: Region, placement: str) -> None:
+        held = region.holds[placement]
+        left = undecided(held.known.holding.read)
+        if left and held.gap is None:
+            self._decide(region, placement, Kind.ADOPT, frozenset(left))
+
+
+class AdoptsNothing(Acting):
+    """Whatever lies beyond a cut is left for people."""
+
+    def salvage(self, region: Region, placement: str) -> None:
+        return
+
+
+class PassesOverDrains(Agent):
+    """A region that is drained is as good as any other."""
+
+    def view(self, region: Region, name: str, keys: Mapping[str, Versioned], copies: Mapping[str, Copy]) -> View | None:
+        view = super().view(region, name, keys, copies)
+        return None if view is None else replace(view, drained=frozenset())
+
+
+class NeverBehind(Agent):
+    """A region that takes over does not ask how far it was behind."""
+
+    def view(self, region: Region, name: str, keys: Mapping[str, Versioned], copies: Mapping[str, Copy]) -> View | None:
+        view = super().view(region, name, keys, copies)
+        if view is None:
+            return None
+        return replace(view, copies={who: replace(copy, behind_s=0.0) for who, copy in view.copies.items()})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Planted:
     """One mistake, and the promises that it breaks."""
@@ -129,7 +193,7 @@ BUGS: Mapping[str, Planted] = {
     bug.name: bug
     for bug in (
         Planted(name="fence check removed", parts=Parts(doors=NoFence), promises=(ONE_WRITER, CONVERGENCE)),
-        Planted(name="waiter not waiting", parts=Parts(doors=NoWaiting), promises=(NO_LOSS,)),
+        Planted(name="waiter not waiting", parts=Parts(doors=NoWaiting), promises=(NO_LOSS, DURABILITY)),
         Planted(
             name="tail over newer data", parts=Parts(region=TailOverNewer), promises=(CONVERGENCE, READ_YOUR_WRITES)
         ),
@@ -142,5 +206,11 @@ BUGS: Mapping[str, Planted] = {
             name="no second look at the lease", parts=Parts(doors=NoSecondLook), promises=(FAIL_CLOSED, ONE_WRITER)
         ),
         Planted(name="refused for certain", parts=Parts(doors=RefusesForCertain), promises=(CERTAINTY,)),
+        Planted(name="moved before it had caught up", parts=Parts(agent=MovesBeforeItHasCaughtUp), promises=(NO_LOSS,)),
+        Planted(name="strict without its standby", parts=Parts(doors=StrictGoesOn), promises=(DURABILITY,)),
+        Planted(name="conflicts adopted", parts=Parts(acting=AdoptsEverything), promises=(SALVAGE,)),
+        Planted(name="adoptable rows left", parts=Parts(acting=AdoptsNothing), promises=(SALVAGE,)),
+        Planted(name="drained regions named", parts=Parts(agent=PassesOverDrains), promises=(DRAINED,)),
+        Planted(name="takeover from far behind", parts=Parts(agent=NeverBehind), promises=(NO_LOSS,)),
     )
 }

@@ -1,4 +1,4 @@
-"""A simulation that finds nothing proves nothing: each of six planted mistakes is found, by the promise it breaks."""
+"""A simulation that finds nothing proves nothing: each planted mistake is found, by the promise it breaks."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ import pytest
 
 from intelgraph.control.simulator.agent import Agent
 from intelgraph.control.simulator.clients import Habit
+from intelgraph.control.simulator.door import Doors
 from intelgraph.control.simulator.faults import Fault
 from intelgraph.control.simulator.network import ABSENT, Versioned
 from intelgraph.control.simulator.operators import Order
@@ -20,7 +21,7 @@ from intelgraph.control.simulator.promises import NO_LOSS
 from intelgraph.control.simulator.region import Region
 from intelgraph.control.simulator.schedule import Schedule, run
 from intelgraph.control.simulator.world import Parts, Setting
-from intelgraph.model.placement import Durability, Placement
+from intelgraph.model.placement import Declared, Durability, Placement
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.view import Copy, View
 
@@ -51,19 +52,38 @@ class GrantsWhatIsNotOpen(Agent):
         return epochs
 
 
+class TakesMeasurementsForNew(Doors):
+    """How far the standby was behind when the agent measured it last is taken for how far it is behind now."""
+
+    def measured(self, region: Region, standby: str) -> tuple[float | None, float]:
+        return super().measured(region, standby)[0], 0.0
+
+
+THREE = (US, EU, WEST)
+REMOTE = Placement(id="p", home=US, standby=EU, regions=THREE, epoch=1, durability=Durability.REMOTE)
+AT_HOME = Placement(
+    id="p",
+    home=US,
+    standby=EU,
+    regions=THREE,
+    epoch=1,
+    durability=Durability.HOME,
+    declared=Declared(home=US, durability=Durability.HOME, rpo_s_max=2.0),
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rule:
     parts: Parts
     faults: tuple[Fault, ...]
     orders: tuple[Order, ...] = ()
     promises: tuple[str, ...]
+    placement: Placement = REMOTE
 
     def told_under(self, seed: int) -> Schedule:
-        three = (US, EU, WEST)
-        placement = Placement(id="p", home=US, standby=EU, regions=three, epoch=1, durability=Durability.REMOTE)
         return Schedule(
             seed=seed,
-            setting=Setting(regions=three, placements=(placement,), policy=Policy()),
+            setting=Setting(regions=THREE, placements=(self.placement,), policy=Policy()),
             faults=self.faults,
             orders=self.orders,
             clients=(Habit(patient=True, pause_s=0.3, reads=0.1),) * 3,
@@ -91,6 +111,16 @@ RULES = {
             Fault(at_s=17.6, kind="crash", region=EU, for_s=25.0),
             Fault(at_s=17.6, kind="crash", region=WEST, for_s=20.0),
         ),
+        promises=(NO_LOSS,),
+    ),
+    "what the agent measured ages until it measures again": Rule(
+        parts=Parts(doors=TakesMeasurementsForNew),
+        faults=(
+            Fault(at_s=10.0, kind="cut-one-way", region=US, other=EU, for_s=30.0),
+            Fault(at_s=10.0, kind="cut-one-way", region=US, other=WEST, for_s=30.0),
+            Fault(at_s=10.1, kind="agent-dies", region=US, amount=30.0),
+        ),
+        placement=AT_HOME,
         promises=(NO_LOSS,),
     ),
 }

@@ -46,6 +46,7 @@ class Acting:
         key = f"plans/{plan.before.id}"
         recorded = yield from self.store.compare_and_set(region, versions, {key: plan})
         if recorded:
+            self.promises.decided(plan, agent.read_s)
             self.engine.say(region.name, f"records {plan.id}: {plan.source} to {plan.target}, {described(plan)}")
             self.note(f"record {plan.kind.value}")
         yield from self._may_die(region)
@@ -148,7 +149,8 @@ class Acting:
     def salvage(self, region: Region, placement: str) -> None:
         """Decide by policy about inert rows, at the home; an adopted row goes along with the decision."""
         held = region.holds[placement]
-        if len(held.known.rows) == len(held.known.accepted) or held.gap is not None or held.closed is not None:
+        is_closed = held.closed is not None and held.closed[0] == held.epoch
+        if len(held.known.rows) == len(held.known.accepted) or held.gap is not None or is_closed:
             return
         rows = held.known.rows
         classes = classify(held.known.holding.read)
@@ -172,6 +174,7 @@ class Acting:
         opening = held.opening
         if opening is None or opening.opening is None or opening.identity.origin != region.name:
             return
+        self.promises.salvaged(region, placement, kind, named)
         if kind is Kind.ADOPT:
             for identity in sorted(named):
                 region.log.append(Entry(self.engine.now, held.known.rows[identity], region.own_settled()))

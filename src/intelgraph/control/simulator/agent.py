@@ -68,6 +68,8 @@ class Agent:
         self.steady: dict[str, dict[str, float]] = {}
         self.moved: dict[str, tuple[int, float | None]] = {}
         self.looked_s: float | None = None
+        self.read_s = 0.0
+        """When the store was read last, in true time: for who watches over the promises."""
         self.gap_s = 0.0
         self.stalled: dict[str, tuple[int, float]] = {}
         self.schemas: dict[str, str] = {}
@@ -118,7 +120,10 @@ class Agent:
         self.said.pop("lease", None)
         epochs = self.granted(region, keys)
         self.promises.lease_until_s[region.name] = began + self.policy.lease.lease_s
-        region.grant = Grant(granted_until(began_s, self.policy.lease), epochs)
+        # What the door's governor knows is as old as this: it asks again when the grant is renewed.
+        behind_s = {name: region.oldest_unconfirmed_s(name, self.engine) for name in region.confirmed}
+        measured_s = self.engine.clock(region)
+        region.grant = Grant(granted_until(began_s, self.policy.lease), epochs, behind_s, measured_s)
 
     def granted(self, region: Region, keys: Mapping[str, Versioned]) -> dict[str, int]:
         """What the region may acknowledge, as read after its lease was renewed."""
@@ -138,7 +143,9 @@ class Agent:
         while True:
             acted = False
             try:
+                read_s = self.engine.now
                 keys = yield from self.store.read(self.site)
+                self.read_s = read_s
                 self._take(keys)
                 copies = self._copies()
                 self._publish(copies)

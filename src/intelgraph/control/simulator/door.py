@@ -98,9 +98,14 @@ class Doors:
         opened = region.standbys.get((placement, epoch))
         if opened is None or opened.durability is Durability.REMOTE or opened.standby is None:
             return 0.0
-        age_s = region.oldest_unconfirmed_s(opened.standby, self.engine)
-        said = admit(age_s, measured_s_ago=0.0, rpo_s_max=opened.wanted.rpo_s_max, policy=GOVERNOR)
+        oldest_s, ago_s = self.measured(region, opened.standby)
+        said = admit(oldest_s, measured_s_ago=ago_s, rpo_s_max=opened.wanted.rpo_s_max, policy=GOVERNOR)
         return said.delay_s if isinstance(said, Admit) else None
+
+    def measured(self, region: Region, standby: str) -> tuple[float | None, float]:
+        """How far the standby was behind when the agent measured it last, and how long ago that was."""
+        grant = region.grant
+        return grant.behind_s.get(standby), self.engine.clock(region) - grant.measured_s
 
     def _append(self, region: Region, held: Held, request: Request) -> Generator[float | None, None, Row | Told]:
         """Append and commit; the placement's lock is held shared meanwhile."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from intelgraph.changelog.model.log import Identity, Kind, ObjectKey, Row, state, undecided
+from intelgraph.changelog.model.log import Class, Identity, Kind, ObjectKey, Row, classify, state, undecided
 from intelgraph.control.simulator.engine import Engine
 from intelgraph.control.simulator.region import Region
-from intelgraph.model.placement import Placement
+from intelgraph.model.placement import Durability, Placement
+from intelgraph.placement.plan import Kind as PlanKind
 from intelgraph.placement.plan import Plan
 
 ONE_WRITER = "ONE-WRITER"
@@ -23,6 +24,9 @@ FAIL_CLOSED = "FAIL-CLOSED"
 CONVERGENCE = "CONVERGENCE"
 LIVENESS = "LIVENESS"
 CERTAINTY = "CERTAINTY"
+DURABILITY = "DURABILITY"
+SALVAGE = "SALVAGE"
+DRAINED = "DRAINED"
 
 
 class Violation(Exception):
@@ -59,6 +63,10 @@ class Promises:
         """Placements of which an operator accepted that rows are cut off."""
         self.lease_until_s: dict[str, float] = {}
         """Until when a region may at most acknowledge, in true time: its last renewal that the store took."""
+        self.lease_s = 0.0
+        """How long a lease lasts, in true time."""
+        self.drained_since_s: dict[str, float] = {}
+        """By region that is drained: since when the store says so."""
 
     # -------------------------------------------------------------------------------------- as things happen
 
@@ -75,9 +83,24 @@ class Promises:
                 )
         if self._engine.now > self.lease_until_s.get(region.name, 0.0):
             raise Violation(FAIL_CLOSED, f"{region.name} acknowledged {named(row)} without a lease")
+        self._durable(region, placement, row, epoch, durability)
         self.acknowledgements[placement].setdefault(row.identity, Acknowledged(row, durability, self._engine.now))
         if durability == "remote" and self.acknowledgements[placement][row.identity].durability != durability:
             self.acknowledgements[placement][row.identity] = Acknowledged(row, durability, self._engine.now)
+
+    def _durable(self, region: Region, placement: str, row: Row, epoch: int, durability: str) -> None:
+        """A ``remote`` write is at the standby; a placement that was declared strict acknowledges no other."""
+        after = region.standbys.get((placement, epoch))
+        if after is None:
+            return
+        if durability == "remote" and row.identity.origin == region.name:
+            standby = self._regions[after.standby or ""].holds[placement].known.rows if after.standby else {}
+            if row.identity not in standby:
+                raise Violation(
+                    DURABILITY, f"{region.name} acknowledged {named(row)} as remote, and {after.standby} lacks it"
+                )
+        if durability == "home" and after.durability is Durability.REMOTE:
+            raise Violation(DURABILITY, f"{region.name} acknowledged {named(row)} of a remote placement as home")
 
     def refused(self, placement: str, key: str) -> None:
         """A client is told that its write has changed nothing, and never will."""
@@ -87,10 +110,38 @@ class Promises:
         """The control store was written, at this instant."""
         if key.startswith("placements/") and isinstance(value, Placement):
             self.raised(value)
+        elif key.startswith("regions/"):
+            name = key.partition("/")[2]
+            since_s = self.drained_since_s.pop(name, self._engine.now)
+            if value:
+                self.drained_since_s[name] = since_s
         elif isinstance(value, Plan):
             self.plans[value.before.id] = value
             if value.turn is None and value.abandoned is None and value.after.epoch == self.epochs[value.after.id]:
                 self.opened(value)
+
+    def decided(self, plan: Plan, read_s: float) -> None:
+        """An agent records a plan by what it read of the store at ``read_s``: it gives nothing to a drained region."""
+        named = {plan.target} if plan.target != plan.source else set()
+        if plan.after.standby is not None and plan.after.standby not in (plan.before.standby, plan.before.home):
+            named.add(plan.after.standby)
+        for name in named:
+            if self.drained_since_s.get(name, self._engine.now) < read_s:
+                raise Violation(DRAINED, f"{plan.id} gives {plan.after.id} to {name}, which is drained")
+
+    def salvaged(self, region: Region, placement: str, kind: Kind, rows: Iterable[Identity]) -> None:
+        """The home decides about rows beyond a cut: it adopts nothing that was written over, or twice."""
+        known = region.holds[placement].known
+        if kind is not Kind.ADOPT:
+            return
+        keys = {row.key for identity, row in known.rows.items() if identity in known.accepted}
+        for identity in rows:
+            row = known.rows[identity]
+            forms = [known.forms.get(ObjectKey(placement, item["kind"], item["id"])) for item in row.objects]
+            if any(form is not None and form.epoch > row.epoch for form in forms):
+                raise Violation(SALVAGE, f"{region.name} adopts {named(row)}, although what it wrote was written since")
+            if row.key in keys:
+                raise Violation(SALVAGE, f"{region.name} adopts {named(row)}, although its key counts already")
 
     def opening(self, region: Region, plan: Plan, row: Row) -> None:
         """A region's database opens an epoch: from here on nothing older may be acknowledged that it lacks."""
@@ -111,28 +162,43 @@ class Promises:
         if plan.force:
             self.forced.add(name)
         counted = region.holds[name].known.accepted
+        planned = plan.kind is not PlanKind.FAILOVER and not plan.force
         for one in self.acknowledgements[name].values():
-            lost = one.row.identity not in counted
-            if lost and one.durability == "remote" and name not in self.forced:
+            if one.row.identity in counted:
+                continue
+            if one.durability == "remote" and name not in self.forced:
                 raise Violation(
                     NO_LOSS,
                     f"{region.name} opens epoch {row.epoch} of {name} without {named(one.row)}, acknowledged remote",
                 )
-        self._within_rpo(region, after, row, plan)
+            if planned and one.row.epoch == plan.before.epoch:
+                raise Violation(
+                    NO_LOSS,
+                    f"the {plan.kind.value} to {region.name} opens epoch {row.epoch} of {name} without "
+                    f"{named(one.row)}, acknowledged {one.durability}",
+                )
+        self._within_rpo(region, after, plan)
 
-    def _within_rpo(self, region: Region, after: Placement, row: Row, plan: Plan) -> None:
-        """What was acknowledged at the home and is cut off spans no more time than the placement's RPO."""
+    def _within_rpo(self, region: Region, after: Placement, plan: Plan) -> None:
+        """From the oldest acknowledgement that is cut off to the loss is no longer than the placement's RPO.
+
+        The home was there when it last renewed its lease, and when it last acknowledged.
+        """
         if plan.force or plan.before.standby is None:
             return
         counted = region.holds[after.id].known.accepted
-        lost = [
-            one.at_s
-            for one in self.acknowledgements[after.id].values()
-            if one.row.epoch == plan.before.epoch and one.row.identity not in counted
-        ]
-        if lost and max(lost) - min(lost) > after.wanted.rpo_s_max:
+        told = [one for one in self.acknowledgements[after.id].values() if one.row.epoch == plan.before.epoch]
+        lost = [one for one in told if one.row.identity not in counted]
+        if not lost:
+            return
+        renewed_s = self.lease_until_s.get(plan.source, 0.0) - self.lease_s
+        loss_s = max(renewed_s, *(one.at_s for one in told))
+        oldest = min(lost, key=lambda one: one.at_s)
+        if loss_s - oldest.at_s > after.wanted.rpo_s_max:
             raise Violation(
-                NO_LOSS, f"{max(lost) - min(lost):.1f} s of writes are cut off; the RPO is {after.wanted.rpo_s_max:g} s"
+                NO_LOSS,
+                f"{named(oldest.row)} is cut off, acknowledged {loss_s - oldest.at_s:.1f} s before {plan.source} was "
+                f"lost; the RPO is {after.wanted.rpo_s_max:g} s",
             )
 
     def raised(self, placement: Placement) -> None:
@@ -167,6 +233,15 @@ class Promises:
             raise Violation(READ_YOUR_WRITES, f"{region.name} shows {id_} as it was before {named(row)}")
 
     # ------------------------------------------------------------------------------------------------ at the end
+
+    def salvage_ended(self, placement: str, home: Region) -> None:
+        """What could be adopted was, and what counts already was rejected: the rest is for people."""
+        left = classify(home.holds[placement].known.holding.read)
+        for identity, found in left.items():
+            if found in (Class.ADOPTABLE, Class.DUPLICATE):
+                raise Violation(
+                    SALVAGE, f"{identity.origin}/{identity.position} of {placement} is {found.value} still, undecided"
+                )
 
     def converged(self, placement: str, home: Region, regions: Iterable[Region]) -> None:
         """Every region that lives holds the same, concludes the same, and nothing acknowledged is missing."""

@@ -31,9 +31,13 @@ class Grant(NamedTuple):
 
     until_s: float
     epochs: dict[str, int]
+    behind_s: dict[str, float]
+    """By destination: how old the oldest entry was that it had not confirmed, when that was measured."""
+    measured_s: float
+    """When, on the region's clock."""
 
 
-NO_GRANT = Grant(-1.0, {})
+NO_GRANT = Grant(-1.0, {}, {}, -1.0)
 
 
 class Held:

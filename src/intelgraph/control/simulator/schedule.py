@@ -14,7 +14,7 @@ from intelgraph.control.simulator.clients import Habit
 from intelgraph.control.simulator.engine import Steps
 from intelgraph.control.simulator.faults import Fault, draw, inflict
 from intelgraph.control.simulator.operators import VERBS, Order, give
-from intelgraph.control.simulator.promises import CONVERGENCE, LIVENESS, Violation
+from intelgraph.control.simulator.promises import CONVERGENCE, LIVENESS, SALVAGE, Violation
 from intelgraph.control.simulator.world import Clock, Parts, Setting, World
 from intelgraph.model.placement import Declared, Durability, Placement, StandbyLoss
 from intelgraph.placement.lease import LeasePolicy
@@ -143,7 +143,7 @@ def _run(world: World, plan: Schedule) -> None:
             _judge(world, probed)
             return
         except Violation as violation:
-            if last or violation.promise not in (CONVERGENCE, LIVENESS):
+            if last or violation.promise not in (CONVERGENCE, LIVENESS, SALVAGE):
                 raise
 
 
@@ -171,6 +171,8 @@ def _judge(world: World, probed: set[str]) -> None:
             raise Violation(LIVENESS, f"plan {plan.id} still stands at {plan.turn.id}")
         if home.up:
             world.promises.converged(name, home, (world.regions[one] for one in allowed - lost))
+            if name in probed and not lost:
+                world.promises.salvage_ended(name, home)
 
 
 def _may_stand(world: World, placement: Placement, lost: set[str]) -> bool:

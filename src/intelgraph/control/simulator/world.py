@@ -70,6 +70,7 @@ class World:
         self.allowed = {one.id: frozenset(one.regions) for one in setting.placements}
         self.regions = {name: self._region(name) for name in setting.regions}
         self.promises = Promises(self.engine, self.regions, self.allowed)
+        self.promises.lease_s = setting.policy.lease.lease_s
         self.store.written = self.promises.stored
         self.replication = parts.replication(self.engine, self.network, self.regions, self.promises.arrived)
         self.doors = parts.doors(self.engine, self.network, self.replication, self.promises)
