@@ -121,18 +121,6 @@ class WithoutComparing(Acting):
         return {}
 
 
-class MovesBeforeItHasCaughtUp(Agent):
-    """The target of a planned move does not wait for the source's last position."""
-
-    def next_step(self, view: View) -> resuming.Step:
-        step = super().next_step(view)
-        turn = None if view.plan is None else view.plan.turn
-        waits = isinstance(step, resuming.Wait) and turn is not None and turn.region == view.here
-        if waits and turn is not None and turn.do is Do.CATCH_UP:
-            return resuming.DoIt(action=turn, plan=view.plan)
-        return step
-
-
 class StrictGoesOn(Doors):
     """A write of a strict placement whose standby does not confirm is acknowledged all the same."""
 
@@ -170,16 +158,6 @@ class PassesOverDrains(Agent):
         return None if view is None else replace(view, drained=frozenset())
 
 
-class NeverBehind(Agent):
-    """A region that takes over does not ask how far it was behind."""
-
-    def view(self, region: Region, name: str, keys: Mapping[str, Versioned], copies: Mapping[str, Copy]) -> View | None:
-        view = super().view(region, name, keys, copies)
-        if view is None:
-            return None
-        return replace(view, copies={who: replace(copy, behind_s=0.0) for who, copy in view.copies.items()})
-
-
 @dataclass(frozen=True, kw_only=True)
 class Planted:
     """One mistake, and the promises that it breaks."""
@@ -206,11 +184,9 @@ BUGS: Mapping[str, Planted] = {
             name="no second look at the lease", parts=Parts(doors=NoSecondLook), promises=(FAIL_CLOSED, ONE_WRITER)
         ),
         Planted(name="refused for certain", parts=Parts(doors=RefusesForCertain), promises=(CERTAINTY,)),
-        Planted(name="moved before it had caught up", parts=Parts(agent=MovesBeforeItHasCaughtUp), promises=(NO_LOSS,)),
         Planted(name="strict without its standby", parts=Parts(doors=StrictGoesOn), promises=(DURABILITY,)),
         Planted(name="conflicts adopted", parts=Parts(acting=AdoptsEverything), promises=(SALVAGE,)),
         Planted(name="adoptable rows left", parts=Parts(acting=AdoptsNothing), promises=(SALVAGE,)),
         Planted(name="drained regions named", parts=Parts(agent=PassesOverDrains), promises=(DRAINED,)),
-        Planted(name="takeover from far behind", parts=Parts(agent=NeverBehind), promises=(NO_LOSS,)),
     )
 }

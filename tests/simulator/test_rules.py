@@ -22,6 +22,8 @@ from intelgraph.control.simulator.region import Region
 from intelgraph.control.simulator.schedule import Schedule, run
 from intelgraph.control.simulator.world import Parts, Setting
 from intelgraph.model.placement import Declared, Durability, Placement
+from intelgraph.placement import resuming
+from intelgraph.placement.plan import Do
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.view import Copy, View
 
@@ -50,6 +52,28 @@ class GrantsWhatIsNotOpen(Agent):
             if placement is not None and placement.home == region.name:
                 epochs[name] = placement.epoch
         return epochs
+
+
+class MovesBeforeItHasCaughtUp(Agent):
+    """The target of a planned move does not wait for the source's last position."""
+
+    def next_step(self, view: View) -> resuming.Step:
+        step = super().next_step(view)
+        turn = None if view.plan is None else view.plan.turn
+        waits = isinstance(step, resuming.Wait) and turn is not None and turn.region == view.here
+        if waits and turn is not None and turn.do is Do.CATCH_UP:
+            return resuming.DoIt(action=turn, plan=view.plan)
+        return step
+
+
+class NeverBehind(Agent):
+    """A region that takes over does not ask how far it was behind."""
+
+    def view(self, region: Region, name: str, keys: Mapping[str, Versioned], copies: Mapping[str, Copy]) -> View | None:
+        view = super().view(region, name, keys, copies)
+        if view is None:
+            return None
+        return replace(view, copies={who: replace(copy, behind_s=0.0) for who, copy in view.copies.items()})
 
 
 class TakesMeasurementsForNew(Doors):
@@ -111,6 +135,26 @@ RULES = {
             Fault(at_s=17.6, kind="crash", region=EU, for_s=25.0),
             Fault(at_s=17.6, kind="crash", region=WEST, for_s=20.0),
         ),
+        promises=(NO_LOSS,),
+    ),
+    "a planned move waits until its target has everything, home writes too": Rule(
+        parts=Parts(agent=MovesBeforeItHasCaughtUp),
+        faults=(
+            Fault(at_s=8.0, kind="cut-one-way", region=US, other=EU, for_s=30.0),
+            Fault(at_s=40.0, kind="pause", region=WEST, for_s=1.0),
+        ),
+        orders=(Order(at_s=9.0, verb="switchover", placement="p", region=EU),),
+        placement=AT_HOME,
+        promises=(NO_LOSS,),
+    ),
+    "who takes over is not behind by more than the RPO, however few writes that are": Rule(
+        parts=Parts(agent=NeverBehind),
+        faults=(
+            Fault(at_s=8.0, kind="cut-one-way", region=US, other=EU, for_s=36.0),
+            Fault(at_s=8.0, kind="cut-one-way", region=US, other=WEST, for_s=36.0),
+            Fault(at_s=25.0, kind="crash", region=US, for_s=18.0),
+        ),
+        placement=AT_HOME,
         promises=(NO_LOSS,),
     ),
     "what the agent measured ages until it measures again": Rule(

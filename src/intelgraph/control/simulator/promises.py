@@ -89,13 +89,20 @@ class Promises:
             self.acknowledgements[placement][row.identity] = Acknowledged(row, durability, self._engine.now)
 
     def _durable(self, region: Region, placement: str, row: Row, epoch: int, durability: str) -> None:
-        """A ``remote`` write is at the standby; a placement that was declared strict acknowledges no other."""
+        """A ``remote`` write is at the standby, unless that has lost its slot, has a gap and so takes nothing over.
+
+        An epoch that is ``remote``, as a strict placement's always is, acknowledges no other.
+        """
         after = region.standbys.get((placement, epoch))
         if after is None:
             return
         if durability == "remote" and row.identity.origin == region.name:
-            standby = self._regions[after.standby or ""].holds[placement].known.rows if after.standby else {}
-            if row.identity not in standby:
+            standby = self._regions.get(after.standby or "")
+            held = None if standby is None else standby.holds[placement]
+            has_lost = standby is not None and (
+                region.name in standby.holes or standby.holds[placement].gap is not None
+            )
+            if held is None or (row.identity not in held.known.rows and not has_lost):
                 raise Violation(
                     DURABILITY, f"{region.name} acknowledged {named(row)} as remote, and {after.standby} lacks it"
                 )
