@@ -40,8 +40,9 @@ from intelgraph.fleet.ports import free_ports
 from intelgraph.fleet.scratch import Scratch, start_scratch
 from intelgraph.model.placement import Durability, Placement, Tenant
 from intelgraph.settings import ApiPolicy, Issuer, Peer, RegionConfig, SqliteControl, dump_region_config
+from tests.machine import WAIT_S
 
-READY_TIMEOUT_S = 20.0
+READY_TIMEOUT_S = WAIT_S
 US, EU = "us-east", "eu-west"
 PLACEMENTS = {
     "both": Placement(id="both", home=US, standby=EU, regions=(US, EU), epoch=1, durability=Durability.HOME),
@@ -190,7 +191,7 @@ class Client:
     def post(self, body: bytes, *, key: str | None = None, **headers: str) -> requests.Response:
         """Send any body to be written."""
         sent = {"content-type": "application/json", "idempotency-key": key or str(uuid.uuid4()), **headers}
-        return self.http.post(f"{self.url}/v1/changes", data=body, headers=sent, timeout=20)
+        return self.http.post(f"{self.url}/v1/changes", data=body, headers=sent, timeout=WAIT_S)
 
     def entity(self, entity_id: str, bookmark: str | None = None) -> requests.Response:
         """Read an entity, with a bookmark if one is given."""
@@ -199,7 +200,7 @@ class Client:
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> requests.Response:
         """Read any path."""
-        return self.http.get(self.url + path, headers=headers, timeout=20)
+        return self.http.get(self.url + path, headers=headers, timeout=WAIT_S)
 
 
 def entity(entity_id: str | None = None, **fields: Any) -> dict[str, Any]:

@@ -31,6 +31,7 @@ FEW = 400
 """A question with an index looks at so many rows at most; of one table a tenant has ten times as many."""
 LARGE = Path(__file__).parents[2] / "bench" / "large_tenant.sql"
 EXPLAIN = {
+    "autovacuum": "off",  # the tables are analyzed once, by the test
     "shared_preload_libraries": "auto_explain",
     "auto_explain.log_min_duration": "0",
     "auto_explain.log_nested_statements": "on",

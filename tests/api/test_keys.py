@@ -40,7 +40,7 @@ def publish(path: Path, *items: dict[str, Any]) -> None:
 
 def run(body: Awaitable[None]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             await body
 
     asyncio.run(bounded())

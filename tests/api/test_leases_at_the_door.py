@@ -27,7 +27,9 @@ from intelgraph.control.opening import open_epoch
 from intelgraph.control.sqlite import SqliteControlStore
 from intelgraph.model.placement import Placement
 from intelgraph.settings import ApiPolicy
+from tests.machine import WAIT_S, stretched
 from tests.next_epoch import moved
+from tests.spoiled import spoiled
 
 from .site import EU, US, Client, Region, Site, entity, two_regions
 
@@ -42,7 +44,7 @@ def leased(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield site
 
 
-def until(condition: Callable[[], bool], *, timeout_s: float = 15.0) -> None:
+def until(condition: Callable[[], bool], *, timeout_s: float = WAIT_S) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, "it did not come about in time"
@@ -71,7 +73,7 @@ def without_agent(region: Region) -> Iterator[None]:
     """The region with its agent killed, and started anew at the end."""
     process = region.processes.pop("agent")
     process.kill()
-    process.wait(5)
+    process.wait(WAIT_S)
     try:
         yield
     finally:
@@ -146,7 +148,7 @@ def test_a_closed_placement_holds_writes_which_go_through_when_it_is_reopened(le
         until(lambda: metric(leased.us, "ig_held_writes") == 1 and metric(leased.eu, "ig_held_writes") == 1)
         leased.us.sql("select ig.reopen('both', $1)", epoch(leased))
     for answer in (here, there):
-        assert (answer.result(5).status_code, answer.result().json()["status"]) == (200, "ok")
+        assert (answer.result(WAIT_S).status_code, answer.result().json()["status"]) == (200, "ok")
     until(lambda: metric(leased.us, "ig_held_writes") == 0)
     assert metric(leased.us, "ig_held_write_seconds_count") >= 1
 
@@ -155,7 +157,7 @@ def test_a_write_held_longer_than_its_client_waits_is_refused_with_a_time_to_com
     with closed(leased, leased.us):
         began = time.monotonic()
         answer = leased.client(US).write(entity(), **{"ig-deadline-ms": "600"})
-        assert 0.5 < time.monotonic() - began < 4
+        assert 0.5 < time.monotonic() - began < stretched(4, began)
     assert (answer.status_code, answer.json()["code"]) == (503, "closing")
     assert answer.json()["retry_after_s"] > 0
     assert "retry-after" in answer.headers
@@ -192,9 +194,9 @@ def test_writes_held_at_both_doors_follow_the_home_to_where_it_goes(leased: Site
     opened = time.monotonic()
     assert mutated.result(5).json()["data"]["upsertEntities"]["bookmark"].startswith(f"{EU}/")
     for answer in (here, there):
-        assert (answer.result(5).status_code, answer.result().json()["status"]) == (200, "ok")
+        assert (answer.result(WAIT_S).status_code, answer.result().json()["status"]) == (200, "ok")
         assert answer.result().json()["bookmark"].startswith(f"{EU}/")
-    assert time.monotonic() - opened < 3
+    assert time.monotonic() - opened < stretched(3, opened)
     change(leased, lambda placement: moved(placement, US))
     until(lambda: leased.client(US).write(entity()).json().get("bookmark", "").startswith(f"{US}/"))
 
@@ -209,7 +211,7 @@ def test_a_write_is_not_refused_for_certain_while_a_lost_home_may_have_written_i
         told = pool.submit(leased.client(EU).write, ahead, key=key)
         until(lambda: metric(leased.eu, "ig_held_writes") == 1)
         change(leased, lambda placement: moved(placement, EU))
-        refused = told.result(5)
+        refused = told.result(WAIT_S)
     assert (refused.status_code, refused.json()["code"]) == (503, "maybe_written")
     assert refused.json()["facts"] == {"refused": "revision_mismatch", "unanswered": US}
     assert "retry-after" in refused.headers
@@ -230,7 +232,7 @@ def test_a_home_whose_lease_is_over_says_how_old_its_answers_may_be(leased: Site
     began = time.monotonic()
     with without_agent(leased.us):
         until(lambda: told_ms() > 0)
-        assert time.monotonic() - began < LEASE_S + 0.5
+        assert time.monotonic() - began < stretched(LEASE_S + 0.5, began)
         time.sleep(1.0)
         least_ms, answered = (time.monotonic() - began - LEASE_S) * 1000, told_ms()
         assert least_ms <= answered < (time.monotonic() - began) * 1000
@@ -242,34 +244,30 @@ def test_a_killed_agent_ends_acknowledging_within_the_lease_and_another_takes_ov
     with without_agent(leased.us):
         began = time.monotonic()
         statuses = set()
-        while time.monotonic() - began < LEASE_S + 0.5:
+        while (503, "lease_over") not in statuses or time.monotonic() - began < LEASE_S + 0.5:
+            asked = time.monotonic() - began
             answer = leased.client(US).write(entity(), **{"ig-deadline-ms": "100"})
             statuses.add((answer.status_code, answer.json().get("code")))
-            if answer.status_code == 200:
-                assert time.monotonic() - began < LEASE_S
+            assert answer.status_code != 200 or asked < LEASE_S
         assert (200, None) in statuses
-        assert (503, "lease_over") in statuses
         assert leased.client(US).get("/v1/entities").status_code == 200
         assert "lease" in limits(leased.us)
         held = in_background(leased.client(US))
         until(lambda: metric(leased.us, "ig_held_writes") == 1)
-    assert held.result(5).status_code == 200
+    assert held.result(WAIT_S).status_code == 200
 
 
 def test_when_the_control_store_is_lost_serving_goes_on_while_the_lease_lasts_and_then_reads_do(leased: Site) -> None:
     """And when it is back everything recovers alone."""
-    content = {path: path.read_bytes() for path in leased.control.parent.glob("control.db*")}
-    began = time.monotonic()
-    for path in content:
-        path.write_bytes(b"garbage" * 2_000)
-    try:
-        statuses = set()
-        while time.monotonic() - began < LEASE_S + 0.5:
+    with spoiled(leased.control):
+        began, statuses = time.monotonic(), set()
+        while (503, "lease_over") not in statuses or time.monotonic() - began < LEASE_S + 0.5:
+            asked = time.monotonic() - began
             answer = leased.client(US).write(entity(), **{"ig-deadline-ms": "100"})
             statuses.add((answer.status_code, answer.json().get("code")))
-            assert answer.status_code != 200 or time.monotonic() - began < LEASE_S
+            assert answer.status_code != 200 or asked < LEASE_S
             assert leased.client(US).get("/v1/entities?limit=1").status_code == 200
-        assert {(200, None), (503, "lease_over")} <= statuses
+        assert (200, None) in statuses
         refused = leased.client(US).write(entity(), **{"ig-deadline-ms": "100"}).json()
         assert "control store" in refused["reason"]
         assert refused["retry_after_s"] > 0
@@ -277,9 +275,6 @@ def test_when_the_control_store_is_lost_serving_goes_on_while_the_lease_lasts_an
         assert int(read.headers["ig-directory-age-ms"]) > 4_000
         ready = requests.get(f"{leased.us.url}/readyz", timeout=5)
         assert (ready.status_code, set(ready.json()["limits"])) == (200, {"directory", "lease"})
-    finally:
-        for path, bytes_ in content.items():
-            path.write_bytes(bytes_)
     until(lambda: leased.client(US).write(entity()).status_code == 200)
     until(lambda: limits(leased.us) == {})
 
@@ -293,7 +288,7 @@ def test_a_write_whose_grant_ends_between_commit_and_answer_is_unknown_and_ok_wh
         answer = waiting.submit(client.write, operation, key=key)
         until(lambda: "lease" in limits(leased.us))
         release()
-        told = answer.result(5)
+        told = answer.result(WAIT_S)
         assert (told.status_code, told.json()["status"]) == (202, "unknown")
         assert told.headers["ig-bookmark"] == told.json()["bookmark"]
     until(lambda: client.write(operation, key=key).json().get("status") == "repeated")
@@ -312,7 +307,7 @@ def test_a_door_that_was_stopped_over_the_end_of_its_lease_acknowledges_nothing_
                 release()
                 until(lambda: int(leased.us.sql(WAITING_FOR_LOCKS)) == 0)
                 time.sleep(LEASE_S)
-        done = [answer.result(20) for answer in answers]
+        done = [answer.result(WAIT_S) for answer in answers]
     assert {answer.status_code for answer in done} <= {202, 503}
     assert any(answer.json().get("status") == "unknown" for answer in done)
     until(lambda: client.write(entity()).status_code == 200)
@@ -335,9 +330,9 @@ def test_beyond_the_limit_a_write_is_refused_at_once(leased: Site) -> None:
             answer = leased.client(US).write(entity())
             assert (answer.status_code, answer.json()["code"]) == (503, "held_full")
             assert answer.json()["retry_after_s"] >= 1
-            assert time.monotonic() - began < 4
+            assert time.monotonic() - began < stretched(4, began)
             leased.us.sql("select ig.reopen('both', $1)", epoch(leased))
-        assert [each.result(5).status_code for each in held] == [200] * 3
+        assert [each.result(WAIT_S).status_code for each in held] == [200] * 3
     finally:
         path.write_bytes(before)
         leased.us.stop("api")
@@ -383,7 +378,7 @@ def locked_placement(region: Region) -> Iterator[Callable[[], None]]:
         let_go.set()
         thread.join()
 
-    assert locked.wait(5)
+    assert locked.wait(WAIT_S)
     try:
         yield release
     finally:

@@ -17,6 +17,8 @@ import pytest
 import requests
 
 from intelgraph.settings import ApiPolicy
+from tests.machine import WAIT_S, stretched
+from tests.spoiled import spoiled
 
 from .site import EU, US, Site, entity, two_regions
 
@@ -31,14 +33,14 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield site
 
 
-def until(condition: Callable[[], bool], *, timeout_s: float = 15.0) -> float:
+def until(condition: Callable[[], bool]) -> float:
     """Wait until something holds; returns how long that took."""
     began = time.monotonic()
-    while time.monotonic() - began < timeout_s:
+    while time.monotonic() - began < WAIT_S:
         if condition():
             return time.monotonic() - began
         time.sleep(0.02)
-    raise AssertionError(f"{condition} did not hold within {timeout_s} s")
+    raise AssertionError(f"{condition} did not hold within {WAIT_S} s")
 
 
 class SteadyWriter(threading.Thread):
@@ -51,6 +53,7 @@ class SteadyWriter(threading.Thread):
         self.acknowledged: list[str] = []
         self.statuses: dict[int, int] = {}
         self.gap_s_max = 0.0
+        self.began = time.monotonic()
 
     def run(self) -> None:
         last = time.monotonic()
@@ -99,7 +102,7 @@ def test_postgres_killed_under_load_is_a_pause_without_a_failed_request(broken: 
         count = len(writer.acknowledged)
         until(lambda: len(writer.acknowledged) > count + 20)
     assert set(writer.statuses) == {200}, writer.statuses
-    assert writer.gap_s_max <= BACK_S
+    assert writer.gap_s_max <= stretched(BACK_S, writer.began)
     assert counted_once(broken, US, writer.acknowledged)
     until(lambda: counted_once(broken, EU, writer.acknowledged))
 
@@ -111,14 +114,15 @@ def test_a_longer_outage_of_postgres_is_refused_with_a_type_and_told_by_readyz(b
         answer = broken.client(US).write(entity(), **{"ig-deadline-ms": "4000"})
         assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
         assert "retry-after" in answer.headers
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < stretched(6, began)
         ready = requests.get(f"{broken.us.url}/readyz", timeout=5)
         assert ready.status_code == 503
         assert "database" in ready.json()["checks"]["database"]
         assert requests.get(f"{broken.us.url}/healthz", timeout=5).status_code == 200
     finally:
         broken.us.postgres.start()
-    assert until(lambda: broken.client(US).write(entity()).status_code == 200) <= BACK_S
+    began = time.monotonic()
+    assert until(lambda: broken.client(US).write(entity()).status_code == 200) <= stretched(BACK_S, began)
     broken.us.wait_ready()
 
 
@@ -129,7 +133,7 @@ def test_a_worker_that_is_killed_is_replaced(broken: Site) -> None:
         worker.kill()
         count = len(writer.acknowledged)
         until(lambda: len(writer.acknowledged) > count + 20)
-    assert writer.gap_s_max <= BACK_S
+    assert writer.gap_s_max <= stretched(BACK_S, writer.began)
     assert counted_once(broken, US, writer.acknowledged)
 
 
@@ -137,9 +141,9 @@ def test_the_server_process_that_is_killed_leaves_no_worker_behind_and_its_port_
     server = broken.us.processes["api"]
     workers = psutil.Process(server.pid).children()
     os.kill(server.pid, signal.SIGKILL)
-    server.wait(5)
+    server.wait(WAIT_S)
     broken.us.start("api")
-    until(lambda: not any(worker.is_running() for worker in workers), timeout_s=5)
+    until(lambda: not any(worker.is_running() for worker in workers))
     broken.us.wait_ready()
     assert broken.client(US).write(entity()).status_code == 200
 
@@ -151,7 +155,7 @@ def test_a_home_that_cannot_be_reached_is_refused_with_a_type_in_bounded_time(br
         answer = broken.client(EU).write(entity(), **{"ig-deadline-ms": "2000"})
         assert (answer.status_code, answer.json()["code"]) == (503, "home_unreachable")
         assert answer.json()["facts"] == {"home": US, "sent": False}
-        assert 2 <= time.monotonic() - began < 4
+        assert 2 <= time.monotonic() - began < stretched(4, began)
         assert broken.client(EU).get("/v1/entities").status_code == 200
     finally:
         broken.us.start("api")
@@ -168,9 +172,10 @@ def test_a_remote_write_that_its_standby_does_not_confirm_is_unknown_and_ok_when
         again = client.write(operation, key=key)
         assert (again.status_code, again.json()["status"]) == (202, "unknown")
         assert again.json()["bookmark"] == answer.json()["bookmark"]
+        asked = time.monotonic()
         hasty = client.write(operation, key=key, **{"ig-deadline-ms": "200"})
         assert (hasty.status_code, hasty.json()["status"]) == (202, "unknown")
-        assert hasty.elapsed.total_seconds() < 0.5, "it is answered when its own time is over"
+        assert hasty.elapsed.total_seconds() < stretched(0.5, asked), "it is answered when its own time is over"
     finally:
         broken.eu.postgres.start()
     until(lambda: client.write(operation, key=key).json()["status"] == "repeated")
@@ -229,10 +234,7 @@ def test_a_write_in_an_old_epoch_is_refused_and_a_bookmark_of_the_cut_off_tail_i
 
 def test_while_the_directory_cannot_be_read_reads_go_on_and_say_so_and_unleased_writes_do_not(broken: Site) -> None:
     assert broken.client(US).get("/v1/entities").status_code == 200
-    content = {path: path.read_bytes() for path in broken.control.parent.glob("control.db*")}
-    try:
-        for path in content:
-            path.write_bytes(b"garbage" * 2_000)
+    with spoiled(broken.control):
         until(lambda: "ig-directory-age-ms" in broken.client(US).get("/v1/entities").headers)
         answer = broken.client(US).get("/v1/entities")
         assert answer.status_code == 200
@@ -243,9 +245,6 @@ def test_while_the_directory_cannot_be_read_reads_go_on_and_say_so_and_unleased_
         assert (written.status_code, written.json()["code"]) == (503, "directory_unreadable")
         unknown = broken.client(US, tenant="nobody").get("/v1/entities")
         assert (unknown.status_code, unknown.json()["code"]) == (503, "directory_unreadable")
-    finally:
-        for path, bytes_ in content.items():
-            path.write_bytes(bytes_)
 
 
 def test_a_schema_that_is_missing_is_told_by_readyz(broken: Site) -> None:

@@ -12,6 +12,8 @@ import psutil
 import pytest
 import requests
 
+from tests.machine import WAIT_S, contention, stretched
+
 from .site import EU, US, Site, entity, two_regions
 
 pytestmark = pytest.mark.postgres
@@ -50,7 +52,7 @@ def test_reads_with_bookmarks_are_never_stale(crowd: Site) -> None:
 def test_the_staleness_that_is_told_is_never_below_the_truth_nor_far_above_it(crowd: Site) -> None:
     us, eu = crowd.client(US), crowd.client(EU)
     us.write(entity("clock", properties={"at_ns": time.monotonic_ns()}))
-    excess = []
+    began, excess = time.monotonic(), []
     for _ in range(100):
         us.write(entity("clock", properties={"at_ns": time.monotonic_ns()}))
         read = eu.entity("clock")
@@ -58,7 +60,7 @@ def test_the_staleness_that_is_told_is_never_below_the_truth_nor_far_above_it(cr
         missing = us.entity("clock").json()["revision"] - read.json()["revision"]
         true_ms = (time.monotonic_ns() - read.json()["properties"]["at_ns"]) / 1e6 if missing else 0.0
         excess.append(told_ms - true_ms)
-    assert sorted(excess)[len(excess) // 2] < 100
+    assert sorted(excess)[len(excess) // 2] < stretched(100, began)
 
 
 def test_what_is_in_work_when_the_server_stops_is_answered(crowd: Site) -> None:
@@ -66,9 +68,9 @@ def test_what_is_in_work_when_the_server_stops_is_answered(crowd: Site) -> None:
     answers: list[requests.Response] = []
     reader = threading.Thread(target=lambda: answers.append(crowd.client(US).entity("counter", never)))
     reader.start()
-    time.sleep(0.3)  # it waits for its bookmark by now
+    time.sleep(0.3 * contention())  # it waits for its bookmark by now
     crowd.us.stop("api")
-    reader.join(10)
+    reader.join(WAIT_S)
     [answer] = answers
     assert (answer.status_code, answer.headers["connection"]) == (503, "close"), answer.text
     assert answer.json()["code"] == "too_far_behind"
@@ -91,7 +93,7 @@ def test_a_server_with_open_streams_stops_within_seconds_and_leaves_nobody(crowd
         assert stream.recv(100).startswith(b"HTTP/1.1 200")
     began = time.monotonic()
     crowd.us.stop("api")
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < stretched(4, began)
     assert not any(process.is_running() for process in family)
     for stream in streams:
         stream.close()

@@ -30,7 +30,7 @@ from intelgraph.fleet.scratch import Scratch, start_scratch
 
 HARNESS = Path(__file__).with_name("harness.sql").read_text(encoding="utf-8")
 DIGEST_KEY = b"k" * 32
-SETTLE_TIMEOUT_S = 10.0
+SETTLE_TIMEOUT_S = 60.0
 
 INSERT_CHANGE = (
     f"insert into ig.change ({REPLICATED_COLUMNS}) "

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from collections.abc import Awaitable, Callable
 
-import pytest
 from playwright.async_api import Page, async_playwright
 
 from tests.api.site import Site
+from tests.needs import need_browser
 
 Story = Callable[[Page], Awaitable[None]]
-STORY_TIMEOUT_S = 90
-_CLICK_TIMEOUT_MS = 15_000
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
+STORY_TIMEOUT_S = 280
+_CLICK_TIMEOUT_MS = 60_000
 _QUIET = [
     "--disable-gpu",
     "--disable-quic",
@@ -28,11 +26,7 @@ _QUIET = [
 
 def browse(site: Site, story: Story, *, width: int = 1280) -> None:
     """Tell a story; skips loudly without a browser, and fails where nothing may be skipped."""
-    program = next((path for name in _NAMES if (path := shutil.which(name))), None)
-    if program is None:
-        assert not os.environ.get("CI"), "there is no Chromium: `make browser` installs it"
-        pytest.skip("there is no Chromium: `make browser` installs it")
-    asyncio.run(asyncio.wait_for(_browse(site, story, program, width), STORY_TIMEOUT_S))
+    asyncio.run(asyncio.wait_for(_browse(site, story, need_browser(), width), STORY_TIMEOUT_S))
 
 
 async def _browse(site: Site, story: Story, program: str, width: int) -> None:

@@ -12,7 +12,7 @@ from tests.api.site import EU, US, Site, entity, relationship
 
 from .browsing import browse
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.postgres
 NOTHING_YET = "Give a token: nothing is asked without one."
 
 

@@ -43,7 +43,7 @@ def run(body: Awaitable[None]) -> None:
     """Run a test's body, which must end."""
 
     async def bounded() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             await body
 
     asyncio.run(bounded())

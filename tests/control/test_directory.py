@@ -31,7 +31,7 @@ ACME = Tenant(id="acme", placement="both")
 
 def run(body: Awaitable[None]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             await body
 
     asyncio.run(bounded())

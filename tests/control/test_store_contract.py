@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from intelgraph.control.etcd import EtcdControlStore
 from intelgraph.control.sqlite import SqliteControlStore
 from intelgraph.control.store import ABSENT, WATCH_HEARTBEAT_S, Change, ControlStore
 from intelgraph.model.errors import TransientError
+from tests.machine import WAIT_S, stretched
 
 from .etcd_cluster import etcd_cluster
 
@@ -31,7 +33,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]
 
 def run(body: Awaitable[None]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WAIT_S):
             await body
 
     asyncio.run(bounded())
@@ -144,9 +146,11 @@ def test_a_watch_from_the_revision_that_was_read_misses_nothing(open_store: Open
 def test_a_quiet_watch_says_that_nothing_has_changed(open_store: Open) -> None:
     async def body() -> None:
         async with opened(open_store) as [store]:
-            async with asyncio.timeout(WATCH_HEARTBEAT_S):
+            began_s = time.monotonic()
+            async with asyncio.timeout(WAIT_S):
                 change = await anext(store.watch("", since=0))
             assert change == Change(revision=0, entries=())
+            assert time.monotonic() - began_s < stretched(WATCH_HEARTBEAT_S, began_s)
 
     run(body())
 

@@ -19,6 +19,7 @@ from intelgraph.fleet.binaries import envoy_program
 from intelgraph.fleet.envoy import UNREACHED, Json, Upstream, global_edge, region_edge
 from intelgraph.fleet.ports import free_ports
 from intelgraph.fleet.process import Launch, start
+from tests.machine import WAIT_S
 
 
 @dataclass
@@ -65,7 +66,7 @@ async def _envoy(place: Path, name: str, port: int, config: Json) -> AsyncIterat
         Launch(command=command, directory=place, log=place / f"{name}.log", environment=dict(os.environ), mark="test")
     )
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WAIT_S):
             while True:
                 with contextlib.suppress(OSError):
                     _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -96,7 +97,7 @@ class Globe:
         async with self.http.post(self.url + "/v1/changes", data=b"secret-of-a-tenant") as answer:
             return answer.status, await answer.text()
 
-    async def until(self, wanted: tuple[int, str], timeout_s: float = 10.0) -> float:
+    async def until(self, wanted: tuple[int, str], timeout_s: float = WAIT_S) -> float:
         loop = asyncio.get_running_loop()
         began = loop.time()
         async with asyncio.timeout(timeout_s):
@@ -114,7 +115,7 @@ def _with_globe(place: Path, scenario: Callable[[Globe], Awaitable[None]]) -> No
             admin_socket=str(place / "global.sock"),
             edges=[Upstream(name="near", port=one), Upstream(name="far", port=other)],
         )
-        async with asyncio.timeout(60), aiohttp.ClientSession() as http:
+        async with asyncio.timeout(2 * WAIT_S), aiohttp.ClientSession() as http:
             await near.up()
             await far.up()
             try:
@@ -218,7 +219,7 @@ def test_other_refusals_reach_the_client_untouched(place: Path) -> None:
 def test_without_any_ready_region_the_answer_is_a_problem_with_a_time_to_come_back(place: Path) -> None:
     async def scenario(globe: Globe) -> None:
         globe.near.ready = globe.far.ready = False
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             while (await globe.get())[0] != 503:  # noqa: ASYNC110 - another process decides
                 await asyncio.sleep(0.05)
         async with globe.http.get(globe.url + "/v1/entities/x") as answer:
@@ -236,7 +237,7 @@ def test_nothing_of_a_request_is_in_the_edges_log(place: Path) -> None:
         url = f"{globe.url}/v1/entities/secret-path?secret-query"
         async with globe.http.post(url, data=b"secret-body", headers=headers) as answer:
             assert answer.status == 503
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(WAIT_S):
             while '"status":503' not in (log := globe.log.read_text(encoding="utf-8")).replace(" ", ""):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         assert "secret" not in log
@@ -251,7 +252,7 @@ def _with_region_edge(place: Path, scenario: Callable[[str, Server, aiohttp.Clie
         config = region_edge(
             port=port, admin_socket=str(place / "region.sock"), api=Upstream(name="us-east", port=api_port)
         )
-        async with asyncio.timeout(60), aiohttp.ClientSession() as http:
+        async with asyncio.timeout(2 * WAIT_S), aiohttp.ClientSession() as http:
             try:
                 async with _envoy(place, "region", port, config) as url:
                     await scenario(url, api, http)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from intelgraph.fleet.etcd_peers import PeersConfig, WayOut, greeting, wish
 from intelgraph.fleet.ports import free_ports
+from tests.machine import WAIT_S
 
 HELLO = b"\x05\x01\x00"
 GRANTED, NOT_ALLOWED = b"\x05\x00\x00\x01\0\0\0\0\0\0", b"\x05\x02\x00\x01\0\0\0\0\0\0"
@@ -70,7 +71,7 @@ async def leading_out(directory: Path) -> AsyncIterator[Callable[[int], Awaitabl
     )
 
     async def connect(way: int) -> Talk:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WAIT_S):
             while True:
                 try:
                     return await asyncio.open_connection("127.0.0.1", (one, other)[way])
@@ -98,7 +99,7 @@ async def led(talk: Talk, name: bytes, *, beyond: bytes = b"") -> bytes:
 
 def test_the_listener_says_who_asks_and_the_name_says_whom_for(tmp_path: Path) -> None:
     async def story() -> None:
-        async with asyncio.timeout(30), leading_out(tmp_path) as connect:
+        async with asyncio.timeout(WAIT_S), leading_out(tmp_path) as connect:
             for way, told in ((0, b"first"), (1, b"second")):
                 talk = await connect(way)
                 assert await led(talk, b"b.invalid", beyond=b"early") == GRANTED
@@ -114,7 +115,7 @@ def test_the_listener_says_who_asks_and_the_name_says_whom_for(tmp_path: Path) -
 
 def test_any_other_name_is_refused(tmp_path: Path) -> None:
     async def story() -> None:
-        async with asyncio.timeout(30), leading_out(tmp_path) as connect:
+        async with asyncio.timeout(WAIT_S), leading_out(tmp_path) as connect:
             for name in (b"example.com", b"localhost", b"\xff\xfe", b""):
                 talk = await connect(0)
                 assert await led(talk, name) == NOT_ALLOWED

@@ -24,6 +24,7 @@ from intelgraph.fleet.process import (
     start,
     the_part_among,
 )
+from tests.machine import WAIT_S
 
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(60)")
 PARENT = (
@@ -39,7 +40,7 @@ def _launch(directory: Path, command: tuple[str, ...], mark: str) -> Launch:
     return Launch(command=command, directory=directory, log=log, environment=dict(os.environ), mark=mark)
 
 
-async def _until(condition: object, timeout_s: float = 20.0) -> None:
+async def _until(condition: object, timeout_s: float = WAIT_S) -> None:
     assert callable(condition)
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - a process of the system, which sets no event
@@ -72,8 +73,8 @@ def test_a_part_is_adopted_watched_and_ended_by_one_who_is_not_its_parent(tmp_pa
         await asyncio.sleep(0.05)
         assert not waiting.done()
         adopted.send(signal.SIGKILL)
-        await asyncio.wait_for(waiting, 10)
-        assert await asyncio.wait_for(child.wait(), 10) == -signal.SIGKILL
+        await asyncio.wait_for(waiting, WAIT_S)
+        assert await asyncio.wait_for(child.wait(), WAIT_S) == -signal.SIGKILL
         assert look(child.identity.pid) is None
 
     asyncio.run(scenario())
@@ -88,7 +89,7 @@ def test_a_pid_that_belongs_to_another_program_is_neither_adopted_nor_signalled(
         await asyncio.sleep(0.2)
         assert bystander.alive()
         bystander.send(signal.SIGKILL)
-        await asyncio.wait_for(bystander.wait(), 10)
+        await asyncio.wait_for(bystander.wait(), WAIT_S)
 
     asyncio.run(scenario())
 
@@ -106,7 +107,7 @@ def test_the_part_is_told_from_the_children_it_left_and_they_are_ended(tmp_path:
         assert the_part is not None
         assert the_part.pid == parent.identity.pid
         parent.send(signal.SIGKILL)
-        await asyncio.wait_for(parent.wait(), 10)
+        await asyncio.wait_for(parent.wait(), WAIT_S)
         assert len(marked(mark)) == 1
         assert the_part_among(marked(mark), PARENT) is None
         assert await end_leftovers(mark, patience_s=0.0) == 1
@@ -121,6 +122,6 @@ def test_two_may_wait_for_one_process(tmp_path: Path) -> None:
         waits = [asyncio.ensure_future(child.wait()) for _ in range(2)]
         await asyncio.sleep(0.05)
         child.send(signal.SIGTERM)
-        assert await asyncio.wait_for(asyncio.gather(*waits), 10) == [-signal.SIGTERM] * 2
+        assert await asyncio.wait_for(asyncio.gather(*waits), WAIT_S) == [-signal.SIGTERM] * 2
 
     asyncio.run(scenario())

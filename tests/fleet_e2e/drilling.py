@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from intelgraph.control.etcd_members import Members
 from intelgraph.drill.course import drills_directory
 from intelgraph.drill.report import Report, from_json
-from intelgraph.fleet.binaries import etcd_program
 from intelgraph.fleet.etcd_status import read_control_status
 from tests.fleet_e2e.running import RunningFleet, until
 
 KEPT = Path(__file__).resolve().parents[2] / ".proof" / "drills"
 _LED_WITHIN_S = 20.0
-
-
-def need_etcd() -> None:
-    """Skip, loudly, where there is no etcd; in CI there must be one."""
-    if etcd_program() is None:
-        assert not os.environ.get("CI"), "there is no etcd: `make etcd` gets it"
-        pytest.skip("there is no etcd: `make etcd` gets it")
 
 
 def drill(fleet: RunningFleet, *, fault: str, region: str, durability: str, for_s: float, seed: int = 0) -> Report:

@@ -12,13 +12,15 @@ from intelgraph.control.observing import Known, read_known
 from intelgraph.control.opened import open_store
 from intelgraph.control.plans import PlanRecord
 from intelgraph.control.store import ControlStore
-from intelgraph.fleet.status import Request
+from intelgraph.fleet.status import Phase, Request
 from intelgraph.fleet.supervision import ask
 from intelgraph.model.placement import Placement
 from intelgraph.placement.plan import is_under_way
-from tests.fleet_e2e.running import RunningFleet
+from tests.fleet_e2e.running import RunningFleet, until
+from tests.machine import is_over
 
 _LOOK_S = 0.02
+AT_REST = (Phase.READY, Phase.DONE)
 
 
 @contextlib.asynccontextmanager
@@ -51,17 +53,40 @@ def known(fleet: RunningFleet) -> Known:
     return asyncio.run(look())
 
 
+def what_moves(fleet: RunningFleet) -> list[str]:
+    """What is not at rest: plans under way, placements that are to get their standby or durability back, parts."""
+    now = known(fleet)
+    found = [f"the plan of {name}" for name in now.placements if now.is_under_way(name)]
+    placements = [record.placement for record in now.placements.values()]
+    found += [f"{each.id} lacks its standby" for each in placements if each.is_degraded or lacks_standby(each)]
+    told = ask(fleet.fleet, Request(do="status"))
+    if told is None:
+        return [*found, "there is no supervisor"]
+    return [*found, *(f"{each.name} is {each.phase.value}" for each in told.parts if each.phase not in AT_REST)]
+
+
+def lacks_standby(placement: Placement) -> bool:
+    return placement.standby is None and len(placement.regions) > 1
+
+
+def wait_until_nothing_moves(fleet: RunningFleet) -> None:
+    """Wait until a move may begin: one that is refused because another is under way says nothing."""
+    until(lambda: not what_moves(fleet), 0.0, "something still moves")
+
+
 async def until_placed(
     store: ControlStore, name: str, condition: Callable[[Placement, PlanRecord], Any], wait_s: float, otherwise: str
 ) -> tuple[Placement, PlanRecord]:
     """Wait until a placement and its plan are as they should be; what they are then."""
-    deadline_s = time.monotonic() + wait_s
+    began_s = time.monotonic()
     while True:
         now = await read_known(store)
         placement, plan = now.placements[name].placement, now.plan_of(name)
         if condition(placement, plan):
             return placement, plan
-        assert time.monotonic() < deadline_s, f"{otherwise}, {wait_s:g} s later: {placement}, {plan}"
+        assert not is_over(wait_s, began_s), (
+            f"{otherwise}, {time.monotonic() - began_s:.0f} s later: {placement}, {plan}"
+        )
         await asyncio.sleep(_LOOK_S)
 
 

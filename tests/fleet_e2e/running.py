@@ -27,14 +27,13 @@ from intelgraph.fleet.places import Fleet, locate
 from intelgraph.fleet.process import Identity, look, marked
 from intelgraph.fleet.topology import GLOBAL_EDGE
 from intelgraph.fleet.topology_file import load_topology
+from tests.machine import WAIT_S, is_over, watch_the_machine
 
 HOME, AWAY = "us-east", "eu-west"
 GLOBAL = "global"
-_COMMAND_TIMEOUT_S = 120.0
+_COMMAND_TIMEOUT_S = 240.0
 _POLL_S = 0.02
-_SPIN_CPU_S = 0.1
-_CALM_MAX = 1.5
-_STRETCH_MAX = 5.0
+_AGAIN_S = 0.2
 
 TWO_REGIONS = f"""
 state = "state"
@@ -66,6 +65,7 @@ class RunningFleet:
         self.topology = directory / "intelgraph.toml"
         self.topology.write_text(topology, encoding="utf-8")
         self._tokens: dict[str, str] = {}
+        self._located: Fleet | None = None
 
     def cli(self, *arguments: str, timeout_s: float = _COMMAND_TIMEOUT_S) -> Any:
         """Run one command with ``--json``; its answer, or ``CommandFailed`` with everything it said."""
@@ -73,6 +73,17 @@ class RunningFleet:
         if done.returncode != 0:
             raise CommandFailed(f"intelgraph {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
         return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def move(self, *arguments: str) -> Any:
+        """The same for what changes a placement: agents may change it too, and one of them at a time may."""
+        began_s = time.monotonic()
+        while True:
+            try:
+                return self.cli(*arguments)
+            except CommandFailed as failed:
+                if "already_moving" not in str(failed) or is_over(WAIT_S, began_s):
+                    raise
+                time.sleep(_AGAIN_S)
 
     def cli_any(self, *arguments: str) -> Any:
         """The same, whatever its exit code: what `status` shows of a fleet that is not whole."""
@@ -91,8 +102,10 @@ class RunningFleet:
 
     @property
     def fleet(self) -> Fleet:
-        """Where its things are."""
-        return locate(load_topology(self.topology), start=self.directory)
+        """Where its things are: looked up once it is up, for clients ask at every request."""
+        if self._located is None or not self._located.id:
+            self._located = locate(load_topology(self.topology), start=self.directory)
+        return self._located
 
     @property
     def site(self) -> Site:
@@ -164,13 +177,10 @@ class RunningFleet:
 
         return asyncio.run(look_everywhere())
 
-    def wait_until_whole(self, wait_s: float = 60.0) -> None:
+    def wait_until_whole(self, wait_s: float = WAIT_S) -> None:
         """Wait until no region has a gap and every placement's logs are equal."""
-        deadline = time.monotonic() + wait_s
-        while any((gaps := self.gaps()).values()):
-            assert time.monotonic() < deadline, f"gaps are still open {wait_s:g} s later: {gaps}"
-            time.sleep(0.2)
-        self.cli("verify", "--wait", str(wait_s))
+        until(lambda: not any(self.gaps().values()), wait_s, "gaps are still open")
+        self.cli("verify", "--wait", str(wait_s), timeout_s=wait_s + _COMMAND_TIMEOUT_S)
 
     def stop(self) -> None:
         """Stop everything and delete everything, whatever state it is in."""
@@ -198,6 +208,7 @@ def started(topology: str) -> Iterator[RunningFleet]:
     directory = Path(tempfile.mkdtemp(prefix="ig-e2e-"))
     directory.chmod(0o711)  # PostgreSQL's account passes through
     fleet = RunningFleet(directory, topology)
+    watch_the_machine()
     try:
         fleet.cli("up")
         yield fleet
@@ -206,34 +217,22 @@ def started(topology: str) -> Iterator[RunningFleet]:
 
 
 def until(condition: Callable[[], Any], wait_s: float, otherwise: str) -> Any:
-    """Wait until a condition holds and return its value."""
-    deadline = time.monotonic() + wait_s
+    """Wait until a condition holds and return its value; ``wait_s`` is for a wait that may be longer than any other."""
+    began_s = time.monotonic()
     while True:
         value = condition()
         if value:
             return value
-        assert time.monotonic() < deadline, f"{otherwise}, {wait_s:g} s later"
+        assert not is_over(wait_s, began_s), f"{otherwise}, {time.monotonic() - began_s:.0f} s later"
         time.sleep(_POLL_S)
 
 
 async def until_true(condition: Callable[[], Coroutine[Any, Any, Any]], wait_s: float, otherwise: str) -> Any:
     """The same for a condition that asks somebody."""
-    deadline = time.monotonic() + wait_s
+    began_s = time.monotonic()
     while True:
         value = await condition()
         if value:
             return value
-        assert time.monotonic() < deadline, f"{otherwise}, {wait_s:g} s later"
+        assert not is_over(wait_s, began_s), f"{otherwise}, {time.monotonic() - began_s:.0f} s later"
         await asyncio.sleep(_POLL_S)
-
-
-def contention() -> float:
-    """How many times longer work takes now than alone on a core, 5 at most; 1 where nobody keeps the machine busy.
-
-    Bounds of seconds are for a machine of one's own: a test that shares one stretches them by this much.
-    """
-    began_s, began_cpu_s = time.monotonic(), time.thread_time()
-    while time.thread_time() - began_cpu_s < _SPIN_CPU_S:
-        pass
-    factor = (time.monotonic() - began_s) / _SPIN_CPU_S
-    return min(factor, _STRETCH_MAX) if factor > _CALM_MAX else 1.0

@@ -19,12 +19,14 @@ from intelgraph.control.keys import PLANS
 from intelgraph.control.plans import PlanRecord, plan_from
 from intelgraph.control.store import Entry
 from intelgraph.placement.plan import ACTIONS, Do, Kind, is_under_way
-from tests.fleet_e2e.moving import control, hold, release, settled_at, until_placed
+from tests.fleet_e2e.moving import control, hold, release, settled_at, until_placed, wait_until_nothing_moves
 from tests.fleet_e2e.patient import Patient
 from tests.fleet_e2e.running import AWAY, GLOBAL, HOME, RunningFleet, until
+from tests.machine import WAIT_S
 
 pytestmark = pytest.mark.fleet
-_SEEN_S = 40.0
+_SEEN_S = WAIT_S
+_STORY_S = 280.0
 IN_EVERY_RUN = {(Kind.SWITCHOVER, Do.CLOSE), (Kind.FAILBACK, Do.OPEN), (Kind.FAILOVER, Do.RAISE)}
 
 
@@ -69,6 +71,11 @@ def agents_are_ready(fleet: RunningFleet) -> None:
     until(ready, 60.0, "the agents are not ready")
 
 
+async def until_settled(fleet: RunningFleet, placement: str, home: str, standby: str) -> None:
+    async with control(fleet) as store:
+        await until_placed(store, placement, settled_at(home, standby), WAIT_S, f"{standby} is not standby again")
+
+
 def points(*kinds: Kind) -> list[Any]:
     """Every action of some kinds of plan; all but one of each kind are for `make prove`."""
     return [
@@ -88,16 +95,17 @@ def test_an_agent_killed_in_a_planned_move_completes_it_or_leaves_all_as_it_was(
     clients = create(fleet, tenant)
     verb = ["switchover", "--placement", tenant, "--to", AWAY]
     if kind is Kind.FAILBACK:
-        fleet.cli("region", "drain", HOME)  # away from home, without a new declaration
+        fleet.move("region", "drain", HOME)  # away from home, without a new declaration
         fleet.cli("region", "resume", HOME)
+        asyncio.run(until_settled(fleet, tenant, AWAY, HOME))  # the agents name the region standby again
         verb = ["failback", "--placement", tenant]
-    agents_are_ready(fleet)
+    wait_until_nothing_moves(fleet)
     killer = Killer(fleet, tenant, kind, at)
 
     async def body() -> None:
         async with control(fleet) as store, clients.at_work():
             killing = asyncio.create_task(asyncio.to_thread(killer.kill))
-            await asyncio.to_thread(fleet.cli, *verb, "--no-wait")
+            await asyncio.to_thread(fleet.move, *verb, "--no-wait")
             action = await killing
             placement, record = await until_placed(
                 store, tenant, lambda now, record: not is_under_way(now, record.plan), 60.0, "the plan is not over"
@@ -110,7 +118,7 @@ def test_an_agent_killed_in_a_planned_move_completes_it_or_leaves_all_as_it_was(
                 await asyncio.sleep(0.05)
             print(f"{kind.value}: killed at {action}: {'completed' if done else 'given up'}")
 
-    asyncio.run(asyncio.wait_for(body(), 150.0))
+    asyncio.run(asyncio.wait_for(body(), _STORY_S))
     agents_are_ready(fleet)
     assert clients.failed == []
     epochs = [write.epoch for write in sorted(clients.writes, key=lambda write: write.ended_s)]
@@ -121,7 +129,7 @@ def test_an_agent_killed_in_a_planned_move_completes_it_or_leaves_all_as_it_was(
 def test_an_agent_killed_in_a_failover_completes_it(two_regions: RunningFleet, kind: Kind, at: Do) -> None:
     fleet, tenant = two_regions, f"killed-failover-{at.value}"
     clients = create(fleet, tenant)
-    agents_are_ready(fleet)
+    wait_until_nothing_moves(fleet)
     killer = Killer(fleet, tenant, kind, at)
 
     async def body() -> None:
@@ -136,14 +144,10 @@ def test_an_agent_killed_in_a_failover_completes_it(two_regions: RunningFleet, k
             print(f"failover: killed at {action}: completed {time.monotonic() - lost_s:.1f} s after the loss")
             await asyncio.sleep(1.0)
 
-    asyncio.run(asyncio.wait_for(body(), 150.0))
+    asyncio.run(asyncio.wait_for(body(), _STORY_S))
     release(fleet, HOME)
 
-    async def whole() -> None:
-        async with control(fleet) as store:
-            await until_placed(store, tenant, settled_at(AWAY, HOME), 90.0, "the lost region is not standby again")
-
-    asyncio.run(whole())
+    asyncio.run(until_settled(fleet, tenant, AWAY, HOME))
     agents_are_ready(fleet)
     fleet.wait_until_whole()
-    fleet.cli("failback", "--all")
+    fleet.move("failback", "--all")

@@ -10,7 +10,8 @@ import pytest
 
 from tests.fleet_e2e.moving import control, hold, known, release, settled_at, until_placed
 from tests.fleet_e2e.patient import Patient
-from tests.fleet_e2e.running import AWAY, HOME, CommandFailed, RunningFleet, contention
+from tests.fleet_e2e.running import AWAY, HOME, CommandFailed, RunningFleet
+from tests.machine import contention
 
 pytestmark = pytest.mark.fleet
 TAKEN_OVER_S = 10.0
@@ -61,7 +62,7 @@ def test_a_home_that_is_lost_in_the_middle_of_it_is_taken_over_from(two_regions:
             )
             placement, record = await until_placed(store, tenant, settled_at(AWAY), 30.0, "nobody took over")
             print(f"taken over {time.monotonic() - lost_s:.1f} s after the loss, in epoch {placement.epoch}")
-            assert time.monotonic() - lost_s <= TAKEN_OVER_S * contention()
+            assert time.monotonic() - lost_s <= TAKEN_OVER_S * contention(lost_s)
             assert [past.kind.value for past in record.past] == ["restand"]
             assert (await command)["error"]["code"] == "plan_replaced"
 

@@ -27,7 +27,9 @@ from intelgraph.fleet.binaries import faketime_library
 from intelgraph.fleet.places import Fleet
 from tests.fleet_e2e.moving import control, settled_at, until_placed
 from tests.fleet_e2e.patient import Patient
-from tests.fleet_e2e.running import AWAY, HOME, TWO_REGIONS, RunningFleet, contention, until_true
+from tests.fleet_e2e.running import AWAY, HOME, TWO_REGIONS, RunningFleet, until_true
+from tests.machine import contention
+from tests.needs import skip_for_want_of
 
 pytestmark = [pytest.mark.fleet, pytest.mark.prove]
 FOUND_S = 10.0
@@ -82,8 +84,9 @@ async def healed(fault: Fault) -> AsyncIterator[None]:
 def can_be_had(fault: Fault) -> None:
     why = fault.missing()
     if why is not None:
-        assert not (os.environ.get("CI") and isinstance(fault, clock.Clock)), why
-        pytest.skip(why)
+        if isinstance(fault, clock.Clock):
+            skip_for_want_of(why)
+        pytest.skip(why)  # a file system of its own takes root: no command gives that
 
 
 async def found(fleet: RunningFleet) -> dict[tuple[str, str], str]:
@@ -102,7 +105,7 @@ async def until_found(fleet: RunningFleet, wanted: set[tuple[str, str]], since_s
     await until_true(all_said, 30.0, f"{wanted} is not said")
     took_s = time.monotonic() - since_s
     print(f"{sorted(wanted)} said within {took_s:.1f} s, the command's own time included")
-    assert took_s <= FOUND_S * contention()
+    assert took_s <= FOUND_S * contention(since_s)
     return told
 
 
@@ -153,7 +156,7 @@ async def clock_set(fleet: RunningFleet, fault: clock.Clock) -> None:
         print(f"{HOME} hears of {AWAY} again {time.monotonic() - until_s:.1f} s after its apply worker ended")
     for client in (at_home, away):
         assert not client.failed, client.failed[:3]
-        assert client.slowest_s < 5.0 * contention(), "a clock that was set holds up writes"
+        assert client.slowest_s < 5.0 * contention(began_s), "a clock that was set holds up writes"
         assert {write.epoch for write in client.writes} == {1}, "a clock that was set moved the placement"
     await held_everywhere(fleet, at_home)
 
@@ -196,7 +199,7 @@ async def disk_full(fleet: RunningFleet, fault: DiskFull) -> None:
                 first_s = client.first_of_epoch_s(2)
                 assert first_s is not None
                 print(f"writes again {first_s - began_s:.1f} s after the disk was filled")
-                assert first_s - began_s <= TAKEN_OVER_S * contention()
+                assert first_s - began_s <= TAKEN_OVER_S * contention(began_s)
                 told = await found(fleet)
                 assert "make room" in told[HOME, "disk_full"]
             acknowledged = len(alone.writes) - len(alone.failed)

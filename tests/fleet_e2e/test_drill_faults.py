@@ -18,9 +18,11 @@ from intelgraph.drill.faults.links import answer_s, paths
 from intelgraph.drill.faults.processes import is_stopped, processes_of
 from intelgraph.drill.report import Report
 from intelgraph.fleet.topology import ControlKind
-from tests.fleet_e2e.drilling import drill, home, leader, need_etcd
-from tests.fleet_e2e.running import AWAY, HOME, CommandFailed, RunningFleet, contention, started, until
+from tests.fleet_e2e.drilling import drill, home, leader
+from tests.fleet_e2e.running import AWAY, HOME, CommandFailed, RunningFleet, started, until
 from tests.fleet_e2e.test_etcd_fleet import ON_ETCD
+from tests.machine import WAIT_S, contention
+from tests.needs import need_etcd
 
 pytestmark = [pytest.mark.fleet, pytest.mark.alone]
 FOR_S = 11.0
@@ -39,8 +41,8 @@ def _lost(fleet: RunningFleet) -> str:
     return AWAY if leader(fleet) == HOME else HOME
 
 
-def _holds(report: Report, slower: float) -> None:
-    score, slower = report.score, max(slower, contention())
+def _holds(report: Report, began_s: float) -> None:
+    score, slower = report.score, contention(began_s)
     found = [anomaly.reason for verdict in report.verdicts for anomaly in verdict.unexplained]
     assert not found, found[:5]
     print(f"RTO {score.rto_s}, reads {score.patient_reads}, writes {score.patient_writes}, {report.about}")
@@ -55,17 +57,17 @@ def _holds(report: Report, slower: float) -> None:
 
 @pytest.mark.parametrize("fault", ["crash", "pause", "partition", "partition-in", "partition-out"])
 def test_a_lost_home_is_replaced_unattended_and_nothing_acknowledged_is_lost(fleet: RunningFleet, fault: str) -> None:
-    slower = contention()
+    began_s = time.monotonic()
     report = drill(fleet, fault=fault, region=_lost(fleet), durability="remote", for_s=FOR_S)
-    _holds(report, slower)
+    _holds(report, began_s)
     assert report.score.rpo_writes == 0
 
 
 @pytest.mark.prove
 def test_what_a_home_alone_had_acknowledged_is_listed_and_explains_what_is_missing(fleet: RunningFleet) -> None:
-    slower = contention()
+    began_s = time.monotonic()
     report = drill(fleet, fault="partition-out", region=_lost(fleet), durability="home", for_s=FOR_S)
-    _holds(report, slower)
+    _holds(report, began_s)
     assert report.score.rpo_writes > 0, "the home acknowledged nothing while it was cut off: nothing was tried"
 
 
@@ -118,15 +120,13 @@ def test_a_drill_that_is_interrupted_heals_and_says_so(fleet: RunningFleet) -> N
         running.send_signal(signal.SIGINT)
         assert running.stderr is not None
         said = running.stderr.read()
-        assert running.wait(30) == 130
+        assert running.wait(WAIT_S) == 130
     assert "healed:" in said, said
     assert all(answer_s(path) is not None for path in paths(fleet.fleet, region))
 
 
 def test_a_fleet_on_one_file_is_refused_partitions_with_the_reason(two_regions: RunningFleet) -> None:
     assert two_regions.fleet.topology.control.kind is ControlKind.SQLITE
-    began_s = time.monotonic()
     with pytest.raises(CommandFailed, match="--control etcd"):
         two_regions.cli("drill", "run", "region-loss", "--region", HOME, "--fault", "partition")
-    assert time.monotonic() - began_s < 10
     assert home(two_regions, "drill-remote") is None, "something was made for a drill that was refused"

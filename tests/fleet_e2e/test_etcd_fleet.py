@@ -18,13 +18,14 @@ import pytest
 from intelgraph.control.opened import open_store
 from intelgraph.control.store import ControlStore
 from intelgraph.fleet import wan
-from intelgraph.fleet.binaries import etcd_program
 from intelgraph.fleet.etcd import EtcdPolicy, control_at
 from intelgraph.fleet.etcd_status import ControlStatus, read_control_status
 from intelgraph.fleet.topology import WITNESS
 from intelgraph.fleet.wan_settings import Ask, Cut
 from intelgraph.model.errors import TransientError
-from tests.fleet_e2e.running import AWAY, HOME, TWO_REGIONS, CommandFailed, RunningFleet, contention, started, until
+from tests.fleet_e2e.running import AWAY, HOME, TWO_REGIONS, CommandFailed, RunningFleet, started, until
+from tests.machine import contention
+from tests.needs import need_etcd
 
 pytestmark = [pytest.mark.fleet, pytest.mark.prove]
 ON_ETCD = (
@@ -43,9 +44,7 @@ ELECTED_WITHIN_S = 3 * POLICY.heartbeat_ms(0) * POLICY.heartbeats_per_election /
 
 @pytest.fixture(scope="module")
 def on_etcd() -> Iterator[RunningFleet]:
-    if etcd_program() is None:
-        assert not os.environ.get("CI"), "there is no etcd: `make etcd` gets it"
-        pytest.skip("there is no etcd: `make etcd` gets it")
+    need_etcd()
     with started(ON_ETCD) as fleet:
         yield fleet
 

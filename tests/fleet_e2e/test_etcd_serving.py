@@ -19,13 +19,14 @@ import aiohttp
 import pytest
 
 from intelgraph.fleet import wan
-from intelgraph.fleet.binaries import etcd_program
 from intelgraph.fleet.etcd_status import read_control_status
 from intelgraph.fleet.topology import WITNESS
 from intelgraph.fleet.wan_settings import Ask, Cut
 from tests.fleet_e2e.moving import control, hold, known, release, settled_at, until_placed
 from tests.fleet_e2e.patient import Patient, Write
-from tests.fleet_e2e.running import AWAY, HOME, TWO_REGIONS, RunningFleet, contention, started, until
+from tests.fleet_e2e.running import AWAY, HOME, TWO_REGIONS, RunningFleet, started, until
+from tests.machine import contention
+from tests.needs import need_etcd
 
 pytestmark = [pytest.mark.fleet, pytest.mark.prove]
 ON_ETCD = TWO_REGIONS + '\n[control]\nkind = "etcd"\n'
@@ -39,9 +40,7 @@ SOON_S = 1.5
 
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[RunningFleet]:
-    if etcd_program() is None:
-        assert not os.environ.get("CI"), "there is no etcd: `make etcd` gets it"
-        pytest.skip("there is no etcd: `make etcd` gets it")
+    need_etcd()
     with started(ON_ETCD) as fleet:
         both = ("--regions", f"{HOME},{AWAY}", "--home", HOME, "--standby", AWAY)
         fleet.tenant(GOES_ON, *both, "--durability", "remote")

@@ -15,7 +15,8 @@ from intelgraph.changelog.links import slot_name
 from tests.fleet_e2e.moving import control, hold, release, settled_at, until_placed
 from tests.fleet_e2e.numbers import Numbers, scrape
 from tests.fleet_e2e.patient import Patient
-from tests.fleet_e2e.running import AWAY, GLOBAL, HOME, RunningFleet, contention, until
+from tests.fleet_e2e.running import AWAY, GLOBAL, HOME, RunningFleet, until
+from tests.machine import WAIT_S, contention, is_over
 
 pytestmark = [pytest.mark.fleet, pytest.mark.alone]
 TAKEN_OVER_S = 10.0
@@ -25,7 +26,7 @@ TAKEN_OVER_S = 10.0
 def outcome(fleet: RunningFleet, tenant: str, key: str) -> str:
     request = urllib.request.Request(f"{fleet.doors[AWAY]}/v1/outcomes/{key}")
     request.add_header("authorization", f"Bearer {fleet.token(tenant)}")
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=20) as answer:
         told: dict[str, Any] = json.load(answer)
     return str(told["outcome"])
 
@@ -39,12 +40,11 @@ def test_a_remote_placement_survives_its_home_with_every_write_and_no_failed_req
     before = {part: scrape(fleet, f"{AWAY}/{part}") for part in ("agent", "api")}
 
     async def body() -> float:
-        slower = contention()
         async with control(fleet) as store, clients.at_work():
             await until_true_writes(clients, 20)
             lost_s = time.monotonic()
             await asyncio.to_thread(hold, fleet, HOME)
-            await until_placed(store, tenant, settled_at(AWAY), 20.0 * slower, "nobody took over")
+            await until_placed(store, tenant, settled_at(AWAY), 20.0, "nobody took over")
             await asyncio.sleep(2.0)
         return lost_s
 
@@ -55,17 +55,17 @@ def test_a_remote_placement_survives_its_home_with_every_write_and_no_failed_req
         print(f"remote: writes again {opened_s - lost_s:.2f} s after the loss; {len(clients.writes)} writes, "
               f"slowest {clients.slowest_s:.2f} s")  # fmt: skip
         assert clients.failed == []
-        assert opened_s - lost_s <= TAKEN_OVER_S * contention()
+        assert opened_s - lost_s <= TAKEN_OVER_S * contention(lost_s)
         there = entities(fleet, tenant)
         lacking = {write.entity for write in clients.writes} - there
         assert not lacking, "every acknowledged write's object is there"
-        counted_as_seen(fleet, tenant, before, opened_s - lost_s)
+        counted_as_seen(fleet, tenant, before, opened_s - lost_s, contention(lost_s))
     finally:
         release(fleet, HOME)
         come_back(fleet, tenant)
 
 
-def counted_as_seen(fleet: RunningFleet, tenant: str, before: dict[str, Numbers], seen_s: float) -> None:
+def counted_as_seen(fleet: RunningFleet, tenant: str, before: dict[str, Numbers], seen_s: float, slower: float) -> None:
     """The taker's numbers tell of this failover what its clients have seen; the lost region's lease stands still."""
     now = {part: scrape(fleet, f"{AWAY}/{part}") for part in before}
 
@@ -77,7 +77,7 @@ def counted_as_seen(fleet: RunningFleet, tenant: str, before: dict[str, Numbers]
     assert since("agent", "ig_rto_seconds_count") == since("agent", "ig_failover_repair_seconds_count") == failovers
     rto_s, repair_s = (since("agent", f"ig_{name}_seconds_sum") / failovers for name in ("rto", "failover_repair"))
     print(f"ig_rto_seconds {rto_s:.2f}, ig_failover_repair_seconds {repair_s:.2f}; clients saw {seen_s:.2f} s")
-    assert abs(rto_s - seen_s) < 2.0 * contention(), "the clock starts at the last sign of life, up to a second earlier"
+    assert abs(rto_s - seen_s) < 2.0 * slower, "the clock starts at the last sign of life, up to a second earlier"
     assert 0 < repair_s < rto_s
     assert now["agent"].sum("ig_placement_home", placement=tenant) == 1
     assert now["agent"].sum("ig_placement_epoch", placement=tenant) == 2
@@ -85,7 +85,7 @@ def counted_as_seen(fleet: RunningFleet, tenant: str, before: dict[str, Numbers]
     assert now["agent"].sum("ig_lease_still_seconds", region=HOME) > seen_s
     assert now["api"].sum("ig_lease_remaining_seconds") > 0
     assert since("api", "ig_held_write_seconds_count") >= 1, "writes that came meanwhile were held"
-    assert since("api", "ig_held_write_seconds_sum") / since("api", "ig_held_write_seconds_count") < seen_s + 1.0
+    assert since("api", "ig_held_write_seconds_sum") / since("api", "ig_held_write_seconds_count") < seen_s + slower
     assert now["api"].sum("ig_held_writes") == 0, "and let go"
 
 
@@ -142,14 +142,14 @@ def test_a_planned_move_and_the_way_back_fail_no_request(two_regions: RunningFle
         async with clients.at_work():
             await until_true_writes(clients, 50)
             for target in (AWAY, HOME, AWAY):
-                told = await asyncio.to_thread(fleet.cli, "switchover", "--placement", tenant, "--to", target)
+                told = await asyncio.to_thread(fleet.move, "switchover", "--placement", tenant, "--to", target)
                 assert [(plan["plan"]["abandoned"], plan["plan"]["next"]) for plan in told["plans"]] == [(None, 4)]
                 await asyncio.sleep(1.0)
 
     asyncio.run(body())
     print(f"planned: {len(clients.writes)} writes, slowest {clients.slowest_s:.2f} s")
     assert clients.failed == []
-    assert clients.slowest_s < 2.0 * contention()
+    assert clients.slowest_s < 2.0 * contention(clients.writes[0].began_s)
     assert sorted({write.epoch for write in clients.writes}) == [1, 2, 3, 4]
 
 
@@ -165,17 +165,17 @@ def told_as_behind(fleet: RunningFleet, tenant: str) -> bool:
 
 async def until_true_writes(clients: Patient, count: int) -> None:
     """Wait until so many writes were acknowledged."""
-    deadline_s = time.monotonic() + 30.0
+    began_s = time.monotonic()
     while len(clients.writes) - len(clients.failed) < count:
-        assert time.monotonic() < deadline_s, f"{len(clients.writes)} writes in 30 s: {clients.failed[:1]}"
+        assert not is_over(WAIT_S, began_s), f"only {len(clients.writes)} writes: {clients.failed[:1]}"
         await asyncio.sleep(0.05)
 
 
 async def until_here(fleet: RunningFleet, tenant: str, entity: str) -> None:
     """Wait until an entity is in the other region."""
-    deadline_s = time.monotonic() + 10.0
+    began_s = time.monotonic()
     while entity not in await asyncio.to_thread(entities, fleet, tenant):
-        assert time.monotonic() < deadline_s, f"{entity} has not arrived"
+        assert not is_over(WAIT_S, began_s), f"{entity} has not arrived"
         await asyncio.sleep(0.05)
 
 
@@ -183,7 +183,7 @@ def entities(fleet: RunningFleet, tenant: str) -> set[str]:
     """The ids of a tenant's entities, as the other region has them."""
     request = urllib.request.Request(f"{fleet.doors[AWAY]}/v1/entities?limit=1000")
     request.add_header("authorization", f"Bearer {fleet.token(tenant)}")
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=20) as answer:
         return {each["id"] for each in json.load(answer)["objects"]}
 
 
@@ -196,5 +196,5 @@ def come_back(fleet: RunningFleet, tenant: str) -> None:
 
     asyncio.run(body())
     fleet.wait_until_whole()
-    fleet.cli("failback", "--all")
+    fleet.move("failback", "--all")
     fleet.wait_until_whole()

@@ -15,7 +15,8 @@ import aiohttp
 import asyncpg
 import pytest
 
-from tests.fleet_e2e.running import AWAY, HOME, RunningFleet, contention, until_true
+from tests.fleet_e2e.running import AWAY, HOME, RunningFleet, until_true
+from tests.machine import contention
 
 pytestmark = [pytest.mark.fleet, pytest.mark.alone]
 TENANT = "fresh"
@@ -70,7 +71,8 @@ def test_a_read_at_home_is_not_stale(fleet: RunningFleet) -> None:
 
 @pytest.mark.parametrize("delay_ms", [0.0, DELAY_MS])
 def test_the_staleness_header_is_an_upper_bound_close_to_the_truth(fleet: RunningFleet, delay_ms: float) -> None:
-    fleet.cli("wan", HOME, AWAY, "--delay-ms", str(delay_ms), "--for", "60s")
+    began_s = time.monotonic()
+    fleet.cli("wan", HOME, AWAY, "--delay-ms", str(delay_ms), "--for", "180s")
     try:
         samples = asyncio.run(_sample(fleet))
     finally:
@@ -81,12 +83,12 @@ def test_the_staleness_header_is_an_upper_bound_close_to_the_truth(fleet: Runnin
     above = sorted(sample.told_ms - sample.most_ms for sample in quick)
     print(f"{delay_ms:g} ms each way, {len(samples)} reads: told {_spread([s.told_ms for s in samples])}")
     print(f"truth from {_spread([s.least_ms for s in quick])} to {_spread([s.most_ms for s in quick])}")
-    print(f"told above the truth by {_spread(above)}; machine {contention():.1f} times slower than alone")
+    print(f"told above the truth by {_spread(above)}; machine {contention(began_s):.1f} times slower than alone")
     lies = [sample for sample in samples if sample.told_ms < sample.least_ms]
     assert not lies, f"{len(lies)} of {len(samples)} answers were staler than they said: {lies[:3]}"
     # A token travels to the home before it comes back, and nobody can know how much of the way was the first half:
     # that much the bound must be above the truth.
-    limit_ms = ABOVE_MS_MAX * contention() + delay_ms
+    limit_ms = ABOVE_MS_MAX * contention(began_s) + delay_ms
     assert statistics.median(above) <= limit_ms
     assert above[int(len(above) * 0.95)] <= limit_ms
 
@@ -101,17 +103,19 @@ def test_the_staleness_header_grows_while_the_link_is_cut(fleet: RunningFleet) -
                 return int(headers["IG-Staleness-Ms"])
 
             await _ask(http, fleet.doors[HOME], fleet, write=upsert("at-home", "before the cut"))
-            fleet.cli("wan", HOME, AWAY, "--cut", "both", "--for", "30s")
+            fleet.cli("wan", HOME, AWAY, "--cut", "both", "--for", "180s")
             cut_at = time.monotonic()
-            before, began = await told_ms(), time.monotonic()
+            first_asked, before, first_told = time.monotonic(), await told_ms(), time.monotonic()
             await asyncio.sleep(1.5)
-            grown, passed_ms = await told_ms() - before, (time.monotonic() - began) * 1000
-            assert abs(grown - passed_ms) < 100, f"it grew by {grown} ms in {passed_ms:.0f} ms"
-            assert await told_ms() >= (time.monotonic() - cut_at) * 1000 - 1
+            asked, grown, told = time.monotonic(), await told_ms() - before, time.monotonic()
+            least_ms, most_ms = (asked - first_told) * 1000, (told - first_asked) * 1000
+            assert least_ms - 100 < grown < most_ms + 100, f"it grew by {grown} ms in {least_ms:.0f} to {most_ms:.0f}"
+            asked = time.monotonic()
+            assert await told_ms() >= (asked - cut_at) * 1000 - 1
             fleet.cli("wan", HOME, AWAY, "--heal")
 
             async def fresh() -> bool:
-                return await told_ms() < 200
+                return await told_ms() < 1_000
 
             await until_true(fresh, 20.0, "the region does not become fresh again")
 

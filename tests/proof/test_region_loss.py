@@ -14,8 +14,9 @@ import pytest
 from intelgraph.drill.report import Report
 from intelgraph.drill.score import percentile
 from intelgraph.fleet.topology import WITNESS
-from tests.fleet_e2e.drilling import drill, lead, need_etcd
+from tests.fleet_e2e.drilling import drill, lead
 from tests.fleet_e2e.running import AWAY, HOME, TWO_REGIONS, RunningFleet, started
+from tests.needs import need_etcd
 from tests.proof.ledger import Ledger
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(5_400)]

@@ -18,11 +18,11 @@ import asyncpg
 from intelgraph.changelog.install import install_schema
 from intelgraph.changelog.links import REPLICATED_COLUMNS
 from intelgraph.fleet.scratch import Scratch, start_scratch
+from tests.machine import WAIT_S
 
 HERE, PEERS = "eu-west", ["us-east", "eu-central"]
 REGIONS = ["us-east", "eu-west", "eu-central"]
 KEY = b"k" * 32
-WAIT_S = 20.0
 TEMPLATE = "installed"
 Json = Any
 _numbers = itertools.count(1)
@@ -157,8 +157,9 @@ def touched(connection: Lone, row: Json) -> Any:
 
 @contextlib.contextmanager
 def lone_server() -> Iterator[Scratch]:
-    """A server with an installed database to make others from."""
-    with start_scratch(name="lone", settings={"deadlock_timeout": "200ms"}) as server:
+    """A server with an installed database to make others from; what its plans know is what a test has it analyze."""
+    settings = {"deadlock_timeout": "200ms", "autovacuum": "off"}
+    with start_scratch(name="lone", settings=settings) as server:
 
         async def install() -> None:
             admin = await asyncpg.connect(**server.connect_arguments())

@@ -34,7 +34,8 @@ def test_errors_of_the_door_and_of_the_stream_leave_no_content_in_the_log(alone:
         for kind in ("mark", "row", "snapshot", NEEDLE):
             await region.signal("us-east", kind, {"number": NEEDLE, "origin": NEEDLE, "placement": NEEDLE}, on=stream)
         first, second = await region.stream(), await region.stream()
-        await asyncio.gather(*(_cross(region, one, order) for one, order in ((first, "ab"), (second, "ba"))))
+        both = asyncio.Event(), asyncio.Event()
+        await asyncio.gather(_cross(region, first, "ab", *both), _cross(region, second, "ba", *reversed(both)))
         log = region.server.log.read_text(errors="replace")
         assert "deadlock detected" in log
         assert NEEDLE not in log
@@ -42,13 +43,17 @@ def test_errors_of_the_door_and_of_the_stream_leave_no_content_in_the_log(alone:
     alone(story)
 
 
-async def _cross(region: Lone, stream: asyncpg.Connection, order: str) -> None:
+async def _cross(
+    region: Lone, stream: asyncpg.Connection, order: str, mine: asyncio.Event, theirs: asyncio.Event
+) -> None:
+    """Write two entities; the second when the other stream has its first."""
     transaction = stream.transaction()
     await transaction.start()
     with contextlib.suppress(asyncpg.DeadlockDetectedError):
         for name in order:
             position = ord(name) + (100 if order == "ba" else 0)
             await region.apply(write(position, entity(f"{NEEDLE}-{name}"), placement="z", tenant=NEEDLE), on=stream)
-            await asyncio.sleep(0.2)
+            mine.set()
+            await theirs.wait()
     with contextlib.suppress(asyncpg.PostgresError):
         await transaction.rollback()

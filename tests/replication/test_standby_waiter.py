@@ -12,6 +12,7 @@ import pytest
 
 from intelgraph.api.database import APPEND_AND_PLACE
 from intelgraph.changelog.durability import StandbyWaiter, lsn_number
+from tests.machine import WAIT_S
 from tests.replication.lone import Lone, upsert
 
 Tell = Callable[[Any], None]
@@ -58,7 +59,7 @@ def test_nobody_looks_while_nobody_waits() -> None:
         server = Server(flushed={"a__b": "0/1"})
         waiter = StandbyWaiter(pool=cast(Any, server), here="a")
         assert await waiter.wait("b", "0/1", 5.0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_S):
             while waiter.is_looking:  # noqa: ASYNC110 - a few turns of the loop
                 await asyncio.sleep(0)
         looks = server.looks

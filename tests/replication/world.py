@@ -21,9 +21,9 @@ from intelgraph.changelog.feed_main import Feed
 from intelgraph.changelog.install import install_schema
 from intelgraph.fleet.scratch import Scratch, start_scratch
 from intelgraph.settings import FeedPolicy, Issuer, Peer, RegionConfig, SqliteControl
+from tests.machine import WAIT_S
 
 DIGEST_KEY = b"k" * 32
-WAIT_S = 20.0
 
 
 class World:

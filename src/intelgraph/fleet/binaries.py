@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from intelgraph.model.errors import refuse
+from intelgraph.model.errors import refuse, retry
 
 ROOT_STATE = Path("/var/lib/intelgraph")
 _PROGRAMS = Path("/var/cache/intelgraph")
@@ -145,6 +145,13 @@ def _succeeds(command: list[str], account: Account | None) -> bool:
             group=account.gid if account else None,
             extra_groups=[] if account else None,
         )
+    except subprocess.TimeoutExpired as error:
+        raise retry(
+            "machine_too_busy",
+            f"it cannot be said whether {account.name if account else 'this account'} may run {command[0]}: it had not "
+            f"ended {_PROBE_TIMEOUT_S:g} s later; try again when this machine is less busy",
+            retry_after_s=_PROBE_TIMEOUT_S,
+        ) from error
     except (OSError, subprocess.SubprocessError):
         return False
     return done.returncode == 0
