@@ -53,7 +53,7 @@ class Load:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
         self._thread.start()
         try:
-            self.wait_for_success(time.monotonic(), 20.0)
+            self.wait_for_success(time.monotonic())
             yield
         finally:
             self.finish()

@@ -266,7 +266,7 @@ def test_a_region_that_reaches_nobody_is_told_so_soon_and_comes_back(fleet: Runn
         fleet.cli("placement", "list")
     began_s = time.monotonic()
     everywhere_writes(fleet, (alone, *others), b"after", 15)
-    assert time.monotonic() - began_s < 15
+    assert time.monotonic() - began_s < 15 * contention(began_s)
 
 
 def test_the_loss_of_the_witness_stops_nobody(fleet: RunningFleet) -> None:
