@@ -151,4 +151,5 @@ def test_how_large_each_of_some_objects_may_be(objects: int, bytes_max: int | No
 def test_a_statement_without_data_is_no_data_but_where_it_may_be_large() -> None:
     text = "select it.r, case when it.r ->> 'status' = 'ok' then (select 1)::text end from it"
     assert guarded(text, None) == text
-    assert "ig.largest" in guarded(text, 512)
+    assert "'ok' and (it.r -> 'largest')::int <= 512 then" in guarded(text, 512)
+    assert "ig.largest" in guarded(text, 512, by_tenant=True)
