@@ -211,11 +211,11 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""
         name = name.lower()
-        before = self._headers.get(name)
-        if before is not None:
+        if name in self._headers:
             if name in SINGLE:
                 self._repeated = name
-            value = b"%b, %b" % (before, value)  # the lines of a list are one list
+            elif name == b"accept":
+                value = b"%b, %b" % (self._headers[name], value)  # the lines of a list are one list
         self._headers[name] = value
 
     def on_headers_complete(self) -> None:
