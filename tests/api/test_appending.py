@@ -17,7 +17,7 @@ import pytest
 
 from intelgraph.api.appending import TOGETHER_OPERATIONS_MAX, Append, Appends
 from intelgraph.api.database import Database
-from intelgraph.api.operations import check_operations
+from intelgraph.api.operations import check_operations, in_changes
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.settings import ApiPolicy
 
@@ -34,7 +34,7 @@ def request(*operations: dict[str, Any], tenant: str = "acme", key: str | None =
     asked = Append(
         placement="both", epoch=1, tenant=tenant, key=key or str(uuid.uuid4()), placed=False,
         request_hash=hashlib.sha256(json.dumps(operations).encode()).digest(),
-        operations=check_operations(list(operations), operations_max=1_000),
+        operations=check_operations(list(operations), in_changes, operations_max=1_000),
     )  # fmt: skip
     return dataclasses.replace(asked, **fields)
 

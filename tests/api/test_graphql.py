@@ -89,7 +89,7 @@ def test_a_mutation_that_is_refused_changes_nothing_and_says_why(site: Site) -> 
 def test_deleting_and_erasing(site: Site) -> None:
     operations = [entity(), entity(), entity()]
     ids = [op["entity"]["id"] for op in operations]
-    client = site.client(US)
+    client = site.client(US, role="admin")
     client.write(*operations, relationship(ids[0], ids[1], f"r-{ids[0]}"))
     deleted = post(client, "mutation ($i: [ID!]!) { deleteEntities(ids: $i) { objects { kind id } } }", {"i": ids[:1]})
     assert deleted.json()["data"]["deleteEntities"]["objects"] == [

@@ -22,6 +22,7 @@ from intelgraph.changelog.install import install_schema
 from intelgraph.fleet.scratch import Scratch, start_scratch
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema
+from tests.graph.cursors import cursor
 
 pytestmark = pytest.mark.postgres
 
@@ -90,8 +91,8 @@ OF_THE_PAST = {
                  why="it counts all of the tenant"),
 }  # fmt: skip
 ORDERS = {
-    "ID_ASC": Ask(query=entities('orderBy: ID_ASC, after: "e2"'), indexes=by("entity_pkey")),
-    "ID_DESC": Ask(query=entities('orderBy: ID_DESC, after: "e2"'), indexes=by("entity_pkey")),
+    "ID_ASC": Ask(query=entities(f'orderBy: ID_ASC, after: "{cursor("ID_ASC", "e2")}"'), indexes=by("entity_pkey")),
+    "ID_DESC": Ask(query=entities(f'orderBy: ID_DESC, after: "{cursor("ID_DESC", "e2")}"'), indexes=by("entity_pkey")),
     "UPDATED_ASC": Ask(query=entities("orderBy: UPDATED_ASC"), indexes=by("entity_updated")),
     "UPDATED_DESC": Ask(query=entities("orderBy: UPDATED_DESC"), indexes=by("entity_updated")),
 }
@@ -119,7 +120,7 @@ OTHERS = {
                                 why="its entities are counted up to 5,001 before they are read in the page's order"),
     "edges out": Ask(query=edges("direction: OUT"), indexes=by("relationship_source", "entity_pkey")),
     "edges in": Ask(query=edges("direction: IN"), indexes=by("relationship_target", "entity_pkey")),
-    "edges of any": Ask(query=edges('direction: ANY, after: "r5"'),
+    "edges of any": Ask(query=edges(f'direction: ANY, after: "{cursor("edges", "r5")}"'),
                         indexes=by("relationship_source", "relationship_target", "entity_pkey")),
     "edges of a type": Ask(query=edges('direction: OUT, types: ["uses"]'), indexes=by("relationship_source")),
 }  # fmt: skip

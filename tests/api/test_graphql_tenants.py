@@ -18,6 +18,7 @@ import pytest
 from graphql import GraphQLInputObjectType, get_named_type
 
 from intelgraph.graph.query.schema import load_schema
+from tests.graph.cursors import cursor
 
 from .site import EU, US, Client, Site, entity, relationship
 from .test_graphql import post
@@ -35,7 +36,7 @@ READS: dict[str, tuple[str, str]] = {
     "Query.entity.id": ("entity", f"query ($v: ID!) {{ entity(id: $v) {{ {ENTITY} }} }}"),
     "Query.relationship.id": ("relationship", f"query ($v: ID!) {{ relationship(id: $v) {{ {NODE} }} }}"),
     "Query.node.id": ("relationship", f"query ($v: ID!) {{ node(id: $v) {{ {NODE} }} }}"),
-    "Query.entities.after": ("cursor", f"query ($v: Cursor) {{ entities(after: $v, first: 1) {{ {ITEMS} }} }}"),
+    "Query.entities.after": ("cursor ID_ASC", f"query ($v: Cursor) {{ entities(after: $v, first: 1) {{ {ITEMS} }} }}"),
     "Query.neighborhood.of": (
         "entity",
         f"query ($v: ID!) {{ neighborhood(of: [$v], hops: 3) {{ items {{ entity {{ {ENTITY} }} }} completeness }} }}",
@@ -58,7 +59,7 @@ READS: dict[str, tuple[str, str]] = {
     ),
     "Query.history.id": ("entity", "query ($v: ID!) { history(id: $v) { items { object { id name } } completeness } }"),
     "Query.history.after": (
-        "bookmark",
+        "cursor history",
         'query ($v: Cursor) { history(id: "MINE", after: $v) { items { object { id name } } } }',
     ),
     "Query.asOf.bookmark": (
@@ -72,7 +73,7 @@ READS: dict[str, tuple[str, str]] = {
     ),
     "Past.node.id": ("entity", f'query ($v: ID!) {{ asOf(time: "NOW") {{ node(id: $v) {{ {NODE} }} }} }}'),
     "Past.entities.after": (
-        "cursor",
+        "cursor ID_ASC",
         'query ($v: Cursor) { asOf(time: "NOW") { entities(after: $v, first: 1) { items { id } } } }',
     ),
     "Entity.edges.types": (
@@ -80,7 +81,7 @@ READS: dict[str, tuple[str, str]] = {
         'query ($v: String!) { entity(id: "MINE") { edges(types: [$v]) { items { neighborId } completeness } } }',
     ),
     "Entity.edges.after": (
-        "cursor",
+        "cursor edges",
         'query ($v: Cursor) { entity(id: "MINE") { edges(after: $v) { items { neighborId } completeness } } }',
     ),
     "EntityFilter.ids": ("entity", f"query ($v: ID!) {{ entities(filter: {{ids: [$v]}}) {{ {ITEMS} }} }}"),
@@ -147,7 +148,7 @@ class World:
         m = self.marker
         self.theirs: dict[str, Any] = {
             "entity": f"e-{m}", "relationship": f"r-{m}", "type": f"t-{m}", "word": f"w{m}", "erased": f"x-{m}",
-            "properties": {"secret": m}, "cursor": f"e-{m}",
+            "properties": {"secret": m},
         }  # fmt: skip
         self.mine = f"mine-{uuid.uuid4().hex}"
         made = [
@@ -157,14 +158,19 @@ class World:
             relationship(self.theirs["entity"], f"o-{m}", self.theirs["relationship"], type=f"t-{m}"),
         ]
         self.theirs["bookmark"] = site.client(US, tenant=OTHER).write(*made).json()["bookmark"]
+        for name, place in (("ID_ASC", f"e-{m}"), ("edges", f"e-{m}"), ("history", self.theirs["bookmark"])):
+            self.theirs[f"cursor {name}"] = cursor(name, place)
         self.after = site.client(US, tenant=ME).write(entity(self.mine, name="mine")).json()["bookmark"]
 
     def nobodys(self, kind: str) -> Any:
         """A value of a kind, as long as the other tenant's, that occurs nowhere. Of bookmarks: one of mine."""
         if kind == "bookmark":
             return self.after
-        if kind == "cursor":
-            return f"{self.theirs[kind]}!"  # its next neighbor in the order: nothing of mine is between them
+        if kind == "cursor history":
+            return cursor("history", self.after)
+        if kind.startswith("cursor"):
+            # The next neighbor in the order: nothing of mine is between them.
+            return cursor(kind.removeprefix("cursor "), f"e-{self.marker}!")
         return json.loads(json.dumps(self.theirs[kind]).replace(self.marker, uuid.uuid4().hex))
 
 
@@ -217,7 +223,7 @@ def test_what_is_anothers_is_written_like_what_is_nobodys_and_stays_as_it_is(sit
     world = World(site)  # of its own: what is written here is mine from then on
     kind, document = WRITES[argument]
     before = everything(site, world)
-    client = site.client(EU, tenant=ME)
+    client = site.client(EU, tenant=ME, role="admin")
     theirs = ask(client, world, document, world.theirs[kind])
     nobodys = ask(client, world, document, world.nobodys(kind))
     assert theirs == nobodys

@@ -211,7 +211,7 @@ def test_the_graph_s_refusals_have_their_codes_and_nothing_of_the_request_is_app
 
 
 def test_an_erased_id_is_refused_for_ever(site: Site) -> None:
-    client, operation = site.client(US), entity()
+    client, operation = site.client(US, role="admin"), entity()
     erased_id = operation["entity"]["id"]
     client.write(operation)
     assert client.write({"op": "erase", "ids": [erased_id]}).status_code == 200

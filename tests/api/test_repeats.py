@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from intelgraph.api.operations import check_operations, read_operations
+from intelgraph.api.operations import check_operations, in_changes, read_operations
 from intelgraph.api.write import checked_key
 from intelgraph.model.errors import PermanentError
 
@@ -178,13 +178,14 @@ def test_a_fingerprint_is_the_same_whatever_the_order_of_members() -> None:
         "op": "upsert_entity",
     }
     made = [read_operations(json.dumps({"operations": [each]}).encode(), operations_max=9) for each in (one, other)]
-    made.append(check_operations([one], operations_max=9))
+    made.append(check_operations([one], in_changes, operations_max=9))
     assert len({each.fingerprint() for each in made}) == 1
 
 
 def test_the_order_of_operations_is_part_of_a_fingerprint() -> None:
     operations = [entity("a"), entity("b"), relationship("a", "b", "r")]
     forth, back = (
-        check_operations(made, operations_max=9) for made in (operations, [operations[1], operations[0], operations[2]])
+        check_operations(made, in_changes, operations_max=9)
+        for made in (operations, [operations[1], operations[0], operations[2]])
     )
     assert forth.fingerprint() != back.fingerprint()

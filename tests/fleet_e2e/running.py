@@ -64,8 +64,12 @@ class RunningFleet:
         self.directory = directory
         self.topology = directory / "intelgraph.toml"
         self.topology.write_text(topology, encoding="utf-8")
+<<<<<<< HEAD
         self._tokens: dict[str, str] = {}
         self._located: Fleet | None = None
+=======
+        self._tokens: dict[tuple[str, str], str] = {}
+>>>>>>> 5b9d795 (Keep one rule for stored JSON, name what is refused as its client wrote it)
 
     def cli(self, *arguments: str, timeout_s: float = _COMMAND_TIMEOUT_S) -> Any:
         """Run one command with ``--json``; its answer, or ``CommandFailed`` with everything it said."""
@@ -124,11 +128,11 @@ class RunningFleet:
         urls |= {each.name: f"http://127.0.0.1:{fleet.ports[f'{each.name}/edge']}" for each in fleet.topology.regions}
         return urls
 
-    def token(self, tenant: str) -> str:
-        """A writer's token."""
-        if tenant not in self._tokens:
-            self._tokens[tenant] = issuer.sign(self.fleet.state, tenant, "writer", 3_600)
-        return self._tokens[tenant]
+    def token(self, tenant: str, role: str = "writer") -> str:
+        """A token of a role."""
+        if (tenant, role) not in self._tokens:
+            self._tokens[tenant, role] = issuer.sign(self.fleet.state, tenant, role, 3_600)
+        return self._tokens[tenant, role]
 
     def tenant(self, name: str, *placement: str) -> None:
         """Create a placement of the same name with the given options, and a tenant in it."""

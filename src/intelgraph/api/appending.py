@@ -32,6 +32,7 @@ TOGETHER_OPERATIONS_MAX = 16
 """A write of more operations goes alone."""
 _GROUP_OPERATIONS_MAX = 256
 _GROUP_BYTES_MAX = 512 * 1024
+_AWAY = frozenset({"database_unavailable", "write_timed_out"})
 _BUSY = b'{"status": "busy"}'
 
 Told = tuple[bytes, str]
@@ -193,4 +194,4 @@ class Appends:
 
 def _is_everybodys(error: IntelGraphError) -> bool:
     """Say whether an error is the database's, which is away, and not that of something in the group."""
-    return error.denied.code == "database_unavailable" and "sqlstate" not in error.denied.facts
+    return error.denied.code in _AWAY and "sqlstate" not in error.denied.facts

@@ -16,7 +16,7 @@ UNANSWERED = b"ig-unanswered"
 """On a hop: the region that was handed the same write before and gave no answer."""
 _REGION = re.compile(rb"[a-z0-9-]{1,63}", re.ASCII)
 _SOMEWHERE = "another region"
-_MAY_HAVE_WRITTEN = frozenset({"home_unreachable", "database_unavailable"})
+_MAY_HAVE_WRITTEN = frozenset({"home_unreachable", "database_unavailable", "write_timed_out"})
 
 
 def may_have_written(error: TransientError) -> bool:

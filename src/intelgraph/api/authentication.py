@@ -35,7 +35,7 @@ _OPTIONS: Options = {
 
 
 class Role(Enum):
-    """What the bearer may do: ``analyst`` reads; ``writer`` and ``admin`` also write."""
+    """What the bearer may do: ``analyst`` reads, ``writer`` also writes, ``admin`` also erases."""
 
     ANALYST = "analyst"
     WRITER = "writer"
@@ -54,6 +54,26 @@ class Principal:
     def may_write(self) -> bool:
         """Whether the role writes."""
         return self.role is not Role.ANALYST
+
+    def check_may_write(self) -> None:
+        """Refuse with ``role_not_allowed`` a bearer who may read only."""
+        if not self.may_write:
+            raise refuse(
+                "role_not_allowed",
+                f"the write is refused: the token's role {self.role.value} may read only",
+                role=self.role.value,
+            )
+
+    def check_may_erase(self) -> None:
+        """Refuse with ``role_not_allowed`` a bearer who may not erase: what was erased is gone for ever."""
+        if self.role is not Role.ADMIN:
+            raise refuse(
+                "role_not_allowed",
+                f"the erasure is refused: the token's role {self.role.value} may not erase; the role "
+                f"{Role.ADMIN.value} may",
+                role=self.role.value,
+                needed=Role.ADMIN.value,
+            )
 
 
 class Authenticator:

@@ -29,6 +29,8 @@ class Readable(msgspec.Struct, kw_only=True):
     code: str | None = None
     largest: int = 0
     """How large the largest object of the placement is, from above."""
+    field: str | None = None
+    """The field of a GraphQL operation that is refused, by its name in the answer."""
 
     @property
     def may_still_come(self) -> bool:

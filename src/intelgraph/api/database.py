@@ -23,7 +23,7 @@ from intelgraph.api.shares import Full, Shares, overloaded
 from intelgraph.api.slots import Slots
 from intelgraph.connection import driver_arguments
 from intelgraph.graph.query.weight import ANSWER_BYTES_MAX
-from intelgraph.model.errors import TransientError, refuse, retry
+from intelgraph.model.errors import Fact, TransientError, refuse, retry
 from intelgraph.settings import ApiPolicy
 from intelgraph.settings import Database as Login
 
@@ -80,7 +80,6 @@ _BROKEN = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
 )
-
 
 Action = Callable[[asyncpg.Connection], Awaitable[Any]]
 
@@ -166,29 +165,31 @@ class Database:
         whose = "" if at is None else str(arguments[at])
         action: Action = lambda connection: connection.fetchval(statement, *arguments)  # noqa: E731
         await self.outgoing.room(whose)
-        answer = await self._repeat(action, whose, heavy=statement in _HEAVY)
+        answer = await self._repeat(action, whose, heavy=statement in _HEAVY, writes=statement == UNLINK)
         return answer if isinstance(answer, bytes) else b"null"
 
     async def append(self, *arguments: object) -> bytes:
         """Append; return the answer's ``jsonb``."""
         action: Action = lambda connection: connection.fetchval(APPEND, *arguments)  # noqa: E731
-        answer: bytes = await self._repeat(action, str(arguments[_WRITER_AT]))
+        answer: bytes = await self._repeat(action, str(arguments[_WRITER_AT]), writes=True)
         return answer
 
     async def append_many(self, *arguments: object) -> list[bytes]:
         """Append several requests in one transaction; return each one's ``jsonb``."""
-        answers: list[bytes] = await self._repeat(lambda connection: connection.fetchval(APPEND_MANY, *arguments))
+        answers: list[bytes] = await self._repeat(
+            lambda connection: connection.fetchval(APPEND_MANY, *arguments), writes=True
+        )
         return answers
 
     async def append_many_and_place(self, *arguments: object) -> tuple[list[bytes], str]:
         """The same, committed, and the server's flush position read after the commit."""
-        row = await self._repeat(lambda connection: connection.fetchrow(APPEND_MANY_AND_PLACE, *arguments))
+        row = await self._repeat(lambda connection: connection.fetchrow(APPEND_MANY_AND_PLACE, *arguments), writes=True)
         return row["answers"], row["flushed"]
 
     async def append_and_place(self, *arguments: object) -> tuple[bytes, str]:
         """Append and commit; return the answer's ``jsonb``, and the server's flush position read after the commit."""
         action: Action = lambda connection: connection.fetchrow(APPEND_AND_PLACE, *arguments)  # noqa: E731
-        row = await self._repeat(action, str(arguments[_WRITER_AT]))
+        row = await self._repeat(action, str(arguments[_WRITER_AT]), writes=True)
         return row["answer"], row["flushed"]
 
     async def query(
@@ -218,15 +219,15 @@ class Database:
         await connection.add_listener(FEED_CHANNEL, lambda *_: on_notice())
         return connection
 
-    async def _repeat(self, action: Action, whose: str = "", *, heavy: bool = False) -> Any:
+    async def _repeat(self, action: Action, whose: str = "", *, heavy: bool = False, writes: bool = False) -> Any:
         full = self._waiting.take(whose)
         if full is not None:
             raise overloaded(full)
         try:
             if not heavy:
-                return await self._attempts(action, whose, time.monotonic() + HOLD_S)
+                return await self._attempts(action, whose, time.monotonic() + HOLD_S, writes=writes)
             async with self.large(whose):
-                return await self._attempts(action, whose, time.monotonic() + HOLD_S)
+                return await self._attempts(action, whose, time.monotonic() + HOLD_S, writes=writes)
         finally:
             self._waiting.give(whose)
 
@@ -251,23 +252,27 @@ class Database:
                 retry_after_s=1.0,
             ) from None
 
-    async def _attempts(self, action: Action, whose: str, until: float) -> Any:
+    async def _attempts(self, action: Action, whose: str, until: float, *, writes: bool) -> Any:
         assert self._pool is not None
         while True:
             try:
                 return await self._on_a_connection(action, whose)
             except _BROKEN as error:
-                if isinstance(error, TimeoutError) or time.monotonic() >= until:
-                    raise unavailable(error) from None
+                if isinstance(error, TimeoutError):
+                    raise timed_out(self._policy.request_timeout_s, writes=writes) from None
+                if time.monotonic() >= until:
+                    raise unavailable(error, writes=writes) from None
                 self._on_retry()
                 await asyncio.sleep(_RETRY_PAUSE_S)
             except asyncpg.InterfaceError as error:
                 # The pool replaces a connection that broke between two uses of it.
                 if time.monotonic() >= until:
-                    raise unavailable(error) from None
+                    raise unavailable(error, writes=writes) from None
                 await asyncio.sleep(_RETRY_PAUSE_S)
+            except asyncpg.QueryCanceledError as error:
+                raise timed_out(self._policy.request_timeout_s, writes=writes, sqlstate=error.sqlstate) from None
             except asyncpg.PostgresError as error:
-                raise translate(error) from None
+                raise translate(error, writes=writes) from None
 
     async def _on_a_connection(self, action: Action, whose: str) -> Any:
         """Act on the connection that was used last; one on which anything failed goes back for the pool to judge."""
@@ -292,10 +297,14 @@ class Database:
             if not connection.is_closed():
                 return connection
             await self._pool.release(connection)
-        return await self._pool.acquire(timeout=self._policy.request_timeout_s)
+        timeout_s = self._policy.request_timeout_s
+        try:
+            return await self._pool.acquire(timeout=timeout_s)
+        except TimeoutError:
+            raise _no_connection(timeout_s) from None
 
 
-def translate(error: asyncpg.PostgresError) -> Exception:
+def translate(error: asyncpg.PostgresError, *, writes: bool = False) -> Exception:
     """Turn what the server refused into an error of ours; its message may hold data and is left out."""
     state = error.sqlstate or "?"
     if state in _TOO_LARGE:
@@ -306,8 +315,10 @@ def translate(error: asyncpg.PostgresError) -> Exception:
             f"the request is refused: the database cannot hold a value in it (SQLSTATE {state})",
             sqlstate=state,
         )
-    if state in ("57014", "55P03"):
-        return retry("overloaded", "the request took longer than it may; try again", retry_after_s=1.0, sqlstate=state)
+    if state == "55P03":
+        return retry(
+            "overloaded", "the request is refused: it waited too long for a lock", retry_after_s=1.0, sqlstate=state
+        )
     if state[:2] == "53":
         return retry(
             "overloaded",
@@ -317,7 +328,7 @@ def translate(error: asyncpg.PostgresError) -> Exception:
         )
     if state in ("3F000", "42883", "42501"):
         return _no_schema()
-    return unavailable(error)
+    return unavailable(error, writes=writes)
 
 
 def _no_schema() -> TransientError:
@@ -328,17 +339,49 @@ def _no_schema() -> TransientError:
     )
 
 
-def unavailable(error: BaseException) -> TransientError:
-    """Build the error of a database that cannot answer."""
-    state = getattr(error, "sqlstate", None)
-    why = f"SQLSTATE {state}" if state else type(error).__name__
+def _no_connection(timeout_s: float) -> TransientError:
     return retry(
         "database_unavailable",
-        f"the request cannot be served: the region's database does not answer ({why}); a write that was sent may "
-        "have happened: repeat it with the same Idempotency-Key",
+        f"the request cannot be served: no connection to the region's database was made within {timeout_s:g} s; "
+        "nothing was sent to it",
         retry_after_s=1.0,
-        **({"sqlstate": state} if state else {}),
+        sent=False,
     )
+
+
+def timed_out(limit_s: float, *, writes: bool, sqlstate: str | None = None) -> TransientError:
+    """Build the error of a statement that was given up: what it asked for may be too much, or the database too busy."""
+    state: dict[str, Fact] = {"sqlstate": sqlstate} if sqlstate else {}
+    if not writes:
+        return retry(
+            "read_timed_out",
+            f"the read is given up: it took longer than {limit_s:g} s, the limit; nothing was changed. Ask for "
+            "less at a time, or again later",
+            retry_after_s=5.0,
+            limit_s=limit_s,
+            **state,
+        )
+    return retry(
+        "write_timed_out",
+        f"the write is given up: it took longer than {limit_s:g} s, the limit; whether it happened is not known: "
+        "repeat it with the same Idempotency-Key",
+        retry_after_s=1.0,
+        limit_s=limit_s,
+        **state,
+    )
+
+
+def unavailable(error: BaseException, *, writes: bool = False) -> TransientError:
+    """Build the error of a database that cannot answer."""
+    state = getattr(error, "sqlstate", None)
+    why = f"SQLSTATE {state}" if state else "the connection broke"
+    what = (
+        f"the write has no outcome: the region's database does not answer ({why}); it may have happened: repeat it "
+        "with the same Idempotency-Key"
+        if writes
+        else f"the read cannot be served: the region's database does not answer ({why}); nothing was changed"
+    )
+    return retry("database_unavailable", what, retry_after_s=1.0, **({"sqlstate": state} if state else {}))
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:

@@ -27,7 +27,7 @@ from intelgraph.api.request import Request
 from intelgraph.api.response import Header
 from intelgraph.control.directory_cache import CachedDirectory
 from intelgraph.graph.query.planning import Planner
-from intelgraph.model.errors import PermanentError, refuse
+from intelgraph.model.errors import PermanentError
 from intelgraph.model.placement import Placement
 from intelgraph.residency import decision as residency
 from intelgraph.settings import ApiPolicy
@@ -109,12 +109,8 @@ class Door:
         placement = await self.placement_of(principal)
         request.is_degraded = placement.is_degraded
         request.tenant = principal.tenant
-        if writes and not principal.may_write:
-            raise refuse(
-                "role_not_allowed",
-                f"the write is refused: the token's role {principal.role.value} may read only",
-                role=principal.role.value,
-            )
+        if writes:
+            principal.check_may_write()
         return Admitted(principal=principal, placement=placement)
 
     async def placement_of(self, principal: Principal) -> Placement:

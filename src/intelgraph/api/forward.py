@@ -36,6 +36,7 @@ PASSING = frozenset(
         "not_granted",
         "home_unreachable",
         "database_unavailable",
+        "write_timed_out",
         "directory_unreadable",
     }
 )

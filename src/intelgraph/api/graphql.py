@@ -86,6 +86,8 @@ async def graphql(door: Door, request: Request) -> Answer:
         return await _answer(door, request, _Asked(admitted, given, kind), prepared)
     except QueryRefused as refused:
         return http.refused(kind, refused.errors, refused.code)
+    except http.FieldRefused as refused:
+        return http.field_refused(kind, refused)
     except IntelGraphError as error:
         return http.failed(kind, error)
     except Exception as error:
@@ -185,11 +187,12 @@ async def _ask(door: Door, admitted: Admitted, read: Read) -> tuple[Readable, st
 async def _ask_on(door: Door, admitted: Admitted, read: Read, first: Told) -> _Answer:
     """Go on behind a first answer that was not ``ok``; what may still come is waited for."""
     told: Told | None = first
+    last: _Answer | None = None
 
     async def send() -> _Answer:
-        nonlocal told
+        nonlocal told, last
         (raw, data), told = told or await door.reads.ask(read), None
-        answer = _ANSWER.decode(raw)
+        last = answer = _ANSWER.decode(raw)
         answer.data = data
         return answer
 
@@ -202,13 +205,20 @@ async def _ask_on(door: Door, admitted: Admitted, read: Read, first: Told) -> _A
             answer = await send()
         return answer
 
-    return await ask_until_seen(
-        door, admitted.placement, read.bookmark, settled if read.statement.of_the_past else send
-    )
+    asked = settled if read.statement.of_the_past else send
+    try:
+        return await ask_until_seen(door, admitted.placement, read.bookmark, asked)
+    except PermanentError as error:
+        if last is None or last.field is None:
+            raise
+        raise http.FieldRefused(last.field, error) from None
 
 
 def _merged(door: Door, prepared: Prepared, data: bytes | None) -> bytes:
     """Put what the schema says of itself beside the data, in the order of the fields."""
     known: dict[str, Any] = introspect(door.planner.schema, prepared)
-    found: dict[str, Any] = {} if data is None else orjson.loads(data)
-    return orjson.dumps({root.key: known.get(root.key, found.get(root.key)) for root in prepared.selection.roots})
+    # msgspec, because it keeps every digit of the whole numbers that may be stored.
+    found: dict[str, Any] = {} if data is None else msgspec.json.decode(data)
+    return msgspec.json.encode(
+        {root.key: known.get(root.key, found.get(root.key)) for root in prepared.selection.roots}
+    )

@@ -21,6 +21,7 @@ from intelgraph.api.body import read_body
 from intelgraph.api.request import Request
 from intelgraph.api.response import Response
 from intelgraph.model.errors import IntelGraphError, TransientError, refuse
+from intelgraph.model.form import not_json
 from intelgraph.settings import ApiPolicy
 
 RESPONSE, PLAIN = b"application/graphql-response+json", b"application/json"
@@ -156,7 +157,7 @@ def _json(text: bytes, what: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise refuse("bad_json", f"the request is refused: {what} is not JSON: {str(error)[:200]}") from None
+        raise refuse("bad_json", f"the request is refused: {what} is not JSON: {not_json(error, text)}") from None
 
 
 def _checked(given: Any, body: bytes) -> GraphQLRequest:
@@ -253,6 +254,23 @@ def formatted(error: GraphQLError) -> dict[str, Any]:
 def failed(kind: bytes, error: IntelGraphError) -> Response:
     """Build the answer of a refusal of ours before anything was executed; status and headers as everywhere."""
     return _formed(kind, problem.of_error(error), orjson.dumps({"errors": [of_denied(error)]}))
+
+
+class FieldRefused(Exception):
+    """A refusal of one field, by its name in the answer, that was found while the operation was executed."""
+
+    def __init__(self, field: str, error: IntelGraphError) -> None:
+        super().__init__(error.denied.reason)
+        self.field = field
+        self.error = error
+
+
+def field_refused(kind: bytes, refused: FieldRefused) -> Response:
+    """Build the answer of an operation of which a field was refused: no data, and the field's error."""
+    members = {**of_denied(refused.error), "path": [refused.field]}
+    response = answer(kind, orjson.dumps({"errors": [members], "data": None}))
+    response.code = refused.error.denied.code
+    return response
 
 
 def of_denied(error: IntelGraphError) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from intelgraph.api.graphql_http import of_denied
 from intelgraph.api.read import ChangesAnswer, checked_bookmark
 from intelgraph.api.request import Request
 from intelgraph.api.response import Stream
-from intelgraph.api.stream import Start, follow
+from intelgraph.api.stream import UNREADABLE, Start, bookmark_of, follow, unreadable
 from intelgraph.graph.query.planning import Prepared
 from intelgraph.graph.query.selection import Args, Selected
 from intelgraph.model.errors import Denied, PermanentError, refuse
@@ -47,15 +47,23 @@ class Subscribed:
     args: Args
 
     def batch(self, answer: ChangesAnswer) -> tuple[int, bytes]:
-        """Tell the changes that have an object which the filter lets pass."""
-        changes: list[Object] = msgspec.json.decode(answer.changes)
-        parts = []
-        for change in changes:
+        """Tell the changes that have an object which the filter lets pass; of others, that they are left out."""
+        changes = msgspec.json.decode(answer.changes, type=list[msgspec.Raw])
+        return len(changes), b"".join([self._told(change) for change in changes])
+
+    def _told(self, raw: msgspec.Raw) -> bytes:
+        bookmark = bookmark_of(raw)
+        try:
+            change: Object = msgspec.json.decode(raw)
             told = [made for made in change["objects"] if _passes(made, self.args.get("filter") or {})]
-            if told:
-                data = {"data": {self.root.key: _change(self.root, change, told)}}
-                parts.append(_event(b"next", orjson.dumps(data), change["bookmark"].encode()))
-        return len(changes), b"".join(parts)
+            if not told:
+                return b""
+            # msgspec, because it keeps every digit of the whole numbers that may be stored.
+            data = msgspec.json.encode({"data": {self.root.key: _change(self.root, change, told)}})
+        except UNREADABLE:
+            members = {**of_denied(PermanentError(unreadable(bookmark))), "path": [self.root.key]}
+            data = orjson.dumps({"errors": [members], "data": None})
+        return _event(b"next", data, bookmark.encode())
 
     def end(self, denied: Denied, *, resumes: bool) -> bytes:
         """Tell the reason: as an error, then ``complete``; as a comment to whoever shall connect again.
@@ -102,6 +110,8 @@ _NAMED = {
 
 def _object(objects: Selected, made: Object) -> dict[str, Any]:
     told: dict[str, Any] = {}
+    if not (isinstance(made["id"], str) and isinstance(made["kind"], str)):
+        raise TypeError("an object of a change has no id or no kind")
     for field in objects.only():
         if field.name == "__typename":
             told[field.key] = "ChangedObject"

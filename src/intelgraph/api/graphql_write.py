@@ -1,12 +1,14 @@
 """Mutations: the fields of one operation become the operations of one append.
 
-What a field answers is what its own operations made; the payload's fields are taken from it here, because there is
-nothing left to ask the database.
+What a field answers is what its own operations made, each where its input stood, and a refusal names the field and the
+argument that it is about. The payload's fields are taken from the outcome here: nothing is left to ask the database.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -20,75 +22,145 @@ from intelgraph.api.response import Response
 from intelgraph.api.write import Acknowledged, Write, idempotency_key
 from intelgraph.graph.query.planning import Prepared
 from intelgraph.graph.query.selection import Args, Selected
-from intelgraph.model.errors import IntelGraphError, PermanentError, refuse
+from intelgraph.model.errors import PermanentError, refuse
 
 Operation = dict[str, Any]
+Made = Mapping[str, Any]
+"""An object of an outcome: ``kind``, ``id``, ``revision``, and ``taken_by``, the operation that it went with."""
+
+
+@dataclass(frozen=True)
+class _Given:
+    """One operation: the field that asks for it, its place among the field's, and what it is."""
+
+    root: Selected
+    index: int
+    operation: Operation
+
+
+class _Asked:
+    """The operations of a mutation's fields, in their order."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self._prepared = prepared
+        self.roots = [root for root in prepared.selection.roots if root.name != "__typename"]
+        self._given = [
+            _Given(root, index, operation)
+            for root in self.roots
+            for index, operation in enumerate(OPERATIONS[root.name](prepared.arguments[root.number]))
+        ]
+
+    def operations(self, operations_max: int) -> Operations:
+        """Validate them; refuses what cannot be written."""
+        if not self._given:
+            raise refuse("bad_request", "the mutation is refused: the lists of its fields are empty")
+        return check_operations([one.operation for one in self._given], self.naming, operations_max=operations_max)
+
+    def naming(self, number: int, path: str) -> str:
+        """Name a place in an operation by the argument that it came from."""
+        given = self._given[number]
+        argument = _ARGUMENTS[given.root.name]
+        if given.root.name == "erase":
+            return path.removeprefix(".") or argument
+        for inside in (".entity", ".relationship"):
+            path = path.removeprefix(inside)
+        first = _STEP.match(path)
+        if first is not None:
+            path = f".{_WRITTEN.get(first[1], first[1])}{path[first.end() :]}"
+        return f"{argument}[{given.index}]{'' if argument == 'ids' else path}"
+
+    def refused(self, error: PermanentError) -> dict[str, Any]:
+        """Return a refusal as the error of the field whose operation it is; of none if it is of the whole request."""
+        facts = dict(error.denied.facts)
+        number = facts.get("index")
+        members = http.of_denied(error)
+        if isinstance(number, int) and number < len(self._given):
+            given = self._given[number]
+            facts["index"] = facts.pop("part", given.index)
+            members["extensions"]["facts"] = facts
+            members["path"] = [given.root.key]
+        elif len(self.roots) == 1:
+            members["path"] = [self.roots[0].key]
+        return members
+
+    def objects(self, root: Selected, made: list[Made]) -> list[Made]:
+        """Return what a field's operations made: one object for each, in their order; then what they took along.
+
+        What the log no longer has of an outcome was erased since.
+        """
+        found = {(one["kind"], one["id"]): one for one in made}
+        kind = _KINDS[root.name]
+        told: list[Made] = []
+        numbers = set()
+        for number, given in enumerate(self._given):
+            if given.root is root:
+                numbers.add(number)
+                for id_ in _ids(given.operation):
+                    erased = {"kind": "erased", "id": id_}
+                    told.append(found.get((kind, id_)) or found.get(("erased", id_)) or erased)
+        return told + [one for one in made if one.get("taken_by") in numbers]
 
 
 async def write(
     door: Door, request: Request, admitted: Admitted, asked: http.GraphQLRequest, prepared: Prepared, kind: bytes
 ) -> Response:
-    """Append what a mutation asks for; a refusal of it is the error of its first field."""
-    if not admitted.principal.may_write:
-        raise refuse(
-            "role_not_allowed",
-            f"the write is refused: the token's role {admitted.principal.role.value} may read only",
-            role=admitted.principal.role.value,
-        )
+    """Append what a mutation asks for; a refusal of one operation is the error of its field."""
+    admitted.principal.check_may_write()
     key = idempotency_key(request)
-    roots = [root for root in prepared.selection.roots if root.name != "__typename"]
-    if not roots:
+    given = _Asked(prepared)
+    if not given.roots:
         return http.answer(kind, orjson.dumps({"data": {root.key: "Mutation" for root in prepared.selection.roots}}))
-
-    def operations() -> Operations:
-        made = [op for root in roots for op in OPERATIONS[root.name](prepared.arguments[root.number])]
-        return check_operations(made, operations_max=door.policy.operations_max)
-
-    written = Write(door=door, request=request, admitted=admitted, key=key, body=asked.body, operations=operations)
+    if any(root.name == "erase" for root in given.roots):
+        admitted.principal.check_may_erase()
+    written = Write(
+        door=door,
+        request=request,
+        admitted=admitted,
+        key=key,
+        body=asked.body,
+        operations=lambda: given.operations(door.policy.operations_max),
+        naming=given.naming,
+    )
     try:
         outcome = await written.settle()
     except PermanentError as error:
-        return _refused(kind, roots, error)
+        return _refused(kind, given, error)
     if isinstance(outcome, Response):
         return http.passed_on(kind, outcome)
-    response = http.answer(kind, orjson.dumps({"data": _data(prepared, outcome)}))
+    response = http.answer(kind, orjson.dumps({"data": _data(prepared, given, outcome)}))
     response.headers = [(b"ig-bookmark", outcome.bookmark.encode())]
     return response
 
 
-def _refused(kind: bytes, roots: list[Selected], error: IntelGraphError) -> Response:
-    members = {**http.of_denied(error), "path": [roots[0].key]}
-    response = http.answer(kind, orjson.dumps({"errors": [members], "data": None}))
+def _refused(kind: bytes, given: _Asked, error: PermanentError) -> Response:
+    response = http.answer(kind, orjson.dumps({"errors": [given.refused(error)], "data": None}))
     response.code = error.denied.code
     return response
 
 
-def _data(prepared: Prepared, outcome: Acknowledged) -> dict[str, Any]:
-    objects: list[dict[str, Any]] = msgspec.json.decode(outcome.objects)
+def _data(prepared: Prepared, given: _Asked, outcome: Acknowledged) -> dict[str, Any]:
+    made: list[Made] = msgspec.json.decode(outcome.objects)
     data: dict[str, Any] = {}
     for root in prepared.selection.roots:
         if root.name == "__typename":
             data[root.key] = "Mutation"
             continue
-        asked_for = _named(root, prepared.arguments[root.number])
         payload = {
             "__typename": "Written",
             "status": outcome.status.upper(),
             "bookmark": outcome.bookmark,
-            "objects": [made for made in objects if asked_for(made)],
+            "objects": given.objects(root, made),
         }
         data[root.key] = {field.key: _part(field, payload) for field in root.only()}
     return data
 
 
-def _named(root: Selected, args: Args) -> Callable[[Mapping[str, Any]], bool]:
-    """Return whether an object belongs to a field: it was named there, or no field of the operation named it."""
-    if root.name in ("upsertEntities", "relate"):
-        (given,) = args.values()
-        kind = "entity" if root.name == "upsertEntities" else "relationship"
-        ids = {one["id"] for one in given}
-        return lambda made: made["kind"] == kind and made["id"] in ids
-    return lambda made: made["kind"] != "entity" or made["id"] in args["ids"]
+def _ids(operation: Operation) -> list[str]:
+    if operation["op"] == "erase":
+        ids: list[str] = operation["ids"]
+        return ids
+    target = operation.get("entity") or operation.get("relationship") or operation
+    return [target["id"]]
 
 
 def _part(field: Selected, payload: Mapping[str, Any]) -> Any:
@@ -104,6 +176,22 @@ def _part(field: Selected, payload: Mapping[str, Any]) -> Any:
 _GIVEN = {
     "validFrom": "valid_from",
     "validUntil": "valid_until",
+}
+_WRITTEN = {**{name: given for given, name in _GIVEN.items()}, "if_revision": "ifRevision"}
+_STEP = re.compile(r"\.([a-z_]+)")
+_ARGUMENTS = {
+    "upsertEntities": "entities",
+    "relate": "relationships",
+    "deleteEntities": "ids",
+    "unrelate": "ids",
+    "erase": "ids",
+}
+_KINDS = {
+    "upsertEntities": "entity",
+    "relate": "relationship",
+    "deleteEntities": "entity",
+    "unrelate": "relationship",
+    "erase": "erased",
 }
 
 

@@ -3,10 +3,11 @@
 What is sent to the database is the *re-encoding* of what was validated here, never the client's bytes: two JSON readers
 then cannot disagree about a repeated key, an escape or a number. Of a repeated key the last one counts.
 
-Refused here, before the database sees it: unknown operations and fields, NUL characters, times without an offset or
-beyond the calendar, nesting beyond ``DEPTH_MAX``, numbers beyond ``NUMBER_DIGITS_MAX`` digits (PostgreSQL would write
-1e308 out in full), and what has more than ``STORED_BYTES_MAX`` bytes when its numbers are written out. Whether an
-operation fits the graph is the database's part.
+Refused here, before the database sees it: unknown operations and fields, times without an offset or beyond the
+calendar, ids and types of too many bytes, what ``model.content`` says may not be
+stored, and what has more than ``STORED_BYTES_MAX`` bytes when its numbers are written out. A refusal names the place
+as its client wrote it: ``Naming`` turns an operation's number and a path inside it into that. Whether an operation fits
+the graph is the database's part.
 """
 
 from __future__ import annotations
@@ -14,18 +15,19 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
-from itertools import chain
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
+from intelgraph.model.content import DEPTH_MAX, Problem, problem_of, read_float, shown
 from intelgraph.model.errors import PermanentError, refuse
+from intelgraph.model.form import misshapen, not_json
 
-DEPTH_MAX = 32
-NUMBER_DIGITS_MAX = 64
+ID_BYTES_MAX, TYPE_BYTES_MAX = 512, 256
+"""Of UTF-8: an object's type and three ids fit into one entry of an index."""
 STORED_BYTES_MAX = 12 * 1024 * 1024
 """A row of the log has no more, as it is stored and sent: the same as `ig.row_bytes_max`, which has the last word."""
 _GROWS_AT_MOST = 16
@@ -33,7 +35,6 @@ _GROWS_AT_MOST = 16
 _PLAIN_DIGITS = 16
 """A number of fewer digits is written without an exponent."""
 _EXPONENT = re.compile(rb"[0-9]e[-+]?[0-9]")
-_LARGE, _SMALL = 10**NUMBER_DIGITS_MAX, 10.0**-NUMBER_DIGITS_MAX
 
 Id = Annotated[str, Meta(min_length=1, max_length=256)]
 Type = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -124,10 +125,20 @@ class Changes(Struct, kw_only=True, forbid_unknown_fields=True):
     operations: Annotated[list[Operation], Meta(min_length=1)]
 
 
-_DECODER = msgspec.json.Decoder(Changes)
+_DECODER = msgspec.json.Decoder(Changes, float_hook=read_float)
 _ENCODER = msgspec.json.Encoder(order="deterministic")
-_AT_OPERATION = re.compile(r"(.*) - at `(\$\.operations\[(\d+)\].*)`", re.DOTALL)
-_SHOWN_MAX = 200
+_UPPER_UUID = re.compile(r"(?:.*--)?[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII | re.DOTALL)
+_IN_OPERATION = re.compile(r"\.operations\[(\d+)\](.*)", re.DOTALL)
+_PREFIX = re.compile(r"operation \d+ is refused: ")
+
+Naming = Callable[[int, str], str]
+"""Takes an operation's number and a path inside it (``.entity.name``; empty: the operation itself); returns the name by
+which its client knows that place."""
+
+
+def in_changes(index: int, path: str) -> str:
+    """Name a place in the body of ``POST /v1/changes``."""
+    return f"operations[{index}]{path}"
 
 
 class Operations(Struct, frozen=True, kw_only=True):
@@ -137,6 +148,7 @@ class Operations(Struct, frozen=True, kw_only=True):
     """Canonical: one text for whatever means the same, in the order of the request."""
     count: int
     only_upserts: bool
+    erases: bool = False
 
     def fingerprint(self) -> bytes:
         """Return what a repeat of an ``Idempotency-Key`` is known by: what is meant, however it was sent.
@@ -148,15 +160,37 @@ class Operations(Struct, frozen=True, kw_only=True):
 
 def read_operations(body: bytes, *, operations_max: int) -> Operations:
     """Validate the body of a request."""
-    return _checked(_decode(lambda: _DECODER.decode(body)), operations_max=operations_max)
+    return _checked(_decode(lambda: _DECODER.decode(body), body, in_changes), in_changes, operations_max=operations_max)
 
 
-def check_operations(made: list[dict[str, Any]], *, operations_max: int) -> Operations:
+def check_operations(made: list[dict[str, Any]], naming: Naming, *, operations_max: int) -> Operations:
     """Validate operations that are no text yet, in the same way."""
-    return _checked(_decode(lambda: msgspec.convert({"operations": made}, Changes)), operations_max=operations_max)
+    return _checked(
+        _decode(lambda: msgspec.convert({"operations": made}, Changes), b"", naming),
+        naming,
+        operations_max=operations_max,
+    )
 
 
-def _checked(changes: Changes, *, operations_max: int) -> Operations:
+def bad_operation(index: int, problem: Problem, naming: Naming) -> PermanentError:
+    """Build the refusal of one operation."""
+    argument = shown(naming(index, problem.path))
+    return refuse("bad_operation", f"{argument} is refused: {problem.what}", index=index, argument=argument)
+
+
+def renamed(error: PermanentError, naming: Naming) -> PermanentError:
+    """Return the database's refusal of one operation with the place named as its client wrote it."""
+    denied = error.denied
+    index = denied.facts.get("index")
+    if not isinstance(index, int) or "argument" in denied.facts:
+        return error
+    part = denied.facts.get("part")
+    argument = shown(naming(index, "" if part is None else f".ids[{part}]"))
+    reason = _PREFIX.sub(lambda _: f"{argument} is refused: ", denied.reason, count=1)
+    return refuse(denied.code, reason, **{**denied.facts, "argument": argument})
+
+
+def _checked(changes: Changes, naming: Naming, *, operations_max: int) -> Operations:
     operations = changes.operations
     count = sum(len(operation.ids) if isinstance(operation, Erase) else 1 for operation in operations)
     if count > operations_max:
@@ -170,17 +204,21 @@ def _checked(changes: Changes, *, operations_max: int) -> Operations:
     for index, operation in enumerate(operations):
         problem = _problem(operation)
         if problem is not None:
-            raise _bad_operation(index, problem)
+            raise bad_operation(index, problem, naming)
     body = _ENCODER.encode(operations)
     if b"\\u0000" in body:
         # The escape may also be the text "\\u0000", which is legal: look at what was decoded.
         for index, operation in enumerate(operations):
-            problem = _content_problem(msgspec.to_builtins(operation), DEPTH_MAX + 8)
+            problem = problem_of(msgspec.to_builtins(operation), DEPTH_MAX + 8)
             if problem is not None:
-                raise _bad_operation(index, problem)
+                raise bad_operation(index, problem, naming)
     _check_stored_size(operations, body)
-    only_upserts = all(isinstance(operation, UpsertEntity | UpsertRelationship) for operation in operations)
-    return Operations(body=body, count=count, only_upserts=only_upserts)
+    return Operations(
+        body=body,
+        count=count,
+        only_upserts=all(isinstance(operation, UpsertEntity | UpsertRelationship) for operation in operations),
+        erases=any(isinstance(operation, Erase) for operation in operations),
+    )
 
 
 def _check_stored_size(operations: list[Operation], body: bytes) -> None:
@@ -217,69 +255,52 @@ def _zeros(value: object) -> int:
     return found
 
 
-def _decode(read: Callable[[], Changes]) -> Changes:
+def _decode(read: Callable[[], Changes], body: bytes, naming: Naming) -> Changes:
     try:
         return read()
     except msgspec.ValidationError as error:
-        raise _refused(str(error)) from None
-    except msgspec.DecodeError as error:
-        raise refuse("bad_json", f"the request is refused: its body is not JSON: {error}") from None
-    except UnicodeDecodeError:
-        raise refuse("bad_json", "the request is refused: its body is not UTF-8") from None
-    except RecursionError:
-        raise refuse("bad_json", "the request is refused: its body is nested too deeply") from None
-    except ValueError:
-        raise refuse("bad_json", "the request is refused: its body holds a number that is too long") from None
+        problem = misshapen(error)
+        found = _IN_OPERATION.fullmatch(problem.path)
+        if found is not None:
+            raise bad_operation(int(found[1]), Problem(found[2], problem.what), naming) from None
+        raise refuse("bad_request", f"{_member(problem.path)} is refused: {problem.what}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise refuse("bad_json", f"the request's body is not JSON: {not_json(error, body)}") from None
 
 
-def _refused(message: str) -> PermanentError:
-    found = _AT_OPERATION.fullmatch(message)
-    if found is None:
-        return refuse("bad_request", f"the request is refused: {message[:_SHOWN_MAX]}")
-    what, path, index = found.groups()
-    return _bad_operation(int(index), f"{what[:_SHOWN_MAX]} at {path[:_SHOWN_MAX]}")
+def _member(path: str) -> str:
+    return shown(path.removeprefix(".")) or "the request's body"
 
 
-def _bad_operation(index: int, what: str) -> PermanentError:
-    return refuse("bad_operation", f"operation {index} is refused: {what}", index=index)
-
-
-def _problem(operation: Operation) -> str | None:
+def _problem(operation: Operation) -> Problem | None:
+    """Turn times to UTC in place; return what is wrong."""
     if isinstance(operation, UpsertEntity):
-        return _settle(operation.entity)
+        given: Entity | Relationship = operation.entity
+        problem = _settle(given)
+        return problem and problem.inside("entity")
     if isinstance(operation, UpsertRelationship):
-        return _settle(operation.relationship)
+        problem = _settle(operation.relationship)
+        return problem and problem.inside("relationship")
     return None
 
 
-def _settle(given: Entity | Relationship) -> str | None:
-    """Turn times to UTC in place and look through the properties; return what is wrong."""
+def _settle(given: Entity | Relationship) -> Problem | None:
     for name in ("valid_from", "valid_until", "created", "updated"):
         at = getattr(given, name)
         if isinstance(at, datetime) and at.tzinfo is not UTC:
             try:
                 setattr(given, name, at.astimezone(UTC))
             except OverflowError:
-                return f"{name} lies beyond the calendar in UTC"
-    return _content_problem(given.properties, DEPTH_MAX) if given.properties else None
-
-
-def _content_problem(value: object, depth_left: int) -> str | None:
-    if isinstance(value, str):
-        return "a text contains the character NUL" if "\x00" in value else None
-    if isinstance(value, float | int):
-        if value and not _SMALL < abs(value) < _LARGE:
-            return f"a number has more than {NUMBER_DIGITS_MAX} digits before or after the point"
-        return None
-    if value is None:
-        return None
-    if depth_left == 0:
-        return f"its properties are nested deeper than {DEPTH_MAX} levels"
-    parts: Iterable[object] = (
-        chain.from_iterable(value.items()) if isinstance(value, dict) else cast(list[object], value)
-    )
-    for part in parts:
-        problem = _content_problem(part, depth_left - 1)
-        if problem is not None:
-            return problem
-    return None
+                return Problem(f".{name}", "in UTC the time lies beyond the calendar")
+    for name, limit in (("id", ID_BYTES_MAX), ("type", TYPE_BYTES_MAX)):
+        text: str = getattr(given, name)
+        if len(text) * 4 > limit and (size := len(text.encode())) > limit:
+            return Problem(f".{name}", f"it has {size} bytes of UTF-8; the limit is {limit}")
+    if given.id != given.id.lower() and _UPPER_UUID.fullmatch(given.id):
+        return Problem(
+            ".id",
+            "its UUID must be in lower case: ids are compared character by character, and another spelling would be "
+            "another object",
+        )
+    problem = problem_of(given.properties) if given.properties else None
+    return problem and problem.inside("properties")

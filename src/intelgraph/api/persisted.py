@@ -11,7 +11,7 @@ import hashlib
 import sys
 from collections.abc import Callable
 
-import orjson
+import msgspec
 from graphql import GraphQLError
 from msgspec.structs import replace
 
@@ -41,7 +41,7 @@ class PersistedDocuments:
             return asked
         # A hop to the home carries the text: the document may not be known there.
         told = {"query": text, "operationName": asked.operation_name, "variables": asked.variables}
-        return replace(asked, query=text, body=orjson.dumps(told))
+        return replace(asked, query=text, body=msgspec.json.encode(told))
 
     def _text(self, tenant: str, asked: GraphQLRequest, named: object) -> str:
         members: dict[str, object] = named if isinstance(named, dict) else {}

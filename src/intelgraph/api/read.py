@@ -161,10 +161,21 @@ async def _read_page(door: Door, request: Request, kind: str) -> Response:
     query = request.query(frozenset({"after", "limit"}))
     limit = limit_of(query, door.policy.changes_limit_max)
     bookmark = wanted_bookmark(request)
-    arguments = (admitted.placement.id, admitted.principal.tenant, kind, query.get("after"), limit, bookmark)
+    arguments = (admitted.placement.id, admitted.principal.tenant, kind, _after(query), limit, bookmark)
     answer = await ask(door, admitted.placement, bookmark, (READ_PAGE, *arguments), PageAnswer)
     body = b'{"objects":%b,"next":%b}' % (bytes(answer.objects), bytes(answer.next))
     return Response(status=200, body=body, headers=facts(door, admitted.placement.id, answer, None))
+
+
+def _after(query: dict[str, str]) -> str | None:
+    """Return the id behind which a page begins; it need not exist. An empty one is before all ids."""
+    given = query.get("after")
+    if given is not None and len(given) > _ID_LENGTH_MAX:
+        raise refuse(
+            "bad_request",
+            f"the request is refused: after is an id, which has {_ID_LENGTH_MAX} characters at most, not {len(given)}",
+        )
+    return given
 
 
 def refusal(door: Door, answer: Readable, bookmark: str | None) -> IntelGraphError:
@@ -190,6 +201,13 @@ def refusal(door: Door, answer: Readable, bookmark: str | None) -> IntelGraphErr
         )
     if answer.status in ("held", "gap"):
         return retry(answer.status, answer.reason or f"the row {bookmark} is held here", retry_after_s=1.0)
+    if answer.status == "foreign":
+        return refuse(
+            "bad_bookmark",
+            f"the bookmark {bookmark} is refused: no write of this graph can have it: it is of another graph, or of "
+            "data that was wiped",
+            bookmark=bookmark,
+        )
     if answer.may_still_come:
         return retry(
             "too_far_behind",

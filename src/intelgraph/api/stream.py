@@ -169,6 +169,11 @@ class _Following:
                 try:
                     if answer is None:
                         answer = await _read(self._door, self._admitted, after, self._limit)
+                    _, text = self._form.batch(answer)
+                except UNREADABLE as error:
+                    self._door.log.failure("stream_failed", error, request_id=self._request.id.decode())
+                    await self._say(send, self._form.end(problem.INTERNAL, resumes=False))
+                    return True
                 except PermanentError as error:
                     await self._say(send, self._form.end(error.denied, resumes=False))
                     return True
@@ -176,7 +181,6 @@ class _Following:
                     await self._idle(send)
                     await asyncio.sleep(_PAUSE_S)
                     continue
-                _, text = self._form.batch(answer)
                 after, more, answer = answer.next, answer.more, None
                 if text:
                     await self._say(send, text)
@@ -240,13 +244,30 @@ def _count(door: Door, tenant: str, change: int) -> None:
     door.metrics.streams.inc(change)
 
 
+UNREADABLE = (msgspec.MsgspecError, RecursionError, KeyError, TypeError, ValueError, AttributeError)
+"""What happens where a change is not what a change must be."""
+
+
+def bookmark_of(change: msgspec.Raw) -> str:
+    """Return the bookmark of a change."""
+    return msgspec.json.decode(change, type=_Change).bookmark
+
+
+def unreadable(bookmark: str) -> Denied:
+    """Build what is told instead of a change that cannot be told: a stream goes on behind it."""
+    return Denied(
+        code="change_unreadable",
+        reason=f"the change {bookmark} is left out: it has not the form of a change; the stream goes on behind it",
+        facts={"bookmark": bookmark},
+    )
+
+
 def events(answer: ChangesAnswer) -> tuple[int, bytes]:
     """Write a batch as events: how many, and their bytes. A change's JSON passes through on one line."""
     parts: list[bytes] = []
     changes_raw = msgspec.json.decode(answer.changes, type=list[msgspec.Raw])
     for change in changes_raw:
-        bookmark = msgspec.json.decode(change, type=_Change).bookmark
-        parts.append(b"id: %b\n%b" % (bookmark.encode(), _event(b"change", bytes(change))))
+        parts.append(b"id: %b\n%b" % (bookmark_of(change).encode(), _event(b"change", bytes(change))))
     return len(changes_raw), b"".join(parts)
 
 

@@ -28,7 +28,7 @@ from intelgraph.api.database import LARGE_BYTES, UNLINK
 from intelgraph.api.door import Admitted, Door
 from intelgraph.api.forward import PASSING, moved_meanwhile
 from intelgraph.api.holding import deadline_s
-from intelgraph.api.operations import Operations, read_operations
+from intelgraph.api.operations import Naming, Operations, in_changes, read_operations, renamed
 from intelgraph.api.patience import LARGE_BYTES as ASIDE_BYTES
 from intelgraph.api.request import Request
 from intelgraph.api.response import Response
@@ -86,13 +86,15 @@ async def write_changes(door: Door, request: Request) -> Response:
     key = idempotency_key(request)
     _check_media_type(request)
     body = await read_body(request, bytes_max=door.policy.body_bytes_max, timeout_s=door.policy.body_timeout_s)
+
+    def operations() -> Operations:
+        read = read_operations(body, operations_max=door.policy.operations_max)
+        if read.erases:
+            admitted.principal.check_may_erase()
+        return read
+
     outcome = await Write(
-        door=door,
-        request=request,
-        admitted=admitted,
-        key=key,
-        body=body,
-        operations=lambda: read_operations(body, operations_max=door.policy.operations_max),
+        door=door, request=request, admitted=admitted, key=key, body=body, operations=operations
     ).settle()
     return outcome if isinstance(outcome, Response) else _answer(outcome)
 
@@ -122,6 +124,8 @@ class Write:
     key: str
     body: bytes
     operations: Callable[[], Operations]
+    naming: Naming = in_changes
+    """How the client knows an operation that the database refuses."""
     _operations: Operations | None = None
     _unanswered: str | None = field(init=False)
     """The region that was handed this write before and gave no answer."""
@@ -229,7 +233,7 @@ class Write:
                 appended = _APPENDED.decode(raw)
         if appended.status == "refused":
             self.door.metrics.appends.labels("refused").inc()
-            return _refusal(appended)
+            return _refusal(appended, self.naming)
         return await acknowledge(self.door, placement, appended, flushed, until_s)
 
     async def _prepared(self, placement: Placement, epoch: int) -> Append | TransientError:
@@ -284,7 +288,7 @@ class Write:
         return step
 
 
-def _refusal(appended: _Appended) -> TransientError:
+def _refusal(appended: _Appended, naming: Naming) -> TransientError:
     """Raise the database's refusal, or return it if it may pass by itself."""
     if appended.code in _OUT_OF_STEP:
         return TransientError(Denied(code="fenced", reason=appended.reason, facts=appended.facts), retry_after_s=1.0)
@@ -293,7 +297,7 @@ def _refusal(appended: _Appended) -> TransientError:
         return TransientError(denied, retry_after_s=1.0)
     if appended.code in ("held", "gap"):
         raise TransientError(denied, retry_after_s=1.0)
-    raise PermanentError(denied)
+    raise renamed(PermanentError(denied), naming)
 
 
 async def acknowledge(

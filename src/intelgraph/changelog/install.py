@@ -83,13 +83,15 @@ async def _know_peers(connection: Connection, peers: list[str]) -> None:
     )
 
 
-async def begin_new_life(connection: Connection) -> int:
-    """Give a restored database its next life, so that it never hands out a used position; returns the life.
+async def begin_new_life(connection: Connection, *, least: int = 1) -> int:
+    """Give a new or restored database its next life, so that it never hands out a used position; returns the life.
 
     Placements whose home it is stay fenced until an epoch is opened in the new life.
     """
     async with connection.transaction():
-        life: int = await connection.fetchval("update ig.region set life = life + 1 returning life")
+        life: int = await connection.fetchval(
+            "update ig.region set life = greatest(life + 1, $1) returning life", least
+        )
         await connection.execute("alter sequence ig.position restart")
         await connection.execute("delete from ig.settling")
     return life

@@ -14,7 +14,13 @@ from intelgraph.control import issuer
 
 @click.command()
 @click.option("--tenant", required=True, help="Whose data the bearer reaches.")
-@click.option("--role", type=click.Choice(issuer.ROLES), default="analyst", show_default=True, help="What it may do.")
+@click.option(
+    "--role",
+    type=click.Choice(issuer.ROLES),
+    default="analyst",
+    show_default=True,
+    help="What it may do: analyst reads, writer also writes, admin also erases.",
+)
 @click.option(
     "--ttl",
     "ttl_s",

@@ -7,6 +7,7 @@ subscriptions need the other servers, over the WAN, and so come second.
 from __future__ import annotations
 
 import asyncio
+import time
 
 import asyncpg
 
@@ -16,6 +17,9 @@ from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.fleet import postgres
 from intelgraph.fleet.places import Fleet, write_private
 from intelgraph.fleet.topology import wan_port
+
+_LIVES_BEGIN_S = 1_767_225_600
+"""2026-01-01T00:00:00Z."""
 
 
 async def provision(fleet: Fleet) -> None:
@@ -41,15 +45,16 @@ async def install_region(fleet: Fleet, region: str) -> None:
 
 
 async def _keep_life(fleet: Fleet, region: str, connection: asyncpg.Connection, *, fresh: bool) -> None:
-    """Give a new database a life above all that the region has had here: no position is ever drawn twice.
+    """Give a new database a life above all that the region has had: no position is ever drawn twice.
 
-    The highest life is kept outside the region's directory, whose loss is why a database is made anew.
+    The highest life is kept outside the region's directory, whose loss is why a database is made anew. A fleet that was
+    wiped knows none: it begins at the seconds since ``_LIVES_BEGIN_S``, so that it takes no bookmark of before.
     """
     kept = fleet.common / f"life-{region}"
     lived = int(kept.read_text(encoding="ascii")) if kept.exists() else 0
     life: int = await connection.fetchval("SELECT life FROM ig.region")
-    while fresh and life <= lived:
-        life = await begin_new_life(connection)
+    if fresh:
+        life = await begin_new_life(connection, least=max(lived + 1, int(time.time() - _LIVES_BEGIN_S)))
     write_private(kept, str(max(life, lived)))
 
 

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import msgspec
 
 from intelgraph.model.errors import refuse
+from intelgraph.model.form import misshapen
 
 Json = Any
 Kind = Literal["entity", "relationship"]
@@ -73,7 +74,8 @@ def read_object(kind: Kind, value: object) -> GraphObject:
     try:
         return msgspec.convert(value, Entity) if kind == "entity" else msgspec.convert(value, Relationship)
     except msgspec.ValidationError as error:
-        raise refuse("bad_object", f"the {kind} is refused: {error}", kind=kind) from error
+        problem = misshapen(error)
+        raise refuse("bad_object", f"the {kind}{problem.path} is refused: {problem.what}", kind=kind) from error
 
 
 def upsert_operation(thing: GraphObject) -> bytes:

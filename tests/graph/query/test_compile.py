@@ -13,6 +13,7 @@ from intelgraph.graph.query.document import QueryRefused
 from intelgraph.graph.query.planning import Planner, Prepared
 from intelgraph.graph.query.schema import load_schema
 from intelgraph.graph.query.statement import json_object
+from tests.graph.cursors import cursor
 
 PLANNER = Planner(schema=load_schema())
 
@@ -88,6 +89,23 @@ def test_a_member_whose_name_is_none_is_a_bug_that_stops() -> None:
         json_object([("a' , secret", "1")])
 
 
+GOOD = cursor("ID_ASC", "e1")
+WRONG_CURSORS = (
+    'entities(after: "garbage!!") { next }',
+    'entities(after: "e1") { next }',
+    f'entities(after: "{GOOD[:-1]}") {{ next }}',
+    f'entities(after: "{GOOD}x") {{ next }}',
+    f'entities(after: "{GOOD}", orderBy: ID_DESC) {{ next }}',
+    f'entities(after: "{GOOD}", orderBy: UPDATED_ASC) {{ next }}',
+    'entities(after: "nope", orderBy: UPDATED_ASC) { next }',
+    f'entities(after: "{cursor("UPDATED_ASC", "no place")}", orderBy: UPDATED_ASC) {{ next }}',
+    'entity(id: 1) { edges(after: "zz") { next } }',
+    f'entity(id: 1) {{ edges(after: "{GOOD}") {{ next }} }}',
+    'history(id: 1, after: "us-east/1/1/1") { next }',
+    'asOf(bookmark: "us-east/1/1/1") { entities(after: "garbage!!") { next } }',
+)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -99,7 +117,7 @@ def test_a_member_whose_name_is_none_is_a_bug_that_stops() -> None:
             "hops is refused: it must be from 1 to 6, not 7",
         ),
         ('{ entities(filter: {text: "  "}) { next } }', "text is refused"),
-        ('{ entities(orderBy: UPDATED_ASC, after: "nope") { next } }', "after is refused"),
+        *((f"{{ {text} }}", "after is refused: it is not what such a list") for text in WRONG_CURSORS),
         ('{ entity(id: "\\u0000") { id } }', "id is refused: it contains the character NUL"),
     ],
 )

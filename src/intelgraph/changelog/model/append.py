@@ -11,7 +11,8 @@ Decisions taken where docs/log.md leaves room:
   from its tombstone. For ``if_revision`` a tombstone counts as nothing (0). In epoch n it lies above (n - 1) * 2^32,
   however it was counted before: no two epochs make the same one.
 - A re-created entity may take another type, a re-created relationship other endpoints: a tombstone tells neither.
-- An erased id may be erased again, and an id that never existed may be erased before it does.
+- An erased id may be erased again. An id of which there never was anything here is `not_found`: it may be made later.
+- A relationship that goes with an entity says which operation took it along (`taken_by`, counted from 0).
 - Times that a request leaves out are the server's business: they are compared as ``ANY_TIME``.
 """
 
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from intelgraph.changelog.model.holding import Holding
-from intelgraph.changelog.model.log import Form, Object, ObjectKey, Row, Writer, in_force, outcomes, state
+from intelgraph.changelog.model.log import Form, Object, ObjectKey, Row, Rows, Writer, in_force, outcomes, state
 
 OPERATIONS_MAX = 1_000
 ID_LENGTH_MAX = 256
@@ -98,6 +99,10 @@ class Conclusions(Protocol):
         """The row that a repeat of the key is answered with."""
         ...
 
+    def ever(self, tenant: str, id_: str) -> bool:
+        """Whether any whole row held here touched an id, whether it counts or not."""
+        ...
+
 
 class Computed:
     """Conclusions computed from nothing, each time they are asked for."""
@@ -121,6 +126,14 @@ class Computed:
     def outcome(self, tenant: str, key: str) -> Row | None:
         first = outcomes(self._holding.read).get((tenant, key))
         return None if first is None else self._holding.rows[first]
+
+    def ever(self, tenant: str, id_: str) -> bool:
+        return ever(self._holding.rows, tenant, id_)
+
+
+def ever(rows: Rows, tenant: str, id_: str) -> bool:
+    """Whether any of the rows that are whole touched an id."""
+    return any(row.tenant == tenant and id_ in row.touched for row in rows.values())
 
 
 def append(holding: Holding, writer: Writer, request: Request, closed: int | None = None) -> Answer:
@@ -167,8 +180,8 @@ def fence(concluded: Conclusions, writer: Writer, epoch: int, closed: int | None
 def resulting(concluded: Conclusions, request: Request) -> dict[tuple[str, str], Object]:
     """The whole objects that the operations leave, each seeing the ones before it; raises at the first refusal."""
     desk = _Desk(concluded, request.tenant)
-    for operation in request.operations:
-        desk.perform(operation)
+    for index, operation in enumerate(request.operations):
+        desk.perform(index, operation)
     below = (request.epoch - 1) * REVISIONS_OF_AN_EPOCH
     return {
         key: {**item, "revision": below + 1} if item.get("revision", below + 1) <= below else item
@@ -182,10 +195,13 @@ class _Desk:
     def __init__(self, concluded: Conclusions, tenant: str) -> None:
         self._tenant = tenant
         self._before = concluded.forms
+        self._ever = concluded.ever
         self._gone = {id_ for owner, id_ in concluded.gone if owner == tenant}
         self.touched: dict[tuple[str, str], Object] = {}
+        self._index = 0
 
-    def perform(self, operation: Operation) -> None:
+    def perform(self, index: int, operation: Operation) -> None:
+        self._index = index
         handler = getattr(self, f"_{operation.get('op')}", None)
         if handler is None:
             raise _Refusal("bad_operation")
@@ -261,9 +277,9 @@ class _Desk:
             raise _Refusal("not_found")
         self._bury(kind, operation["id"])
 
-    def _bury(self, kind: str, id_: str) -> None:
+    def _bury(self, kind: str, id_: str, **more: int) -> None:
         revision = self._next_revision(kind, id_)
-        self.touched[kind, id_] = {"kind": kind, "id": id_, "revision": revision, "deleted": True}
+        self.touched[kind, id_] = {"kind": kind, "id": id_, "revision": revision, "deleted": True, **more}
 
     def _delete_relationships_of(self, entity: str) -> None:
         known = {key.id for key in self._before if key.tenant == self._tenant and key.kind == "relationship"}
@@ -271,7 +287,7 @@ class _Desk:
         for id_ in known:
             now = self._now("relationship", id_)
             if now is not None and entity in (now["source"], now["target"]):
-                self._bury("relationship", id_)
+                self._bury("relationship", id_, taken_by=self._index)
 
     def _erase(self, operation: Operation) -> None:
         ids = operation.get("ids")
@@ -279,6 +295,9 @@ class _Desk:
             raise _Refusal("bad_operation")
         for id_ in ids:
             _check({"id": id_}, ())
+            there = self._ever(self._tenant, id_) or any(key[1] == id_ for key in self.touched)
+            if not there and id_ not in self._gone:
+                raise _Refusal("not_found")
         for id_ in ids:
             self._delete_relationships_of(id_)
             self._gone.add(id_)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 
+from intelgraph.changelog.model.append import ever
 from intelgraph.changelog.model.holding import Holding, arrive
 from intelgraph.changelog.model.log import Form, Identity, Kind, ObjectKey, Row, accepted, forms_of, in_force
 
@@ -46,6 +47,10 @@ class Known:
     def outcome(self, tenant: str, key: str) -> Row | None:
         """The row that a repeat of the key is answered with."""
         return self._first.get((tenant, key))
+
+    def ever(self, tenant: str, id_: str) -> bool:
+        """Whether any whole row held here touched an id, whether it counts or not."""
+        return ever(self.rows, tenant, id_)
 
     def arrive(self, row: Row) -> bool:
         """Take a row; says whether it was new here."""

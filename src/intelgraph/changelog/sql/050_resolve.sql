@@ -46,6 +46,31 @@ begin
     return exists (select from ig.entity where tenant = p_tenant and id = p_id and not deleted);
 end $$;
 
+-- What an id is that is no live entity: `erased`, `deleted`, `relationship` or `absent`.
+create function ig.why_no_entity(p_tenant text, p_id text, ids text[], objects jsonb[]) returns text
+language plpgsql stable as $$
+declare
+    i int := array_position(ids, 'entity ' || p_id);
+    entity jsonb := case when i is not null then objects[i] else ig.standing(p_tenant, 'entity', p_id) end;
+begin
+    if entity is not null then
+        return case entity ->> 'kind' when 'erased' then 'erased' else 'deleted' end;
+    end if;
+    i := array_position(ids, 'relationship ' || p_id);
+    return case when ig.is_live(case when i is not null then objects[i] else ig.standing(p_tenant, 'relationship', p_id) end)
+           then 'relationship' else 'absent' end;
+end $$;
+
+-- Was there ever anything of this id here: in the state, in the log (also in rows that do not count), or erased?
+create function ig.was_ever(p_tenant text, p_id text) returns boolean language sql stable as $$
+    select exists (select from ig.entity e where e.tenant = p_tenant and e.id = p_id)
+        or exists (select from ig.relationship r where r.tenant = p_tenant and r.id = p_id)
+        or exists (select from ig.erased x where x.tenant = p_tenant and x.touch = ig.touch(p_tenant, 'entity', p_id))
+        or exists (select from ig.snapshot s where s.tenant = p_tenant and s.kind in ('entity', 'relationship') and s.id = p_id)
+        or exists (select from ig.change c where c.tenant = p_tenant
+                   and c.touches && array[ig.touch(p_tenant, 'entity', p_id), ig.touch(p_tenant, 'relationship', p_id)]);
+$$;
+
 create function ig.is_erased(p_tenant text, p_kind text, p_id text) returns boolean language sql stable
     return exists (select from ig.erased x where x.tenant = p_tenant and x.touch = ig.touch(p_tenant, p_kind, p_id));
 
@@ -122,15 +147,23 @@ create function ig.may_erase(p_op jsonb) returns boolean language sql immutable 
        and not exists (select from jsonb_array_elements(case jsonb_typeof(p_op -> 'ids') when 'array' then p_op -> 'ids' else '[]' end) e
                        where jsonb_typeof(e) <> 'string' or length(e #>> '{}') not between 1 and 256);
 
+-- May these properties be stored? The rule of `intelgraph.model.content`, for whoever appends without it: 32 levels,
+-- numbers of 0 or a magnitude from 1e-64 to below 1e64. (`jsonb` itself takes no NUL and no half of a surrogate pair.)
+create function ig.has_content(p_properties jsonb) returns boolean language sql immutable parallel safe
+    return not p_properties @? '$.**{32 to last} ? (@.type() == "object" || @.type() == "array")'
+       and not p_properties @? 'strict $.** ? (@.type() == "number").abs() ? (@ >= 1e64 || (@ < 1e-64 && @ != 0))';
+
 -- Has an object that is to be upserted the shape of one? (Times are cast where they are used.) Its id and type must fit
 -- into an index together with the ids of two others.
 create function ig.has_shape(p_op jsonb, p_given jsonb) returns boolean language sql immutable parallel safe
     return jsonb_typeof(p_given -> 'type') = 'string'
        and octet_length(p_given ->> 'type') <= 256 and octet_length(p_given ->> 'id') <= 512
        and (p_op ->> 'op' <> 'upsert_entity' or coalesce(jsonb_typeof(p_given -> 'name') = 'string', false))
-       and coalesce(jsonb_typeof(p_given -> 'properties') in ('object', 'null'), true)
-       and coalesce(jsonb_typeof(p_given -> 'sources') in ('array', 'null'), true)
-       and case jsonb_typeof(p_given -> 'confidence') when 'number' then (p_given ->> 'confidence')::numeric between 0 and 100
+       and case jsonb_typeof(p_given -> 'properties') when 'object' then ig.has_content(p_given -> 'properties')
+           when 'null' then true else not p_given ? 'properties' end
+       and case jsonb_typeof(p_given -> 'sources') when 'array' then not p_given @? '$.sources[*] ? (@.type() != "string")'
+           when 'null' then true else not p_given ? 'sources' end
+       and case jsonb_typeof(p_given -> 'confidence') when 'number' then p_given ->> 'confidence' ~ '^(100|[0-9]{1,2})$'
            when 'null' then true else not p_given ? 'confidence' end
        and (not p_op ? 'if_revision' or coalesce(p_op ->> 'if_revision' ~ '^[0-9]{1,18}$', false));
 
@@ -146,15 +179,24 @@ declare
     made jsonb;
     refused jsonb;
     facts jsonb := jsonb_build_object('index', p_index, 'id', given ->> 'id');
-    missing text;
+    dangling record;
     i int;
 begin
     if name = 'erase' and ig.may_erase(p_op) then
+        for dangling in select e.id, e.n from jsonb_array_elements_text(p_op -> 'ids') with ordinality as e(id, n)
+                        where not array['entity ' || e.id, 'relationship ' || e.id] && ids and not ig.was_ever(p_tenant, e.id)
+                        order by e.n limit 1
+        loop
+            return ig.refusal('not_found', format('operation %s is refused: there is nothing with the id %s, and never was',
+                                                  p_index, dangling.id),
+                              jsonb_build_object('index', p_index, 'part', dangling.n - 1, 'id', dangling.id));
+        end loop;
         select coalesce(jsonb_agg(r), '[]') into made
         from jsonb_array_elements_text(p_op -> 'ids') e, lateral ig.relationships_at(p_tenant, e, ids, objects) r
         where not r ->> 'id' in (select jsonb_array_elements_text(p_op -> 'ids'));
         return jsonb_build_object('objects',
-            (select coalesce(jsonb_agg(distinct ig.tombstone(r)), '[]') from jsonb_array_elements(made) r)
+            (select coalesce(jsonb_agg(distinct ig.tombstone(r) || jsonb_build_object('taken_by', p_index)), '[]')
+             from jsonb_array_elements(made) r)
             || (select coalesce(jsonb_agg(distinct jsonb_build_object('kind', 'erased', 'id', e)), '[]')
                 from jsonb_array_elements_text(p_op -> 'ids') e));
     elsif kind is null or id is null or length(id) not between 1 and 256 then
@@ -172,7 +214,7 @@ begin
         end if;
         made := jsonb_build_array(ig.tombstone(old));
         if kind = 'entity' then
-            made := made || (select coalesce(jsonb_agg(ig.tombstone(r)), '[]')
+            made := made || (select coalesce(jsonb_agg(ig.tombstone(r) || jsonb_build_object('taken_by', p_index)), '[]')
                              from ig.relationships_at(p_tenant, id, ids, objects) r);
         end if;
         return jsonb_build_object('objects', made);
@@ -188,12 +230,17 @@ begin
         end if;
     end if;
     if kind = 'relationship' then
-        select e into missing from unnest(array[given ->> 'source', given ->> 'target']) e
-        where e is null or not ig.entity_is_live(p_tenant, e, ids, objects) limit 1;
+        select e.name, e.id, ig.why_no_entity(p_tenant, e.id, ids, objects) as why into dangling
+        from (values ('source', given ->> 'source'), ('target', given ->> 'target')) e(name, id)
+        where e.id is null or not ig.entity_is_live(p_tenant, e.id, ids, objects) limit 1;
         if found then
-            return ig.refusal('dangling', format('operation %s is refused: relationship %s ends at %s, which does not exist',
-                                                 p_index, id, coalesce(missing, 'nothing')),
-                              facts || jsonb_build_object('missing', missing));
+            return ig.refusal('dangling', format('operation %s is refused: the %s of relationship %s is %s, %s',
+                                                 p_index, dangling.name, id, coalesce(dangling.id, 'nothing'),
+                                                 case dangling.why when 'erased' then 'which was erased, for ever'
+                                                 when 'deleted' then 'an entity that was deleted'
+                                                 when 'relationship' then 'which is itself a relationship: only entities can be joined'
+                                                 else 'which does not exist' end),
+                              facts || jsonb_build_object('missing', dangling.id, 'end', dangling.name, 'why', dangling.why));
         end if;
     end if;
     return jsonb_build_object('objects', jsonb_build_array(ig.upserted(kind, given, old, p_now)));

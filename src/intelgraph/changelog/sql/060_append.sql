@@ -175,7 +175,7 @@ end $$;
 
 create function ig.brief(p_object jsonb) returns jsonb language sql stable
     return jsonb_strip_nulls(jsonb_build_object('kind', p_object -> 'kind', 'id', p_object -> 'id',
-                                                'revision', p_object -> 'revision'));
+                                                'revision', p_object -> 'revision', 'taken_by', p_object -> 'taken_by'));
 
 create function ig.result_of(p_body jsonb) returns jsonb language sql immutable
     return (select coalesce(jsonb_agg(ig.brief(o) order by n), '[]')

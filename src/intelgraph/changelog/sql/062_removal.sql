@@ -48,7 +48,8 @@ declare
     o record;
 begin
     for o in select x.op, x.n from jsonb_array_elements(p_ops) with ordinality as x(op, n)
-             where x.op ->> 'op' = 'delete_entity' and not ig.is_live(ig.standing(p_tenant, 'entity', x.op ->> 'id')) order by x.n
+             where case x.op ->> 'op' when 'delete_entity' then not ig.is_live(ig.standing(p_tenant, 'entity', x.op ->> 'id'))
+                   else exists (select from unnest(ig.op_erases(x.op)) e(id) where not ig.was_ever(p_tenant, e.id)) end order by x.n
     loop
         return ig.resolve_one(p_tenant, o.n::int - 1, o.op, '{}', '{}', '');
     end loop;

@@ -1,6 +1,21 @@
 -- What the door may ask, each in one statement and one snapshot: data, staleness token and refusal together.
 
--- Where a bookmark stands here: visible, waiting, superseded, held, gap, not_here.
+-- Can a bookmark that no row here has be one of this placement? Not if no such region was ever here, if another region
+-- or another life of it opened the bookmark's epoch, or if it is of this database and its position was never drawn.
+create function ig.is_foreign(p_placement text, p_origin text, p_life int, p_epoch bigint, p_position bigint) returns boolean
+language sql stable as $$
+    select case when g.name = p_origin then p_life > g.life
+                    or (p_life = g.life and p_position > (select case when is_called then last_value else 0 end from ig.position))
+                else not exists (select from ig.peer q where q.name = p_origin)
+                    and not exists (select from ig.epoch e where e.placement = p_placement and e.origin = p_origin)
+                    and not exists (select from ig.compacted k where k.placement = p_placement and k.origin = p_origin) end
+        or (exists (select from ig.epoch e where e.placement = p_placement and e.epoch = p_epoch and e.in_force)
+            and not exists (select from ig.epoch e where e.placement = p_placement and e.epoch = p_epoch
+                            and e.origin = p_origin and e.life = p_life))
+    from ig.region g;
+$$;
+
+-- Where a bookmark stands here: visible, waiting, superseded, held, gap, not_here, foreign.
 create function ig.locate(p_placement text, p_bookmark text) returns text language plpgsql stable security definer set search_path = '' as $$
 declare
     part text[] := string_to_array(p_bookmark, '/');
@@ -16,6 +31,8 @@ begin
     if found then
         return case found_status when 'applied' then 'visible' when 'inert' then 'superseded' when 'held' then 'held'
                else 'not_here' end;
+    elsif ig.is_foreign(p_placement, b_origin, b_life, b_epoch, b_position) then
+        return 'foreign';
     elsif not ig.accepted(p_placement, b_epoch, b_origin, b_life, b_position, 'write') then
         return 'superseded';
     elsif exists (select from ig.compacted k where k.placement = p_placement and k.origin = b_origin and k.life = b_life

@@ -109,6 +109,11 @@ create index entity_words on ig.entity using gin (words) with (gin_pending_list_
 create index entity_type on ig.entity (tenant, type, id) where not deleted;
 create index entity_updated on ig.entity (tenant, updated, id) where not deleted;
 
+-- What a page gives as `next`: the list that it is of, a few digits by which a cursor that was cut or made up is known, and
+-- the place behind which the list goes on. `intelgraph.model.cursor` reads it.
+create function ig.page_cursor(p_list text, p_place text) returns text language sql immutable strict parallel safe
+    return p_list || ':' || left(md5(p_list || ':' || p_place), 8) || ':' || p_place;
+
 create function ig.ids(p_list jsonb) returns text[] language sql immutable parallel safe
     return array(select jsonb_array_elements_text(p_list));
 
@@ -260,7 +265,7 @@ end $$;
 
 revoke all on all routines in schema ig from public;
 grant execute on function
-    ig.stamp(timestamptz), ig.heard(text), ig.tag(text), ig.runs(text), ig.words(text, text, jsonb), ig.word_query(text, text), ig.ids(jsonb), ig.step(text, text[], text, text[]),
+    ig.stamp(timestamptz), ig.page_cursor(text, text), ig.heard(text), ig.tag(text), ig.runs(text), ig.words(text, text, jsonb), ig.word_query(text, text), ig.ids(jsonb), ig.step(text, text[], text, text[]),
     ig.reach(text, text[], int, text, text[], int), ig.among(text, text[], int[], int, text, text[]), ig.opposite(text),
     ig.paths(text, text, text, int, text, text[], int), ig.between(text, text, text, text[]),
     ig.small_bytes(), ig.page_bytes_max(), ig.answer_bytes_max(), ig.too_large(), ig.cut_unsaid(), ig.weigh(text), ig.weigh_object(text), ig.room(int, boolean),

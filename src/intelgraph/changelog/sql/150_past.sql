@@ -13,6 +13,7 @@ create function ig.point(p_tenant text, p_placement text, p_bookmark text, p_at 
 language plpgsql stable security definer set search_path = '' as $$
 declare
     undone_max constant bigint := 50000;
+    ahead_s_max constant int := 60;             -- clients' clocks are ahead of ours
     part text[] := string_to_array(p_bookmark, '/');
     whole bigint := ig.whole_to(p_placement, 0);
     seen text;
@@ -29,14 +30,19 @@ begin
         if seen <> 'visible' then
             refused := case seen when 'waiting' then jsonb_build_object('status', 'unsettled',
                 'reason', format('the past is refused: the write %s is not settled here yet', p_bookmark))
-            else ig.past_refused(case seen when 'not_here' then 'bad_bookmark' else seen end,
-                                 format('the write %s is %s', p_bookmark, case seen when 'not_here' then 'not kept here' else seen end))
-            end;
+            when 'not_here' then ig.past_refused('bad_bookmark', format('the write %s is not kept here', p_bookmark))
+            when 'foreign' then ig.past_refused('bad_bookmark', format('no write of this graph can have the bookmark %s: '
+                                                                       'it is of another graph, or of data that was wiped', p_bookmark))
+            when 'superseded' then ig.past_refused('superseded', format('the write %s was cut off when a later epoch opened '
+                                                                        'and has not been adopted', p_bookmark))
+            else jsonb_build_object('status', seen, 'reason', format('the past is refused: the write %s is held here: %s',
+                                                                     p_bookmark, seen)) end;
             return;
         end if;
     else
-        if p_at > clock_timestamp() then
-            refused := ig.past_refused('bad_argument', 'that time has not come yet');
+        if p_at > clock_timestamp() + make_interval(secs => ahead_s_max) then
+            refused := ig.past_refused('bad_argument', format('that time has not come yet; up to %s s ahead of the clock here mean now',
+                                                              ahead_s_max));
             return;
         end if;
         select w.epoch, w.position, concat_ws('/', w.origin, w.life, w.epoch, w.position) into epoch, "position", bookmark

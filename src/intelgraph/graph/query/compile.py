@@ -117,7 +117,10 @@ def _whole(builder: Builder, data: str) -> str:
     answer = "it"
     tables = [f"it as materialized ({_IT})", *builder.tables]
     if builder.points:
-        refused = " || ".join(f"coalesce((select p.refused from {at} p), '{{}}')" for at in builder.points)
+        refused = " || ".join(
+            f"coalesce((select p.refused || jsonb '{{\"field\": \"{key}\"}}' from {at} p), '{{}}')"
+            for at, key in builder.points
+        )
         tables.append(f"answer as materialized (select it.r || {refused} as r from it)")
         answer = "answer"
     told = f"select {answer}.r, case when {answer}.r {ASKED} (select {data})::text end from "

@@ -16,6 +16,7 @@ from graphql.execution.collect_fields import FragmentDetails
 from graphql.language import DirectiveNode, FragmentDefinitionNode, OperationType, VariableNode, Visitor, visit
 
 from intelgraph.graph.query.limits import QueryLimits, over_limit
+from intelgraph.graph.query.wording import of_document, plain
 
 _ERRORS_SHOWN_MAX = 20
 _KEPT_CHARS_MAX = 4_000
@@ -35,6 +36,7 @@ class QueryRefused(Exception):
         self.code = code
         self.errors = list(errors)
         for error in self.errors:
+            error.message = plain(error.message)
             error.extensions = {"code": code, **(error.extensions or {})}
 
     def without_its_document(self) -> QueryRefused | None:
@@ -89,7 +91,7 @@ def read_document(
         raise QueryRefused([GraphQLError(denied.reason, extensions=dict(denied.facts))], denied.code)
     errors = validate(schema, parsed, max_errors=_ERRORS_SHOWN_MAX)
     if errors:
-        raise QueryRefused(errors, "bad_document")
+        raise QueryRefused(of_document(errors, parsed), "bad_document")
     operation = _choose(
         [node for node in parsed.definitions if isinstance(node, OperationDefinitionNode)], operation_name
     )

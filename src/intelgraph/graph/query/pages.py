@@ -28,6 +28,7 @@ from intelgraph.graph.query.statement import (
     json_object,
     json_value,
 )
+from intelgraph.model.cursor import place_of
 
 FIRST_MAX = 1_000
 COUNT_MAX = 10_000
@@ -35,6 +36,7 @@ _IDS_MAX = 1_000
 _ONE_ROW = "having true"
 """Makes a page one row even when none of the members that are asked for aggregates."""
 _TEXT_CHARS_MAX = 256
+_EDGES = "edges"
 _OF_TYPES = "e.type = any ("
 
 
@@ -67,6 +69,23 @@ def text(args: Args, name: str) -> str:
     if "\x00" in value:
         raise ArgumentRefused(f"{name} is refused: it contains the character NUL")
     return value
+
+
+def place(args: Args, list_name: str) -> str:
+    """Return the place behind which a list goes on; raises ``ArgumentRefused`` if ``after`` is no cursor of it."""
+    found = place_of(args["after"], list_name)
+    if found is None:
+        raise _no_cursor()
+    return found
+
+
+def _no_cursor() -> ArgumentRefused:
+    return ArgumentRefused("after is refused: it is not what such a list, in this order, gave as `next`")
+
+
+def cursor_at(list_name: str, place_sql: str) -> str:
+    """Return the SQL of a cursor's JSON, ``null`` where there is no place."""
+    return json_value(f"ig.page_cursor('{list_name}', {place_sql})")
 
 
 Part = str | Callable[[Selected], str]
@@ -102,8 +121,10 @@ class _Rows:
     sources: Mapping[str, Source]
     """Where the rows come from, by the condition under which they do; there is one whose condition holds."""
     order: str
-    cursor: str
+    place: str
     """The SQL of a row's place in the order."""
+    list_name: str
+    """What the list's cursors say that they are of."""
 
     def page(self, fields: tuple[Selected, ...], type_name: str, limit: str, total: Part = "") -> str:
         """Return the SQL of the page's object. Whether there is more is looked up only if that is asked for."""
@@ -112,7 +133,7 @@ class _Rows:
         if _only_items(tuple(field for field in fields if field.name != "total")):
             return page(fields, type_name, {"items": lambda items: self._items(items, limit), "total": total})
         place = f"row_number() over (order by {self.order})"
-        columns = [f"{place} as n", f"{self.cursor} as cursor"]
+        columns = [f"{place} as n", f"{self.place} as place"]
 
         def items(selected: Selected) -> str:
             name = self.builder.alias("item")
@@ -124,7 +145,7 @@ class _Rows:
         parts: dict[str, Part] = {
             "items": items,
             "completeness": f"case when {more} then '\"MORE\"' else '\"COMPLETE\"' end",
-            "next": json_value(f"case when {more} then max(x.cursor) filter (where x.n = {limit}) end"),
+            "next": cursor_at(self.list_name, f"case when {more} then max(x.place) filter (where x.n = {limit}) end"),
             "total": total,
         }
         return self._from(page(fields, type_name, parts), columns, limit)
@@ -185,12 +206,13 @@ def edges(objects: Objects, field: Selected, row: str, args: Args) -> str:
     if args.get("types") is not None:
         conditions.append(f"r.type = any ({builder.parameter(number, 'text[]', lambda a: texts(a, 'types'))})")
     if args.get("after") is not None:
-        conditions.append(f"r.id > {builder.parameter(number, 'text', lambda a: a['after'])}")
+        conditions.append(f"r.id > {builder.parameter(number, 'text', lambda a: place(a, _EDGES))}")
     where = " and ".join(conditions)
     table = objects.rows.of("relationship")
     out = f"select r.*, 'OUT' as way from {table} r where r.source = {row}.id and {where} order by r.id"
-    # A relationship of an entity with itself is told once: as OUT.
-    into = f"select r.*, 'IN' as way from {table} r where r.target = {row}.id and {where}"
+    # A relationship of an entity with itself is told once, as OUT: also when only IN is asked for.
+    loop_is_out = "case when r.source = r.target then 'OUT' else 'IN' end as way"
+    into = f"select r.*, {loop_is_out} from {table} r where r.target = {row}.id and {where}"
     way = args["direction"]
 
     def rows(most: str) -> str:
@@ -204,7 +226,7 @@ def edges(objects: Objects, field: Selected, row: str, args: Args) -> str:
     alias = builder.alias("r")
     return _Rows(
         builder=builder, alias=alias, item=lambda items: _edge(objects, items, alias, way), sources={"": rows},
-        order=f"{alias}.id", cursor=f"{alias}.id",
+        order=f"{alias}.id", place=f"{alias}.id", list_name=_EDGES,
     ).page(field.only(), "EdgePage", limit)  # fmt: skip
 
 
@@ -246,7 +268,7 @@ def entities(objects: Objects, field: Selected, args: Args) -> str:
     if args.get("after") is not None:
         beyond = ">" if way == "asc" else "<"
         if key is None:
-            after = f" and e.id {beyond} {builder.parameter(number, 'text', lambda a: a['after'])}"
+            after = f" and e.id {beyond} {builder.parameter(number, 'text', lambda a: place(a, a['orderBy']))}"
         else:
             at = builder.parameter(number, "timestamptz", lambda a: _updated_cursor(a)[0])
             id_ = builder.parameter(number, "text", lambda a: _updated_cursor(a)[1])
@@ -283,7 +305,8 @@ def entities(objects: Objects, field: Selected, args: Args) -> str:
     answer = _Rows(
         builder=builder, alias=alias, item=lambda items: objects.json("Entity", items.only(), alias), sources=sources,
         order=order.replace("e.", f"{alias}."),
-        cursor=f"{alias}.id" if key is None else f"json_build_array(ig.stamp({alias}.updated), {alias}.id)::text",
+        place=f"{alias}.id" if key is None else f"json_build_array(ig.stamp({alias}.updated), {alias}.id)::text",
+        list_name=args["orderBy"],
     ).page(field.only(), "EntityPage", limit, lambda asked: _total(asked, counted, most))  # fmt: skip
     if "text" not in asked:
         return answer.replace("<columns>", "e.*")
@@ -323,10 +346,10 @@ def _of_types(table: str, asked: Mapping[str, str], ordered: str) -> str:
 
 def _updated_cursor(args: Args) -> tuple[datetime, str]:
     try:
-        at, id_ = json.loads(args["after"])
+        at, id_ = json.loads(place(args, args["orderBy"]))
         return parse_time(at), str(id_)
     except (ValueError, TypeError, RecursionError, GraphQLError):
-        raise ArgumentRefused("after is refused: it is no cursor of this order") from None
+        raise _no_cursor() from None
 
 
 def _total(field: Selected, rows: str, most: int) -> str:

@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from intelgraph.graph.query.objects import Objects, Rows
-from intelgraph.graph.query.pages import Part, first, page, text
+from intelgraph.graph.query.pages import Part, cursor_at, first, page, place, text
 from intelgraph.graph.query.selection import Args, Selected
 from intelgraph.graph.query.statement import PLACEMENT, TENANT, ArgumentRefused, json_array, json_object, json_value
 from intelgraph.graph.query.weight import FULL_OF_LARGEST
 from intelgraph.model.bookmark import Bookmark
 from intelgraph.model.errors import PermanentError
 
+_HISTORY = "history"
 Member = Callable[[Objects, Selected], str]
 
 
@@ -52,7 +53,7 @@ def as_of(objects: Objects, field: Selected, members: Mapping[str, Member]) -> s
     at = builder.alias("past")
     whole = "true" if any(below.name in ("entities", "stats") or _lists(below) for below in field.only()) else "false"
     point = f"ig.point({TENANT}, {PLACEMENT}, {bookmark}, {time}, {whole})"
-    builder.points.append(at)
+    builder.points.append((at, field.key))
     builder.tables.append(f"{at} as materialized (select p.* from it, {point} p where it.r ->> 'status' = 'ok')")
     for table in ("entity", "relationship"):
         undone = f"ig.undone({TENANT}, {PLACEMENT}, '{table}', p.epoch, p.position)"
@@ -130,7 +131,7 @@ def history(objects: Objects, field: Selected, args: Args) -> str:
         limit = f"least({limit}, {FULL_OF_LARGEST})"
     before = "null"
     if args.get("after") is not None:
-        before = builder.parameter(number, "text", lambda a: checked_bookmark(a["after"], "after"))
+        before = builder.parameter(number, "text", lambda a: checked_bookmark(place(a, _HISTORY), "after"))
     more = f"count(*) > {limit}"
     order = "order by v.epoch desc, v.position desc"
 
@@ -141,7 +142,7 @@ def history(objects: Objects, field: Selected, args: Args) -> str:
         "items": items,
         "completeness": f"case when {more} then '\"MORE\"' when coalesce(bool_or(x.oldest), false) "
         "then '\"TRUNCATED\"' else '\"COMPLETE\"' end",
-        "next": json_value(f"case when {more} then max(x.bookmark) filter (where x.n = {limit}) end"),
+        "next": cursor_at(_HISTORY, f"case when {more} then max(x.bookmark) filter (where x.n = {limit}) end"),
     }
     answer = page(field.only(), "History", parts)
     versions = f"ig.versions({TENANT}, {PLACEMENT}, {id_}, {before}, {limit} + 1) v"

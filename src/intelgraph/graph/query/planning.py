@@ -23,6 +23,7 @@ from intelgraph.graph.query.document import Document, QueryRefused, read_documen
 from intelgraph.graph.query.limits import QueryLimits
 from intelgraph.graph.query.ready import Forms, Ready, make_ready, take
 from intelgraph.graph.query.selection import Args, Selection, select
+from intelgraph.graph.query.wording import of_variables
 
 _VARIABLE_ERRORS_MAX = 10
 _MADE_MAX = 100
@@ -122,7 +123,8 @@ class Planner:
         definitions = document.operation.variable_definitions or ()
         coerced = get_variable_values(self.schema, definitions, dict(given), max_errors=_VARIABLE_ERRORS_MAX)
         if not isinstance(coerced, VariableValues):
-            raise QueryRefused(coerced, "bad_variables")
+            told = of_variables(self.schema, definitions, given, errors_max=_VARIABLE_ERRORS_MAX)
+            raise QueryRefused(told or coerced, "bad_variables")
         return coerced
 
     def knows(self, text: str, operation_name: str | None) -> bool:

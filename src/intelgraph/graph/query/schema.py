@@ -9,12 +9,24 @@ from importlib import resources
 from typing import Any
 
 from graphql import GraphQLError, GraphQLScalarType, GraphQLSchema, build_schema
-from graphql.language import ValueNode
-from graphql.utilities import value_from_ast_untyped
+from graphql.language import (
+    BooleanValueNode,
+    FloatValueNode,
+    IntValueNode,
+    ListValueNode,
+    NullValueNode,
+    ObjectValueNode,
+    StringValueNode,
+    ValueNode,
+    print_ast,
+)
+
+from intelgraph.model.content import problem_of, read_float, read_integer
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-JSON_DEPTH_MAX = 32
-CURSOR_LENGTH_MAX = 1_024
+INSIDE = "inside"
+"""The extension of an error that says where in a JSON object it is; ``wording`` makes it part of the sentence."""
+CURSOR_LENGTH_MAX = 4_096
 REVISION_MAX = 2**53
 
 
@@ -31,13 +43,16 @@ def load_schema() -> GraphQLSchema:
 
 
 def _accept(scalar: GraphQLScalarType, parse: Any) -> None:
-    def literal(node: ValueNode, variables: dict[str, Any] | None = None) -> Any:
-        return parse(value_from_ast_untyped(node, variables))
+    def literal(node: ValueNode, _variables: dict[str, Any] | None = None) -> Any:
+        try:
+            return parse(_from_literal(node))
+        except GraphQLError as error:
+            raise GraphQLError(error.message, nodes=node, extensions=error.extensions) from None
 
     scalar.parse_value = parse  # type: ignore[method-assign]
-    scalar.parse_literal = literal  # type: ignore[method-assign]
+    scalar.parse_literal = literal  # type: ignore[method-assign, assignment]
     scalar.coerce_input_value = parse
-    scalar.coerce_input_literal = lambda node: parse(value_from_ast_untyped(node))
+    scalar.coerce_input_literal = literal
 
 
 def parse_time(value: object) -> datetime:
@@ -51,10 +66,12 @@ def parse_time(value: object) -> datetime:
 
 
 def parse_object(value: object) -> dict[str, Any]:
-    """Return a JSON object that PostgreSQL can hold; raises ``GraphQLError``."""
+    """Return a JSON object that may be stored (``model.content``); raises ``GraphQLError``."""
     if not isinstance(value, dict):
         raise GraphQLError("a JSONObject is a JSON object")
-    _check_content(value, JSON_DEPTH_MAX)
+    problem = problem_of(value)
+    if problem is not None:
+        raise GraphQLError(problem.what, extensions={INSIDE: problem.path})
     return value
 
 
@@ -80,17 +97,18 @@ _SCALARS = {
 }
 
 
-def _check_content(value: object, depth_left: int) -> None:
-    if depth_left == 0:
-        raise GraphQLError(f"a JSONObject is nested {JSON_DEPTH_MAX} levels at most")
-    if isinstance(value, str) and "\x00" in value:
-        raise GraphQLError("a text contains the character NUL")
-    if isinstance(value, int | float) and not isinstance(value, bool) and value and not 1e-64 < abs(value) < 1e64:
-        raise GraphQLError("a number has more than 64 digits before or after the point")
-    if isinstance(value, dict):
-        for name, part in value.items():
-            _check_content(name, depth_left)
-            _check_content(part, depth_left - 1)
-    elif isinstance(value, list):
-        for part in value:
-            _check_content(part, depth_left - 1)
+def _from_literal(node: ValueNode) -> Any:
+    """Return the JSON that a literal says; raises ``GraphQLError`` for what JSON has no word for."""
+    if isinstance(node, ObjectValueNode):
+        return {field.name.value: _from_literal(field.value) for field in node.fields}
+    if isinstance(node, ListValueNode):
+        return [_from_literal(value) for value in node.values]
+    if isinstance(node, IntValueNode):
+        return read_integer(node.value)
+    if isinstance(node, FloatValueNode):
+        return read_float(node.value)
+    if isinstance(node, StringValueNode | BooleanValueNode):
+        return node.value
+    if isinstance(node, NullValueNode):
+        return None
+    raise GraphQLError(f"{print_ast(node)} is no JSON value: a text stands in quotation marks")

@@ -49,8 +49,8 @@ class Builder:
     bindings: list[Binding] = field(default_factory=list)
     tables: list[str] = field(default_factory=list)
     """Common table expressions of the whole statement."""
-    points: list[str] = field(default_factory=list)
-    """Those among them that may refuse the request, by a column ``refused``."""
+    points: list[tuple[str, str]] = field(default_factory=list)
+    """Those among them that may refuse the request, by a column ``refused``, and the name of the field that asks."""
     weighs: bool = False
     """Whether the statement counts the bytes of what it makes: pages end when they are full, and what is too large in
     all is refused (``ig.weigh``)."""
