@@ -150,7 +150,7 @@ create function ig.may_erase(p_op jsonb) returns boolean language sql immutable 
 -- May these properties be stored? The rule of `intelgraph.model.content`, for whoever appends without it: 32 levels,
 -- numbers of 0 or a magnitude from 1e-64 to below 1e64. (`jsonb` itself takes no NUL and no half of a surrogate pair.)
 create function ig.has_content(p_properties jsonb) returns boolean language sql immutable parallel safe
-    return not p_properties @? '$.**{32 to last} ? (@.type() == "object" || @.type() == "array")'
+    return not p_properties @? 'strict $.**{32 to last} ? (@.type() == "object" || @.type() == "array")'
        and not p_properties @? 'strict $.** ? (@.type() == "number").abs() ? (@ >= 1e64 || (@ < 1e-64 && @ != 0))';
 
 -- Has an object that is to be upserted the shape of one? (Times are cast where they are used.) Its id and type must fit

@@ -77,7 +77,7 @@ begin
     words := string_to_array(replace(concat_ws('-', name, description), ' ', '-'), '-');
     foreach joined in array name || array(select m[1] from regexp_matches(description, '[^ ]+-[^ ]+', 'g') m) loop
         runs := string_to_array(joined, '-');
-        for n in 1 .. cardinality(runs) - 1 loop
+        for n in 1 .. coalesce(cardinality(runs), 0) - 1 loop  -- a tombstone has no name
             words := words || ('-' || array_to_string(runs[n:n + 7], '-'));
         end loop;
     end loop;
