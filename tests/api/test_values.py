@@ -140,7 +140,7 @@ def events(client: Client, path: str, after: str, **sent: Any) -> Iterator[tuple
     with client.http.request(method, client.url + path, headers=headers, stream=True, timeout=20, **sent) as answer:
         assert answer.status_code == 200, answer.text
         name = ""
-        for line in answer.iter_lines(chunk_size=1, decode_unicode=True):
+        for line in map(str, answer.iter_lines(chunk_size=1, decode_unicode=True)):
             if line.startswith("event: "):
                 name = line[7:]
             elif line.startswith("data: "):

@@ -64,12 +64,8 @@ class RunningFleet:
         self.directory = directory
         self.topology = directory / "intelgraph.toml"
         self.topology.write_text(topology, encoding="utf-8")
-<<<<<<< HEAD
-        self._tokens: dict[str, str] = {}
-        self._located: Fleet | None = None
-=======
         self._tokens: dict[tuple[str, str], str] = {}
->>>>>>> 5b9d795 (Keep one rule for stored JSON, name what is refused as its client wrote it)
+        self._located: Fleet | None = None
 
     def cli(self, *arguments: str, timeout_s: float = _COMMAND_TIMEOUT_S) -> Any:
         """Run one command with ``--json``; its answer, or ``CommandFailed`` with everything it said."""

@@ -105,13 +105,8 @@ def _erase(fleet: RunningFleet, tenant: str, ids: list[str]) -> None:
 
 def _ask(fleet: RunningFleet, tenant: str, operation: dict[str, object]) -> None:
     async def ask() -> None:
-<<<<<<< HEAD
-        headers = {"Authorization": f"Bearer {fleet.token(tenant)}", "Idempotency-Key": str(uuid.uuid4())}
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WAIT_S)) as http:
-=======
         headers = {"Authorization": f"Bearer {fleet.token(tenant, 'admin')}", "Idempotency-Key": str(uuid.uuid4())}
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as http:
->>>>>>> 5b9d795 (Keep one rule for stored JSON, name what is refused as its client wrote it)
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WAIT_S)) as http:
             body = {"operations": [operation]}
             async with http.post(f"{fleet.doors[AWAY]}/v1/changes", json=body, headers=headers) as answer:
                 assert answer.status == 200, await answer.text()

@@ -163,7 +163,7 @@ class _Rows:
         Where nothing of the answer could say so, and where items are asked for twice, it is refused.
         """
         place = f"row_number() over (order by {self.order})"
-        columns = [f"{place} as n", f"{self.cursor} as cursor"]
+        columns = [f"{place} as n", f"{self.place} as place"]
         lists: dict[str, str] = {}
         for field in fields:
             if field.name == "items":
@@ -183,8 +183,9 @@ class _Rows:
             "items": items,
             "completeness": f"case when {is_cut} then '\"TRUNCATED\"' when count(*) > {limit} then '\"MORE\"' "
             "else '\"COMPLETE\"' end",
-            "next": json_value(
-                f"case when count(*) > {shown} then (array_agg(x.cursor order by x.n))[({shown})::int] end"
+            "next": cursor_at(
+                self.list_name,
+                f"case when count(*) > {shown} then (array_agg(x.place order by x.n))[({shown})::int] end",
             ),
             "total": total,
         }
