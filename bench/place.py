@@ -119,7 +119,7 @@ async def throwaway_fleet(say: Callable[[str], None]) -> AsyncIterator[Place]:
             await intelgraph(topology, "tenant", "create", placement, "--placement", placement)
         tokens = {
             tenant: json.loads(
-                await intelgraph(topology, "token", "--tenant", tenant, "--role", "writer", "--ttl", "4h", "--json")
+                await intelgraph(topology, "token", "--tenant", tenant, "--role", "admin", "--ttl", "4h", "--json")
             )["token"]
             for tenant in (FAST, SURE)
         }

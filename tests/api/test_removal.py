@@ -38,7 +38,7 @@ def edges_of(site: Site, name: str) -> int:
 
 @pytest.mark.parametrize("op", ["erase", "delete_entity"])
 def test_an_entity_with_more_relationships_than_a_row_holds_is_removed_in_every_region(site: Site, op: str) -> None:
-    client = site.client(US)
+    client = site.client(US, role="admin")
     name = hub(client, MANY)
     operation = {"op": "erase", "ids": [name]} if op == "erase" else {"op": op, "id": name}
     key = str(uuid.uuid4())
@@ -54,7 +54,7 @@ def test_an_entity_with_more_relationships_than_a_row_holds_is_removed_in_every_
 
 
 def test_beside_other_operations_it_is_refused_before_anything_is_done(site: Site) -> None:
-    client = site.client(US)
+    client = site.client(US, role="admin")
     name = hub(client, STEP + 1)
     refused = client.write({"op": "delete_entity", "id": name}, entity())
     assert (refused.status_code, refused.json()["code"]) == (413, "too_many_relationships")
@@ -63,7 +63,7 @@ def test_beside_other_operations_it_is_refused_before_anything_is_done(site: Sit
 
 
 def test_a_request_in_steps_that_will_be_refused_changes_nothing(site: Site) -> None:
-    client = site.client(US)
+    client = site.client(US, role="admin")
     name = hub(client, STEP + 1)
     refused = client.write({"op": "delete_entity", "id": name}, {"op": "delete_entity", "id": "no-such-entity"})
     assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
@@ -74,7 +74,7 @@ def test_a_request_in_steps_that_will_be_refused_changes_nothing(site: Site) -> 
 
 
 def test_a_repeat_of_a_done_removal_leaves_alone_what_was_made_since(site: Site) -> None:
-    client, key = site.client(US), str(uuid.uuid4())
+    client, key = site.client(US, role="admin"), str(uuid.uuid4())
     name = hub(client, 1)
     assert client.write({"op": "delete_entity", "id": name}, key=key).json()["status"] == "ok"
     assert client.write(entity(name), entity(f"{name}-leaf")).status_code == 200
@@ -86,7 +86,7 @@ def test_a_repeat_of_a_done_removal_leaves_alone_what_was_made_since(site: Site)
 
 
 def test_what_is_left_when_the_time_is_over_goes_on_with_the_repeat(site: Site) -> None:
-    client, key = site.client(US), str(uuid.uuid4())
+    client, key = site.client(US, role="admin"), str(uuid.uuid4())
     name = hub(client, 3 * STEP)
     operation = {"op": "erase", "ids": [name]}
     first = client.write(operation, key=key, **{"ig-deadline-ms": "1"})
