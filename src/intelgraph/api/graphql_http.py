@@ -20,6 +20,7 @@ from intelgraph.api.accept import EVENTS, best, fits
 from intelgraph.api.body import read_body
 from intelgraph.api.request import Request
 from intelgraph.api.response import Response
+from intelgraph.model.content import read_float
 from intelgraph.model.errors import IntelGraphError, TransientError, refuse
 from intelgraph.model.form import not_json
 from intelgraph.settings import ApiPolicy
@@ -61,7 +62,8 @@ class _Problem(msgspec.Struct):
     facts: dict[str, Any] = {}
 
 
-_BODIES = msgspec.json.Decoder(_Body)
+_BODIES = msgspec.json.Decoder(_Body, float_hook=read_float)
+_ANY = msgspec.json.Decoder(float_hook=read_float)
 
 
 class Wanted(NamedTuple):
@@ -155,7 +157,7 @@ def understand(request: Request, body: bytes) -> GraphQLRequest:
 
 def _json(text: bytes, what: str) -> Any:
     try:
-        return msgspec.json.decode(text)
+        return _ANY.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise refuse("bad_json", f"the request is refused: {what} is not JSON: {not_json(error, text)}") from None
 
