@@ -61,7 +61,7 @@ create function ig.runs(p_text text) returns text language sql immutable paralle
 
 -- What of an entity is searched: every run of its name and its description and, behind a hyphen, from every run up to eight
 -- joined ones (the runs of a name are all joined). A text search vector has 1 MB at most: more is not searched. A lexeme
--- has 2,046 bytes at most with its tag, so that 500 characters are left of each.
+-- has 2,046 bytes at most with its tag, so that of a larger text 500 characters are left of each.
 create function ig.words(p_tenant text, p_name text, p_properties jsonb) returns tsvector
 language plpgsql immutable parallel safe set search_path = '' as $$
 declare
@@ -69,22 +69,30 @@ declare
     name text := left(p_name, 10000);
     description text := left(p_properties ->> 'description', 40000);
     words text[];
-    joined text;
+    joined text[];
     runs text[];
+    size int;
 begin
     name := replace(left(ig.runs(name), 10000), ' ', '-');
     description := left(ig.runs(description), 40000);
+    size := octet_length(concat(name, description));
     words := string_to_array(replace(concat_ws('-', name, description), ' ', '-'), '-');
-    foreach joined in array name || array(select m[1] from regexp_matches(description, '[^ ]+-[^ ]+', 'g') m) loop
-        runs := string_to_array(joined, '-');
-        for n in 1 .. coalesce(cardinality(runs), 0) - 1 loop  -- a tombstone has no name
+    if position('-' in name) > 0 then
+        joined := array[name];
+    end if;
+    if position('-' in description) > 0 then
+        joined := joined || array(select m[1] from regexp_matches(description, '[^ ]+-[^ ]+', 'g') m);
+    end if;
+    for i in 1 .. coalesce(cardinality(joined), 0) loop
+        runs := string_to_array(joined[i], '-');
+        for n in 1 .. cardinality(runs) - 1 loop
             words := words || ('-' || array_to_string(runs[n:n + 7], '-'));
         end loop;
     end loop;
-    if concat_ws(' ', name, description) ~ '[^ ]{250}[^ ]{250}' then
+    if size > 1000 then
         words := array(select left(w, 500) from unnest(words) w);
     end if;
-    if octet_length(concat(name, description)) > 20000 then
+    if size > 20000 then
         words := array(select w from (select w, sum(octet_length(w) + 4) over (order by n) as bytes
                                       from unnest(words) with ordinality u(w, n)) b where bytes < 1000000);
     end if;
