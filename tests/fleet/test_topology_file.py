@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from intelgraph.fleet.postgres import SETTINGS
+from intelgraph.fleet.postgres_settings import why_fixed
 from intelgraph.fleet.topology import Topology, default_topology, fixed_ports, port_conflicts, port_names
 from intelgraph.fleet.topology_file import find_topology_file, load_topology, parse_topology
 from intelgraph.model.errors import IntelGraphError
@@ -92,6 +94,35 @@ def test_a_mistake_is_told_with_what_would_be_right(text: str, told: str) -> Non
     assert any(told in mistake for mistake in _mistakes(text))
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("FSync = false", "fsync is fixed by IntelGraph: an acknowledged write would not"),
+        ('synchronous_commit = "off"', "an acknowledged write would not be on disk"),
+        ("full_page_writes = 0", "an acknowledged write would not be on disk"),
+        ('archive_command = "cp %p /tmp"', "copies tenants' data"),
+        ('archive_library = "x"', "copies tenants' data"),
+        ('restore_command = "x"', "runs a command"),
+        ('SHARED_PRELOAD_LIBRARIES = "x"', "loads code"),
+        ('session_preload_libraries = "x"', "loads code"),
+        ('local_preload_libraries = "x"', "loads code"),
+        ('jit_provider = "x"', "loads code"),
+        ("ssl = true", "whom it lets in"),
+        ('Listen_Addresses = "*"', "whom it lets in"),
+        ('include = "/tmp/x.conf"', "what IntelGraph writes"),
+        ('include_dir = "/tmp"', "what IntelGraph writes"),
+        ('"auto_explain.log_min_duration" = 0', "belongs to a library"),
+        ("max_slot_wal_keep_size = -1", "must have a bound above 0"),
+        ('max_slot_wal_keep_size = "0MB"', "must have a bound above 0"),
+        ("autovacuum = false", "old rows are never removed"),
+        ('work_mem = "1MB"\nWORK_MEM = "2MB"', "work_mem is given twice"),
+        ('work_mem = "1MB\\rfsync = off"', "on one line"),
+    ],
+)
+def test_a_setting_that_a_promise_stands_on_is_refused_with_the_reason(line: str, told: str) -> None:
+    assert any(told in mistake for mistake in _mistakes(f"{TWO}[postgres.settings]\n{line}\n"))
+
+
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.toml", tmp_path):
         with pytest.raises(IntelGraphError, match="cannot be read"):
@@ -135,3 +166,31 @@ def _toml(value: object) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_toml(entry) for entry in value) + "]"
     return f"'{value}'" if isinstance(value, str) and value.isalnum() else "1" if isinstance(value, str) else str(value)
+
+
+def test_what_is_about_speed_and_size_may_be_set(tmp_path: Path) -> None:
+    given = {"shared_buffers": "1GB", "max_slot_wal_keep_size": "64MB", "random_page_cost": "1.1", "work_mem": "9MB"}
+    lines = "".join(f'{name} = "{value}"\n' for name, value in given.items())
+    path = tmp_path / "intelgraph.toml"
+    path.write_text(f"{TWO}[postgres.settings]\n{lines}", encoding="utf-8")
+    assert dict(load_topology(path).topology.postgres_settings) == given
+
+
+def test_every_setting_that_intelgraph_gives_itself_is_looked_at() -> None:
+    """What the servers are started with is either fixed, or about speed and size."""
+    assert {name for name, value in SETTINGS.items() if why_fixed(name, value) is None} == {
+        "max_slot_wal_keep_size",
+        "max_locks_per_transaction",
+        "shared_buffers",
+        "work_mem",
+        "maintenance_work_mem",
+        "io_method",
+        "jit",
+        "autovacuum_max_workers",
+        "checkpoint_timeout",
+        "checkpoint_completion_target",
+        "min_wal_size",
+        "max_wal_size",
+        "log_checkpoints",
+        "log_autovacuum_min_duration",
+    }

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from intelgraph.fleet.postgres_settings import why_fixed
 from intelgraph.fleet.topology import (
     BASE_PORT,
     GLOBAL_EDGE_PORT,
@@ -33,29 +34,6 @@ _PORT_MIN, _PORT_MAX = 1024, 65_535
 _WORKERS_MAX = 32
 _DELAY_MS_MAX = 10_000.0
 _SETTING = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
-# The log stands on these, or a tenant's data would reach the server's log: no file may change them.
-_FIXED_SETTINGS = frozenset(
-    {
-        "listen_addresses",
-        "port",
-        "unix_socket_directories",
-        "unix_socket_permissions",
-        "hba_file",
-        "data_directory",
-        "config_file",
-        "wal_level",
-        "password_encryption",
-        "log_statement",
-        "log_min_error_statement",
-        "log_min_duration_statement",
-        "log_parameter_max_length",
-        "log_parameter_max_length_on_error",
-        "log_error_verbosity",
-        "debug_print_plan",
-        "synchronous_standby_names",
-        "session_replication_role",
-    }
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,24 +298,33 @@ def _settings(reading: _Reading, value: object) -> Mapping[str, str]:
     if not isinstance(given, dict):
         reading.mistakes.append(f"postgres.settings must be a table, not {_shown(given)}")
         return {}
-    for name, entry in cast(dict[str, object], given).items():
+    for written, entry in cast(dict[str, object], given).items():
+        name = written.lower()
+        value = _setting_value(entry)
+        why = None if value is None else why_fixed(name, value)
         if not _SETTING.fullmatch(name):
-            reading.mistakes.append(f"postgres.settings: {name[:60]!r} is not the name of a setting")
-        elif name in _FIXED_SETTINGS:
-            reading.mistakes.append(f"postgres.settings: {name} is fixed by IntelGraph and cannot be set here")
-        elif isinstance(entry, bool):
-            settings[name] = "on" if entry else "off"
-        elif isinstance(entry, str | int | float) and "\n" not in str(entry) and "\0" not in str(entry):
-            settings[name] = str(entry)
-        else:
+            reading.mistakes.append(f"postgres.settings: {written[:60]!r} is not the name of a setting")
+        elif name in settings:
+            reading.mistakes.append(f"postgres.settings: {name} is given twice")
+        elif value is None:
             reading.mistakes.append(f"postgres.settings: {name} must be text, a number or true/false on one line")
+        elif why is not None:
+            reading.mistakes.append(f"postgres.settings: {name} is fixed by IntelGraph: {why}")
+        else:
+            settings[name] = value
     return settings
+
+
+def _setting_value(entry: object) -> str | None:
+    if isinstance(entry, bool):
+        return "on" if entry else "off"
+    fits = isinstance(entry, str | int | float) and not any(each in str(entry) for each in "\n\r\0")
+    return str(entry) if fits else None
 
 
 def _refused(path: Path, mistakes: list[str]) -> IntelGraphError:
     count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-    told = "".join(f"\n  - {mistake}" for mistake in mistakes)
-    return refuse("bad_topology", f"the topology {path} is refused, {count}:{told}", mistakes=mistakes)
+    return refuse("bad_topology", f"the topology {path} is refused, {count}: {'; '.join(mistakes)}", mistakes=mistakes)
 
 
 def _shown(value: object) -> str:
