@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from intelgraph.api.authentication import LEEWAY_S, Authenticator
 from intelgraph.api.incoming import Incoming
-from intelgraph.api.keys import REREAD_MIN_S, STALE_MAX_S, KeySet
+from intelgraph.api.keys import OLD_S, REREAD_MIN_S, STALE_MAX_S, KeySet, next_url
 from intelgraph.api.request import Request
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.settings import Issuer
@@ -123,3 +123,115 @@ def test_a_remembered_token_ends_with_its_expiry_and_with_its_key(tmp_path: Path
 def with_token(token: str) -> Request:
     headers = {b"authorization": b"Bearer " + token.encode()}
     return Request("GET", b"/", headers, None, Incoming(lambda: None))
+
+
+def test_a_key_that_is_not_understood_costs_only_itself(tmp_path: Path) -> None:
+    async def body() -> None:
+        path, clock = tmp_path / "jwks.json", Clock()
+        good = public("good", ed25519.Ed25519PrivateKey.generate())
+        odd: list[Any] = [
+            {"kty": "OKP", "crv": "X25519", "x": "hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo", "kid": "x"},
+            {"kty": "new", "kid": "y"},
+            {"kid": "z"},
+            7,
+            None,
+            [],
+            "key",
+            {**good, "kid": 7},
+            {**good, "kid": ["a"]},
+            {**good, "x": 7, "kid": "n"},
+            {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "kid": "e"},
+            {"kty": "RSA", "n": "", "e": "", "kid": "r"},
+        ]
+        publish(path, *odd, good)
+        keys = KeySet(str(path), monotonic=clock)
+        assert keys.why_limited() is not None
+        assert await keys.find("good") is not None
+        assert f"{len(odd)} keys of the token issuer are not understood, and 1 are" in str(keys.why_limited())
+        publish(path, good)
+        clock.now_s += REREAD_MIN_S
+        assert await keys.find("x") is None
+        assert keys.why_limited() is None
+
+    run(body())
+
+
+def test_a_set_that_cannot_be_read_is_said_so_and_then_that_it_is_old(tmp_path: Path) -> None:
+    async def body() -> None:
+        path, clock = tmp_path / "jwks.json", Clock()
+        keys = KeySet(str(path), monotonic=clock)
+        for text in ("", "[]", "7", '{"keys":{}}', "{", '{"keys":[]} x' + "x" * 1_000_001):
+            path.write_text(text)
+            clock.now_s += REREAD_MIN_S
+            with pytest.raises(IntelGraphError):
+                await keys.find("one")
+            assert "cannot be read" in str(keys.why_limited())
+        publish(path, public("one", ed25519.Ed25519PrivateKey.generate()))
+        clock.now_s += REREAD_MIN_S
+        assert await keys.find("one") is not None
+        assert keys.why_limited() is None
+        path.unlink()
+        clock.now_s += OLD_S + 1
+        assert await keys.find("one") is not None
+        assert await keys.find("two") is None
+        assert f"{OLD_S + 1:.0f} s old" in str(keys.why_limited())
+
+    run(body())
+
+
+def test_a_redirect_never_leaves_https() -> None:
+    assert next_url("https://a.example/x", "/y") == "https://a.example/y"
+    assert next_url("https://a.example/x", "https://b.example/") == "https://b.example/"
+    for location in ("http://a.example/x", "file:///etc/passwd", "", None):
+        with pytest.raises(ValueError, match="https"):
+            next_url("https://a.example/x", location)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("exp", 10**400),
+        ("exp", -(10**400)),
+        ("exp", float("inf")),
+        ("exp", True),
+        ("exp", "9999999999"),
+        ("exp", None),
+        ("exp", []),
+        ("exp", {}),
+        ("nbf", 10**400),
+        ("nbf", "now"),
+        ("iat", 10**400),
+        ("iat", [1]),
+        ("aud", {}),
+        ("aud", [7]),
+        ("aud", None),
+        ("iss", ["a"]),
+        ("iss", 7),
+        ("tenant", []),
+        ("tenant", 7),
+        ("tenant", "x" * 5_000),
+        ("role", {}),
+        ("role", [[]]),
+        ("role", 10**400),
+        ("sub", 7),
+        ("jti", {}),
+    ],
+)
+def test_claims_of_any_type_and_size_are_taken_or_refused(tmp_path: Path, name: str, value: Any) -> None:
+    async def body() -> None:
+        key = ed25519.Ed25519PrivateKey.generate()
+        path = tmp_path / "jwks.json"
+        publish(path, public("one", key))
+        issuer = Issuer(issuer="i", audience="a", jwks=str(path))
+        authenticator = Authenticator(issuer, KeySet(str(path), monotonic=Clock()), wall_clock=lambda: 1_000.0)
+        claims = {"iss": "i", "aud": "a", "tenant": "acme", "role": "writer", "exp": 2_000, "nbf": 900, name: value}
+        payload = json.dumps(claims).encode()
+        token = jwt.api_jws.encode(payload, key, algorithm="EdDSA", headers={"kid": "one"})
+        try:
+            principal = await authenticator.authenticate(with_token(token))
+        except IntelGraphError as error:
+            assert error.denied.code in ("bad_token", "token_expired", "role_not_allowed")
+        else:
+            assert principal.tenant == "acme"
+
+    run(body())

@@ -34,6 +34,19 @@ _OPTIONS: Options = {
 }
 
 
+_UNVERIFIABLE = (
+    jwt.PyJWTError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+"""What the library may raise at a token that somebody made up."""
+_SECONDS_MAX = 2.0**53
+
+
 class Role(Enum):
     """What the bearer may do: ``analyst`` reads, ``writer`` also writes, ``admin`` also erases."""
 
@@ -86,6 +99,10 @@ class Authenticator:
         self._remembered: dict[bytes, Principal] = {}
         self._remembered_version = keys.version
 
+    def why_limited(self) -> str | None:
+        """Say what is amiss with the issuer's keys; nothing when they are well."""
+        return self._keys.why_limited()
+
     def now_s(self) -> float:
         """Return the time that tokens are judged by (Unix)."""
         return self._wall_clock()
@@ -113,7 +130,7 @@ class Authenticator:
             raise _bad("the Authorization header is not a bearer token")
         try:
             kid = jwt.get_unverified_header(token).get("kid")
-        except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        except _UNVERIFIABLE as error:
             raise _bad("it is not a JSON Web Token") from error
         if kid is not None and not isinstance(kid, str):
             raise _bad("its key id is not a text")
@@ -136,15 +153,13 @@ class Authenticator:
                 issuer=self._issuer.issuer,
                 options=_OPTIONS,
             )
-        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        except _UNVERIFIABLE as error:
             raise _bad(_WHY.get(type(error), "it cannot be verified")) from error
 
     def _check_times(self, claims: Mapping[str, Any]) -> None:
         """Judge by this door's clock, which the library could not be told."""
-        try:
-            expires_s, begins_s = int(claims["exp"]), max(int(claims["nbf"]), int(claims.get("iat", claims["nbf"])))
-        except (ValueError, TypeError, OverflowError) as error:
-            raise _bad("its times are not numbers") from error
+        expires_s = _seconds(claims["exp"])
+        begins_s = max(_seconds(claims["nbf"]), _seconds(claims.get("iat", claims["nbf"])))
         now_s = self._wall_clock()
         if expires_s <= now_s - LEEWAY_S:
             raise refuse("token_expired", "the request is refused: its bearer token has expired")
@@ -167,6 +182,13 @@ _WHY: dict[type[BaseException], str] = {
 }
 
 
+def _seconds(claim: object) -> float:
+    """A time of a token as seconds; whatever its size, a time beyond the calendar is only very early or very late."""
+    if isinstance(claim, bool) or not isinstance(claim, int | float) or claim != claim:
+        raise _bad("its times are not numbers")
+    return float(max(-_SECONDS_MAX, min(_SECONDS_MAX, claim)))
+
+
 def _principal(claims: dict[str, Any]) -> Principal:
     try:
         tenant = check_name("tenant", claims.get("tenant", ""))
@@ -177,7 +199,7 @@ def _principal(claims: dict[str, Any]) -> Principal:
     except (ValueError, TypeError) as error:
         roles = ", ".join(known.value for known in Role)
         raise refuse("role_not_allowed", f"the request is refused: its token's role is not one of {roles}") from error
-    return Principal(tenant=tenant, role=role, expires_at_s=float(claims["exp"]) + LEEWAY_S)
+    return Principal(tenant=tenant, role=role, expires_at_s=_seconds(claims["exp"]) + LEEWAY_S)
 
 
 def _bad(why: str) -> PermanentError:

@@ -48,6 +48,9 @@ def _limits(door: Door) -> dict[str, str]:
     old = door.directory.why_old()
     if old is not None:
         limits["directory"] = f"{old}; reads go on, and writes for as long as the lease lasts"
+    keys = door.authenticator.why_limited()
+    if keys is not None:
+        limits["keys"] = keys
     if door.lease.remains_s() <= 0:
         limits["lease"] = "this region has no lease now: writes are held, and refused when their time is over"
     return limits

@@ -1,9 +1,11 @@
 """The issuer's public keys: a JSON Web Key Set from a file or an https URL, cached.
 
-Guarantees: only asymmetric keys are taken; the set is read again every ``REREAD_S``, so that a key that was withdrawn
-is forgotten; a key id that is not known makes it be read at once, at most once in ``REREAD_MIN_S``, so that a new key
-is found and a flood of made-up ids costs nothing; a set that cannot be read again is believed for ``STALE_MAX_S``.
-Tokens do not belong here (``authentication``).
+Guarantees: only asymmetric keys are taken, each by itself: one that is not understood costs its own tokens alone and is
+counted. The set is read again every ``REREAD_S``, so that a key that was withdrawn is forgotten; a key id that is not
+known makes it be read at once, at most once in ``REREAD_MIN_S``, so that a new key is found and a flood of made-up ids
+costs nothing; a set that cannot be read again is believed for ``STALE_MAX_S``. ``why_limited`` says what is amiss
+meanwhile. A body is read to its end and has a limit, and no redirect leaves https. Tokens do not belong here
+(``authentication``).
 """
 
 from __future__ import annotations
@@ -11,11 +13,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 import jwt
 import orjson
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from intelgraph.model.errors import retry
 
@@ -23,8 +29,29 @@ ALGORITHMS = ("EdDSA", "ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS
 REREAD_MIN_S = 2.0
 REREAD_S = 60.0
 STALE_MAX_S = 3_600.0
+OLD_S = 3 * REREAD_S
+"""From this age on a set is called old: some readings of it have failed."""
 _FETCH_TIMEOUT_S = 5.0
 _BYTES_MAX = 1_000_000
+_REDIRECTS_MAX = 3
+Bytes = TypeVar("Bytes", bytes, bytearray)
+_NOT_UNDERSTOOD = (
+    jwt.PyJWTError,
+    UnsupportedAlgorithm,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parsed:
+    """What a set holds: keys that verify, by their id, and how many more are of a kind that is not understood."""
+
+    keys: dict[str | None, jwt.PyJWK] = field(default_factory=dict)
+    not_understood: int = 0
 
 
 class KeySet:
@@ -33,8 +60,9 @@ class KeySet:
     def __init__(self, source: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._source = source
         self._monotonic = monotonic
-        self._keys: dict[str | None, jwt.PyJWK] = {}
-        self._raw = b""
+        self._parsed = Parsed()
+        self._raw: bytes | None = None
+        self._failed: str | None = "it was not read yet"
         self._read_at = float("-inf")
         self._tried_at = float("-inf")
         self._lock = asyncio.Lock()
@@ -42,7 +70,7 @@ class KeySet:
 
     async def find(self, kid: str | None) -> jwt.PyJWK | None:
         """Return the key of an id, or ``None`` if the issuer has none; ``keys_unavailable`` if nobody can say."""
-        if kid not in self._keys:
+        if kid not in self._parsed.keys:
             await self._reread()
         if self._monotonic() - self._read_at > STALE_MAX_S:
             raise retry(
@@ -50,13 +78,26 @@ class KeySet:
                 "the request is refused: the token issuer's keys cannot be read, and an unverified token means no",
                 retry_after_s=REREAD_MIN_S,
             )
-        return self._keys.get(kid)
+        return self._parsed.keys.get(kid)
+
+    def why_limited(self) -> str | None:
+        """Say what is amiss with the set: it cannot be read, or some of its keys are not understood; or nothing."""
+        age_s = self._monotonic() - self._read_at
+        if self._raw is None:
+            return f"the token issuer's keys cannot be read: {self._failed}; no token is believed"
+        if age_s > OLD_S:
+            believed = f"they are believed for {STALE_MAX_S:g} s"
+            return f"the token issuer's keys are {age_s:.0f} s old; {believed}: {self._failed or 'nobody read them'}"
+        if self._parsed.not_understood:
+            known = len(self._parsed.keys)
+            return f"{self._parsed.not_understood} keys of the token issuer are not understood, and {known} are"
+        return None
 
     async def run(self) -> None:
-        """Read the set again for ever."""
+        """Read the set again for ever; soon, as long as it was never read."""
         while True:
             await self._reread()
-            await asyncio.sleep(REREAD_S)
+            await asyncio.sleep(REREAD_MIN_S if self._raw is None else REREAD_S)
 
     async def _reread(self) -> None:
         async with self._lock:
@@ -65,29 +106,82 @@ class KeySet:
             self._tried_at = self._monotonic()
             try:
                 raw = await self._fetch()
-                keys = _parse(raw)
-            except (OSError, ValueError, KeyError, TypeError, aiohttp.ClientError, jwt.PyJWTError):
+                parsed = parse(raw)
+            except (OSError, ValueError, aiohttp.ClientError) as error:
+                self._failed = str(error)[:200] or type(error).__name__
                 return
-            self._read_at = self._monotonic()
+            self._read_at, self._failed = self._monotonic(), None
             if raw != self._raw:
-                self._raw, self._keys = raw, keys
+                self._raw, self._parsed = raw, parsed
                 self.version += 1
 
     async def _fetch(self) -> bytes:
-        if not self._source.startswith("https://"):
-            return await asyncio.to_thread(Path(self._source).read_bytes)
+        if urlsplit(self._source).scheme.lower() != "https":
+            return await asyncio.to_thread(_read_file, Path(self._source))
         timeout = aiohttp.ClientTimeout(total=_FETCH_TIMEOUT_S)
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(self._source) as answer:
-            answer.raise_for_status()
-            return await answer.content.read(_BYTES_MAX)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            url = self._source
+            for _ in range(_REDIRECTS_MAX + 1):
+                async with session.get(url, allow_redirects=False) as answer:
+                    if answer.status not in (301, 302, 303, 307, 308):
+                        answer.raise_for_status()
+                        return await _read_whole(answer.content)
+                    url = next_url(url, answer.headers.get("Location"))
+        raise ValueError(f"it redirects more than {_REDIRECTS_MAX} times")
 
 
-def _parse(raw: bytes) -> dict[str | None, jwt.PyJWK]:
+def next_url(url: str, location: str | None) -> str:
+    """Where a redirect of ``url`` leads; ``ValueError`` where that is not https."""
+    target = urljoin(url, location or "")
+    if not location or urlsplit(target).scheme.lower() != "https":
+        raise ValueError("it redirects to what is not https")
+    return target
+
+
+def _read_file(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return _bounded(file.read(_BYTES_MAX + 1))
+
+
+async def _read_whole(content: aiohttp.StreamReader) -> bytes:
+    raw = bytearray()
+    async for piece in content.iter_any():
+        raw += piece
+        _bounded(raw)
+    return bytes(raw)
+
+
+def _bounded(raw: Bytes) -> Bytes:
+    if len(raw) > _BYTES_MAX:
+        raise ValueError(f"it is larger than {_BYTES_MAX} bytes")
+    return raw
+
+
+def parse(raw: bytes) -> Parsed:
+    """Read a set; ``ValueError`` where it is none. What is one of its keys and not understood costs only itself."""
+    given = orjson.loads(raw)
+    items = given.get("keys") if isinstance(given, dict) else None
+    if not isinstance(items, list):
+        raise ValueError("it is not a JSON Web Key Set")
     keys: dict[str | None, jwt.PyJWK] = {}
-    for item in orjson.loads(raw)["keys"]:
-        if item.get("kty") == "oct" or item.get("use", "sig") != "sig":
+    not_understood = 0
+    for item in items:
+        if isinstance(item, dict) and (item.get("kty") == "oct" or item.get("use", "sig") != "sig"):
             continue
-        key = jwt.PyJWK(item)
-        if key.algorithm_name in ALGORITHMS:
+        key = _key(item)
+        if key is None:
+            not_understood += 1
+        else:
             keys[item.get("kid")] = key
-    return keys
+    return Parsed(keys=keys, not_understood=not_understood)
+
+
+def _key(item: Any) -> jwt.PyJWK | None:
+    """One key that verifies; nothing where its kind, its algorithm or its id is not understood."""
+    if not isinstance(item, dict) or not isinstance(item.get("kid"), str | None):
+        return None
+    try:
+        key = jwt.PyJWK(item)
+    except _NOT_UNDERSTOOD:
+        return None
+    return key if key.algorithm_name in ALGORITHMS else None
