@@ -16,8 +16,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from intelgraph.cli.api_sender import DoorSender
 from intelgraph.cli.client import DoorClient
-from intelgraph.cli.import_ import DoorSender
 from intelgraph.graph.bundle_source import BundleSource
 from intelgraph.graph.import_answer import Answer
 from intelgraph.graph.import_journal import Heading, ImportJournal, new_run
@@ -45,7 +45,7 @@ def ig(site: Site, *arguments: str) -> str:
         [sys.executable, "-m", "intelgraph.cli.main", *arguments, "--state", str(site.directory)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stderr

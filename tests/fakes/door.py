@@ -1,9 +1,9 @@
 """A door in memory: one region's HTTP answers as docs/log.md has them, without log, epochs or database.
 
-A bearer token is ``TENANT:anything``. ``trouble`` holds what happens to the next requests, one each: ``"503"``,
-``"drop"`` (the connection breaks before the write), ``"lose"`` (the write happens and the answer is lost),
-``"unknown"`` (the write happens, the standby does not confirm), ``"slow"`` (it happens ``SLOW_S`` later). Several doors
-may share one ``Store``.
+A bearer token is ``TENANT:anything``; the tenant ``nobody`` is unknown. ``trouble`` holds what happens to the next
+requests, one each: ``"503"``, ``"drop"`` (the connection breaks before the write), ``"lose"`` (the write happens and
+the answer is lost), ``"unknown"`` (the write happens, the standby does not confirm), ``"slow"`` (it happens
+``SLOW_S`` later). Several doors may share one ``Store``.
 """
 
 from __future__ import annotations
@@ -56,6 +56,10 @@ class Store:
         for index, operation in enumerate(operations):
             kind = operation["op"].removeprefix("upsert_")
             thing = dict(operation[kind])
+            if "if_revision" in operation:
+                at = self.of(tenant, kind).get(thing["id"], {"revision": 0})["revision"]
+                if operation["if_revision"] != at:
+                    raise Refusal(409, "revision_mismatch", index=index, id=thing["id"])
             self._check(tenant, kind, thing, changed, index)
             changed[kind][thing["id"]] = thing
         for kind, objects in changed.items():
@@ -127,6 +131,8 @@ class FakeDoor:
         tenant = request.headers.get("Authorization", "").removeprefix("Bearer ").partition(":")[0]
         if not tenant:
             raise Refusal(401, "no_token")
+        if tenant == "nobody":
+            raise Refusal(403, "unknown_tenant")
         if self.region not in self.allowed:
             raise Refusal(421, "region_not_allowed", regions=list(self.allowed))
         trouble = self.trouble.popleft() if self.trouble and request.method == "POST" else ""
@@ -138,6 +144,8 @@ class FakeDoor:
             request.transport.abort()
         if request.method == "POST" and request.path == "/v1/changes":
             return await self._write(request, tenant, trouble)
+        if request.method == "POST" and request.path == "/graphql":
+            return await self._forms(request, tenant)
         return self._read(request, tenant)
 
     async def _write(self, request: web.Request, tenant: str, trouble: str) -> web.StreamResponse:
@@ -150,6 +158,18 @@ class FakeDoor:
         if trouble == "unknown":
             return self._json({**outcome, "status": "unknown"}, status=202)
         return self._json(outcome)
+
+    async def _forms(self, request: web.Request, tenant: str) -> web.Response:
+        """The importer's one question: objects of one kind by their ids, ``o0``, ``o1``, ..."""
+        asked = orjson.loads(await request.read())
+        kind = "relationship" if "relationship(" in asked["query"] else "entity"
+        names = {"valid_from": "validFrom", "valid_until": "validUntil", "source": "sourceId", "target": "targetId"}
+        data = {}
+        for name, one in asked["variables"].items():
+            thing = self.store.of(tenant, kind).get(one)
+            given = thing and {names.get(field, field): value for field, value in thing.items()}
+            data[f"o{name.removeprefix('i')}"] = given and {"properties": {}, "sources": [], **given}
+        return self._json({"data": data})
 
     def _read(self, request: web.Request, tenant: str) -> web.StreamResponse:
         head, _, last = request.path.rpartition("/")

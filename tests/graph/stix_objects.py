@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from intelgraph.graph.objects import Entity, Relationship
+from intelgraph.graph.stix_mapping import OBSERVABLES
 
 GENERATED = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 NUL_FREE = st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",)), max_size=20)
@@ -71,6 +72,10 @@ def _common() -> dict[str, st.SearchStrategy[Any]]:
     }
 
 
+def _but_version() -> dict[str, st.SearchStrategy[Any]]:
+    return {name: strategy for name, strategy in _common().items() if name != "spec_version"}
+
+
 def _with_more(stix: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     return {**{name: value for name, value in more.items() if name not in _TAKEN}, **stix}
 
@@ -90,6 +95,8 @@ def _entity(stix_type: str) -> st.SearchStrategy[dict[str, Any]]:
         "valid_until": TIMES,
     }
     required = {"type": st.just(stix_type), "id": _ids(stix_type)}
+    if stix_type not in OBSERVABLES:
+        required["spec_version"] = optional.pop("spec_version")
     return st.builds(_with_more, st.fixed_dictionaries(required, optional=optional), _MORE)
 
 
@@ -103,8 +110,9 @@ RELATIONSHIPS = st.builds(
             "relationship_type": NUL_FREE.filter(bool),
             "source_ref": TYPES.flatmap(_ids),
             "target_ref": TYPES.flatmap(_ids),
+            "spec_version": st.just("2.1"),
         },
-        optional={**_common(), "start_time": TIMES, "stop_time": TIMES},
+        optional={**_but_version(), "start_time": TIMES, "stop_time": TIMES},
     ),
     _MORE,
 )

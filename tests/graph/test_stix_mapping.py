@@ -59,7 +59,7 @@ def thing_as_dict(thing: GraphObject) -> dict[str, Any]:
 
 @GENERATED
 @given(STIX)
-@example({"type": "malware", "id": MALWARE["id"], "confidence": 0.0})
+@example({"type": "malware", "spec_version": "2.1", "id": MALWARE["id"], "confidence": 0.0})
 def test_every_property_of_a_stix_object_comes_back(stix: dict[str, Any]) -> None:
     thing = through_the_store(as_read(stix))
     assert normal_value(to_stix(thing)) == normal_value(stix)
@@ -161,6 +161,9 @@ def test_an_object_that_is_not_stix_travels_whole_in_a_wrapper() -> None:
         ({"id": "tool--31b940d4-6f7f-459a-80ea-9c1f17b5891b"}, "bad_id"),
         ({"id": "malware--31b940d4-6f7f-459a-80ea-9c1f17b5891b\n"}, "bad_id"),
         ({"spec_version": "2.0"}, "wrong_spec_version"),
+        ({"spec_version": None}, "wrong_spec_version"),
+        ({"spec_version": None, "created": None, "modified": None}, "wrong_spec_version"),
+        ({"type": "x-y", "id": f"x-y--{MALWARE['id'][9:]}", "spec_version": None}, "wrong_spec_version"),
         ({"created": "yesterday"}, "bad_timestamp"),
         ({"created": "2020-01-01T00:00:00+01:00"}, "bad_timestamp"),
         ({"modified": "2020-02-30T00:00:00Z"}, "bad_timestamp"),
@@ -180,3 +183,25 @@ def test_a_wrapper_cannot_claim_another_objects_id() -> None:
     stix["object"]["id"] = "host/2"
     with pytest.raises(NotMapped, match="bad_id"):
         from_stix(stix)
+
+
+def test_an_id_in_capitals_is_the_same_id() -> None:
+    loud = {**MALWARE, "id": "malware--31B940D4-6F7F-459A-80EA-9C1F17B5891B"}
+    assert from_stix(loud) == from_stix(MALWARE)
+    ends = {"source_ref": loud["id"], "target_ref": loud["id"], "relationship_type": "uses"}
+    head = {"type": "relationship", "spec_version": "2.1", "id": f"relationship--{loud['id'][9:]}"}
+    relationship = from_stix({**head, **ends})
+    assert isinstance(relationship, Relationship)
+    assert (relationship.source, relationship.target) == (MALWARE["id"], MALWARE["id"])
+
+
+def test_what_the_api_wrote_under_an_id_in_capitals_comes_back_as_it_is() -> None:
+    thing = Entity(
+        id="url--31B940D4-6F7F-459A-80EA-9C1F17B5891B", type="url", name="x", created=UNKNOWN_TIME, updated=UNKNOWN_TIME
+    )
+    assert from_stix(to_stix(thing)) == thing
+
+
+def test_an_observable_and_a_custom_one_need_no_spec_version() -> None:
+    for stix_type in ("file", "x-acme-thing"):
+        assert from_stix({"type": stix_type, "id": f"{stix_type}--{MALWARE['id'][9:]}", "x": 1}).type == stix_type

@@ -29,6 +29,7 @@ from intelgraph.model.errors import Fact, IntelGraphError, TransientError, refus
 _RETRIED = frozenset({408, 429, 502, 503, 504})
 _HOPS_MAX = 4
 _SHOWN_MAX = 200
+_BROKEN_OFF = (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, aiohttp.ClientOSError, ConnectionError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,7 @@ class ClientPolicy:
     request_timeout_s: float = 60.0
     connect_timeout_s: float = 5.0
     connections_max: int = 20
+    answer_bytes_max: int = 512 * 1024**2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,7 @@ class Reply:
         try:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError as error:
-            raise refuse("bad_answer", f"the door's answer of status {self.status} is not JSON") from error
+            raise refuse("bad_answer", f"the API's answer of status {self.status} is not JSON") from error
 
     def error(self) -> IntelGraphError:
         """The refusal that this answer is."""
@@ -73,12 +75,23 @@ class Reply:
             details = orjson.loads(self.body)
         except orjson.JSONDecodeError:
             details = None
+        details = _of_graphql(details) or details
         if not isinstance(details, dict) or not isinstance(details.get("code"), str):
             shown = self.body[:_SHOWN_MAX].decode(errors="replace").strip()
-            return "bad_answer", f"the door answered {self.status}: {shown or 'nothing'}", {"status": self.status}
+            return "bad_answer", f"the API answered {self.status}: {shown or 'nothing'}", {"status": self.status}
         facts = details.get("facts")
         reason = str(details.get("reason") or details["code"])
         return details["code"], reason, facts if isinstance(facts, dict) else {}
+
+
+def _of_graphql(answer: Any) -> dict[str, Any] | None:
+    """The first error of a GraphQL answer as problem details."""
+    errors = answer.get("errors") if isinstance(answer, dict) else None
+    first = errors[0] if isinstance(errors, list) and errors else None
+    if not isinstance(first, dict):
+        return None
+    extensions = first.get("extensions")
+    return {"reason": first.get("message"), **(extensions if isinstance(extensions, dict) else {})}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +162,33 @@ class DoorClient:
         headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
         return await self._request(_Call(method="POST", path=path, headers=headers, body=body))
 
+    async def ask(self, document: str, variables: Mapping[str, str]) -> Reply:
+        """Read by a GraphQL document; any final answer is returned."""
+        body = orjson.dumps({"query": document, "variables": dict(variables)})
+        headers = {"Content-Type": "application/json", "Accept": "application/graphql-response+json"}
+        return await self._request(_Call(method="POST", path="/graphql", headers=headers, body=body))
+
+    async def check_tenant(self) -> None:
+        """Refuse, before anything else is done, what no request could do: no such tenant, no right to read it."""
+        reply = await self.get("/v1/entities", params={"limit": "1"})
+        if reply.status != 200 and reply.problem()[0] == "unknown_tenant":
+            _, reason, facts = reply.problem()
+            made = "`intelgraph tenant create NAME --placement PLACEMENT` makes one"
+            raise refuse("unknown_tenant", f"{reason}; {made}", **facts)
+        if reply.status != 200:
+            raise reply.error()
+
+    async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
+        """The whole body; refuses with ``bad_answer`` one that would not fit in memory."""
+        parts, size = [], 0
+        async for part in answer.content.iter_any():
+            size += len(part)
+            if size > self._policy.answer_bytes_max:
+                limit = f"{self._policy.answer_bytes_max // 1024**2} MiB"
+                raise refuse("bad_answer", f"an answer of the API is larger than {limit}, and was not read")
+            parts.append(part)
+        return b"".join(parts)
+
     async def _request(self, call: _Call) -> Reply:
         started_s = time.monotonic()
         failures = hops = 0
@@ -180,8 +220,7 @@ class DoorClient:
                 url = await self._settle()
             reply = await self._once(url, call)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            what = str(error) or type(error).__name__
-            return url, retry("door_unreachable", f"the door {url} cannot be reached: {what}", retry_after_s=1.0)
+            return url, _no_answer(url, error, self._policy)
         except TransientError as error:
             return url, error
         if reply.status == 200 and self._settled is None and reply.region in self._edges:
@@ -224,11 +263,26 @@ class DoorClient:
         ) as answer:
             return Reply(
                 status=answer.status,
-                body=await answer.read(),
+                body=await self._body(answer),
                 region=answer.headers.get("IG-Region"),
                 bookmark=answer.headers.get("IG-Bookmark"),
                 retry_after_s=_seconds(answer.headers.get("Retry-After")),
             )
+
+
+def _no_answer(url: str, error: Exception, policy: ClientPolicy) -> TransientError:
+    """What became of a request without an answer: nobody was there, nothing came in time, or it broke off."""
+    what = str(error) or type(error).__name__
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        within = f"no connection within {policy.connect_timeout_s:g} s"
+        return retry("door_unreachable", f"the API at {url} cannot be reached: {within}", retry_after_s=1.0)
+    if isinstance(error, TimeoutError):
+        reason = f"the API at {url} took the request and has not answered within {policy.request_timeout_s:g} s"
+        return retry("no_answer", reason, retry_after_s=1.0)
+    if isinstance(error, _BROKEN_OFF) and not isinstance(error, aiohttp.ClientConnectorError):
+        reason = f"the API at {url} took the request and broke off before its answer was whole: {what}"
+        return retry("broken_off", reason, retry_after_s=1.0)
+    return retry("door_unreachable", f"the API at {url} cannot be reached: {what}", retry_after_s=1.0)
 
 
 def check_url(url: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -16,13 +17,15 @@ import msgspec
 
 from intelgraph.cli.client import DoorClient
 from intelgraph.cli.doors import DoorOptions, door_options, open_door
+from intelgraph.cli.output import OutputFailed, say, say_json
 from intelgraph.cli.progress import Steps
 from intelgraph.cli.site import json_option
 from intelgraph.graph.content_digest import ContentDigest
 from intelgraph.graph.objects import GraphObject, Kind, read_object
-from intelgraph.graph.stix_write import BundleWriter, whole_file
+from intelgraph.graph.stix_write import BundleWriter
 from intelgraph.model.bookmark import Bookmark
 from intelgraph.model.errors import refuse
+from intelgraph.model.output_file import check_writable, whole_file
 
 PAGE_OBJECTS = 500
 _PATHS: dict[Kind, str] = {"entity": "/v1/entities", "relationship": "/v1/relationships"}
@@ -60,7 +63,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 def command(**options: Any) -> None:
     """Export a tenant's graph to FILE (- for standard output) as a STIX 2.1 bundle; tell its content digest.
 
-    FILE appears when it is complete. Importing it into an empty tenant gives the same digest. The graph is read page
+    A regular FILE appears, or changes, when it is complete; its mode stays, and a link leads where it did. A device or
+    a pipe is written through. Importing it into an empty tenant gives the same digest. The graph is read page
     by page: each page is of one moment, the whole is not. An object that is written meanwhile is exported as it was
     before or after, and a relationship may be exported whose new endpoint is not; --bookmark tells whether that can
     have happened.
@@ -78,30 +82,56 @@ def command(**options: Any) -> None:
     if asked.bookmark is not None:
         Bookmark.parse(asked.bookmark)
     client = open_door(asked.door, role="analyst")
+    _check_place(asked)
     with Steps(quiet=asked.as_json) as steps:
         summary = asyncio.run(_export(asked, client, steps))
-    bundle_on_stdout = asked.file == "-"
+    bundle_on_stdout = asked.file is not None and _is_stdout(asked.file)
     if asked.as_json:
-        click.echo(msgspec.json.encode(summary).decode(), err=bundle_on_stdout)
+        say_json(summary, err=bundle_on_stdout)
         return
-    click.echo(
+    say(
         f"read {summary.entities:,} entities and {summary.relationships:,} relationships of {summary.tenant} "
         f"in {', '.join(summary.regions)} in {summary.seconds:.1f} s",
         err=True,
     )
-    click.echo(summary.digest if asked.digest_only else f"content digest {summary.digest}", err=bundle_on_stdout)
+    say(summary.digest if asked.digest_only else f"content digest {summary.digest}", err=bundle_on_stdout)
     if summary.written_since:
-        click.echo(f"writes followed {asked.bookmark}: the export may mix their befores and afters", err=True)
+        say(f"writes followed {asked.bookmark}: the export may mix their befores and afters", err=True)
+
+
+def _check_place(asked: ExportOptions) -> None:
+    """Refuse what cannot be written before anything is read."""
+    if asked.file == "-" and sys.stdout is None:
+        raise refuse("file_not_writable", "the export is refused: standard output is closed")
+    if asked.file in (None, "-"):
+        return
+    try:
+        check_writable(Path(str(asked.file)))
+    except OSError as error:
+        raise refuse("file_not_writable", f"the export is refused: {asked.file}: {error.strerror}") from error
+
+
+def _is_stdout(file: str) -> bool:
+    """Whether FILE is where standard output goes: what else is said must not get into the bundle."""
+    if file == "-":
+        return True
+    try:
+        return os.path.samestat(Path(file).stat(), os.fstat(1))
+    except OSError:
+        return False
 
 
 async def _export(asked: ExportOptions, client: DoorClient, steps: Steps) -> Summary:
     began_s = time.monotonic()
     async with client:
+        await client.check_tenant()
         walk = _Walk(client, asked.bookmark, steps)
         try:
             digest = await _write(asked, walk)
+        except BrokenPipeError as error:
+            raise OutputFailed(error) from error
         except OSError as error:
-            raise refuse("file_not_writable", f"the export is not complete: {error}") from error
+            raise refuse("file_not_writable", f"the export is not complete: {asked.file}: {error.strerror}") from error
         written_since = await _written_since(client, asked.bookmark)
     return Summary(
         tenant=asked.door.tenant,
@@ -121,7 +151,8 @@ async def _write(asked: ExportOptions, walk: _Walk) -> ContentDigest:
             digest.add(thing)
         return digest
     with contextlib.ExitStack() as stack:
-        target = sys.stdout.buffer if asked.file == "-" else stack.enter_context(whole_file(Path(str(asked.file))))
+        path = Path("/dev/stdout" if asked.file == "-" else str(asked.file))
+        target = stack.enter_context(whole_file(path))
         writer = BundleWriter(target)
         async for thing in walk.objects():
             writer.add(thing)

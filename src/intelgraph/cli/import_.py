@@ -12,18 +12,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
-from urllib.parse import quote
 
 import click
 import msgspec
 
-from intelgraph.cli.client import DoorClient, Reply
+from intelgraph.cli.api_sender import DoorSender
+from intelgraph.cli.client import DoorClient
 from intelgraph.cli.doors import DoorOptions, door_options, find_places, open_door
 from intelgraph.cli.import_places import check_outside, check_places
+from intelgraph.cli.output import say, say_json
 from intelgraph.cli.progress import Steps
+from intelgraph.cli.rejects_file import rejects_file
 from intelgraph.cli.site import json_option
 from intelgraph.graph.bundle_source import BundleSource, PieceReader
-from intelgraph.graph.import_answer import Answer
 from intelgraph.graph.import_journal import Heading, ImportJournal, new_run
 from intelgraph.graph.import_plan import KINDS, ImportPlan, scan
 from intelgraph.graph.import_run import ImportPolicy, ImportRun
@@ -33,7 +34,7 @@ from intelgraph.graph.stix_read import Limits
 from intelgraph.model.errors import IntelGraphError, refuse, retry
 
 SAMPLES = ("attack",)
-_IN_FORCE = ("remote", "home-only", "adopted")
+_OWN = ("file", "sample", "rejects", "journal", "resume", "replace", "as_json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,16 +46,21 @@ class ImportOptions:
     rejects: Path | None
     journal: Path | None
     resume: bool
+    replace: bool
     as_json: bool
     door: DoorOptions
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What an import did. ``rejected`` counts by reason; ``bookmark`` names its last write."""
+    """What an import did. ``rejected`` counts by reason; ``bookmark`` names its last write, if it wrote anything.
+
+    ``entities`` and ``relationships`` were written, ``unchanged`` are there already, as the file has them.
+    """
 
     tenant: str
     entities: int
     relationships: int
+    unchanged: int
     rejected: dict[str, int]
     seconds: float
     objects_per_s: float
@@ -82,15 +88,17 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     help="Where to note what is done; FILE is replaced, and deleted at the end. Only a journal is.",
 )
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Go on where the last run was stopped.")
+@click.option("--replace", is_flag=True, help="Take the file's form also where the tenant's is newer.")
 @door_options
 @json_option
 def command(**options: Any) -> int:
     """Import the STIX 2.1 bundle FILE (.json, also gzipped; - for standard input) into a tenant's graph.
 
     The file is read to its end before anything is sent. Entities are sent before relationships, in batches that are
-    each written whole or not at all; what cannot be taken is listed with its reason. Stopped at any point, the same
-    command goes on where it was. Needs as much room under TMPDIR as the bundle takes uncompressed. The exit code is 1
-    when there were objects and not one could be taken.
+    each written whole or not at all. What the tenant has with a newer modified time stays; what is the same there
+    already is counted and not written again. What is not taken is listed with its reason. Stopped at any point, the
+    same command goes on where it was. Needs as much room under TMPDIR as the bundle takes uncompressed. The exit code
+    is 1 when there were objects and not one of them was taken or there already.
 
     \b
     Examples:
@@ -98,17 +106,20 @@ def command(**options: Any) -> int:
       intelgraph import --sample attack --tenant acme
       zcat feed.json.gz | intelgraph import - --tenant acme --rejects rejected.jsonl
     """
-    own = {name: options.pop(name) for name in ("file", "sample", "rejects", "journal", "resume", "as_json")}
+    own = {name: options.pop(name) for name in _OWN}
     asked = ImportOptions(**own, door=DoorOptions(**options))
     if (asked.file is None) == (asked.sample is None):
         raise click.UsageError("give either FILE or --sample")
     client = open_door(asked.door, role="writer")
     _check_places(asked)
+    asyncio.run(_check_tenant(open_door(asked.door, role="writer")))
     with contextlib.ExitStack() as stack:
-        rejects = Rejects(stack.enter_context(_created(asked.rejects)) if asked.rejects else None)
+        listed = stack.enter_context(rejects_file(asked.rejects))
+        rejects = Rejects(listed.sink)
         steps = stack.enter_context(Steps(quiet=asked.as_json))
         began_s = time.monotonic()
         plan = stack.enter_context(_scan(asked, rejects, steps))
+        listed.keep()
         run, retries = asyncio.run(_send(asked, client, plan, rejects, steps))
         summary = _summary(asked, plan, run, rejects, retries, time.monotonic() - began_s)
     _report(summary, rejects, as_json=asked.as_json)
@@ -119,14 +130,17 @@ def command(**options: Any) -> int:
             "confirmed by the standby in time; run the same command again to have them confirmed",
             retry_after_s=5.0,
         )
-    if plan.elements and not sum(run.written.values()):
-        click.echo(f"intelgraph: nothing was taken: each of the {plan.elements:,} elements was rejected", err=True)
+    if plan.elements and not summary.entities + summary.relationships + summary.unchanged:
+        say(f"intelgraph: nothing was taken: each of the {plan.elements:,} elements was rejected", err=True)
         return 1
     return 0
 
 
 def _check_places(asked: ImportOptions) -> None:
     check_places(asked.file, rejects=asked.rejects, journal=asked.journal)
+    if asked.file not in (None, "-") and not Path(str(asked.file)).exists():
+        with _opened(asked):  # says why not, before anybody is asked anything
+            pass
     if asked.door.needs_fleet:
         state = find_places(asked.door.state, asked.door.topology).site.state
         check_outside(state.resolve() / "regions", asked.rejects, asked.journal)
@@ -141,11 +155,9 @@ def _scan(asked: ImportOptions, rejects: Rejects, steps: Steps) -> ImportPlan:
             raise refuse("cannot_read", f"the import is refused while reading: {error}") from error
 
 
-def _created(path: Path) -> BinaryIO:
-    try:
-        return path.open("wb")
-    except OSError as error:
-        raise refuse("file_not_writable", f"the import is refused: {path}: {error.strerror}") from error
+async def _check_tenant(client: DoorClient) -> None:
+    async with client:
+        await client.check_tenant()
 
 
 @contextlib.contextmanager
@@ -155,7 +167,7 @@ def _opened(asked: ImportOptions) -> Iterator[tuple[BinaryIO, int | None]]:
         sample = SampleAttack()
         yield cast(BinaryIO, PieceReader(sample.pieces())), None
         if not asked.as_json:
-            click.echo(
+            say(
                 f"ATT&CK 18.1: {sample.revoked} objects are revoked and {sample.deprecated} deprecated; all are kept",
                 err=True,
             )
@@ -174,7 +186,7 @@ def _opened(asked: ImportOptions) -> Iterator[tuple[BinaryIO, int | None]]:
 async def _send(
     asked: ImportOptions, client: DoorClient, plan: ImportPlan, rejects: Rejects, steps: Steps
 ) -> tuple[ImportRun, int]:
-    policy = ImportPolicy()
+    policy = ImportPolicy(replace=asked.replace)
     journal = _journal(asked, plan, policy)
     totals = {kind: plan.index.count(kind) for kind in KINDS}
     started: set[str] = set()
@@ -194,7 +206,7 @@ async def _send(
         except (asyncio.CancelledError, IntelGraphError):
             journal.close()
             if not asked.as_json:
-                click.echo("the import is not complete; the same command goes on where it was", err=True)
+                say("the import is not complete; the same command goes on where it was", err=True)
             raise
     if run.batches_unconfirmed:
         journal.close()
@@ -210,6 +222,7 @@ def _journal(asked: ImportOptions, plan: ImportPlan, policy: ImportPolicy) -> Im
         operations_max=policy.batch.operations_max,
         bytes_max=policy.batch.bytes_max,
         run=new_run(),
+        replace=policy.replace,
     )
     path = asked.journal
     if path is None:
@@ -225,44 +238,6 @@ def _journal_directory(door: DoorOptions) -> Path:
     return find_places(door.state, door.topology).site.state.resolve().parent
 
 
-def is_in_force(told: dict[str, Any]) -> bool:
-    """Whether what ``/v1/outcomes`` told says that a write counts: that one of its rows is accepted or adopted.
-
-    The word of the key alone does not say it: ``home-only`` is also what waits to be adopted, and may yet not be.
-    """
-    rows = told.get("outcomes", [])
-    return told.get("outcome") in _IN_FORCE and any(row.get("class") in ("accepted", "adopted") for row in rows)
-
-
-class DoorSender:
-    """An import's way through the door."""
-
-    def __init__(self, client: DoorClient) -> None:
-        self._client = client
-
-    async def send(self, *, key: str, body: bytes) -> Answer:
-        """Post one request of operations."""
-        reply = await self._client.post("/v1/changes", body=body, key=key)
-        if reply.status < 400:
-            return Answer(status=reply.status, bookmark=reply.json().get("bookmark"))
-        code, reason, facts = reply.problem()
-        return Answer(status=reply.status, code=code, reason=reason, facts=facts)
-
-    async def has_entity(self, entity_id: str) -> bool:
-        """Whether the tenant holds this entity."""
-        return self._found(await self._client.get(f"/v1/entities/{quote(entity_id, safe='')}"))
-
-    async def is_accepted(self, key: str) -> bool:
-        """Whether a write with this key is in force."""
-        reply = await self._client.get(f"/v1/outcomes/{quote(key, safe='')}")
-        return self._found(reply) and is_in_force(reply.json())
-
-    def _found(self, reply: Reply) -> bool:
-        if reply.status not in (200, 404):
-            raise reply.error()
-        return reply.status == 200
-
-
 def _summary(
     asked: ImportOptions, plan: ImportPlan, run: ImportRun, rejects: Rejects, retries: int, seconds: float
 ) -> Summary:
@@ -270,6 +245,7 @@ def _summary(
         tenant=asked.door.tenant,
         entities=run.written["entity"],
         relationships=run.written["relationship"],
+        unchanged=sum(run.unchanged.values()),
         rejected=dict(sorted(rejects.by_code.items())),
         seconds=round(seconds, 3),
         objects_per_s=round(sum(run.written.values()) / max(seconds, 0.001), 1),
@@ -284,21 +260,23 @@ def _summary(
 
 def _report(summary: Summary, rejects: Rejects, *, as_json: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.encode(summary).decode())
+        say_json(summary)
         return
-    click.echo(
+    say(
         f"imported into {summary.tenant}: {summary.entities:,} entities and {summary.relationships:,} relationships in "
         f"{summary.seconds:.1f} s ({summary.objects_per_s:,.0f} objects/s)"
     )
+    if summary.unchanged:
+        say(f"unchanged: {summary.unchanged:,}")
     if summary.batches_resumed:
-        click.echo(f"{summary.batches_resumed} of {summary.batches} batches were there from an earlier run")
+        say(f"{summary.batches_resumed} of {summary.batches} batches were there from an earlier run")
     if summary.bookmark:
-        click.echo(f"bookmark {summary.bookmark}")
+        say(f"bookmark {summary.bookmark}")
     if rejects.total:
         counts = ", ".join(f"{count:,} {code}" for code, count in summary.rejected.items())
-        click.echo(f"not taken: {rejects.total:,} ({counts})")
+        say(f"not taken: {rejects.total:,} ({counts})")
         for rejected in rejects.shown:
             place = f"element {rejected.position}" if rejected.position is not None else "an element"
-            click.echo(f"  {place} {rejected.id or '(no id)'}: {rejected.reason}")
+            say(f"  {place} {rejected.id or '(no id)'}: {rejected.reason}")
         if rejects.total > len(rejects.shown):
-            click.echo(f"  and {rejects.total - len(rejects.shown):,} more: --rejects FILE lists all of them")
+            say(f"  and {rejects.total - len(rejects.shown):,} more: --rejects FILE lists all of them")

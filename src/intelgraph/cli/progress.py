@@ -8,9 +8,10 @@ from __future__ import annotations
 import time
 from types import TracebackType
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from intelgraph.cli.output import say
 
 LINE_EVERY_S = 5.0
 
@@ -60,4 +61,4 @@ class Steps:
         elif not self._quiet and time.monotonic() - self._said_s >= LINE_EVERY_S:
             self._said_s = time.monotonic()
             of = f" of {self._total:,}" if self._total is not None else ""
-            click.echo(f"{self._name}: {self._done:,}{of}", err=True)
+            say(f"{self._name}: {self._done:,}{of}", err=True)

@@ -1,9 +1,10 @@
 """The bytes of a bundle, whatever they came in: a file, gzip, standard input, a generator of pieces.
 
-A ``BundleSource`` is read once, in pieces. It undoes gzip (told by its first two bytes, not by a name), drops a byte
-order mark, hashes what it hands on (``content_hash``), counts what it took from below (``bytes_taken``, for a progress
-bar) and refuses a single JSON token that would not fit in memory. A lone surrogate escape, which the parser would
-silently turn into a question mark, is handed on as ``\\u0000`` instead: both are text that cannot be stored, and the
+A ``BundleSource`` is read once, in pieces. It undoes gzip (told by its first two bytes, not by a name), refuses what
+its first bytes tell to be something else (``file_kinds``), drops a byte order mark, hashes what it hands on
+(``content_hash``), counts what it took from below (``bytes_taken``, for a progress bar) and refuses a single JSON token
+that would not fit in memory. A lone surrogate escape, which the parser would silently turn into a question mark, is
+handed on as ``\\u0000`` instead: both are text that cannot be stored, and the
 object they are in is rejected for it.
 """
 
@@ -17,8 +18,10 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, Protocol, cast
 
+from intelgraph.graph.file_kinds import HEAD_BYTES, foreign_bytes
 from intelgraph.model.errors import refuse
 
+_GZIP, _MARK = b"\x1f\x8b", b"\xef\xbb\xbf"
 TOKEN_BYTES_MAX = 16 * 1024 * 1024
 _PIECE_BYTES = 64 * 1024
 # An escape, and whether it is half of a surrogate pair. Every escape is matched, so that an escaped backslash is not
@@ -82,12 +85,17 @@ class BundleSource:
             raise refuse("bad_gzip", f"the file is refused: its gzip data is broken ({error})") from error
 
     def _open(self) -> _Readable:
-        head = _read_fully(self._counted, 3)
-        if head[:2] != b"\x1f\x8b":
-            return _Prefixed(b"" if head == b"\xef\xbb\xbf" else head, self._counted)
-        unzipped = gzip.GzipFile(fileobj=cast(BinaryIO, _Prefixed(head, self._counted)))
-        first = unzipped.read(3)
-        return _Prefixed(b"" if first == b"\xef\xbb\xbf" else first, unzipped)
+        head = _read_fully(self._counted, len(_GZIP))
+        below: _Readable = _Prefixed(head, self._counted)
+        if head == _GZIP:
+            below = gzip.GzipFile(fileobj=cast(BinaryIO, below))
+        text = _read_fully(below, HEAD_BYTES).removeprefix(_MARK)
+        foreign = foreign_bytes(text)
+        if text.startswith(_GZIP):
+            raise refuse("bad_gzip", "the file is refused: it is compressed twice; zcat FILE | intelgraph import -")
+        if foreign is not None:
+            raise refuse("not_json", f"the file is refused: {foreign.sentence}")
+        return _Prefixed(text, below)
 
     def _mend(self, piece: bytes, *, last: bool) -> bytes:
         self._carried = b""

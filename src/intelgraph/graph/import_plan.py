@@ -16,11 +16,11 @@ from types import TracebackType
 from typing import BinaryIO
 
 from intelgraph.graph.bundle_source import BundleSource
-from intelgraph.graph.import_index import Claim, ImportIndex
+from intelgraph.graph.import_index import ImportIndex
 from intelgraph.graph.objects import GraphObject, Kind, upsert_operation
 from intelgraph.graph.rejects import Rejected, Rejects
-from intelgraph.graph.stix_mapping import stix_time
 from intelgraph.graph.stix_read import Limits, read_bundle
+from intelgraph.graph.versions import version_of
 
 KINDS: tuple[Kind, ...] = ("entity", "relationship")
 _PROGRESS_ELEMENTS = 500
@@ -66,9 +66,9 @@ class ImportPlan:
         for spool in self._spools.values():
             spool.close()
 
-    def add(self, thing: GraphObject) -> None:
-        """Spool one more object."""
-        self._spools[thing.kind].write(upsert_operation(thing) + b"\n")
+    def add(self, kind: Kind, operation: bytes) -> None:
+        """Spool one more operation."""
+        self._spools[kind].write(operation + b"\n")
 
     def batches(self, kind: Kind, limits: BatchLimits) -> Iterator[Batch]:
         """The batches of ``kind``, in file order; the same ones every time, but one reading at a time."""
@@ -104,7 +104,7 @@ def scan(
     """Read ``source`` to its end; an unreadable file is refused. Temporary files go where TMPDIR says."""
     plan = ImportPlan()
     try:
-        scanner = _Scanner(plan, rejects)
+        scanner = _Scanner(plan)
         for element in read_bundle(source, limits):
             plan.elements += 1
             if isinstance(element, Rejected):
@@ -113,6 +113,9 @@ def scan(
                 scanner.take(element.thing, element.position)
             if plan.elements % _PROGRESS_ELEMENTS == 0:
                 on_progress(source.bytes_taken, plan.elements)
+        for form in plan.index.superfluous():
+            detail = f"element {form.taken} is taken"
+            rejects.add(Rejected(position=form.position, id=form.id, code=form.code, detail=detail))
         plan.content_hash = source.content_hash
         on_progress(source.bytes_taken, plan.elements)
     except BaseException:
@@ -124,24 +127,13 @@ def scan(
 class _Scanner:
     """Enters each object into the index and spools the ones that count so far."""
 
-    def __init__(self, plan: ImportPlan, rejects: Rejects) -> None:
+    def __init__(self, plan: ImportPlan) -> None:
         self._plan = plan
-        self._rejects = rejects
         self._lines: dict[Kind, int] = dict.fromkeys(KINDS, 0)
 
     def take(self, thing: GraphObject, position: int) -> None:
-        """Take the object at ``position`` of the file, or reject it or the form before it."""
-        claim, before = self._plan.index.claim(thing, line=self._lines[thing.kind], position=position)
-        if claim is Claim.SAME:
-            self._reject(thing, position, "duplicate", f"see element {before}")
-            return
-        if claim is Claim.OLDER:
-            self._reject(thing, position, "older_version", f"modified {stix_time(thing.updated)}, see element {before}")
-            return
-        if claim is Claim.NEWER:
-            self._reject(thing, before, "older_version", f"see element {position}")
-        self._plan.add(thing)
-        self._lines[thing.kind] += 1
-
-    def _reject(self, thing: GraphObject, position: int, code: str, detail: str) -> None:
-        self._rejects.add(Rejected(position=position, id=thing.id, code=code, detail=detail))
+        """Take the object at ``position`` of the file."""
+        operation, line = upsert_operation(thing), self._lines[thing.kind]
+        if self._plan.index.claim(thing, version_of(thing), operation, line=line, position=position):
+            self._plan.add(thing.kind, operation)
+            self._lines[thing.kind] += 1

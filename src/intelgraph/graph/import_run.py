@@ -1,9 +1,9 @@
-"""Sends a plan's batches through the door: several at once, entities before relationships, resumable, nothing lost.
+"""Sends a plan's batches through the API: several at once, entities before relationships, resumable, nothing lost.
 
 Each request's key is derived from the file's content, the tenant, the run, the batch and the request's own body: the
-same request is sent again under the same key and counts once, another body is another request. A batch that the door
-refuses for one operation is sent again without it. What a finished phase means: every object of the file is stored,
-or listed in ``rejects``.
+same request is sent again under the same key and counts once, another body is another request. How one batch gets
+through is ``import_delivery``'s. What a finished phase means: every object of the file is stored, was there already, or
+is listed in ``rejects``.
 
 HTTP, retries and tokens are the ``Sender``'s; files are the plan's and the journal's.
 """
@@ -11,46 +11,32 @@ HTTP, retries and tokens are the ``Sender``'s; files are the plan's and the jour
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol
 
 import orjson
 
-from intelgraph.graph.import_answer import Answer, Step, decide
+from intelgraph.graph.import_delivery import Delivery, Sender
 from intelgraph.graph.import_journal import DoneBatch, ImportJournal
 from intelgraph.graph.import_plan import Batch, BatchLimits, ImportPlan
 from intelgraph.graph.objects import Kind
 from intelgraph.graph.rejects import Rejected, Rejects
+from intelgraph.graph.versions import Verdict
 from intelgraph.model.bookmark import Bookmark
-from intelgraph.model.errors import refuse
 
-_ASKED_AGAIN_MAX = 3
 _ENDPOINTS_AT_ONCE = 16
+_JUDGED = frozenset({Verdict.OLDER.value, Verdict.CONTRADICTION.value})
 _ENDPOINTS_A_TIME = 1_000
-
-
-class Sender(Protocol):
-    """The door as an import needs it. Each method retries what may pass and raises when it does not."""
-
-    async def send(self, *, key: str, body: bytes) -> Answer:
-        """Post one request of operations."""
-
-    async def has_entity(self, entity_id: str) -> bool:
-        """Whether the tenant holds this entity."""
-
-    async def is_accepted(self, key: str) -> bool:
-        """Whether a write with this key is in force."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportPolicy:
-    """``in_flight_max`` requests at a time, each within ``batch``."""
+    """``in_flight_max`` requests at a time, each within ``batch``; ``replace``: the file's form wins."""
 
     in_flight_max: int = 4
     batch: BatchLimits = field(default_factory=BatchLimits)
+    replace: bool = False
 
 
 class ImportRun:
@@ -74,13 +60,14 @@ class ImportRun:
         self._on_done = on_done
         self._any_absent = False
         self.written: dict[Kind, int] = {"entity": 0, "relationship": 0}
+        self.unchanged: dict[Kind, int] = {"entity": 0, "relationship": 0}
         self.bookmark: Bookmark | None = None
         self.batches = 0
         self.batches_resumed = 0
         self.batches_unconfirmed = 0
 
     async def run(self) -> None:
-        """Send everything; what the door says is in the attributes afterwards."""
+        """Send everything; what the API says is in the attributes afterwards."""
         await self._phase("entity")
         await self._find_absent_endpoints()
         await self._phase("relationship")
@@ -101,6 +88,10 @@ class ImportRun:
             self._account(batch.kind, done)
 
     async def _still_there(self, done: DoneBatch) -> bool:
+        """Whether a batch needs nothing more. What was judged by the tenant's forms is judged again by today's."""
+        if done.unchanged or any(each.code in _JUDGED for each in done.rejected):
+            self._journal.forget(done)
+            return False
         for key in done.keys:
             if not await self._sender.is_accepted(key):
                 self._journal.forget(done)
@@ -110,6 +101,7 @@ class ImportRun:
     def _account(self, kind: Kind, done: DoneBatch) -> None:
         self.batches += 1
         self.written[kind] += done.objects
+        self.unchanged[kind] += done.unchanged
         for rejected in done.rejected:
             self._rejects.add(rejected)
             if kind == "entity" and rejected.id is not None:
@@ -118,22 +110,26 @@ class ImportRun:
             bookmark = Bookmark.parse(done.bookmark)
             if self.bookmark is None or _place(bookmark) > _place(self.bookmark):
                 self.bookmark = bookmark
-        self._on_done(kind, done.objects + len(done.rejected))
+        self._on_done(kind, done.objects + done.unchanged + len(done.rejected))
 
     async def _deliver(self, batch: Batch) -> DoneBatch:
-        delivery = _Delivery(self._sender, self._key_base(batch))
-        kept, dangling = self._split_off_dangling(batch)
+        delivery = Delivery(
+            batch, self._sender, self._journal, key_base=self._key_base(batch), replace=self._policy.replace
+        )
+        taken = await delivery.repeat(self._journal.sent.get((batch.kind, batch.number), []))
+        kept, dangling = self._split_off_dangling(batch, taken)
         await delivery.deliver(kept)
         done = DoneBatch(
             kind=batch.kind,
             number=batch.number,
             objects=delivery.written,
+            unchanged=delivery.unchanged,
             bookmark=delivery.bookmark,
             keys=tuple(delivery.keys),
             rejected=tuple(self._rejected(batch.kind, *refusal) for refusal in (*dangling, *delivery.refused)),
         )
         if delivery.confirmed:
-            self._journal.add(done)
+            self._journal.note(done)
         else:
             self.batches_unconfirmed += 1
         return done
@@ -160,17 +156,20 @@ class ImportRun:
             position=self._plan.index.position(kind, object_id), id=object_id, code=code, detail=detail[:300]
         )
 
-    def _split_off_dangling(self, batch: Batch) -> tuple[list[bytes], list[tuple[bytes, str, str]]]:
+    def _split_off_dangling(self, batch: Batch, taken: set[int]) -> tuple[list[int], list[tuple[bytes, str, str]]]:
+        """The indices of what is still to be sent, and the operations whose ends are no entities."""
+        left = [index for index in range(len(batch.operations)) if index not in taken]
         if batch.kind == "entity" or not self._any_absent:
-            return list(batch.operations), []
+            return left, []
         kept, dangling = [], []
-        for operation in batch.operations:
-            relationship = orjson.loads(operation)["relationship"]
-            absent = [end for end in ("source", "target") if self._plan.index.is_absent(relationship[end])]
+        for index in left:
+            relationship = orjson.loads(batch.operations[index])["relationship"]
+            why = {end: self._plan.index.why_absent(relationship[end]) for end in ("source", "target")}
+            absent = [f"{end} {relationship[end]}: {reason}" for end, reason in why.items() if reason]
             if absent:
-                dangling.append((operation, "dangling", " and ".join(f"{end} {relationship[end]}" for end in absent)))
+                dangling.append((batch.operations[index], "dangling", "; ".join(absent)))
             else:
-                kept.append(operation)
+                kept.append(index)
         return kept, dangling
 
     async def _find_absent_endpoints(self) -> None:
@@ -182,62 +181,26 @@ class ImportRun:
         self._any_absent = self._plan.index.absent_endpoints() > 0
 
     async def _note_absent(self, unknown: list[str]) -> None:
-        left = iter(unknown)
+        left, absent = iter(unknown), []
 
         async def ask() -> None:
             for entity_id in left:
                 if not await self._sender.has_entity(entity_id):
-                    self._plan.index.note_absent(entity_id)
+                    absent.append(entity_id)
 
         async with _FirstError() as group:
             for _ in range(_ENDPOINTS_AT_ONCE):
                 group.create_task(ask())
-
-
-class _Delivery:
-    """Gets the operations of one batch through the door, without those it refuses."""
-
-    def __init__(self, sender: Sender, key_base: str) -> None:
-        self._sender = sender
-        self._key_base = key_base
-        self.written = 0
-        self.bookmark: str | None = None
-        self.keys: list[str] = []
-        self.refused: list[tuple[bytes, str, str]] = []
-        self.confirmed = True
-
-    async def deliver(self, operations: list[bytes]) -> None:
-        parts = [(operations, 0)]
-        while parts:
-            part, taken_out = parts.pop()
-            if not part:
-                continue
-            answer, key = await self._send(part)
-            step, index = decide(answer, operations=len(part), taken_out=taken_out)
-            if step is Step.GIVE_UP:
-                raise refuse(answer.code or "import_failed", answer.reason or f"the door answered {answer.status}")
-            if step is Step.TAKE_OUT:
-                self.refused.append((part[index], answer.code, answer.reason))
-                parts.append((part[:index] + part[index + 1 :], taken_out + 1))
-            elif step is Step.HALVE:
-                middle = len(part) // 2
-                parts += [(part[middle:], 0), (part[:middle], 0)]
+        index = self._plan.index
+        unplaced = [one for one in absent if index.position("relationship", one) is None]
+        relationships = await self._sender.forms("relationship", unplaced) if unplaced else {}
+        for one in absent:
+            if index.is_refused(one):
+                index.note_absent(one, "the file has it, but it was not taken")
+            elif one in relationships or one not in unplaced:
+                index.note_absent(one, "it is a relationship, which cannot be an end")
             else:
-                self.confirmed = self.confirmed and step is Step.DONE
-                self.written += len(part)
-                self.keys.append(key)
-                self.bookmark = answer.bookmark or self.bookmark
-
-    async def _send(self, part: list[bytes]) -> tuple[Answer, str]:
-        body = b'{"operations":[' + b",".join(part) + b"]}"
-        digest = hashlib.sha256(f"{self._key_base}\n{hashlib.sha256(body).hexdigest()}".encode()).hexdigest()
-        key = f"import-{digest[:48]}"
-        answer = await self._sender.send(key=key, body=body)
-        asked_again = 0
-        while answer.status == 202 and asked_again < _ASKED_AGAIN_MAX:
-            asked_again += 1
-            answer = await self._sender.send(key=key, body=body)
-        return answer, key
+                index.note_absent(one, "the tenant never had it or it was deleted")
 
 
 def _place(bookmark: Bookmark) -> tuple[int, int]:

@@ -18,8 +18,9 @@ REASONS: dict[str, str] = {
     "bad_timestamp": "a time does not read YYYY-MM-DDTHH:MM:SS[.s+]Z",
     "bad_type": "the type is not 3 to 250 of a-z, 0-9 and single dashes",
     "bad_wrapped_object": "an x-intelgraph-object does not hold an object of IntelGraph",
-    "dangling": "an endpoint is neither in the file nor in the tenant",
-    "duplicate": "the id occurs earlier in the file with the same modified time",
+    "contradiction": "the same id with the same modified time says something else",
+    "dangling": "an end is no entity of the file or of the tenant",
+    "duplicate": "the file has the same id with the same modified time and content again",
     "duplicate_name": "a property occurs twice in one object",
     "missing_id": "there is no id",
     "missing_property": "relationship_type, source_ref or target_ref is missing",
@@ -27,10 +28,11 @@ REASONS: dict[str, str] = {
     "not_an_object": "the element of objects is not a JSON object",
     "number_out_of_range": "a number is neither a 64-bit integer nor held by an IEEE 754 double",
     "object_too_large": "the object is larger than the limit",
-    "older_version": "the file has a newer modified time of the same id",
+    "older_version": "there is a newer modified time of the same id",
+    "revision_mismatch": "somebody else wrote the object each time that it was about to be written",
     "too_deeply_nested": "the object nests deeper than the limit",
     "unstorable_text": "a text contains U+0000 or half of a surrogate pair",
-    "wrong_spec_version": "spec_version is not 2.1",
+    "wrong_spec_version": "it is not an object of STIX 2.1",
 }
 
 SHOWN_MAX = 20
@@ -48,7 +50,7 @@ class Rejected:
     @property
     def reason(self) -> str:
         """One sentence: the rule, then the fact."""
-        rule = REASONS.get(self.code, "the door refused it")
+        rule = REASONS.get(self.code, "the API refused it")
         return f"{rule} ({self.detail})" if self.detail else rule
 
     def as_json(self) -> dict[str, object]:

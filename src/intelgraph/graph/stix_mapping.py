@@ -51,6 +51,15 @@ _COMMON = ("spec_version", "confidence", "created", "modified", SOURCES_PROPERTY
 _ENTITY_MAPPED = (*_COMMON, "name", "valid_from", "valid_until")
 _RELATIONSHIP_MAPPED = (*_COMMON, "start_time", "stop_time")
 _ENDS = ("relationship_type", "source_ref", "target_ref")
+OBSERVABLES = frozenset(
+    """artifact autonomous-system directory domain-name email-addr email-message file ipv4-addr ipv6-addr mac-addr mutex
+    network-traffic process software url user-account windows-registry-key x509-certificate""".split()  # noqa: SIM905
+)
+_VERSIONED = frozenset(
+    """attack-pattern campaign course-of-action grouping identity incident indicator infrastructure intrusion-set
+    location malware malware-analysis note observed-data opinion report threat-actor tool vulnerability relationship
+    sighting language-content marking-definition extension-definition""".split()  # noqa: SIM905
+)
 
 
 class NotMapped(Exception):
@@ -65,8 +74,7 @@ class NotMapped(Exception):
 def from_stix(stix: Mapping[str, Json]) -> GraphObject:
     """The graph object of one STIX object; raises ``NotMapped``."""
     stix_type, stix_id = _check_identity(stix)
-    if stix.get("spec_version", "2.1") not in ("2.1", None):
-        raise NotMapped("wrong_spec_version", f"it is {str(stix['spec_version'])[:20]!r}")
+    _check_version(stix, stix_type)
     if stix_type == WRAPPER_TYPE:
         return _unwrap(stix, stix_id)
     if stix_type == "relationship":
@@ -103,7 +111,24 @@ def _check_identity(stix: Mapping[str, Json]) -> tuple[str, str]:
     match = _ID.fullmatch(stix_id) if isinstance(stix_id, str) else None
     if match is None or match[1] != stix_type or len(stix_id) > ID_LENGTH_MAX:
         raise NotMapped("bad_id")
-    return stix_type, stix_id
+    return stix_type, _lower(stix_id)
+
+
+def _lower(stix_id: str) -> str:
+    """The one spelling of an id: a UUID is the same in capitals (RFC 4122, section 3)."""
+    return stix_id.lower()
+
+
+def _check_version(stix: Mapping[str, Json], stix_type: str) -> None:
+    """An object without ``spec_version`` is of STIX 2.0, unless it is an observable (STIX 2.1, section 3.2); of
+    the types that STIX does not have, those without times are observables."""
+    version = stix.get("spec_version")
+    if version == "2.1" or (version is None and stix_type in OBSERVABLES):
+        return
+    if version is not None:
+        raise NotMapped("wrong_spec_version", f"its spec_version is {str(version)[:20]!r}")
+    if stix_type in _VERSIONED or stix.get("created") is not None or stix.get("modified") is not None:
+        raise NotMapped("wrong_spec_version", f"a {stix_type} without spec_version is of STIX 2.0")
 
 
 def _entity(stix: Mapping[str, Json], stix_id: str) -> Entity:
@@ -138,8 +163,8 @@ def _relationship(stix: Mapping[str, Json], stix_id: str) -> Relationship:
     relationship = Relationship(
         id=stix_id,
         type=str(ends[0]),
-        source=str(ends[1]),
-        target=str(ends[2]),
+        source=_lower(str(ends[1])),
+        target=_lower(str(ends[2])),
         properties=rest,
         confidence=_confidence(rest),
         valid_from=_time(rest, "start_time"),

@@ -17,14 +17,16 @@ from decimal import Decimal
 import ijson
 
 from intelgraph.graph.bundle_source import BundleSource
+from intelgraph.graph.file_kinds import ELEVATE, Foreign, foreign_json, foreign_list, foreign_value, json_fault
 from intelgraph.graph.objects import INTEGER_MAX, INTEGER_MIN, GraphObject, Json
 from intelgraph.graph.rejects import Rejected
 from intelgraph.graph.stix_mapping import NotMapped, from_stix
-from intelgraph.model.errors import refuse
+from intelgraph.model.errors import PermanentError, refuse
 
 Event = tuple[str, Json]
 _STARTS: dict[str, type[dict[str, Json]] | type[list[Json]]] = {"start_map": dict, "start_array": list}
 _ENDS = frozenset({"end_map", "end_array"})
+_MEMBERS_MAX = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,16 +63,21 @@ def read_bundle(source: BundleSource, limits: Limits) -> Iterator[Read | Rejecte
     except (ijson.JSONError, ValueError, ArithmeticError, SystemError) as error:
         raise refuse(
             "not_json",
-            f"the file is refused: it is not JSON at or before byte {source.handed_on_bytes} ({_complaint(error)})",
+            f"the file is refused: it is not JSON at or before byte {source.handed_on_bytes}: {_complaint(error)}",
         ) from error
 
 
 def _bundle(source: BundleSource, events: Iterator[Event], limits: Limits) -> Iterator[Read | Rejected]:
-    if next(events)[0] != "start_map":
-        raise refuse("not_a_bundle", "the file is refused: a STIX bundle is one JSON object, and this is not")
+    event, value = next(events)
+    if event == "start_array":
+        raise _no_bundle(_first_of_list(source, events))
+    if event != "start_map":
+        raise _no_bundle(foreign_value(value))
     head: dict[str, Json] = {}
+    members: list[str] = []
     position = 0
     for name in _names(events):
+        members.append(name)
         event, value = next(events)
         if name == "objects" and event == "start_array":
             for event, _ in events:
@@ -80,31 +87,53 @@ def _bundle(source: BundleSource, events: Iterator[Event], limits: Limits) -> It
                 position += 1
         elif name == "objects":
             raise refuse("not_a_bundle", "the file is refused: its objects are no list, so there is nothing to take")
-        elif event in ("start_map", "start_array"):
-            _skip(source, events)
         else:
-            head[name] = value
+            head[name] = value if event not in _STARTS else _STARTS[event]()
+            if event in _STARTS:
+                _skip(source, events)
+        del members[_MEMBERS_MAX:]
     for _ in events:  # whatever follows the bundle is a syntax error, which the parser raises
         pass
-    _check_head(head)
+    _check_head(head, members)
 
 
-def _check_head(head: dict[str, Json]) -> None:
+def _first_of_list(source: BundleSource, events: Iterator[Event]) -> Foreign:
+    """What a list is, from its first element."""
+    event, _ = next(events)
+    members: list[str] = []
+    type_: Json = None
+    if event == "start_map":
+        for name in _names(events):
+            members.append(name)
+            event, value = next(events)
+            if event in _STARTS:
+                _skip(source, events)
+            elif name == "type":
+                type_ = value
+            del members[_MEMBERS_MAX:]
+    return foreign_list(members, type_, empty=event == "end_array")
+
+
+def _check_head(head: dict[str, Json], members: list[str]) -> None:
     if head.get("type") != "bundle":
-        raise refuse("not_a_bundle", f"the file is refused: its type is {str(head.get('type'))[:40]!r}, not 'bundle'")
-    if head.get("spec_version", "2.1") != "2.1":
+        raise _no_bundle(foreign_json(members, head.get("type"), has_type="type" in head))
+    version = head.get("spec_version", "2.1")
+    if version != "2.1":
         raise refuse(
             "wrong_spec_version",
-            f"the file is refused: it is a bundle of STIX {str(head['spec_version'])[:20]!r}; 2.1 is read",
+            f"the file is refused: it is a bundle of STIX {str(version)[:20]!r}, and 2.1 is read; {ELEVATE}",
         )
 
 
+def _no_bundle(found: Foreign) -> PermanentError:
+    return refuse("not_a_bundle", f"the file is refused: {found.sentence}")
+
+
 def _complaint(error: Exception) -> str:
-    """The parser's complaint without the excerpt of the file that follows its first line."""
     text = error.args[0] if error.args else ""
     if isinstance(text, bytes):
         text = text.decode(errors="replace")
-    return str(text).strip().partition("\n")[0].strip()[:120] or type(error).__name__
+    return json_fault(str(text)) or type(error).__name__
 
 
 def _names(events: Iterator[Event]) -> Iterator[str]:

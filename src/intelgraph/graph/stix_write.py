@@ -1,4 +1,4 @@
-"""Writes a STIX 2.1 bundle object by object, to a file that appears whole or not at all, or to a stream.
+"""Writes a STIX 2.1 bundle object by object to whatever takes bytes.
 
 The inverse of ``stix_read``: importing what was written gives the same content digest. The bundle's own id comes last
 and is derived from that digest, so the same content is the same bytes.
@@ -6,11 +6,7 @@ and is derived from that digest, so the same content is the same bytes.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 import orjson
@@ -18,7 +14,6 @@ import orjson
 from intelgraph.graph.content_digest import ContentDigest
 from intelgraph.graph.objects import GraphObject
 from intelgraph.graph.stix_mapping import to_stix
-from intelgraph.model.errors import refuse
 
 _NAMESPACE = uuid.UUID("c0f2ef0c-1b0e-5a53-9d3b-5b1f7a3f6c55")
 
@@ -43,21 +38,3 @@ class BundleWriter:
         empty = self._separator != b","
         start = b'{"type":"bundle"' if empty else b"\n]"
         self._target.write(start + f',"id":"bundle--{bundle_id}"}}\n'.encode())
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes its name when everything is in it; an error leaves what was there before."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            target = draft.open("xb")
-        except OSError as error:
-            raise refuse("file_not_writable", f"the export is refused: {path}: {error.strerror}") from error
-        with target:
-            yield target
-            target.flush()
-            os.fsync(target.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
