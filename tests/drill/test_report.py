@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
 from intelgraph.cli.drill import _line, _value
@@ -15,6 +16,7 @@ from intelgraph.drill.report import Report, as_html, as_json, as_text, from_json
 from intelgraph.drill.score import FaultTimes, score
 from intelgraph.drill.timeline import draw
 from intelgraph.model.errors import PermanentError
+from intelgraph.model.printable import in_markup
 from tests.drill.model import HOME, World, simulate
 
 ID = make_id("2026-01-31T08:00:00.000Z", "crash")
@@ -54,6 +56,23 @@ def test_a_broken_promise_is_said_first_and_with_its_operations() -> None:
     lost = next(anomaly for verdict in report.verdicts for anomaly in verdict.unexplained)
     assert all(str(number) in report.evidence for number in lost.operations)
     assert report.evidence[str(lost.operations[0])].client in page
+
+
+def test_what_was_written_elsewhere_shows_nothing_raw_in_text_and_page() -> None:
+    hostile = "x\x1b]0;t\x07\nforged line\u202e\x9b31m<b>"
+    report = _report(listed_keys=False, title=hostile)
+    marks = tuple(msgspec.structs.replace(mark, what=hostile, detail=hostile) for mark in report.marks)
+    verdicts = tuple(
+        msgspec.structs.replace(
+            verdict, anomalies=tuple(msgspec.structs.replace(each, reason=hostile) for each in verdict.anomalies)
+        )
+        for verdict in report.verdicts
+    )
+    report = msgspec.structs.replace(report, marks=marks, verdicts=verdicts, about={hostile: hostile})
+    page = as_html(report)
+    assert in_markup(hostile) in page
+    for line in (*as_text(report).split("\n"), *page.split("\n")):
+        assert line.isprintable()
 
 
 def test_a_page_needs_nothing_from_elsewhere_and_lets_nothing_in() -> None:

@@ -70,8 +70,8 @@ def _import(fleet: RunningFleet, sheet: Sheet, stored: set[str]) -> None:
         kept, rejected = sheet.plant(f"import by {name}: kept"), sheet.plant(f"import by {name}: rejected")
         good = {"type": "malware", "id": _stix_id("malware"), "name": kept, "is_family": False, "spec_version": "2.1"}
         bad = [
-            {"type": "relationship", "id": _stix_id("relationship"), "relationship_type": rejected, "spec_version": "2.1",
-             "source_ref": good["id"], "target_ref": _stix_id("malware")},
+            {"type": "relationship", "id": _stix_id("relationship"), "relationship_type": rejected,
+             "spec_version": "2.1", "source_ref": good["id"], "target_ref": _stix_id("malware")},
             {"type": "malware", "id": f"malware--{rejected}", "name": rejected, "spec_version": "2.1"},
             {"type": "malware", "name": rejected},
         ]  # fmt: skip

@@ -37,7 +37,7 @@ def command(state: Path | None, topology: Path | None, **rest: Any) -> None:
     lines = [_line(each) for each in done] or [
         "nothing to compact: no whole bucket of 4,096 positions is settled everywhere"
     ]
-    show({"compacted": [_value(each) for each in done]}, "\n".join(lines), as_json=bool(rest["as_json"]))
+    show({"compacted": [_value(each) for each in done]}, lines, as_json=bool(rest["as_json"]))
 
 
 def _value(done: Compacted) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import click
 
 from intelgraph.cli.duration import Duration
 from intelgraph.cli.fleet_place import json_option, read_topology, topology_option
+from intelgraph.cli.output import say, say_json
 from intelgraph.fleet.places import Fleet, check_may_be_wiped, locate_kept
 from intelgraph.fleet.status import Request
 from intelgraph.fleet.supervision import ask, log_path, stop_without_supervisor, the_only_one, wipe
@@ -53,11 +53,11 @@ def command(topology: Path | None, delete: bool, yes: bool, timeout_s: float, as
     if delete:
         wipe(fleet)
     if as_json:
-        click.echo(json.dumps({"stopped": stopped, "wiped": delete, "state": str(fleet.state)}))
+        say_json({"stopped": stopped, "wiped": delete, "state": str(fleet.state)})
         return
-    click.echo(f"The fleet is stopped ({stopped} parts)." if stopped else "The fleet was not running.")
+    say(f"The fleet is stopped ({stopped} parts)." if stopped else "The fleet was not running.")
     if delete:
-        click.echo(f"{fleet.state} is deleted.")
+        say(f"{fleet.state} is deleted.")
 
 
 def _stop(fleet: Fleet, timeout_s: float) -> int:

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from intelgraph.cli.duration import Duration
 from intelgraph.cli.fleet_place import json_option, the_fleet, topology_option
+from intelgraph.cli.output import say, say_json, say_lines, style
 from intelgraph.drill import faults, kept
 from intelgraph.drill.course import FOR_S_MAX, FOR_S_MIN, Drill, DrillSettings, Told, drills_directory
 from intelgraph.drill.dead_man import Whereabouts
-from intelgraph.drill.report import Report, as_json, as_text
+from intelgraph.drill.report import Report, text_lines
 from intelgraph.drill.workload import WorkloadSettings
 from intelgraph.fleet.topology_file import find_topology_file
 from intelgraph.model.placement import Durability
@@ -100,12 +100,12 @@ def list_(topology: Path | None, as_json: bool) -> None:
     """
     drills = kept.listed(drills_directory(the_fleet(topology)))
     if as_json:
-        click.echo(msgspec.json.encode({"drills": [_value(each) for each in drills]}).decode())
+        say_json({"drills": [_value(each) for each in drills]})
         return
     for each in drills:
-        click.echo(_line(each))
+        say(_line(each))
     if not drills:
-        click.echo("no drill is kept: `intelgraph drill run` makes one")
+        say("no drill is kept: `intelgraph drill run` makes one")
 
 
 @command.command("show")
@@ -129,33 +129,28 @@ def show_(id: str, page: bool, topology: Path | None, as_json: bool) -> None:
 
 def _show(report: Report, directory: Path, *, as_json: bool, page: bool) -> None:
     if as_json:
-        click.echo(as_json_text(report))
+        say_json(report)
     elif page:
-        click.echo(directory / kept.PAGE)
+        say(directory / kept.PAGE)
     else:
-        click.echo(as_text(report))
-        click.echo(f"  page: {directory / kept.PAGE}")
+        say_lines(text_lines(report))
+        say(f"  page: {directory / kept.PAGE}")
     if not report.holds:
         raise click.exceptions.Exit(1)
-
-
-def as_json_text(report: Report) -> str:
-    """The report as JSON."""
-    return as_json(report).decode()
 
 
 def _told(*, quiet: bool) -> Told:
     """Each step on standard error as it begins, with the seconds since the first."""
     began_s = time.monotonic()
 
-    def say(text: str) -> None:
+    def tell(text: str) -> None:
         if not quiet:
-            click.echo(f"{time.monotonic() - began_s:7.1f} s  {text}", err=True)
+            say(f"{time.monotonic() - began_s:7.1f} s  {text}", err=True)
 
     def step(name: str, seconds: float | None) -> None:
-        say(name if seconds is None else f"{name} ({seconds:g} s)")
+        tell(name if seconds is None else f"{name} ({seconds:g} s)")
 
-    return Told(step=step, say=say)
+    return Told(step=step, say=tell)
 
 
 def _value(each: kept.Kept) -> dict[str, Any]:
@@ -182,6 +177,6 @@ def _line(each: kept.Kept) -> str:
     report = each.report
     if report is None:
         return f"{each.id:<40} {'interrupted' if each.unreadable is None else f'unreadable  {each.unreadable}'}"
-    verdict = click.style("holds", fg="green") if report.holds else click.style("BROKEN", fg="red")
+    verdict = style("holds", "green") if report.holds else style("BROKEN", "red")
     rto = "–" if report.score.rto_s is None else f"{report.score.rto_s:.2f} s"
     return f"{each.id:<40} {verdict}  RTO {rto}, {report.score.rpo_writes:,} writes taken back  {report.title}"

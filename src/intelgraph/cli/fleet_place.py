@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from intelgraph.cli.output import style
 from intelgraph.fleet.places import Fleet, locate
 from intelgraph.fleet.status import FleetStatus, PartStatus, Phase
 from intelgraph.fleet.topology import GLOBAL_EDGE
@@ -48,7 +49,7 @@ def the_fleet(topology: Path | None) -> Fleet:
 
 def phase_text(part: PartStatus) -> str:
     """A part's phase, coloured where colours are shown."""
-    return click.style(part.phase.value, fg=_COLOURS.get(part.phase, "red"))
+    return style(part.phase.value, _COLOURS.get(part.phase, "red"))
 
 
 def addresses(fleet: Fleet) -> dict[str, str]:

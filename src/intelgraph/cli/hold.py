@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import msgspec
 
 from intelgraph.cli.duration import Duration
 from intelgraph.cli.fleet_place import json_option, phase_text, the_fleet, topology_option
+from intelgraph.cli.output import say, say_json
 from intelgraph.fleet.status import FleetStatus, Request
 from intelgraph.fleet.supervision import ask
 from intelgraph.model.errors import refuse
@@ -52,7 +52,7 @@ def _ask(request: Request, topology: Path | None, *, as_json: bool) -> None:
         raise refuse("not_supervised", f"{request.do} is refused: no supervisor runs; `intelgraph up` starts one")
     concerned = [each for each in status.parts if request.part in (each.name, each.region)]
     if as_json:
-        click.echo(msgspec.json.encode({"parts": concerned}).decode())
+        say_json({"parts": concerned})
         return
     for each in concerned:
-        click.echo(f"{each.name:<28} {phase_text(each)}")
+        say(f"{each.name:<28} {phase_text(each)}")

@@ -2,18 +2,19 @@
 
 A verb is a module with a click command named ``command``; adding one is a new file and one line in ``VERBS``.
 Exit codes: 0 done, 1 refused or failed (the reason on standard error, or as JSON with ``--json``), 2 wrong usage,
-130 interrupted.
+130 interrupted, 141 nobody reads the output any more. Output that cannot be written is a failure like any other.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
+import io
 import sys
 
 import click
 
 from intelgraph import __version__
+from intelgraph.cli.output import OutputFailed, after_failure, flush, reader_is_gone, say_if_possible, say_json
 from intelgraph.model.errors import IntelGraphError
 
 VERBS: dict[str, str] = {
@@ -73,22 +74,55 @@ def cli() -> None:
 
 def main() -> None:
     """Run a verb; print a refusal as one sentence (or one JSON object) and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 shows what it can
+    try:
+        code = _run()
+        flush()
+    except OutputFailed as failed:
+        code = after_failure(failed)
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
         code = cli.main(standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        return code if isinstance(code, int) else 0
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        _show(error)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        sys.exit(130)
+        say_if_possible("intelgraph: interrupted")
+        return 130
+    except SystemExit as left:
+        return left.code if isinstance(left.code, int) else 0 if left.code is None else 1
     except IntelGraphError as error:
         denied = error.denied
         if "--json" in sys.argv:
-            facts = {"code": denied.code, "reason": denied.reason, "facts": dict(denied.facts)}
-            click.echo(json.dumps({"error": facts}))
-        click.echo(f"intelgraph: {denied.reason}", err=True)
-        sys.exit(1)
+            say_json({"error": {"code": denied.code, "reason": denied.reason, "facts": dict(denied.facts)}})
+        say_if_possible(f"intelgraph: {denied.reason}")
+        return 1
+    except OSError as error:  # click writes help and versions itself
+        if error.filename is not None or (isinstance(error, ConnectionError) and not reader_is_gone()):
+            raise
+        raise OutputFailed(error) from error
+
+
+def _show(error: click.ClickException) -> None:
+    """What click has to say, as click says it, with what was typed made visible."""
+    message = error.format_message()
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        lines = message.split("\n")
+    else:
+        lines = message.split("\n") if isinstance(error, click.MissingParameter) else [message]
+        lines[0] = f"Error: {lines[0]}"
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None and not isinstance(error, click.exceptions.NoArgsIsHelpError):
+        usage = context.get_usage().split("\n")
+        lines = [*usage, f"Try '{context.command_path} --help' for help.", "", *lines]
+    for line in lines:
+        say_if_possible(line)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
-import msgspec
 
 from intelgraph.cli.duration import Duration
+from intelgraph.cli.output import say, say_json
 from intelgraph.cli.site import Site, run
+from intelgraph.control.directory import unknown_placement
 from intelgraph.control.opened import open_store
 from intelgraph.control.operating import OperatorsView, look, record_by_hand
 from intelgraph.control.plans import PlanRecord, read_plan
@@ -97,7 +98,7 @@ def chosen(view: OperatorsView, placement: str | None) -> list[str]:
     if placement is None:
         return sorted(view.known.placements)
     if placement not in view.known.placements:
-        raise refuse("unknown_placement", f"there is no placement {placement}", placement=placement)
+        raise unknown_placement(placement)
     return [placement]
 
 
@@ -208,12 +209,12 @@ def _tell(record: PlanRecord, told: dict[str, str], options: Options) -> None:
     if told.get(plan.id) != line:
         told[plan.id] = line
         if not options.as_json:
-            click.echo(f"  {plan.before.id}: {line}")
+            say(f"  {plan.before.id}: {line}")
 
 
 def _print_intents(intents: Iterable[Intent]) -> None:
     for intent in intents:
-        click.echo(intent_text(intent))
+        say(intent_text(intent))
 
 
 def intent_text(intent: Intent) -> str:
@@ -236,11 +237,7 @@ def _show(intents: list[Intent], ended: list[PlanRecord], options: Options) -> N
     if not options.as_json:
         _print_intents(intents)
         return
-    click.echo(
-        msgspec.json.encode(
-            {"dry_run": options.dry_run, "placements": [_value(intent) for intent in intents], "plans": ended}
-        ).decode()
-    )
+    say_json({"dry_run": options.dry_run, "placements": [_value(intent) for intent in intents], "plans": ended})
 
 
 def _value(intent: Intent) -> dict[str, object]:

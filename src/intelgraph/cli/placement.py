@@ -213,7 +213,7 @@ def list_(state: Path | None, topology: Path | None, as_json: bool) -> None:
     lines = [f"{record.placement.id}: {describe(record.placement)}" for record in records]
     show(
         {"placements": [value_of(record.placement) for record in records]},
-        "\n".join(lines) or "no placements",
+        lines or "no placements",
         as_json=as_json,
     )
 

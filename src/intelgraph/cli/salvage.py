@@ -17,6 +17,7 @@ from intelgraph.changelog.salvage_policy import SalvageClass
 from intelgraph.cli.owner import owner_connection
 from intelgraph.cli.site import Site, fleet_options, json_option, run, show, the_site
 from intelgraph.connection import DRIVER_ERRORS
+from intelgraph.control.directory import unknown_placement
 from intelgraph.control.salvaging import (
     Beyond,
     ByHand,
@@ -62,7 +63,7 @@ def list_(placement: str | None, state: Path | None, topology: Path | None, as_j
     """
     listed = run(_list(the_site(state, topology), placement))
     value = {"rows": [_value(*each) for each in listed.rows], "unasked": [asdict(each) for each in listed.unasked]}
-    show(value, "\n".join(_lines(listed)), as_json=as_json)
+    show(value, _lines(listed), as_json=as_json)
     if listed.unasked:
         raise click.exceptions.Exit(1)
 
@@ -80,7 +81,7 @@ def show_(placement: str, row: str, state: Path | None, topology: Path | None, a
       intelgraph salvage show --placement both us-east/1/4711
     """
     told = run(_show(the_site(state, topology), placement, parse_name(row)))
-    show(told, json.dumps(told, indent=2), as_json=as_json)
+    show(told, json.dumps(told, indent=2).split("\n"), as_json=as_json)
 
 
 @command.command("adopt")
@@ -173,7 +174,7 @@ async def _list(site: Site, placement: str | None) -> _Listed:
     for place in (record.placement for record in records if placement in (None, record.placement.id)):
         homes.setdefault(place.home, []).append(place.id)
     if placement is not None and not homes:
-        raise refuse("unknown_placement", f"there is no placement {placement}", placement=placement)
+        raise unknown_placement(placement)
     rows: dict[str, list[Beyond]] = {}
     failed: dict[str, str] = {}
     for region in homes:

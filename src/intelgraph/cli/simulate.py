@@ -35,12 +35,12 @@ def command(schedules: int, seed: int, again: int | None, smallest: bool, **rest
         plan, lines, outcome = replay(again, smallest=smallest)
         text = transcript(plan, lines, outcome)
         values = {"seed": again, "broken": outcome.promise, "what": outcome.what, "transcript": text.splitlines()}
-        show(values, text.rstrip(), as_json=as_json)
+        show(values, text.rstrip().split("\n"), as_json=as_json)
         sys.exit(0 if outcome.promise is None else 1)
     with Steps(quiet=as_json) as steps:
         steps.start("schedules", schedules)
         summary = simulate(range(seed, seed + schedules), told=lambda so_far: steps.set(so_far.schedules))
-    show(summary.as_json(), told(summary), as_json=as_json)
+    show(summary.as_json(), told(summary).split("\n"), as_json=as_json)
     sys.exit(1 if summary.violations else 0)
 
 

@@ -6,15 +6,15 @@ Every verb that talks to a running fleet takes ``--state`` or ``--topology`` and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import msgspec
 
+from intelgraph.cli.output import say_json, say_lines
 from intelgraph.control.directory import Directory
 from intelgraph.control.lease_times import lease_policy
 from intelgraph.control.opened import open_store
@@ -43,7 +43,8 @@ class Site:
             known = sorted(self.regions)
             raise refuse(
                 "unknown_region",
-                f"the region {name} is refused: the fleet has {', '.join(known)} only",
+                f"the region {name} is refused: the fleet has {', '.join(known)} only; "
+                "a region is added in the topology file, and `intelgraph up` starts it",
                 region=name,
                 known=known,
             )
@@ -113,6 +114,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
-def show(value: object, text: str, *, as_json: bool) -> None:
-    """Print a command's result, as JSON or as text for people."""
-    click.echo(msgspec.json.encode(value).decode() if as_json else text)
+def show(value: object, text: str | Iterable[str], *, as_json: bool) -> None:
+    """Print a command's result, as JSON or as a line, or lines, for people."""
+    if as_json:
+        say_json(value)
+    else:
+        say_lines([text] if isinstance(text, str) else text)

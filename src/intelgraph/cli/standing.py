@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-import click
 import msgspec
 
+from intelgraph.cli.output import say, style
 from intelgraph.control.opened import open_store
 from intelgraph.control.operating import OperatorsView, look
 from intelgraph.control.plans import PlanRecord
@@ -163,22 +163,23 @@ def _stands(view: OperatorsView, placement: str) -> Iterator[Denied]:
 def print_standing(standing: Standing) -> None:
     """Show it to people."""
     if standing.refusal is not None:
-        click.echo(f"\nleases and placements are not known: {standing.refusal}")
+        say()
+        say(f"leases and placements are not known: {standing.refusal}")
         return
-    click.echo("")
+    say()
     for lease in standing.leases:
-        click.echo(_lease_text(lease, standing))
+        say(_lease_text(lease, standing))
     for placement in standing.placements:
-        click.echo(_placement_text(placement))
+        say(_placement_text(placement))
     for silent in standing.silent:
-        word = click.style("silent", fg="red")
-        click.echo(f"{word}: the agent of {silent} reports nothing; does {silent}/agent run?")
+        word = style("silent", "red")
+        say(f"{word}: the agent of {silent} reports nothing; does {silent}/agent run?")
     for finding in standing.findings:
-        click.echo(f"{click.style(finding.code, fg='yellow')} ({finding.vantage}): {finding.reason}")
+        say(f"{style(finding.code, 'yellow')} ({finding.vantage}): {finding.reason}")
 
 
 def _lease_text(lease: LeaseLine, standing: Standing) -> str:
-    word = click.style("held", fg="green") if lease.held else click.style("over", fg="red")
+    word = style("held", "green") if lease.held else style("over", "red")
     watched = ", ".join(f"{name} {still_s:.1f} s" for name, still_s in lease.still_s.items()) or "nobody"
     drained = "; drained" if lease.region in standing.drained else ""
     return f"lease of {lease.region:<20} {word}, last raised as seen by: {watched}{drained}"
@@ -187,9 +188,9 @@ def _lease_text(lease: LeaseLine, standing: Standing) -> str:
 def _placement_text(line: PlacementLine) -> str:
     durability = line.durability
     if line.degraded:
-        durability += click.style(f" (declared {line.declared_durability}: degraded)", fg="yellow")
+        durability += style(f" (declared {line.declared_durability}: degraded)", "yellow")
     away = f" (declared {line.declared_home}: `intelgraph failback`)" if line.home != line.declared_home else ""
-    state = click.style(f"read-only: {line.read_only}", fg="red") if line.read_only else "takes writes"
+    state = style(f"read-only: {line.read_only}", "red") if line.read_only else "takes writes"
     turn = f"; plan {line.plan}: {line.turn}" if line.plan else ""
     return (
         f"placement {line.placement:<16} epoch {line.epoch}, home {line.home}{away}, standby "

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from intelgraph.cli.fleet_place import addresses, json_option, phase_text, the_fleet, topology_option
+from intelgraph.cli.output import say, say_json, style
 from intelgraph.cli.standing import Standing, print_standing, read_standing
 from intelgraph.control.lease_times import lease_policy
 from intelgraph.fleet.etcd_status import ControlStatus, read_control_status
@@ -69,7 +70,7 @@ def command(topology: Path | None, as_json: bool, quick: bool) -> int:
             "control": control,
             "standing": standing,
         }
-        click.echo(msgspec.json.encode(value).decode())
+        say_json(value)
     else:
         _print(fleet, status, seen, logs, total, stopped)
         _print_control(control)
@@ -125,11 +126,12 @@ def _print(
     fleet: Fleet, status: FleetStatus, seen: list[Seen], logs: list[RegionLog], total: int, stopped: list[str]
 ) -> None:
     supervisor = f"supervisor pid {status.supervisor_pid}" if status.supervisor_pid else "no supervisor"
-    word = click.style("ready", fg="green") if status.ready else click.style("not ready", fg="red")
+    word = style("ready", "green") if status.ready else style("not ready", "red")
     if stopped:
-        word += click.style(f", {len(stopped)} of the placements take no writes", fg="red")
-    click.echo(f"{word}, {supervisor}, {total / 1e6:.0f} MB (PSS), state in {fleet.state}\n")
-    click.echo(f"{'PART':<28} {'PID':>7} {'UPTIME':>9} {'RESTARTS':>8} {'MB':>6} {'PORT':>6}  HEALTH")
+        word += style(f", {len(stopped)} of the placements take no writes", "red")
+    say(f"{word}, {supervisor}, {total / 1e6:.0f} MB (PSS), state in {fleet.state}")
+    say()
+    say(f"{'PART':<28} {'PID':>7} {'UPTIME':>9} {'RESTARTS':>8} {'MB':>6} {'PORT':>6}  HEALTH")
     for each in seen:
         part = each.part
         uptime = _duration(each.uptime_s) if each.uptime_s is not None else "-"
@@ -137,30 +139,31 @@ def _print(
         port = str(part.ports[0]) if part.ports else "-"
         why = f"  {part.reason}" if part.reason else ""
         row = f"{part.name:<28} {part.pid or '-':>7} {uptime:>9} {part.restarts:>8} {memory:>6} {port:>6}"
-        click.echo(f"{row}  {phase_text(part)}{why}")
+        say(f"{row}  {phase_text(part)}{why}")
     for step in status.steps:
         if step.phase is not Phase.DONE:
-            click.echo(f"{step.name:<28} {phase_text(step)}  {step.reason or ''}")
+            say(f"{step.name:<28} {phase_text(step)}  {step.reason or ''}")
     for log in logs:
-        click.echo("")
-        click.echo(f"{log.region}: " + (log.refusal or f"life {log.life}, settled position {log.settled}"))
+        say()
+        say(f"{log.region}: " + (log.refusal or f"life {log.life}, settled position {log.settled}"))
         for stream in log.streams:
             lag = "unknown" if stream.echo_lag_ms is None else f"{stream.echo_lag_ms:.0f} ms"
             kept = "unknown" if stream.kept_bytes is None else f"{stream.kept_bytes / 1e6:.1f} MB"
             state = "lost" if stream.lost else "connected" if stream.active else "not connected"
-            click.echo(f"  to {stream.destination:<20} {state:<14} {kept} of log kept;  from it: echo lag {lag}")
+            say(f"  to {stream.destination:<20} {state:<14} {kept} of log kept;  from it: echo lag {lag}")
 
 
 def _print_control(control: ControlStatus | None) -> None:
     if control is None or not control.members:
         return
-    click.echo(f"\ncontrol store: {control.kind}, " + (f"{control.leader} leads" if control.leader else "nobody leads"))
+    say()
+    say(f"control store: {control.kind}, " + (f"{control.leader} leads" if control.leader else "nobody leads"))
     for member in control.members:
         told = f"revision {member.revision}, term {member.term}" if member.revision is not None else ""
         size = f"{member.db_bytes / 1e6:.1f} MB" if member.db_bytes is not None else ""
-        click.echo(f"  {member.site:<23} " + ", ".join(part for part in (member.refusal, told, size) if part))
+        say(f"  {member.site:<23} " + ", ".join(part for part in (member.refusal, told, size) if part))
     if control.advice is not None:
-        click.echo(click.style(control.advice, fg="red"))
+        say(style(control.advice, "red"))
 
 
 def _duration(seconds: float) -> str:

@@ -70,7 +70,7 @@ def list_(state: Path | None, topology: Path | None, as_json: bool) -> None:
     """
     tenants = run(_read_all(the_site(state, topology)))
     lines = [f"{tenant.id}: placement {tenant.placement}" for tenant in tenants]
-    show({"tenants": [_value(tenant) for tenant in tenants]}, "\n".join(lines) or "no tenants", as_json=as_json)
+    show({"tenants": [_value(tenant) for tenant in tenants]}, lines or "no tenants", as_json=as_json)
 
 
 def _value(tenant: Tenant) -> dict[str, str]:

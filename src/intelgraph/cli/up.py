@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from intelgraph.cli.fleet_place import (
     read_topology,
     topology_option,
 )
+from intelgraph.cli.output import say, say_json, say_lines, style
 from intelgraph.fleet.log_files import last_lines
 from intelgraph.fleet.notes import plan_digest
 from intelgraph.fleet.places import Fleet, settle
@@ -85,7 +85,7 @@ def command(topology: Path | None, control: str | None, foreground: bool, timeou
     try:
         status = _until_ready(fleet, supervisor, timeout_s, quiet=as_json)
     except KeyboardInterrupt:
-        click.echo("\nThe fleet goes on starting in the background; `intelgraph down` stops it.", err=True)
+        say("The fleet goes on starting in the background; `intelgraph down` stops it.", err=True)
         raise
     _finish(fleet, status, as_json=as_json, already=False)
 
@@ -121,11 +121,14 @@ def _until_ready(
         time.sleep(_LOOK_S)
     if last is None:
         raise refuse("not_ready", f"the supervisor has not answered for {timeout_s:g} s; its log is {log_path(fleet)}")
+    waiting = not_ready(last)
+    if not quiet:
+        say_lines((line for part in waiting for line in _why(part)), err=True)
     raise refuse(
         "not_ready",
-        f"not all is ready after {timeout_s:g} s:{''.join(_why(part) for part in not_ready(last))}\n"
-        "The fleet goes on trying; `intelgraph status` and `intelgraph logs` tell more",
-        parts=[part.name for part in not_ready(last)],
+        f"not all is ready after {timeout_s:g} s: {', '.join(part.name for part in waiting)}; "
+        "the fleet goes on trying; `intelgraph status` and `intelgraph logs` tell more",
+        parts=[part.name for part in waiting],
     )
 
 
@@ -136,11 +139,11 @@ def _stop_at_refusal(status: FleetStatus) -> None:
         raise refuse("cannot_be_ready", told, parts=[step.name for step in refused])
 
 
-def _why(part: PartStatus) -> str:
-    lines = [f"\n  {part.name} is {part.phase.value}" + (f": {part.reason}" if part.reason else "")]
+def _why(part: PartStatus) -> list[str]:
+    lines = [f"  {part.name} is {part.phase.value}" + (f": {part.reason}" if part.reason else "")]
     if part.log and part.phase in (Phase.BACKING_OFF, Phase.STARTING, Phase.UNREADY):
-        lines += [f"\n    | {line[:200]}" for line in last_lines(Path(part.log), 4)]
-    return "".join(lines)
+        lines += [f"    | {line[:200]}" for line in last_lines(Path(part.log), 4)]
+    return lines
 
 
 def _teller(began: float, *, quiet: bool) -> Callable[[FleetStatus], None]:
@@ -153,7 +156,7 @@ def _teller(began: float, *, quiet: bool) -> Callable[[FleetStatus], None]:
             if not quiet and news and told.get(part.name) is not part.phase:
                 after_s = f"{time.monotonic() - began:5.1f} s"
                 why = f"  {part.reason}" if part.reason else ""
-                click.echo(f"{click.style(after_s, dim=True)}  {part.name:<28} {phase_text(part)}{why}")
+                say(f"{style(after_s, 'dim')}  {part.name:<28} {phase_text(part)}{why}")
                 told[part.name] = part.phase
 
     return tell
@@ -162,13 +165,13 @@ def _teller(began: float, *, quiet: bool) -> Callable[[FleetStatus], None]:
 def _finish(fleet: Fleet, status: FleetStatus, *, as_json: bool, already: bool) -> None:
     if as_json:
         told = {"ready": status.ready, "already_running": already, "addresses": addresses(fleet)}
-        click.echo(json.dumps({**told, "state": str(fleet.state), "supervisor_pid": status.supervisor_pid}))
+        say_json({**told, "state": str(fleet.state), "supervisor_pid": status.supervisor_pid})
         return
     adopted = f" ({status.adopted} parts taken over)" if status.adopted and not already else ""
-    click.echo(("The fleet is running already." if already else f"The fleet is up{adopted}.") + " It answers at")
+    say(("The fleet is running already." if already else f"The fleet is up{adopted}.") + " It answers at")
     for line in address_lines(fleet):
-        click.echo(line)
-    click.echo(f"Data and logs are in {fleet.state}. `intelgraph down` stops it.")
+        say(line)
+    say(f"Data and logs are in {fleet.state}. `intelgraph down` stops it.")
 
 
 async def _stay(fleet: Fleet) -> None:
@@ -181,10 +184,10 @@ async def _stay(fleet: Fleet) -> None:
         tell(status)
         if status.ready and not greeted:
             greeted = True
-            click.echo("The fleet is up; Ctrl-C stops it. It answers at")
+            say("The fleet is up; Ctrl-C stops it. It answers at")
             for line in address_lines(fleet):
-                click.echo(line)
+                say(line)
 
     supervisor = Supervisor(fleet, on_change=on_change)
     await supervisor.run()
-    click.echo("The fleet is stopped.")
+    say("The fleet is stopped.")

@@ -36,7 +36,7 @@ def command(state: Path | None, topology: Path | None, **rest: Any) -> None:
     """
     lines = run(_verify(the_site(state, topology), rest["placement"], rest["wait_s"]))
     shown = [line.text() for line in lines] or ["nothing to compare: no placement is in two regions"]
-    show({"compared": [line.value() for line in lines]}, "\n".join(shown), as_json=bool(rest["as_json"]))
+    show({"compared": [line.value() for line in lines]}, shown, as_json=bool(rest["as_json"]))
     if not all(line.good for line in lines):
         raise click.exceptions.Exit(1)
 

@@ -9,6 +9,7 @@ import msgspec
 
 from intelgraph.cli.duration import Duration
 from intelgraph.cli.fleet_place import json_option, the_fleet, topology_option
+from intelgraph.cli.output import say, say_json, style
 from intelgraph.fleet import wan
 from intelgraph.fleet.places import Fleet
 from intelgraph.fleet.topology import Link
@@ -47,11 +48,11 @@ def command(regions: tuple[str, ...], topology: Path | None, as_json: bool, **wa
     turned = bool(regions) and (links[0].a, links[0].b) != regions
     reports = [wan.ask(fleet, link, _turn(request) if turned else request) for link in links]
     if as_json:
-        click.echo(msgspec.json.encode({"links": reports}).decode())
+        say_json({"links": reports})
         return
     for report in reports:
         for line in _lines(report):
-            click.echo(line)
+            say(line)
 
 
 def _request(*, delay_ms: float | None, cut: str | None, reset: bool, heal: bool, for_s: float | None) -> Ask:
@@ -107,6 +108,6 @@ def _lines(report: Report) -> list[str]:
 def _state(direction: Direction) -> str:
     delay = f"+{direction.delay_ms:g} ms"
     if direction.cut is Cut.NONE:
-        return click.style(f"open, {delay}", fg="green")
+        return style(f"open, {delay}", "green")
     how = "cut" if direction.cut is Cut.SILENT else "cut, connections reset"
-    return click.style(f"{how}, {delay}", fg="red")
+    return style(f"{how}, {delay}", "red")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import msgspec
 
 from intelgraph.control.store import ABSENT, ControlStore, Entry
-from intelgraph.model.errors import refuse, retry
+from intelgraph.model.errors import PermanentError, refuse, retry
 from intelgraph.model.placement import RPO_S_MAX, Declared, Durability, Placement, StandbyLoss, Tenant
 
 PLACEMENTS = "placements/"
@@ -134,6 +134,18 @@ def _declared_value(declared: Declared | None) -> _DeclaredValue | None:
     )
 
 
+def unknown_placement(name: str) -> PermanentError:
+    """Build the refusal of a placement that is not there; it names the command that makes one."""
+    made = f"`intelgraph placement create {name} --regions …` makes it, `intelgraph placement list` lists them"
+    return refuse("unknown_placement", f"there is no placement {name}: {made}", placement=name)
+
+
+def unknown_tenant(name: str) -> PermanentError:
+    """Build the refusal of a tenant that is not there; it names the command that makes one."""
+    made = f"`intelgraph tenant create {name} --placement PLACEMENT` makes it, `intelgraph tenant list` lists them"
+    return refuse("unknown_tenant", f"there is no tenant {name}: {made}", tenant=name)
+
+
 class Directory:
     """Tenants and placements, on any ``ControlStore``."""
 
@@ -167,7 +179,7 @@ class Directory:
         key = PLACEMENTS + placement_id
         entry = (await self._store.read([key])).entries[key]
         if entry.value is None:
-            raise refuse("unknown_placement", f"there is no placement {placement_id}", placement=placement_id)
+            raise unknown_placement(placement_id)
         return placement_from(entry)
 
     async def placements(self) -> list[PlacementRecord]:
@@ -222,7 +234,7 @@ class Directory:
         key = TENANTS + tenant_id
         entry = (await self._store.read([key])).entries[key]
         if entry.value is None:
-            raise refuse("unknown_tenant", f"there is no tenant {tenant_id}", tenant=tenant_id)
+            raise unknown_tenant(tenant_id)
         return tenant_from(entry)
 
     async def tenants(self) -> list[Tenant]:

@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from intelgraph.control import plans
-from intelgraph.control.directory import PlacementRecord
+from intelgraph.control.directory import PlacementRecord, unknown_placement
 from intelgraph.control.keys import LEASES
 from intelgraph.control.leasing import lease_from
 from intelgraph.control.observing import BY_HAND, Known, read_known
 from intelgraph.control.plans import PlanRecord, Times, read_plan, wall_now
 from intelgraph.control.reports import REPORTS, WITNESS, Report, report_from
 from intelgraph.control.store import ControlStore
-from intelgraph.model.errors import IntelGraphError, refuse, retry
+from intelgraph.model.errors import IntelGraphError, retry
 from intelgraph.placement.lease import Watched
 from intelgraph.placement.plan import Plan
 from intelgraph.placement.view import Sighting, View
@@ -117,7 +117,7 @@ def check_placements(view: OperatorsView, names: list[str]) -> None:
     """Refuse names of placements that there are not."""
     for name in names:
         if name not in view.known.placements:
-            raise refuse("unknown_placement", f"there is no placement {name}", placement=name)
+            raise unknown_placement(name)
 
 
 async def _reports(store: ControlStore) -> dict[str, Report]:

@@ -7,7 +7,6 @@ without the history), and what was done to the fleet. The page is self-contained
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from importlib.resources import files
 from string import Template
 
@@ -17,6 +16,7 @@ from intelgraph.drill.checker.verdict import Anomaly, Verdict
 from intelgraph.drill.history import History, Mark, Operation
 from intelgraph.drill.score import Outage, Score
 from intelgraph.drill.timeline import draw
+from intelgraph.model.printable import in_markup, printable
 
 ANOMALIES_MAX = 100
 """Of each check, how many are kept with their operations; all are counted."""
@@ -108,7 +108,12 @@ def figures(score: Score) -> list[tuple[str, str, str]]:
 
 
 def as_text(report: Report) -> str:
-    """The report for a terminal."""
+    """The report as text, each line of visible characters only."""
+    return "\n".join(printable(line) for line in text_lines(report)) + "\n"
+
+
+def text_lines(report: Report) -> list[str]:
+    """The report for a terminal, line by line, as it is: whoever shows it makes it printable."""
     score = report.score
     lines = [f"{report.title}  ({report.id})", f"began {report.began}, seed {report.seed}"]
     lines += [f"  {name}: {value}" for name, value in report.about.items()]
@@ -135,15 +140,15 @@ def as_text(report: Report) -> str:
         said += f", {explained:,} explained" if explained else ""
         lines.append(f"  {verdict.check:<12} {said}  ({_counts(verdict.counted)})")
         lines += [f"    {_sentence(anomaly)}" for anomaly in verdict.anomalies[:_SHOWN_IN_TEXT]]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def as_html(report: Report) -> str:
     """The report as one page."""
     template = Template(files("intelgraph.drill").joinpath("report.html").read_text(encoding="utf-8"))
     return template.substitute(
-        title=escape(report.title),
-        subtitle=escape(f"{report.began} · seed {report.seed} · {report.id}"),
+        title=in_markup(report.title),
+        subtitle=in_markup(f"{report.began} · seed {report.seed} · {report.id}"),
         verdict="holds" if report.holds else "broken",
         verdict_words="every promise held" if report.holds else "promises were broken",
         figures="\n".join(_card(*figure) for figure in figures(report.score)),
@@ -155,7 +160,7 @@ def as_html(report: Report) -> str:
 
 
 def _card(name: str, value: str, meaning: str) -> str:
-    return f"<div class=card><h3>{escape(name)}</h3><b>{escape(value)}</b><p>{escape(meaning)}</p></div>"
+    return f"<div class=card><h3>{in_markup(name)}</h3><b>{in_markup(value)}</b><p>{in_markup(meaning)}</p></div>"
 
 
 def _check_row(report: Report, verdict: Verdict) -> str:
@@ -163,8 +168,8 @@ def _check_row(report: Report, verdict: Verdict) -> str:
     state, words = ("broken", f"{found:,} anomalies") if found else ("holds", "holds")
     extra = f" <small>{explained:,} explained</small>" if explained else ""
     return (
-        f"<tr><th>{escape(verdict.check)}</th><td><span class='pill {state}'>{words}</span>{extra}</td>"
-        f"<td>{escape(_counts(verdict.counted))}</td><td class=number>{verdict.seconds:.2f} s</td></tr>"
+        f"<tr><th>{in_markup(verdict.check)}</th><td><span class='pill {state}'>{words}</span>{extra}</td>"
+        f"<td>{in_markup(_counts(verdict.counted))}</td><td class=number>{verdict.seconds:.2f} s</td></tr>"
     )
 
 
@@ -175,10 +180,10 @@ def _anomalies(report: Report) -> str:
             involved = (report.evidence[str(number)] for number in anomaly.operations if str(number) in report.evidence)
             rows = "".join(_operation_row(each) for each in involved)
             state = "explained" if anomaly.explained else "broken"
-            keys = f"<p>explained by {escape(', '.join(anomaly.explained_by))}</p>" if anomaly.explained else ""
+            keys = f"<p>explained by {in_markup(', '.join(anomaly.explained_by))}</p>" if anomaly.explained else ""
             parts.append(
-                f"<details class={state}><summary><span class='pill {state}'>{escape(anomaly.check)} "
-                f"{escape(anomaly.kind)}</span> {escape(anomaly.reason)}</summary>{keys}"
+                f"<details class={state}><summary><span class='pill {state}'>{in_markup(anomaly.check)} "
+                f"{in_markup(anomaly.kind)}</span> {in_markup(anomaly.reason)}</summary>{keys}"
                 f"<div class=scroll><table>{_HEADINGS}{rows}</table></div></details>"
             )
     return f"<section><h2>Anomalies</h2>{''.join(parts)}</section>" if parts else ""
@@ -202,7 +207,7 @@ def _step_words(operation: Operation) -> Iterable[str]:
 
 
 def _cells(values: Iterable[object]) -> str:
-    return "".join(f"<td>{escape(str(value))}</td>" for value in values)
+    return "".join(f"<td>{in_markup(str(value))}</td>" for value in values)
 
 
 def _tables(report: Report) -> Iterable[str]:
@@ -221,9 +226,9 @@ def _table(name: str, rows: Mapping[str, str]) -> str:
     if not rows:
         return ""
     body = "".join(
-        f"<tr><th>{escape(key)}</th><td class=number>{escape(value)}</td></tr>" for key, value in rows.items()
+        f"<tr><th>{in_markup(key)}</th><td class=number>{in_markup(value)}</td></tr>" for key, value in rows.items()
     )
-    return f"<div><h3>{escape(name)}</h3><table>{body}</table></div>"
+    return f"<div><h3>{in_markup(name)}</h3><table>{body}</table></div>"
 
 
 def _sentence(anomaly: Anomaly) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 
 from intelgraph.drill.history import END, FAULT, HEAL, Mark
 from intelgraph.drill.score import BUCKET_S, LATENCY_BUCKET_S, Bucket, EpochChange, Latency, Score
+from intelgraph.model.printable import in_markup
 
 _WIDTH, _LEFT, _RIGHT = 1120, 64, 16
 _TOP, _REQUESTS, _LATENCY, _LANE, _GAP = 46, 170, 150, 24, 44
@@ -152,11 +152,11 @@ def _epochs(changes: Sequence[EpochChange], placements: Sequence[str], frame: _F
             words = f"{placement}: epoch {change.epoch}, {change.home}"
             colour = f"home{homes.index(change.home) % 4}"
             yield (
-                f'<g><title>{escape(words)} from {change.at_s:.2f} s</title><rect class="{colour}" '
+                f'<g><title>{in_markup(words)} from {change.at_s:.2f} s</title><rect class="{colour}" '
                 f'x="{left:.1f}" y="{top:.1f}" width="{max(right - left - 1, 1):.1f}" height="{_LANE - 4}" rx="3"/>'
             )
             if right - left > len(words) * _LABEL_WIDTH:
-                yield f'<text class="on" x="{left + 8:.1f}" y="{top + 14:.1f}">{escape(words)}</text>'
+                yield f'<text class="on" x="{left + 8:.1f}" y="{top + 14:.1f}">{in_markup(words)}</text>'
             yield "</g>"
 
 
@@ -181,7 +181,7 @@ def _marks(marks: Sequence[Mark], frame: _Frame, bottom: float) -> Iterable[str]
         row = next((place for place, end in enumerate(ends) if left > end + 8), len(ends) - 1)
         ends[row] = left + width
         yield f'<line class="mark {kind}" x1="{x:.1f}" y1="{16 + row * 14}" x2="{x:.1f}" y2="{bottom:.1f}"/>'
-        yield f'<text class="mark {kind}" x="{left + 4:.1f}" y="{12 + row * 14}">{escape(words)}</text>'
+        yield f'<text class="mark {kind}" x="{left + 4:.1f}" y="{12 + row * 14}">{in_markup(words)}</text>'
 
 
 def _title(frame: _Frame, words: str) -> str:

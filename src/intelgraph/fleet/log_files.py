@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 LOG_BYTES_MAX = 8 * 1024 * 1024
@@ -30,17 +31,26 @@ def rotate(path: Path, *, bytes_max: int = LOG_BYTES_MAX) -> bool:
     return False
 
 
-def last_lines(path: Path, count: int) -> list[str]:
-    """The last lines of a log, without reading what is before them; none if there is no log."""
+def last_lines(path: Path, count: int, *, wanted: Callable[[str], bool] = lambda line: True) -> list[str]:
+    """The last lines of a log that are wanted, without reading what is before them; none if there is no log."""
+    found: list[str] = []
     if count <= 0:
-        return []
+        return found
     with contextlib.suppress(OSError), path.open("rb") as file:
         file.seek(0, os.SEEK_END)
-        position, tail = file.tell(), b""
-        while position > 0 and tail.count(b"\n") <= count:
+        position, begun = file.tell(), b""
+        while position > 0 and len(found) < count:
             step = min(65_536, position)
             position -= step
             file.seek(position)
-            tail = file.read(step) + tail
-        return tail.decode("utf-8", errors="replace").splitlines()[-count:]
-    return []
+            piece = file.read(step) + begun
+            begun, *whole = piece.split(b"\n") if position > 0 else [b"", *piece.split(b"\n")]
+            if not found and whole and not whole[-1]:
+                whole.pop()  # what follows the last line feed is no line
+            found = [line for line in decoded(whole) if wanted(line)] + found
+    return found[-count:]
+
+
+def decoded(lines: list[bytes]) -> list[str]:
+    """Lines as text. Only a line feed ends one: what else could is a part of it, whoever wrote it there."""
+    return [line.decode("utf-8", errors="replace") for line in lines]

@@ -1,0 +1,88 @@
+"""Logs show what happened, line by line; a region is ready when it says that it can serve."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from intelgraph.cli.logs import Shown, _show_growth, is_no_check
+from intelgraph.fleet.log_files import last_lines
+from intelgraph.fleet.ports import free_ports
+from intelgraph.fleet.serving import why_not_ready
+
+CHECK = json.dumps({"event": "request", "method": "GET", "route": "/readyz", "status": 200, "code": None})
+FAILED = json.dumps({"event": "request", "method": "GET", "route": "/readyz", "status": 503, "code": None})
+ASKED = json.dumps({"event": "request", "method": "GET", "route": "/v1/entities", "status": 200, "code": None})
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"), [(CHECK, False), (FAILED, True), (ASKED, True), ('no JSON of "/healthz"', True), ("", True)]
+)
+def test_a_health_check_that_passed_is_left_out(line: str, shown: bool) -> None:
+    assert is_no_check(line) is shown
+
+
+def test_so_many_lines_are_shown_as_were_asked_for_whatever_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("first\nsecond\n" + f"{CHECK}\n" * 5_000 + f"{FAILED}\n" + f"{CHECK}\n" * 5_000)
+    assert last_lines(path, 2, wanted=is_no_check) == ["second", FAILED]
+    assert last_lines(path, 9, wanted=is_no_check) == ["first", "second", FAILED]
+    assert last_lines(path, 1) == [CHECK]
+    path.write_text("one\n\nthree\nhalf")
+    assert last_lines(path, 3) == ["", "three", "half"]
+
+
+def test_only_a_line_feed_begins_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "log"
+    path.write_text("a\u2028forged\u0085forged\x0bforged\rforged\x1b[2J\nb\n", encoding="utf-8")
+    assert len(last_lines(path, 9)) == 2
+    assert _show_growth("part", path, 0, Shown(width=4, as_json=False)) == path.stat().st_size
+    shown = capsys.readouterr().out
+    assert shown == "part a\\u2028forged\\u0085forged\\u000bforged\\rforged\\u001b[2J\npart b\n"
+
+
+@pytest.fixture
+def api() -> Iterator[HTTPServer]:
+    class Handler(BaseHTTPRequestHandler):
+        status, body = 200, b"{}"
+
+        def do_GET(self) -> None:
+            self.send_response(self.status)
+            self.end_headers()
+            self.wfile.write(self.body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "why"),
+    [
+        (200, b"{}", None),
+        (503, b'{"checks":{"database":"no","feed":null}}', "database: no"),
+        (503, b"not JSON", "/readyz says 503"),
+        (404, b'{"checks":[]}', "/readyz says 404"),
+    ],
+)
+def test_an_api_is_ready_when_it_says_so(api: HTTPServer, status: int, body: bytes, why: str | None) -> None:
+    handler = api.RequestHandlerClass
+    handler.status, handler.body = status, body
+    assert why_not_ready(api.server_address[1]) == why
+
+
+def test_an_api_that_does_not_answer_is_not_ready() -> None:
+    (port,) = free_ports(1)
+    assert "does not answer" in str(why_not_ready(port))
