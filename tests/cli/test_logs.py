@@ -46,23 +46,26 @@ def test_only_a_line_feed_begins_a_line(tmp_path: Path, capsys: pytest.CaptureFi
     assert shown == "part a\\u2028forged\\u0085forged\\u000bforged\\rforged\\u001b[2J\npart b\n"
 
 
+class Answering(BaseHTTPRequestHandler):
+    """Answers what it is told to."""
+
+    status, body = 200, b"{}"
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @pytest.fixture
-def api() -> Iterator[HTTPServer]:
-    class Handler(BaseHTTPRequestHandler):
-        status, body = 200, b"{}"
-
-        def do_GET(self) -> None:
-            self.send_response(self.status)
-            self.end_headers()
-            self.wfile.write(self.body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
+def port() -> Iterator[int]:
+    server = HTTPServer(("127.0.0.1", 0), Answering)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield server
+    yield server.server_address[1]
     server.shutdown()
     thread.join()
     server.server_close()
@@ -77,10 +80,12 @@ def api() -> Iterator[HTTPServer]:
         (404, b'{"checks":[]}', "/readyz says 404"),
     ],
 )
-def test_an_api_is_ready_when_it_says_so(api: HTTPServer, status: int, body: bytes, why: str | None) -> None:
-    handler = api.RequestHandlerClass
-    handler.status, handler.body = status, body
-    assert why_not_ready(api.server_address[1]) == why
+def test_an_api_is_ready_when_it_says_so(
+    port: int, monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, why: str | None
+) -> None:
+    monkeypatch.setattr(Answering, "status", status)
+    monkeypatch.setattr(Answering, "body", body)
+    assert why_not_ready(port) == why
 
 
 def test_an_api_that_does_not_answer_is_not_ready() -> None:

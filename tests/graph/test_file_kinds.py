@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import json
 import zipfile
 from typing import Any
@@ -98,6 +99,7 @@ def text(value: Any) -> bytes:
         (text(MALWARE) + b"\n" + text(MALWARE), "not_json", "follows the first JSON value", "one JSON object"),
         (BUNDLE[:-9].encode(), "not_json", "ends too early", "written to its end"),
     ],
+    ids=map(str, itertools.count()),  # an archive has the time of its making in it
 )
 def test_the_refusal_names_what_was_found_and_what_to_do(data: bytes, code: str, found: str, remedy: str) -> None:
     said_code, reason = told(data)
