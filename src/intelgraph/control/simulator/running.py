@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -80,6 +81,11 @@ class Summary:
         }
 
 
+def _leave_ctrl_c_to_the_parent() -> None:
+    """Have a worker say nothing when the terminal interrupts everybody: the parent ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def simulate(
     seeds: range,
     *,
@@ -94,7 +100,7 @@ def simulate(
     if count <= 1:
         outcomes = map(_batch, batches)
         return _gather(outcomes, summary, began_s, told)
-    with multiprocessing.get_context("fork").Pool(count) as pool:
+    with multiprocessing.get_context("fork").Pool(count, initializer=_leave_ctrl_c_to_the_parent) as pool:
         return _gather(pool.imap_unordered(_batch, batches), summary, began_s, told)
 
 
