@@ -78,6 +78,8 @@ class ApiPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """How many of them may be one tenant's."""
     tenant_held_bytes_max: int = 16 * 1024 * 1024
     changes_limit_max: int = 1_000
+    allowed_origins: list[str] = []
+    """The origins whose pages may ask (CORS), such as ``https://app.example``; ``*`` for every one; none by default."""
 
 
 class FeedPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -140,7 +142,9 @@ class RegionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Where the region's agent grants the right to acknowledge writes. Empty: there are no leases, and whoever holds
     the open epoch acknowledges; for a site of one region only, such as a benchmark's."""
     agent_port: int = 0
-    """Where the region's agent answers ``GET /metrics``, at ``api_host``; 0: nowhere."""
+    """Where the agent's numbers are answered by ``GET /metrics``, at ``api_host``; 0: nowhere."""
+    metrics_port: int = 0
+    """Where the API workers' numbers are, likewise. Both are for who watches, never for clients."""
     lease: LeaseTimes = LeaseTimes()
     api: ApiPolicy = ApiPolicy()
     feed: FeedPolicy = FeedPolicy()

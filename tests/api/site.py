@@ -99,6 +99,13 @@ class Region:
     def url(self) -> str:
         return f"http://{self.config.api_host}:{self.config.api_port}"
 
+    def metrics(self) -> str:
+        """What the workers counted up to now, as Prometheus reads it."""
+        url = f"http://{self.config.api_host}:{self.config.metrics_port}/metrics"
+        answer = requests.get(url, timeout=10)
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
     def start(self, part: str, *arguments: str) -> None:
         """Start ``api``, ``feed`` or ``agent``."""
         module = {
@@ -251,7 +258,8 @@ def two_regions(
 
 def _describe(directory: Path, servers: dict[str, Scratch], policy: ApiPolicy, sockets: Path | None) -> Site:
     tokens = TokenIssuer(directory)
-    ports = dict(zip(servers, free_ports(len(servers)), strict=True))
+    free = iter(free_ports(2 * len(servers)))
+    ports, metrics_ports = ({name: next(free) for name in servers} for _ in range(2))
     site = Site(regions={}, issuer=tokens, control=directory / "control.db", directory=directory)
     for name, server in servers.items():
         home = directory / "regions" / name
@@ -271,6 +279,7 @@ def _describe(directory: Path, servers: dict[str, Scratch], policy: ApiPolicy, s
             issuer=Issuer(issuer=issuer.ISSUER, audience=issuer.AUDIENCE, jwks=str(tokens.jwks)),
             api_host="127.0.0.1",
             api_port=ports[name],
+            metrics_port=metrics_ports[name],
             api=policy,
             agent_socket=str(sockets / f"{name}.sock") if sockets else "",
         )

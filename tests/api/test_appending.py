@@ -213,5 +213,5 @@ def test_many_clients_at_once_each_hear_of_their_own_write(site: Site, tenant: s
 
 
 def _grouped(site: Site) -> float:
-    found = re.search(r"^ig_appends_grouped_total (\S+)", site.client(US).get("/metrics").text, re.MULTILINE)
+    found = re.search(r"^ig_appends_grouped_total (\S+)", site.us.metrics(), re.MULTILINE)
     return float(found[1]) if found else 0.0

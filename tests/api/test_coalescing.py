@@ -222,5 +222,5 @@ def test_tenants_are_never_put_together(site: Site) -> None:
 
 
 def _coalesced(site: Site) -> float:
-    found = re.search(r"^ig_reads_coalesced_total (\S+)", site.client(US).get("/metrics").text, re.MULTILINE)
+    found = re.search(r"^ig_reads_coalesced_total (\S+)", site.us.metrics(), re.MULTILINE)
     return float(found[1]) if found else 0.0

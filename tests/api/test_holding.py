@@ -58,7 +58,7 @@ async def write(
 def run(tmp_path: Path, body: Callable[[Holding, Home], Awaitable[None]], **policy: int) -> None:
     async def bounded() -> None:
         async with asyncio.timeout(WAIT_S):
-            await body(Holding(policy=ApiPolicy(**policy), metrics=Metrics(tmp_path)), Home())  # type: ignore[arg-type]
+            await body(Holding(policy=ApiPolicy(**policy), metrics=Metrics()), Home())  # type: ignore[arg-type]
 
     asyncio.run(bounded())
 

@@ -103,7 +103,7 @@ def mutate_in_background(client: Client) -> Future[requests.Response]:
 
 
 def metric(region: Region, name: str) -> float:
-    text = requests.get(f"{region.url}/metrics", timeout=5).text
+    text = region.metrics()
     return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
 
 

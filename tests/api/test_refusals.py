@@ -180,7 +180,7 @@ def test_a_wrong_path_or_query_is_refused(site: Site, path: str, status: int, co
 def test_a_wrong_method_is_told_which_are_right(site: Site) -> None:
     answer = site.client(US).http.delete(f"{site.us.url}/v1/changes", timeout=10)
     assert_problem(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"] == "GET, POST"
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST"
 
 
 def test_a_bookmark_that_is_none_is_refused_and_one_that_has_not_arrived_is_too_far_behind(site: Site) -> None:

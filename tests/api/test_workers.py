@@ -30,7 +30,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def counted(site: Site) -> int:
-    text = site.client(US).get("/metrics").text
+    text = site.us.metrics()
     [count] = re.findall(r'ig_http_requests_total\{method="POST",route="/v1/changes",status="200"\} (\d+)', text)
     return int(count)
 

@@ -1,7 +1,8 @@
 """``python -m intelgraph.api --config region.json [--workers N]``: the door of one region.
 
 One server process, which owns the port, and its workers. A worker that dies is replaced; workers end when the server
-process does. What the workers count is added up in files under the region's directory.
+process does. What the workers count is added up in files under the region's directory, and told at another port by a
+process beside them (``exposition``).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import shutil
 from pathlib import Path
 
+from intelgraph import exposition
 from intelgraph.api.lifeline import Lifeline
 from intelgraph.settings import RegionConfig, load_region_config
 
@@ -32,12 +34,17 @@ def serve(config: RegionConfig, *, workers: int) -> None:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
 
     from intelgraph.api.app import App
+    from intelgraph.api.server import listen
     from intelgraph.api.server import serve as serve_workers
 
     lifeline = Lifeline()
-    application = App(config, metrics_directory=directory, lifeline=lifeline)
+    application = App(config, lifeline=lifeline)
+    beside = None
+    if config.metrics_port:
+        beside = exposition.command(config.api_host, config.metrics_port, files=str(directory))
+    listening = listen(config.api_host, config.api_port)
     try:
-        serve_workers(application, host=config.api_host, port=config.api_port, workers=workers, lifeline=lifeline)
+        serve_workers(application, listening, workers=workers, lifeline=lifeline, beside=beside)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -21,8 +21,11 @@ from intelgraph import __version__
 from intelgraph.api import problem
 from intelgraph.api.appending import Appends
 from intelgraph.api.authentication import Authenticator
+from intelgraph.api.body import BODIES_MAX, BODIES_OF_TENANT_MAX, BODY_BYTES_MAX, BODY_BYTES_OF_TENANT_MAX
 from intelgraph.api.bookmarks import BookmarkWaiters
 from intelgraph.api.coalescing import Coalescer
+from intelgraph.api.connections import CONNECTIONS_MAX, Connections
+from intelgraph.api.cors import Cors
 from intelgraph.api.database import Database
 from intelgraph.api.door import Door
 from intelgraph.api.durability import LeaseCheck, Unleased
@@ -31,17 +34,19 @@ from intelgraph.api.forward import Forwarder
 from intelgraph.api.granted import GrantedLease
 from intelgraph.api.health import Readiness
 from intelgraph.api.holding import Holding
-from intelgraph.api.http1 import Connection, Connections
+from intelgraph.api.http1 import Connection
 from intelgraph.api.keys import KeySet
 from intelgraph.api.lifeline import Lifeline
 from intelgraph.api.logs import Log
 from intelgraph.api.metrics import Metrics
 from intelgraph.api.outgoing import LARGE_BYTES
 from intelgraph.api.patience import SWITCH_S
+from intelgraph.api.quota import ConnectionLoad, Quota
 from intelgraph.api.request import Request
 from intelgraph.api.response import Answer, Header, Response
-from intelgraph.api.routes import Route, find_handler, find_route
+from intelgraph.api.routes import UNROUTED, Route, find_handler, find_route
 from intelgraph.api.steady_wall import SteadyWall
+from intelgraph.api.stream import STREAMS_MAX, STREAMS_OF_TENANT_MAX
 from intelgraph.changelog.durability import StandbyWaiter
 from intelgraph.control.directory_cache import CachedDirectory
 from intelgraph.control.opened import open_store
@@ -53,6 +58,12 @@ from intelgraph.model.errors import IntelGraphError
 from intelgraph.settings import ApiPolicy, RegionConfig
 
 _MEASURE_S = 1.0
+_QUOTAS = {
+    "streams": (STREAMS_MAX, STREAMS_OF_TENANT_MAX),
+    "bodies": (BODIES_MAX, BODIES_OF_TENANT_MAX),
+    "body_bytes": (BODY_BYTES_MAX, BODY_BYTES_OF_TENANT_MAX),
+}
+"""Of each bounded thing of a worker: how much there is, and a tenant's share."""
 # Writes are acknowledged with less durability than was declared, until a standby has caught up.
 _DEGRADED: Header = (b"ig-degraded", b"standby_lost")
 
@@ -60,13 +71,14 @@ _DEGRADED: Header = (b"ig-degraded", b"standby_lost")
 class App:
     """One worker's application. The parts are made when the server says that it starts."""
 
-    def __init__(self, config: RegionConfig, metrics_directory: Path, lifeline: Lifeline) -> None:
+    def __init__(self, config: RegionConfig, lifeline: Lifeline) -> None:
         self._config = config
-        self._metrics_directory = metrics_directory
         self._lifeline = lifeline
+        self._cors = Cors(config.api.allowed_origins)
         self._every: list[Header] = [
             (b"ig-region", config.region.encode()),
             (b"ig-release", __version__.encode()),
+            *self._cors.every,
         ]
         self._door: Door | None = None
         self._store: ControlStore | None = None
@@ -87,6 +99,8 @@ class App:
                 answer = _with(answer, door.directory_age())
             if request.is_degraded:
                 answer = _with(answer, [_DEGRADED])
+            if b"origin" in request.headers:
+                answer = _with(answer, self._cors.headers(request))
             if isinstance(answer, Response):
                 if not connection.gone:
                     connection.respond(request, answer)
@@ -94,22 +108,26 @@ class App:
                         connection.when_taken(door.database.outgoing.hold(request.tenant, len(answer.body)))
                     status, code = answer.status, answer.code
             else:
-                status, code = 200, None
-                await connection.stream(request, answer)
+                if not connection.gone:
+                    status, code = 200, None
+                    await connection.stream(request, answer)
         except Exception as error:
             door.log.failure("stream_failed", error, request_id=request.id.decode())
             if status == 499:
                 connection.abort()  # nothing was said, and nothing can be
         finally:
+            request.end()
             connection.finish(request)
             seconds = time.perf_counter() - began
-            told = (request.method if request.method in route.handlers else "other", route.template, status, code)
+            told = (_method_label(request, route), route.template, status, code)
             door.metrics.in_flight -= 1
             door.metrics.answered(told, seconds)
             door.log.request(told, request.id, seconds)
 
     async def _answer(self, door: Door, request: Request, route: Route) -> Answer:
         try:
+            if request.method == "OPTIONS" and request.flaw is None and route is not UNROUTED:
+                return self._cors.preflight(request, route.allow)
             handler = find_handler(route, request)
             return await handler(door, request)
         except IntelGraphError as error:
@@ -127,7 +145,7 @@ class App:
         """Make the parts of this worker."""
         config = self._config
         sys.setswitchinterval(SWITCH_S)
-        metrics = Metrics(self._metrics_directory)
+        metrics = Metrics()
         self._store = open_store(config.control)
         database = Database(
             config.database, config.api, on_retry=metrics.database_retries.inc, on_full=metrics.full("waiting")
@@ -161,6 +179,10 @@ class App:
             holding=holding,
             readiness=Readiness(),
             metrics=metrics,
+            streams=_quota("streams", metrics),
+            bodies=_quota("bodies", metrics),
+            body_bytes=_quota("body_bytes", metrics),
+            connections=ConnectionLoad(CONNECTIONS_MAX),
             planner=Planner(schema=load_schema(), introspection=config.api.introspection),
             log=Log(facts={"region": config.region, "release": __version__, "worker": os.getpid()}),
         )
@@ -170,7 +192,7 @@ class App:
         self._door = door
         _count_what_is_full(door)
         door.log.write("started")
-        return Connections(self._serve, self._every)
+        return Connections(self._serve, self._every, on_sweep=partial(_report_connections, door))
 
     async def _keep(self, door: Door, name: str, work: Any) -> None:
         """Run a background loop for ever; one that fails is logged and started again."""
@@ -223,6 +245,29 @@ def _count_what_is_full(door: Door) -> None:
     door.database.outgoing.on_full = full("unread answers")
     door.planner.documents.on_full = full("documents")
     door.persisted.texts.on_full = full("persisted documents")
+
+
+def _report_connections(door: Door, open_now: int, refused: int) -> None:
+    door.connections.report(open_now, refused)
+    door.metrics.quota.labels("connections").set(open_now)
+    if refused:
+        door.metrics.quota_refusals.labels("connections").inc(refused)
+
+
+def _quota(name: str, metrics: Metrics) -> Quota:
+    limit, limit_of_tenant = _QUOTAS[name]
+    return Quota(
+        name.replace("_", " "),
+        limit=limit,
+        limit_of_tenant=limit_of_tenant,
+        on_change=metrics.quota.labels(name).set,
+        on_refusal=metrics.quota_refusals.labels(name).inc,
+    )
+
+
+def _method_label(request: Request, route: Route) -> str:
+    method = "HEAD" if request.bodiless else request.method
+    return method if method in route.methods else "other"
 
 
 def _with(answer: Answer, headers: list[Header]) -> Answer:

@@ -19,6 +19,7 @@ from jwt.types import Options
 from intelgraph.api.keys import ALGORITHMS, KeySet
 from intelgraph.api.request import Request
 from intelgraph.model.errors import IntelGraphError, PermanentError, refuse
+from intelgraph.model.head_refusals import repeated
 from intelgraph.model.names import check_name
 from intelgraph.settings import Issuer
 
@@ -122,6 +123,8 @@ class Authenticator:
         header = request.headers.get(b"authorization")
         if header is None:
             raise refuse("no_token", "the request is refused: it carries no bearer token")
+        if b"," in header:  # no token has one: an edge has joined two headers
+            raise PermanentError(repeated(b"authorization"))
         return await self._verify(header)
 
     async def _verify(self, header: bytes) -> Principal:

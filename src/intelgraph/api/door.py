@@ -23,6 +23,7 @@ from intelgraph.api.logs import Log
 from intelgraph.api.metrics import Metrics
 from intelgraph.api.patience import Patience
 from intelgraph.api.persisted import PersistedDocuments
+from intelgraph.api.quota import ConnectionLoad, Quota
 from intelgraph.api.request import Request
 from intelgraph.api.response import Header
 from intelgraph.control.directory_cache import CachedDirectory
@@ -70,6 +71,12 @@ class Door:
     planner: Planner
     patience: Patience = field(default_factory=Patience)
     persisted: PersistedDocuments = field(default_factory=PersistedDocuments)
+    streams: Quota
+    bodies: Quota
+    """Bodies that did not come with their heads and are still arriving."""
+    body_bytes: Quota
+    """What has arrived of such bodies, until their requests end."""
+    connections: ConnectionLoad
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _admitted: dict[str, Admitted] = field(default_factory=dict)
     """The last of each tenant: it is the same value for the next request by the same token."""
@@ -83,7 +90,7 @@ class Door:
     def admit_known(self, request: Request) -> Admitted | None:
         """Let a reader in whose token and tenant are known here; nothing if ``admit`` has to look, or to refuse."""
         principal = self.authenticator.known(request)
-        if principal is None or request.repeated is not None:
+        if principal is None:
             return None
         located = self.directory.cached(principal.tenant)
         if located is None or residency.decide(region=self.region, placement=located.placement) is not None:
@@ -104,7 +111,6 @@ class Door:
 
     async def admit(self, request: Request, *, writes: bool = False) -> Admitted:
         """Let a request in, or raise why not."""
-        request.check()
         principal = await self.authenticator.authenticate(request)
         placement = await self.placement_of(principal)
         request.is_degraded = placement.is_degraded

@@ -67,8 +67,8 @@ async def graphql(door: Door, request: Request) -> Answer:
     kind = wanted.refusal
     try:
         admitted = door.admit_known(request) or await door.admit(request)
-        body = await http.read_body_of(request, door.policy)
         tenant = admitted.principal.tenant
+        body = await http.read_body_of(door, request, tenant)
         if len(body) >= LARGE_BYTES:
             given, prepared = await door.patience.aside(tenant, lambda: _both(door, tenant, request, body))
         else:

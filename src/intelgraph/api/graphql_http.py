@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import orjson
@@ -17,13 +17,15 @@ from graphql import GraphQLError, OperationType
 
 from intelgraph.api import problem
 from intelgraph.api.accept import EVENTS, best, fits
-from intelgraph.api.body import read_body
+from intelgraph.api.body import read_json
 from intelgraph.api.request import Request
 from intelgraph.api.response import Response
 from intelgraph.model.content import read_float
 from intelgraph.model.errors import IntelGraphError, TransientError, refuse
 from intelgraph.model.form import not_json
-from intelgraph.settings import ApiPolicy
+
+if TYPE_CHECKING:
+    from intelgraph.api.door import Door
 
 RESPONSE, PLAIN = b"application/graphql-response+json", b"application/json"
 _UTF_8 = b"; charset=utf-8"
@@ -110,26 +112,13 @@ def _not_acceptable(what: str) -> IntelGraphError:
     return refuse("not_acceptable", f"the request is refused: {what}, and its Accept header does not ask for that")
 
 
-async def read_body_of(request: Request, policy: ApiPolicy) -> bytes:
+async def read_body_of(door: Door, request: Request, tenant: str) -> bytes:
     """Read a POST's body; nothing of a GET. Refuses what is not JSON by its own word, too large or too slow."""
     if request.method == "GET":
         return b""
-    given = request.headers.get(b"content-type", b"")
-    if given != PLAIN:
-        _check_content_type(given)
     if request.query_string:
         request.query(frozenset())
-    return await read_body(request, bytes_max=policy.body_bytes_max, timeout_s=policy.body_timeout_s)
-
-
-def _check_content_type(given: bytes) -> None:
-    kind, *parameters = given.lower().split(b";")
-    charset = [p.strip() for p in parameters if p.strip().startswith(b"charset=")]
-    if kind.strip() != PLAIN or any(p.strip(b'"') not in (b"charset=utf-8", b"charset=utf8") for p in charset):
-        raise refuse(
-            "unsupported_media_type",
-            "the request is refused: a POST must have the content type application/json in UTF-8",
-        )
+    return await read_json(door, request, tenant)
 
 
 def understand(request: Request, body: bytes) -> GraphQLRequest:

@@ -1,4 +1,4 @@
-"""``/healthz``, ``/readyz``, ``/metrics``, ``/openapi.json``: for machines that watch, without a token.
+"""``/healthz``, ``/readyz``, ``/openapi.json``: for machines that watch, without a token.
 
 ``/healthz`` says that the process answers. ``/readyz`` says whether it can serve, and if not why: the database, the
 log's schema, the directory, the feed. RESIDENCY: none of them names a tenant, a placement or an id.
@@ -53,13 +53,14 @@ def _limits(door: Door) -> dict[str, str]:
         limits["keys"] = keys
     if door.lease.remains_s() <= 0:
         limits["lease"] = "this region has no lease now: writes are held, and refused when their time is over"
+    for name, why in (
+        ("streams", door.streams.why_used_up()),
+        ("bodies", door.bodies.why_used_up() or door.body_bytes.why_used_up()),
+        ("connections", door.connections.why_used_up()),
+    ):
+        if why is not None:
+            limits[name] = why
     return limits
-
-
-async def metrics(door: Door, request: Request) -> Response:
-    """``GET /metrics``."""
-    await door.metrics.settle()
-    return Response(status=200, body=door.metrics.text(), content_type=b"text/plain; version=0.0.4; charset=utf-8")
 
 
 async def openapi(door: Door, request: Request) -> Response:

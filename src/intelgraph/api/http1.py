@@ -1,109 +1,88 @@
 """HTTP/1.1 on one connection: httptools parses, this decides. Requests of a connection are answered one at a time.
 
 Guarantees: a request reaches the application once its head is there, with as much of its body as came with it; an
-answer leaves in one piece; what is not HTTP is answered 400, a head beyond ``HEAD_BYTES_MAX`` 431, and both end the
-connection. A connection on which nothing happens for ``IDLE_S`` between two answers is closed. A body that nobody
-wanted is thrown away up to ``UNWANTED_BYTES_MAX``; beyond that, and after an answer that says so, the connection ends
-once the client has had ``LINGER_S`` to read the answer. Which process accepts does not belong here (``server``).
+answer leaves in one piece; what is not HTTP is answered 400, a head beyond ``HEAD_BYTES_MAX`` 431, however it came,
+and both end the connection. A connection is idle from when nothing waits to be sent any more: idle for ``IDLE_S``
+between two answers it is closed, and so is one whose client takes nothing of what waits for ``STALLED_S``; a client
+that reads slowly gets all of its answer. A body that nobody wanted is thrown away up to ``UNWANTED_BYTES_MAX``; beyond
+that, and after an answer that says so, the connection ends once the client has had ``LINGER_S`` to read the answer.
+Which process accepts (``server``) and what all connections share (``connections``) does not belong here.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
+import fcntl
+import re
+import struct
+import termios
 from collections import deque
-from collections.abc import Callable, Coroutine
-from email.utils import formatdate
-from http import HTTPStatus
-from typing import Any, cast
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from intelgraph.api import problem
+from intelgraph.api.heads import CLOSE, lines_of
 from intelgraph.api.incoming import BUFFERED_MAX, Incoming
 from intelgraph.api.request import SINGLE, Request
 from intelgraph.api.response import Header, Response, Stream
+from intelgraph.model.errors import Denied
+from intelgraph.model.head_refusals import (
+    BAD_HOST,
+    HEAD_BYTES_MAX,
+    HEAD_TOO_LARGE,
+    HEADERS_MAX,
+    MALFORMED,
+    NO_UPGRADE,
+    TRANSFER_CODING,
+)
+from intelgraph.model.head_refusals import repeated as flaw_of_repeated
 
-HEAD_BYTES_MAX = 65_536
+if TYPE_CHECKING:
+    from intelgraph.api.connections import Connections
+
 UNWANTED_BYTES_MAX = 1_048_576
-CONNECTIONS_MAX = 4_096
 PIPELINED_MAX = 16
 IDLE_S = 30.0
 LINGER_S = 2.0
-_SWEEP_S = 1.0
-_ON_ITS_WAY_S = 0.02
-"""A request that was sent before this end stops is answered, not reset."""
+STALLED_S = 30.0
 _ONE_WRITE_BYTES = 65_536
-_HEADS_KEPT_MAX = 200
-_STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
+_JOINED = frozenset({b"accept", b"host", b"transfer-encoding"})
+"""Their lines are read as one list; for the last two that is one value too many."""
 _METHODS = {name.encode(): name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")}
-_CLOSE = (b"connection", b"close")
-
-Serve = Callable[["Connection", Request], Coroutine[Any, Any, None]]
-
-
-class Connections:
-    """All connections of one worker, and what their answers share. ``serve`` answers one request."""
-
-    def __init__(self, serve: Serve, every: list[Header]) -> None:
-        self.serve = serve
-        self.stopping = False
-        self.open: set[Connection] = set()
-        """Also those whose client has gone while an answer was made."""
-        self.loop = asyncio.get_running_loop()
-        self._every = every
-        self._names = frozenset(name for name, _ in every)
-        self._heads: dict[tuple[int, bytes, bool], bytes] = {}
-        self.date = b""
-        self._sweep()
-
-    def make(self) -> Connection:
-        """Make the protocol of a connection that was accepted."""
-        return Connection(self)
-
-    def head(self, status: int, content_type: bytes, headers: list[Header]) -> bytes:
-        """Return the first lines of an answer: what is the same for all of its kind."""
-        bare = bool(headers) and not self._names.isdisjoint(name for name, _ in headers)
-        key = (status, content_type, bare)
-        found = self._heads.get(key)
-        if found is None:
-            every = [] if bare else self._every
-            first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d Other\r\n" % status
-            found = first + _lines([(b"content-type", content_type), *every])
-            if len(self._heads) < _HEADS_KEPT_MAX:
-                self._heads[key] = found
-        return found + _lines([each for each in self._every if each[0] not in dict(headers)]) if bare else found
-
-    async def stop(self, within_s: float) -> None:
-        """End the connections: idle ones now, the others behind their answers, all of them after ``within_s``."""
-        self.stopping = True
-        await asyncio.sleep(_ON_ITS_WAY_S)
-        for connection in list(self.open):
-            connection.end_when_idle()
-        tasks = [connection.task for connection in self.open if connection.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=within_s)
-        for connection in list(self.open):
-            connection.abort()
-
-    def _sweep(self) -> None:
-        self.date = b"date: %b\r\n" % formatdate(time.time(), usegmt=True).encode()
-        now = self.loop.time()
-        for connection in list(self.open):
-            connection.look(now)
-        self.loop.call_later(_SWEEP_S, self._sweep)
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=:%@-]|\[|\])*", re.ASCII)
+"""The characters of RFC 3986's authority, without the comma by which two names may have become one."""
 
 
-def _lines(headers: list[Header]) -> bytes:
-    for name, value in headers:
-        if b"\r" in value or b"\n" in value or b"\n" in name:
-            raise ValueError("a header of an answer has a line break")
-    return b"".join([b"%b: %b\r\n" % header for header in headers])
+class _Flawed(Exception):
+    """What comes is no request; ``denied`` is what its client hears."""
+
+    def __init__(self, denied: Denied) -> None:
+        super().__init__(denied.reason)
+        self.denied = denied
+
+
+@lru_cache(maxsize=256)
+def _names_a_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
 
 
 def _origin_form(target: bytes) -> bytes:
     """Return the path and query of a target that names scheme and host too; others as they are."""
     _, scheme_ends, rest = target.partition(b"://")
     return b"/" + rest.partition(b"/")[2] if scheme_ends else target
+
+
+def _unacknowledged(transport: asyncio.Transport) -> int:
+    """Return how many bytes lie in the kernel that the client's has not taken; 0 where nobody can say."""
+    found = transport.get_extra_info("socket")
+    try:
+        answer = fcntl.ioctl(found.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+    except (OSError, AttributeError, ValueError):
+        return 0
+    return int(struct.unpack("i", answer)[0])
 
 
 class Connection(asyncio.Protocol):
@@ -119,18 +98,22 @@ class Connection(asyncio.Protocol):
         self._arriving: Incoming | None = None
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
-        self._repeated: bytes | None = None
-        self._head_bytes = 0
+        self._flaw: Denied | None = None
+        self._head_bytes = self._header_count = 0
+        self._unended_bytes = 0
+        """Of the reads since the last request ended: of a head that has not ended the parser tells nothing."""
         self._unwanted_bytes = 0
         self._in_head = False
         self._deaf = False
         """Nothing that comes is parsed any more: those that are here are the last requests."""
-        self._refusal: int | None = None
+        self._refusal: Denied | None = None
         """What is said behind their answers, if what came after them was no request."""
         self._closing = False
         """The answer under way is the last."""
         self._lingers = False
-        self._idle_since = all_.loop.time()
+        self._idle_since = self._progressed_at = all_.loop.time()
+        self._waited = 0
+        """How many bytes waited to be taken by the client at the last look."""
         self._drained: asyncio.Future[None] | None = None
         self._reading = True
         self.gone = False
@@ -140,28 +123,30 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; one connection too many is not taken."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one by behaviour only
-        if len(self._all.open) >= CONNECTIONS_MAX or self._all.stopping:
+        if not self._all.admit(self):
             self._transport.abort()
-            return
-        self._all.open.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and begin with the first request if there is one."""
         if self._deaf:
             self._throw_away(len(data))
             return
+        self._unended_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._deaf = True  # no other protocol is spoken here: the request is answered, then the connection ends
-        except httptools.HttpParserError:
-            self._refuse(400)
+            if not self._headers.get(b"upgrade", b"h2c").lower().startswith(b"h2c"):
+                self._queue[-1].flaw = NO_UPGRADE
+        except httptools.HttpParserCallbackError as error:
+            self._refuse(error.__context__.denied if isinstance(error.__context__, _Flawed) else MALFORMED)
             return
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES_MAX:
-                self._refuse(431)
-                return
+        except httptools.HttpParserError:
+            self._refuse(MALFORMED)
+            return
+        if self._in_head and self._unended_bytes > HEAD_BYTES_MAX:
+            self._refuse(HEAD_TOO_LARGE)
+            return
         if self._queue and self._serving is None:
             self._next()
         if len(self._queue) > PIPELINED_MAX or (
@@ -201,35 +186,55 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._url, self._headers, self._repeated = b"", {}, None
-        self._in_head, self._head_bytes, self._unwanted_bytes = True, 0, 0
+        self._url, self._headers, self._flaw = b"", {}, None
+        self._in_head, self._unwanted_bytes = True, 0
+        self._head_bytes = self._header_count = 0
 
     def on_url(self, url: bytes) -> None:
         """A piece of the target."""
         self._url += url
+        self._head_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""
         name = name.lower()
-        if name in self._headers:
+        self._head_bytes += len(name) + len(value)
+        self._header_count += 1
+        before = self._headers.get(name)
+        if before is not None:
             if name in SINGLE:
-                self._repeated = name
-            elif name == b"accept":
-                value = b"%b, %b" % (self._headers[name], value)  # the lines of a list are one list
+                self._flaw = flaw_of_repeated(name)
+            elif name in _JOINED:
+                value = b"%b, %b" % (before, value)
         self._headers[name] = value
 
     def on_headers_complete(self) -> None:
-        """The head is there: the request waits for its turn."""
+        """The head is there: the request waits for its turn, unless no reader should take it for one."""
         self._in_head = False
+        old = self._parser.get_http_version() == "1.0"
+        flaw = self._flaw_of_head(old)
+        if flaw is not None:
+            self._arriving = None
+            raise _Flawed(flaw)
         self._arriving = incoming = Incoming(self._wanted)
         method = self._parser.get_method()
         target = self._url if self._url.startswith(b"/") else _origin_form(self._url)
-        request = Request(
-            _METHODS.get(method) or method.decode("latin-1"), target, self._headers, self._repeated, incoming
-        )
+        request = Request(_METHODS.get(method) or method.decode("latin-1"), target, self._headers, self._flaw, incoming)
         request.keeps_alive = self._parser.should_keep_alive()
-        request.old = self._parser.get_http_version() == "1.0"
+        request.old = old
         self._queue.append(request)
+
+    def _flaw_of_head(self, old: bool) -> Denied | None:
+        """Say why this head begins no request: what two readers could read differently is never read at all."""
+        if self._head_bytes > HEAD_BYTES_MAX or self._header_count > HEADERS_MAX:
+            return HEAD_TOO_LARGE
+        host = self._headers.get(b"host")
+        if not (old if host is None else _names_a_host(host)):
+            return BAD_HOST
+        if b"#" in self._url:
+            return MALFORMED
+        coding = self._headers.get(b"transfer-encoding")
+        return TRANSFER_CODING if coding is not None and (old or coding.lower() != b"chunked") else None
 
     def on_body(self, part: bytes) -> None:
         """A part of the body; of one that is answered already it is thrown away."""
@@ -243,6 +248,7 @@ class Connection(asyncio.Protocol):
         """The body is whole."""
         assert self._arriving is not None
         self._arriving.end()
+        self._unended_bytes = 0
 
     # What the application does.
 
@@ -250,14 +256,14 @@ class Connection(asyncio.Protocol):
         """Send a whole answer."""
         if self.gone:
             return
-        lines = [self._all.head(answer.status, answer.content_type, answer.headers)]
+        lines = [self._all.heads.head(answer.status, answer.content_type, answer.headers)]
         lines.append(b"x-request-id: %b\r\n" % request.id)
         if answer.headers:
-            lines.append(_lines(answer.headers))
-            self._closing = self._closing or _CLOSE in answer.headers
+            lines.append(lines_of(answer.headers))
+            self._closing = self._closing or CLOSE in answer.headers
         self._say_whether_last(request, lines, answer.headers)
-        lines.append(b"content-length: %d\r\n%b\r\n" % (len(answer.body), self._all.date))
-        if request.method == "HEAD":
+        lines.append(b"content-length: %d\r\n%b\r\n" % (len(answer.body), self._all.heads.date))
+        if request.bodiless:
             self._transport.write(b"".join(lines))
         elif len(answer.body) <= _ONE_WRITE_BYTES:
             lines.append(answer.body)
@@ -268,12 +274,14 @@ class Connection(asyncio.Protocol):
 
     async def stream(self, request: Request, answer: Stream) -> None:
         """Send an answer that goes on until its ``run`` returns; one that is not whole ends the connection."""
-        lines = [self._all.head(200, answer.content_type, answer.headers), b"x-request-id: %b\r\n" % request.id]
-        lines.append(_lines(answer.headers))
+        lines = [self._all.heads.head(200, answer.content_type, answer.headers), b"x-request-id: %b\r\n" % request.id]
+        lines.append(lines_of(answer.headers))
         self._closing = self._closing or request.old
         self._say_whether_last(request, lines, answer.headers)
-        lines.append(self._all.date + (b"\r\n" if request.old else b"transfer-encoding: chunked\r\n\r\n"))
+        lines.append(self._all.heads.date + (b"\r\n" if request.old else b"transfer-encoding: chunked\r\n\r\n"))
         self._transport.write(b"".join(lines))
+        if request.bodiless:
+            return
 
         async def send(part: bytes) -> None:
             if self.gone or not part:
@@ -323,9 +331,24 @@ class Connection(asyncio.Protocol):
         """End at once."""
         self._transport.abort()
 
+    @property
+    def owes(self) -> bool:
+        """Whether a client that is still here has not taken all of its answers."""
+        return self._transport.get_write_buffer_size() > 0
+
     def look(self, now: float) -> None:
-        """End what has been idle, or has lingered, for too long."""
-        if self._serving is None and now - self._idle_since > (LINGER_S if self._lingers else IDLE_S):
+        """End what has been idle, or has lingered, for too long, and what waits for a client that takes nothing."""
+        if self._serving is not None:
+            return
+        waits = self._transport.get_write_buffer_size()
+        if not waits and now - self._idle_since <= (LINGER_S if self._lingers else IDLE_S):
+            return
+        waits = waits or _unacknowledged(self._transport)
+        if not waits:
+            self._transport.abort()
+        elif waits != self._waited:
+            self._waited, self._progressed_at, self._idle_since = waits, now, now
+        elif now - self._progressed_at > STALLED_S:
             self._transport.abort()
 
     def _next(self) -> None:
@@ -337,15 +360,16 @@ class Connection(asyncio.Protocol):
             self.task = self._all.loop.create_task(self._all.serve(self, request))
         elif self._deaf and not self._lingers:
             if self._refusal is not None:
-                head = self._all.head(self._refusal, b"text/plain", [])
-                close = b"connection: close\r\ncontent-length: 0\r\n%b\r\n" % self._all.date
-                self._transport.write(head + close)
+                answer = problem.of_denied(self._refusal)
+                head = self._all.heads.head(answer.status, answer.content_type, [])
+                rest = b"connection: close\r\ncontent-length: %d\r\n%b\r\n" % (len(answer.body), self._all.heads.date)
+                self._transport.write(head + rest + answer.body)
             self._end(politely=True)
 
     def _say_whether_last(self, request: Request, lines: list[bytes], headers: list[Header]) -> None:
         last = self._deaf and not self._queue and self._refusal is None
         if last or self._closing or not request.keeps_alive or self._all.stopping:
-            if _CLOSE not in headers:
+            if CLOSE not in headers:
                 lines.append(b"connection: close\r\n")
         elif request.old:
             lines.append(b"connection: keep-alive\r\n")
@@ -371,13 +395,13 @@ class Connection(asyncio.Protocol):
         if self._unwanted_bytes > UNWANTED_BYTES_MAX and self._serving is None:
             self._end(politely=not self._lingers)
 
-    def _refuse(self, status: int) -> None:
+    def _refuse(self, denied: Denied) -> None:
         """Take no more: behind the requests that are here, what came is refused."""
         self._deaf = True
         if self._arriving is not None and not self._arriving.whole:
             self._arriving.lose()  # it broke off in this one's body: its own answer says so
         else:
-            self._refusal = status
+            self._refusal = denied
         if self._serving is None:
             self._next()
 

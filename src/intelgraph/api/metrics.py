@@ -2,9 +2,9 @@
 
 Several workers share one port, so their numbers are added up through files in one directory (the client library's
 multi-process mode, which the composition root switches on before this module is imported). What every request counts is
-counted in memory and written to the files ``WRITE_S`` later in one piece; whoever asks for the numbers waits until all
-workers have written what they had counted by then. A worker that stops writes before it ends; one that is killed
-loses the counts of its last ``WRITE_S``, its requests do not.
+counted in memory and written to the files ``WRITE_S`` later in one piece; a process of its own adds them up for whoever
+asks (``exposition``), so that no worker's event loop ever does. A worker that stops writes before it ends; one that is
+killed loses the counts of its last ``WRITE_S``, its requests do not.
 
 RESIDENCY: a label is a route's template, a status, a code, a region or an outcome; never a path, a tenant, a placement
 or an id.
@@ -15,10 +15,8 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections.abc import Callable
-from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from intelgraph.api.shares import OF_ALL, OF_TENANT, Full
 
@@ -39,10 +37,9 @@ class _Times:
 
 
 class Metrics:
-    """The counters of one worker. ``directory`` is where all workers keep theirs."""
+    """The counters of one worker."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self) -> None:
         self._registry = CollectorRegistry()
         registry = self._registry
         self._requests = Counter(
@@ -89,7 +86,13 @@ class Metrics:
             multiprocess_mode="livemin",
         )
         self.grants = Counter("ig_grants", "Grants that workers had from their region's agent.", registry=registry)
-        self.streams = Gauge("ig_streams", "Open event streams.", registry=registry, multiprocess_mode="livesum")
+        self.quota = Gauge(
+            "ig_quota_used", "What is in use of what a worker has a bounded amount of.", ["what"], registry=registry,
+            multiprocess_mode="livesum",
+        )  # fmt: skip
+        self.quota_refusals = Counter(
+            "ig_quota_refusals", "Refused because a bounded thing was used up.", ["what"], registry=registry
+        )
         self.in_flight = 0
         """Requests in work; the connection's handler counts."""
         self._answers: dict[_Answer, int] = {}
@@ -139,17 +142,6 @@ class Metrics:
             self._coalesced.inc(self._together)
             self._together = 0
         self._in_flight.set(self.in_flight)
-
-    async def settle(self) -> None:
-        """Write, and return when every worker has written what it had counted when this was called."""
-        self.write()
-        await asyncio.sleep(2 * WRITE_S)
-
-    def text(self) -> bytes:
-        """Write out every worker's numbers, added up."""
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=str(self._directory))  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
 
 
 def _observe_many(histogram: Histogram, times: _Times) -> None:

@@ -1,18 +1,19 @@
 """One request as handlers see it: checked names, no surprises, nothing decoded before it is asked for.
 
 Guarantees: a header that decides something (``SINGLE``) occurs once at most; path segments and query parameters are
-valid UTF-8 without NUL; a query parameter is known and occurs once. What the values mean does not belong here.
+valid UTF-8 without NUL; a query parameter is known and occurs once; what a request has taken of something that is
+bounded (``at_end``) is given back when it ends. What the values mean does not belong here.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import unquote_to_bytes
 
 from intelgraph.api.incoming import Incoming
-from intelgraph.model.errors import PermanentError, refuse
+from intelgraph.model.errors import Denied, PermanentError, refuse
 
 SINGLE = frozenset(
     {
@@ -37,22 +38,25 @@ _IDS_AT_ONCE = 256
 class Request:
     """A request: ``method``, ``raw_path``, ``headers`` by lower-case name, ``id`` for logs, ``incoming`` the body.
 
+    A HEAD is a GET whose answer is sent ``bodiless``. ``flaw``: why no handler may take it, if that is so.
     ``keeps_alive`` and ``old`` (HTTP/1.0) are the connection's business.
     """
 
     __slots__ = (
-        "headers", "id", "incoming", "is_degraded", "keeps_alive", "method", "old", "path_parameter", "query_string",
-        "raw_path", "repeated", "tenant",
+        "_ends", "bodiless", "flaw", "headers", "id", "incoming", "is_degraded", "keeps_alive", "method", "old",
+        "path_parameter", "query_string", "raw_path", "tenant",
     )  # fmt: skip
 
     def __init__(
-        self, method: str, target: bytes, headers: dict[bytes, bytes], repeated: bytes | None, incoming: Incoming
+        self, method: str, target: bytes, headers: dict[bytes, bytes], flaw: Denied | None, incoming: Incoming
     ) -> None:
-        self.method = method
+        self.bodiless = method == "HEAD"
+        self.method = "GET" if self.bodiless else method
         self.raw_path, _, self.query_string = target.partition(b"?")
         self.headers = headers
-        self.repeated = repeated
+        self.flaw = flaw
         self.incoming = incoming
+        self._ends: list[Callable[[], None]] | None = None
         self.path_parameter = b""
         self.keeps_alive, self.old = True, False
         self.is_degraded = False
@@ -61,11 +65,17 @@ class Request:
         given = headers.get(b"x-request-id")
         self.id = given if given is not None and _REQUEST_ID.fullmatch(given) else next(_IDS)
 
-    def check(self) -> None:
-        """Refuse a request that gives a deciding header twice."""
-        if self.repeated is not None:
-            name = self.repeated.decode("latin-1")
-            raise refuse("bad_request", f"the request is refused: its header {name} occurs more than once", header=name)
+    def at_end(self, give_back: Callable[[], None]) -> None:
+        """Have ``give_back`` called once, when this request ends: answered, refused, failed, or its client gone."""
+        if self._ends is None:
+            self._ends = []
+        self._ends.append(give_back)
+
+    def end(self) -> None:
+        """Give back what this request has taken; called by whoever serves it, and by nobody else."""
+        ends, self._ends = self._ends, None
+        for give_back in reversed(ends or ()):
+            give_back()
 
     def header(self, name: bytes) -> str | None:
         """Return a header's text if it is there; refuses what is not visible ASCII."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from intelgraph.api import graphql, health, ide, read, stream, write
 from intelgraph.api.door import Door
 from intelgraph.api.request import Request
 from intelgraph.api.response import Answer
-from intelgraph.model.errors import refuse
+from intelgraph.model.errors import PermanentError, refuse
+from intelgraph.model.head_refusals import NO_SUCH_ROUTE
 
 Handler = Callable[[Door, Request], Awaitable[Answer]]
 
@@ -21,10 +23,15 @@ class Route:
     template: str
     handlers: dict[str, Handler]
 
-    @property
+    @cached_property
+    def methods(self) -> list[str]:
+        """The methods that it takes: where there is a GET there is a HEAD, and OPTIONS tells them."""
+        return sorted({*self.handlers, "OPTIONS"} | ({"HEAD"} if "GET" in self.handlers else set()))
+
+    @cached_property
     def allow(self) -> bytes:
         """The methods, as the ``Allow`` header lists them."""
-        return ", ".join(sorted(self.handlers)).encode()
+        return ", ".join(self.methods).encode()
 
 
 ROUTES = (
@@ -38,7 +45,6 @@ ROUTES = (
     Route(template="/v1/outcomes/{key}", handlers={"GET": read.read_outcome}),
     Route(template="/healthz", handlers={"GET": health.alive}),
     Route(template="/readyz", handlers={"GET": health.ready}),
-    Route(template="/metrics", handlers={"GET": health.metrics}),
     Route(template="/openapi.json", handlers={"GET": health.openapi}),
 )
 UNROUTED = Route(template="unrouted", handlers={})
@@ -62,15 +68,17 @@ def find_route(request: Request) -> Route:
 
 
 def find_handler(route: Route, request: Request) -> Handler:
-    """Return the handler of a method; refuses with ``no_such_route`` or ``method_not_allowed``."""
+    """Return the handler of a method; refuses with ``no_such_route``, ``method_not_allowed`` or the head's own flaw."""
+    if request.flaw is not None:
+        raise PermanentError(request.flaw)
     if route is UNROUTED:
-        raise refuse("no_such_route", "there is nothing at this path; /openapi.json lists what there is")
+        raise PermanentError(NO_SUCH_ROUTE)
     handler = route.handlers.get(request.method)
     if handler is None:
         allowed = route.allow.decode()
         raise refuse(
             "method_not_allowed",
             f"the method is refused: {route.template} takes {allowed} only",
-            allow=sorted(route.handlers),
+            allow=route.methods,
         )
     return handler

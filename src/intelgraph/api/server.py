@@ -16,14 +16,17 @@ import multiprocessing.connection
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 from typing import Protocol
 
 import uvloop
 
-from intelgraph.api.http1 import Connections
+from intelgraph.api.connections import Connections
+from intelgraph.api.http1 import STALLED_S
 from intelgraph.api.lifeline import Lifeline
 
 BACKLOG = 1_024
@@ -49,9 +52,18 @@ class Application(Protocol):
         ...
 
 
-def serve(application: Application, *, host: str, port: int, workers: int, lifeline: Lifeline) -> None:
-    """Own the port and serve with ``workers`` processes until SIGTERM or SIGINT."""
-    listening = _listen(host, port)
+def serve(
+    application: Application,
+    listening: socket.socket,
+    *,
+    workers: int,
+    lifeline: Lifeline,
+    beside: Sequence[str] | None = None,
+) -> None:
+    """Own the port and serve with ``workers`` processes until SIGTERM or SIGINT.
+
+    ``beside``: the command of a process that runs meanwhile, and that ends when its standard input does.
+    """
     asked: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda caught, _frame: asked.append(caught))
@@ -62,8 +74,11 @@ def serve(application: Application, *, host: str, port: int, workers: int, lifel
         process.start()
         return process
 
+    companion = _begin(beside)
     living = [start() for _ in range(workers)]
     while not asked:
+        if companion is not None and companion.poll() is not None:
+            companion = _begin(beside)
         multiprocessing.connection.wait([process.sentinel for process in living], timeout=_LOOK_S)
         for at, process in enumerate(living):
             if not process.is_alive() and not asked:
@@ -73,6 +88,13 @@ def serve(application: Application, *, host: str, port: int, workers: int, lifel
     lifeline.cut()
     listening.close()
     _stop(living)
+    if companion is not None:
+        companion.kill()
+        companion.wait()
+
+
+def _begin(command: Sequence[str] | None) -> subprocess.Popen[bytes] | None:
+    return subprocess.Popen(command, stdin=subprocess.PIPE) if command is not None else None
 
 
 def _stop(living: list[BaseProcess]) -> None:
@@ -86,7 +108,8 @@ def _stop(living: list[BaseProcess]) -> None:
             process.join()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Open the port; a server that was killed just before is given time to let go of it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     until_s = time.monotonic() + PREDECESSOR_S
     while True:
@@ -98,6 +121,8 @@ def _listen(host: str, port: int) -> socket.socket:
             time.sleep(_AGAIN_S)
         else:
             listening.setblocking(False)
+            # Accepted connections have it too: for a client whose machine has gone the kernel would wait 15 minutes.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(STALLED_S * 1_000))
             return listening
 
 

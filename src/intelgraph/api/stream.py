@@ -4,8 +4,9 @@ GraphQL's subscriptions, which differ in the ``Form`` of their events alone.
 Resumable: an event's ``id`` is its bookmark, ``Last-Event-ID`` (or ``after``) goes on behind it. Bounded: a stream
 holds one batch at a time, which ends when it has ``_BATCH_BYTES``, and reads no further until the client has taken it,
 or while much that the tenant's clients do not take lies here (``Outgoing``); a client that takes nothing for
-``STALLED_S`` is let go; a worker has ``STREAMS_MAX`` at most, ``STREAMS_OF_TENANT_MAX`` for one tenant. Fair: at most
-``_READS_AT_ONCE`` streams of a worker ask the database at a time.
+``STALLED_S`` is let go; a worker has ``STREAMS_MAX`` at most, ``STREAMS_OF_TENANT_MAX`` for one tenant, each counted
+until its request ends (``Door.streams``). Fair: at most ``_READS_AT_ONCE`` streams of a worker ask the database at a
+time, and none for a client that has gone.
 
 How it ends tells whether to come back. When the token expires, the tenant's placement changes or this process stops,
 the connection is closed without the body's end: clients take that for a failure, connect again and go on behind their
@@ -17,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -31,7 +31,7 @@ from intelgraph.api.door import Admitted, Door
 from intelgraph.api.read import ChangesAnswer, ask_changes, checked_bookmark, limit_of, read_changes
 from intelgraph.api.request import Request
 from intelgraph.api.response import Answer, Send, Stream
-from intelgraph.model.errors import Denied, IntelGraphError, PermanentError, TransientError, retry
+from intelgraph.model.errors import Denied, IntelGraphError, PermanentError, TransientError
 
 HEARTBEAT_S = 10.0
 STALLED_S = 30.0
@@ -44,9 +44,8 @@ _BATCH_BYTES = 262_144
 """Where a batch ends, with one change at least."""
 _PARTING_S = 0.2
 _JSON = b"application/json"
+_RETRY_AFTER_S = 5.0
 _reads = asyncio.Semaphore(_READS_AT_ONCE)
-_open_streams: Counter[str] = Counter()
-"""By tenant."""
 
 
 class _Change(msgspec.Struct):
@@ -104,25 +103,10 @@ class Start:
 
 async def follow(door: Door, request: Request, admitted: Admitted, start: Start, form: Form) -> Stream:
     """Open a stream behind a bookmark; refuses with ``overloaded`` and as a read does."""
-    tenant = admitted.principal.tenant
-    for whose, found, limit in (
-        ("in this process", _open_streams.total(), STREAMS_MAX),
-        ("of this tenant in this process", _open_streams[tenant], STREAMS_OF_TENANT_MAX),
-    ):
-        if found >= limit:
-            raise retry(
-                "overloaded",
-                f"the stream is refused: {found} are open {whose}; the limit is {limit}",
-                retry_after_s=5.0,
-                open=found,
-                limit=limit,
-            )
-    _count(door, tenant, 1)
-    try:
-        first = await _read(door, admitted, start.after, start.limit)
-    except BaseException:
-        _count(door, tenant, -1)
-        raise
+    place = door.streams.hold(admitted.principal.tenant, retry_after_s=_RETRY_AFTER_S)
+    place.take()
+    request.at_end(place.give_back)
+    first = await _read(door, request, admitted, start)
     following = _Following(door, request, admitted, start.limit, form)
     following.first = first
     return Stream(
@@ -132,9 +116,12 @@ async def follow(door: Door, request: Request, admitted: Admitted, start: Start,
     )
 
 
-async def _read(door: Door, admitted: Admitted, after: str | None, limit: int) -> ChangesAnswer:
+async def _read(door: Door, request: Request, admitted: Admitted, start: Start) -> ChangesAnswer | None:
+    """Return the changes behind a place in the log; nothing is asked for a client that has gone meanwhile."""
     async with _reads:
-        return await ask_changes(door, admitted, after, limit, _BATCH_BYTES)
+        if request.incoming.gone:
+            return None
+        return await ask_changes(door, admitted, start.after, start.limit, _BATCH_BYTES)
 
 
 class _Following:
@@ -152,12 +139,6 @@ class _Following:
 
     async def run(self, send: Send) -> bool:
         """Send batches until the client goes or the stream ends; say whether it has ended for good."""
-        try:
-            return await self._follow(send)
-        finally:
-            _count(self._door, self._admitted.principal.tenant, -1)
-
-    async def _follow(self, send: Send) -> bool:
         async with self._watched_client() as gone:
             answer, self.first = self.first, None
             after = answer.next if answer is not None else None
@@ -168,7 +149,10 @@ class _Following:
                     return False
                 try:
                     if answer is None:
-                        answer = await _read(self._door, self._admitted, after, self._limit)
+                        start = Start(after=after, limit=self._limit)
+                        answer = await _read(self._door, self._request, self._admitted, start)
+                        if answer is None:
+                            return False
                     _, text = self._form.batch(answer)
                 except UNREADABLE as error:
                     self._door.log.failure("stream_failed", error, request_id=self._request.id.decode())
@@ -235,13 +219,6 @@ class _Following:
             return
         finally:
             gone.cancel()
-
-
-def _count(door: Door, tenant: str, change: int) -> None:
-    _open_streams[tenant] += change
-    if not _open_streams[tenant]:
-        del _open_streams[tenant]
-    door.metrics.streams.inc(change)
 
 
 UNREADABLE = (msgspec.MsgspecError, RecursionError, KeyError, TypeError, ValueError, AttributeError)

@@ -23,7 +23,7 @@ import msgspec
 
 from intelgraph.api.appending import Append
 from intelgraph.api.attempts import may_have_written, maybe_written, unanswered_before
-from intelgraph.api.body import read_body
+from intelgraph.api.body import read_json
 from intelgraph.api.database import LARGE_BYTES, UNLINK
 from intelgraph.api.door import Admitted, Door
 from intelgraph.api.forward import PASSING, moved_meanwhile
@@ -84,8 +84,7 @@ async def write_changes(door: Door, request: Request) -> Response:
     """Take a write: append it here, or hand it to its home."""
     admitted = await door.admit(request, writes=True)
     key = idempotency_key(request)
-    _check_media_type(request)
-    body = await read_body(request, bytes_max=door.policy.body_bytes_max, timeout_s=door.policy.body_timeout_s)
+    body = await read_json(door, request, admitted.principal.tenant)
 
     def operations() -> Operations:
         read = read_operations(body, operations_max=door.policy.operations_max)
@@ -366,13 +365,3 @@ def checked_key(value: bytes) -> str:
             limit=_KEY_LENGTH_MAX,
         )
     return key.decode("ascii")
-
-
-def _check_media_type(request: Request) -> None:
-    given = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    encoding = request.headers.get(b"content-encoding", b"identity").strip().lower()
-    if given != b"application/json" or encoding != b"identity":
-        raise refuse(
-            "unsupported_media_type",
-            "the request is refused: its body must be application/json without a content encoding",
-        )

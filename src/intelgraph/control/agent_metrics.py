@@ -1,17 +1,23 @@
 """What an agent counts and measures, in Prometheus's exposition format, on a port of its own.
 
+Whoever asks there asks another process (``exposition``): the one that keeps the lease has no connection, thread or
+file more for it.
+
 RESIDENCY: a label is a region, a placement or a code; never a tenant or an id.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from intelgraph.control.plans import Times
+from intelgraph.exposition import command, frame
 from intelgraph.placement.plan import Kind, Plan
 
+SEND_EVERY_S = 1.0
 _SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 300.0)
 
 
@@ -75,10 +81,17 @@ class AgentMetrics:
                 self._repair.observe(times.took_s)
 
     async def serve(self, host: str, port: int) -> None:
-        """Answer ``GET /metrics`` until cancelled."""
-        server, thread = start_http_server(port, addr=host, registry=self.registry)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            server.shutdown()
-            thread.join(1.0)
+        """Have ``GET /metrics`` answered until cancelled, by a process that is sent the numbers every second."""
+        while True:
+            process = await asyncio.create_subprocess_exec(*command(host, port), stdin=asyncio.subprocess.PIPE)
+            assert process.stdin is not None
+            try:
+                while process.returncode is None:
+                    # What it has not read yet is not added to: a process that is stopped costs this one nothing.
+                    if not process.stdin.transport.get_write_buffer_size():
+                        process.stdin.write(frame(generate_latest(self.registry)))
+                    await asyncio.sleep(SEND_EVERY_S)
+            finally:
+                process.stdin.close()
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
