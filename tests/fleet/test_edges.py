@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from intelgraph.fleet.binaries import envoy_program
-from intelgraph.fleet.envoy import UNREACHED, Json, Upstream, global_edge, region_edge
+from intelgraph.fleet.envoy import HEDGE_S, UNREACHED, Json, Upstream, global_edge, region_edge
 from intelgraph.fleet.ports import free_ports
 from intelgraph.fleet.process import Launch, start
 from tests.machine import WAIT_S
@@ -186,6 +186,31 @@ def test_a_slow_read_is_not_cut_off_where_no_other_region_may_answer_it(place: P
     _with_globe(place, scenario)
 
 
+@pytest.mark.parametrize(
+    ("path", "accept"),
+    [
+        ("/v1/changes", "text/event-stream"),
+        ("/graphql?query=x", "application/json, text/event-stream"),
+        ("/v1/changes?limit=1000", "*/*"),
+        ("/v1/entities?limit=1000", "*/*"),
+        ("/v1/relationships", "*/*"),
+        ("/graphql?query=x", "*/*"),
+    ],
+)
+def test_no_stream_is_opened_twice_and_no_large_read_done_twice(place: Path, path: str, accept: str) -> None:
+    async def scenario(globe: Globe) -> None:
+        globe.near.delay_s = 3 * HEDGE_S
+        async with globe.http.get(globe.url + path, headers={"accept": accept}) as answer:
+            assert (answer.status, await answer.text()) == (200, "near")
+        assert len(globe.near.asked) == 1
+        assert globe.far.asked == []
+        await globe.near.down()
+        async with globe.http.get(globe.url + path, headers={"accept": accept}) as answer:
+            assert (answer.status, await answer.text()) == (200, "far")
+
+    _with_globe(place, scenario)
+
+
 def test_slow_reads_do_not_turn_a_region_away(place: Path) -> None:
     async def scenario(globe: Globe) -> None:
         globe.near.delay_s, globe.far.status = 0.6, 421
@@ -247,10 +272,13 @@ def test_nothing_of_a_request_is_in_the_edges_log(place: Path) -> None:
 
 def _with_region_edge(place: Path, scenario: Callable[[str, Server, aiohttp.ClientSession], Awaitable[None]]) -> None:
     async def main() -> None:
-        port, api_port = free_ports(2)
+        port, peers_port, api_port = free_ports(3)
         api = Server("api", api_port)
         config = region_edge(
-            port=port, admin_socket=str(place / "region.sock"), api=Upstream(name="us-east", port=api_port)
+            port=port,
+            peers_port=peers_port,
+            admin_socket=str(place / "region.sock"),
+            api=Upstream(name="us-east", port=api_port),
         )
         async with asyncio.timeout(2 * WAIT_S), aiohttp.ClientSession() as http:
             try:

@@ -2,10 +2,18 @@
 
 Guarantees: nothing of a request is logged (status, duration and the kind of failure only, and only of failures); the
 global edge, which is in no region, never keeps a request's body to send it again. So it retries reads alone; a write
-is retried by its region's edge, or by the client with its idempotency key. A read that a region does not begin to
-answer in ``HEDGE_S`` is asked of the next region *as well*, and the first good answer counts: a region whose processes
-are stopped accepts connections and never answers, and a slow read must not be cut off for that. A tenant that may not
-be served in the region a request reached gets 421 with the regions that may; reads are then tried at the next region.
+is retried by its region's edge, or by the client with its idempotency key. A tenant that may not be served in the
+region a request reached gets 421 with the regions that may; reads are then tried at the next region.
+
+A region whose processes are stopped accepts connections and never answers, and a slow read must not be cut off for
+that. A read of one object that a region does not begin to answer in ``HEDGE_S`` is therefore asked of the next region
+*as well*, and the first good answer counts. Nothing else is asked twice: a list or a document may be a large read, and
+is asked elsewhere only after ``LOST_S``, in which every region that lives answers; a stream waits for the region that
+the readiness checks pass over soon enough.
+
+Clients reach what is for clients (``CLIENT_PATHS``) and nothing else, and cannot say that a request is forwarded: what
+regions say to each other (``BETWEEN_REGIONS``) passes at a listener of its own (``peers_port``), which is for regions
+alone. Connections, buffers and heads are bounded, and every phase of a request has a time-out.
 """
 
 from __future__ import annotations
@@ -14,11 +22,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from intelgraph.fleet import edge_answers
+from intelgraph.model.head_refusals import HEAD_BYTES_MAX, HEADERS_MAX
+
 Json = dict[str, Any]
 
 # Set on answers that an edge made up itself: the global edge tells "nobody was there" from a region's answer by it.
 UNREACHED = "ig-edge-unreached"
 HEDGE_S = 0.4
+LOST_S = 30.0
+"""Longer than a worker takes for any answer but a stream's."""
+BETWEEN_REGIONS = ("ig-hop", "ig-unanswered")
+CLIENT_PATHS = ("/graphql", "/graphiql", "/graphiql/", "/v1/", "/healthz", "/readyz", "/openapi.json")
+CONNECTIONS_MAX = 8_192
+BUFFER_BYTES = 131_072
+"""Of one connection in one direction. A client that reads slowly is seen to make progress within so many bytes."""
+REQUEST_S = 30.0
+"""For a whole request to arrive; workers wait 10 s for a body's end."""
+HEAP_BYTES_MAX = 768 * 1024 * 1024
 _RETRIED_BODY_BYTES_MAX = 4 * 1024 * 1024
 _TYPES = "type.googleapis.com/envoy.extensions"
 
@@ -32,16 +53,19 @@ class Upstream:
     host: str = "127.0.0.1"
 
 
-def region_edge(*, port: int, admin_socket: str, api: Upstream) -> Json:
-    """The edge of one region in front of its API workers."""
+def region_edge(*, port: int, peers_port: int, admin_socket: str, api: Upstream) -> Json:
+    """The edge of one region in front of its API workers: for clients at ``port``, for other regions at the other."""
     retry = {
         "retry_on": "connect-failure,reset-before-request,refused-stream",
         "num_retries": 8,
         "retry_back_off": {"base_interval": "0.05s", "max_interval": "0.5s"},
     }
-    routes = [_route("/v1/changes", "api", retry, streaming=True), _route("/", "api", retry, streaming=False)]
-    cluster = _cluster("api", [[api]], idle_s=15)
-    return _bootstrap(admin_socket, _listener(port, routes, keep_request_id=True), cluster)
+    routes = [_route(match, "api", retry) for match in _paths(CLIENT_PATHS)]
+    listeners = [
+        _listener("edge", port, routes, in_a_region=True),
+        _listener("peers", peers_port, routes, in_a_region=True, from_clients=False),
+    ]
+    return _bootstrap(admin_socket, listeners, _cluster("api", [[api]], idle_s=15))
 
 
 def global_edge(*, port: int, admin_socket: str, edges: Sequence[Upstream]) -> Json:
@@ -59,22 +83,40 @@ def global_edge(*, port: int, admin_socket: str, edges: Sequence[Upstream]) -> J
             },
         },
         "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.05s"},
-        "per_try_timeout": f"{HEDGE_S}s",
     }
-    reading = [{"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}]
     routes = [
-        {**_route("/v1/changes", "regions", retry, streaming=True), "name": "stream"},
-        {**_route("/", "regions", retry, streaming=False), "name": "read"},
-        _route("/", "regions", None, streaming=False),
+        {**_route({"prefix": "/", "headers": [_READING, _STREAMING]}, "regions", retry), "name": "stream"},
+        *(_large(path, retry) for path in _LARGE_READS),
+        *(_small(match, retry) for match in _paths(CLIENT_PATHS)),
+        *(_route(match, "regions", None) for match in _paths(CLIENT_PATHS)),
     ]
-    for route in routes[:2]:
-        route["match"]["headers"] = reading
-        route["route"]["hedge_policy"] = {"hedge_on_per_try_timeout": True}
     cluster = _cluster("regions", [[edge] for edge in edges], idle_s=30)
     cluster["health_checks"] = [_readiness_check()]
     cluster["common_lb_config"] = {"healthy_panic_threshold": {"value": 0}}
-    listener = _listener(port, routes, keep_request_id=False)
-    return _bootstrap(admin_socket, listener, cluster)
+    listener = _listener("edge", port, routes, in_a_region=False)
+    return _bootstrap(admin_socket, [listener], cluster)
+
+
+_READING = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
+_STREAMING = {"name": "accept", "string_match": {"contains": "text/event-stream", "ignore_case": True}}
+_LARGE_READS = ("/graphql", "/v1/entities", "/v1/relationships", "/v1/changes")
+
+
+def _paths(paths: Sequence[str]) -> list[Json]:
+    """How requests to these paths, and below those that end in a slash, are told from others."""
+    return [{"prefix": path} if path.endswith("/") else {"path": path} for path in paths]
+
+
+def _large(path: str, retry: Json) -> Json:
+    """Reads that may be large: asked of one region at a time."""
+    return _route({"path": path, "headers": [_READING]}, "regions", {**retry, "per_try_timeout": f"{LOST_S:g}s"})
+
+
+def _small(match: Json, retry: Json) -> Json:
+    """Reads of one object: asked of a second region if the first does not begin to answer."""
+    route = _route({**match, "headers": [_READING]}, "regions", {**retry, "per_try_timeout": f"{HEDGE_S}s"})
+    route["route"]["hedge_policy"] = {"hedge_on_per_try_timeout": True}
+    return route
 
 
 def _readiness_check() -> Json:
@@ -94,26 +136,36 @@ def _readiness_check() -> Json:
     }
 
 
-def _route(prefix: str, cluster: str, retry: Json | None, *, streaming: bool) -> Json:
-    # The API bounds each request's time itself. A stream of changes lasts as long as both sides want it to.
-    action: Json = {"cluster": cluster, "timeout": "0s", "idle_timeout": "0s" if streaming else "60s"}
+def _route(match: Json, cluster: str, retry: Json | None) -> Json:
+    # The API bounds each request's time itself. A stream of changes says something every 10 s while it lasts.
+    action: Json = {"cluster": cluster, "timeout": "0s", "idle_timeout": "60s"}
     if retry is not None:
         action["retry_policy"] = retry
-    return {"match": {"prefix": prefix}, "route": action}
+    return {"match": match, "route": action}
 
 
-def _listener(port: int, routes: list[Json], *, keep_request_id: bool) -> Json:
+def _listener(name: str, port: int, routes: list[Json], *, in_a_region: bool, from_clients: bool = True) -> Json:
     http: Json = {
         "@type": f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "edge",
+        "stat_prefix": name,
         "codec_type": "AUTO",
         "use_remote_address": True,
-        "preserve_external_request_id": keep_request_id,
+        # Nobody is believed more for his address: what steers an edge (x-envoy-...) is taken from no request.
+        "internal_address_config": {"cidr_ranges": [{"address_prefix": _NOBODY, "prefix_len": 32}]},
+        "preserve_external_request_id": in_a_region,
         "always_set_request_id_in_response": True,
         "server_header_transformation": "PASS_THROUGH",
+        "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "edge"},
+        "max_request_headers_kb": HEAD_BYTES_MAX // 1024,
         "request_headers_timeout": "10s",
+        "request_timeout": f"{REQUEST_S:g}s",
         "stream_idle_timeout": "60s",
-        "common_http_protocol_options": {"idle_timeout": "300s", "headers_with_underscores_action": "REJECT_REQUEST"},
+        "delayed_close_timeout": "10s",
+        "common_http_protocol_options": {
+            "idle_timeout": "300s",
+            "max_headers_count": HEADERS_MAX,
+            "headers_with_underscores_action": "DROP_HEADER",
+        },
         "http_filters": [
             {
                 "name": "envoy.filters.http.router",
@@ -129,50 +181,41 @@ def _listener(port: int, routes: list[Json], *, keep_request_id: bool) -> Json:
                 {
                     "name": "all",
                     "domains": ["*"],
-                    "routes": routes,
-                    "request_body_buffer_limit": _RETRIED_BODY_BYTES_MAX if keep_request_id else 0,
+                    "routes": [edge_answers.bad_host(), *routes, edge_answers.no_such_route()],
+                    "request_body_buffer_limit": _RETRIED_BODY_BYTES_MAX if in_a_region else 0,
                 }
             ],
+            "request_headers_to_remove": list(BETWEEN_REGIONS) if from_clients else [],
         },
-        "local_reply_config": _own_answers(),
+        "local_reply_config": edge_answers.local_replies(UNREACHED),
         "access_log": [_failure_log()],
     }
     return {
-        "name": "edge",
+        "name": name,
         "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
         "enable_reuse_port": False,
+        "per_connection_buffer_limit_bytes": BUFFER_BYTES,
+        "socket_options": [_tcp_option(_NOT_SENT_LOWAT, BUFFER_BYTES), _tcp_option(_USER_TIMEOUT, 60_000)],
         "filter_chains": [
             {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": http}]}
         ],
     }
 
 
-def _own_answers() -> Json:
-    """What the edge itself answers, as problem details like every other error."""
+_NOBODY = "192.0.2.255"
+"""An address for documentation: without any, Envoy takes all private ones for its own side's."""
+_NOT_SENT_LOWAT, _USER_TIMEOUT = 25, 18
+"""Linux's numbers: how much may lie in the kernel unsent; after how many ms without a sign of life it gives up."""
 
-    def problem(code: str, reason: str, **extra: object) -> Json:
-        body = {"type": f"urn:intelgraph:error:{code}", "status": "%RESPONSE_CODE%", "code": code, "reason": reason}
-        return {"json_format": {**body, "facts": {}, **extra}, "content_type": "application/problem+json"}
 
-    absent = problem("region_unreached", "the region cannot be reached at the moment; try again", retry_after_s=1)
-    unreached = {"header": {"key": UNREACHED, "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-    later = {"header": {"key": "retry-after", "value": "1"}, "append_action": "ADD_IF_ABSENT"}
-    return {
-        "mappers": [
-            {
-                "filter": {"status_code_filter": {"comparison": _at_least(500, "answers_from")}},
-                "body_format_override": absent,
-                "headers_to_add": [unreached, later],
-            }
-        ],
-        "body_format": problem("bad_request", "the edge refuses the request: it is not well-formed HTTP"),
-    }
+def _tcp_option(name: int, value: int) -> Json:
+    return {"level": 6, "name": name, "int_value": value, "state": "STATE_PREBIND"}
 
 
 def _failure_log() -> Json:
     return {
         "name": "envoy.access_loggers.stderr",
-        "filter": {"status_code_filter": {"comparison": _at_least(500, "log_from")}},
+        "filter": {"status_code_filter": {"comparison": edge_answers.at_least(500, "log_from")}},
         "typed_config": {
             "@type": f"{_TYPES}.access_loggers.stream.v3.StderrAccessLog",
             "log_format": {
@@ -186,10 +229,6 @@ def _failure_log() -> Json:
             },
         },
     }
-
-
-def _at_least(status: int, key: str) -> Json:
-    return {"op": "GE", "value": {"default_value": status, "runtime_key": f"intelgraph.{key}"}}
 
 
 def _cluster(name: str, priorities: list[list[Upstream]], *, idle_s: int) -> Json:
@@ -218,6 +257,7 @@ def _cluster(name: str, priorities: list[list[Upstream]], *, idle_s: int) -> Jso
         "name": name,
         "type": "STATIC",
         "connect_timeout": "1s",
+        "per_connection_buffer_limit_bytes": BUFFER_BYTES,
         "lb_policy": "ROUND_ROBIN",
         "load_assignment": {"cluster_name": name, "endpoints": endpoints},
         "circuit_breakers": {"thresholds": [{"priority": "DEFAULT", **most}]},
@@ -225,8 +265,35 @@ def _cluster(name: str, priorities: list[list[Upstream]], *, idle_s: int) -> Jso
     }
 
 
-def _bootstrap(admin_socket: str, listener: Json, cluster: Json) -> Json:
+def _bootstrap(admin_socket: str, listeners: list[Json], cluster: Json) -> Json:
     return {
         "admin": {"address": {"pipe": {"path": admin_socket, "mode": 0o600}}},
-        "static_resources": {"listeners": [listener], "clusters": [cluster]},
+        "static_resources": {"listeners": listeners, "clusters": [cluster]},
+        "overload_manager": _overload(),
     }
+
+
+def _overload() -> Json:
+    """What an edge does before it is out of connections or of memory."""
+    resources = f"{_TYPES}.resource_monitors"
+    heap = "envoy.resource_monitors.fixed_heap"
+    limit = {"max_active_downstream_connections": CONNECTIONS_MAX}
+    monitors = [
+        {
+            "name": "envoy.resource_monitors.global_downstream_max_connections",
+            "typed_config": {"@type": f"{resources}.downstream_connections.v3.DownstreamConnectionsConfig", **limit},
+        },
+        {
+            "name": heap,
+            "typed_config": {
+                "@type": f"{resources}.fixed_heap.v3.FixedHeapConfig",
+                "max_heap_size_bytes": HEAP_BYTES_MAX,
+            },
+        },
+    ]
+    steps = {"disable_http_keepalive": 0.8, "stop_accepting_requests": 0.95}
+    actions = [
+        {"name": f"envoy.overload_actions.{name}", "triggers": [{"name": heap, "threshold": {"value": at}}]}
+        for name, at in steps.items()
+    ]
+    return {"refresh_interval": "0.25s", "resource_monitors": monitors, "actions": actions}

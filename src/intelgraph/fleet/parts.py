@@ -112,7 +112,7 @@ def _api(fleet: Fleet, region: Region) -> Part:
         log=fleet.logs(region.name) / "api.log",
         environment=_python(fleet, region),
         probe=Probe.HTTP,
-        ports=(fleet.ports[f"{region.name}/api"],),
+        ports=(fleet.ports[f"{region.name}/api"], fleet.ports[f"{region.name}/metrics"]),
         needs=(f"{region.name}/{SCHEMA}",),
     )
 
@@ -171,7 +171,7 @@ def _edge(fleet: Fleet, region: Region) -> Part:
         log=fleet.logs(region.name) / "edge.log",
         environment=_envoy_environment(),
         probe=Probe.LISTENS,
-        ports=(fleet.ports[f"{region.name}/edge"],),
+        ports=(fleet.ports[f"{region.name}/edge"], fleet.ports[f"{region.name}/peers"]),
         private_sockets=(fleet.edge_admin_socket(region.name),),
     )
 

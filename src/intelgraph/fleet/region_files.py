@@ -14,7 +14,7 @@ from intelgraph.fleet.envoy import Upstream, global_edge, region_edge
 from intelgraph.fleet.etcd_peers import PeersConfig, WayOut
 from intelgraph.fleet.places import Fleet, write_private
 from intelgraph.fleet.topology import GLOBAL_EDGE, WITNESS, Region, wan_port
-from intelgraph.settings import ControlConfig, Issuer, Peer, RegionConfig, WitnessConfig, dump_region_config
+from intelgraph.settings import ApiPolicy, ControlConfig, Issuer, Peer, RegionConfig, WitnessConfig, dump_region_config
 
 
 def prepare_servers(fleet: Fleet) -> None:
@@ -36,6 +36,7 @@ def write_files(fleet: Fleet) -> None:
         api = Upstream(name=region.name, port=fleet.ports[f"{region.name}/api"])
         edge = region_edge(
             port=fleet.ports[f"{region.name}/edge"],
+            peers_port=fleet.ports[f"{region.name}/peers"],
             admin_socket=str(fleet.edge_admin_socket(region.name)),
             api=api,
         )
@@ -89,6 +90,8 @@ def region_config(fleet: Fleet, region: Region, issuer: Issuer) -> RegionConfig:
         issuer=issuer,
         agent_socket=str(fleet.agent_socket(region.name)),
         agent_port=fleet.ports[f"{region.name}/agent"],
+        metrics_port=fleet.ports[f"{region.name}/metrics"],
         api_host="127.0.0.1",
         api_port=fleet.ports[f"{region.name}/api"],
+        api=ApiPolicy(allowed_origins=list(fleet.topology.allowed_origins)),
     )

@@ -21,6 +21,8 @@ WITNESS = "witness"
 """The site that is no region: it votes in the control store and looks, and holds no tenant's data."""
 _PORTS_PER_REGION = 10
 _WAN_PORTS_FROM = 200
+_PORT_OFFSETS = {"postgres": 0, "api": 1, "edge": 2, "peers": 7, "metrics": 8, "agent": 9}
+"""Of a region's ports from its first one on; ``_ETCD_PORTS`` are 3 to 5."""
 _ETCD_PORTS = ("etcd", "etcd-peer", "etcd-proxy")
 
 
@@ -85,6 +87,8 @@ class Topology:
     control_given: ControlKind | None = None
     members_given: tuple[str, ...] = ()
     witness_delays_ms: Mapping[str, float] = field(default_factory=dict)
+    allowed_origins: tuple[str, ...] = ()
+    """Whose pages may ask every region's API (docs/http.md)."""
     fake_clocks: bool = False
     """Whether each region's wall clocks can be set (``fleet.clocks``): for drills, never for a tenant's data."""
 
@@ -160,6 +164,11 @@ def carried(topology: Topology, source: str, target: str) -> tuple[str, ...]:
     return parts + _carried_of_etcd(topology, source, target)
 
 
+def reached(part: str) -> str:
+    """At which of the target's ports the WAN ends that carries ``part``: an edge has a port for its peers alone."""
+    return "peers" if part == "edge" else part
+
+
 def _carried_of_etcd(topology: Topology, source: str, target: str) -> tuple[str, ...]:
     voters = topology.control.voters
     if target not in voters:
@@ -169,7 +178,7 @@ def _carried_of_etcd(topology: Topology, source: str, target: str) -> tuple[str,
 
 def port_names(topology: Topology) -> list[str]:
     """Every port the fleet needs, by name: ``site/part``, ``wan/source/target/part`` and ``global-edge``."""
-    names = [f"{region.name}/{part}" for region in topology.regions for part in ("postgres", "api", "edge", "agent")]
+    names = [f"{region.name}/{part}" for region in topology.regions for part in _PORT_OFFSETS]
     regions = [region.name for region in topology.regions]
     for source, target in permutations(regions, 2):
         names += [wan_port(source, target, part) for part in ("postgres", "edge")]
@@ -189,7 +198,7 @@ def fixed_ports(topology: Topology) -> dict[str, int]:
     if base is not None:
         places = [region.name for region in topology.regions]
         for index, name in enumerate(places):
-            for offset, part in ((0, "postgres"), (1, "api"), (2, "edge"), (9, "agent")):
+            for part, offset in _PORT_OFFSETS.items():
                 ports[f"{name}/{part}"] = base + _PORTS_PER_REGION * index + offset
         for voter in topology.control.voters:
             first = base + _PORTS_PER_REGION * (REGIONS_MAX if voter == WITNESS else places.index(voter))

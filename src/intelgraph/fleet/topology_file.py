@@ -33,6 +33,8 @@ _PARTS = ("postgres", "api", "edge")
 _PORT_MIN, _PORT_MAX = 1024, 65_535
 _WORKERS_MAX = 32
 _DELAY_MS_MAX = 10_000.0
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?", re.ASCII)
+_ORIGIN_SHOWN = "https://app.example"
 _SETTING = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
 
 
@@ -138,6 +140,7 @@ def parse_topology(text: str, path: Path) -> TopologyFile:
         base_port=base_port,
         global_edge_port=_global_edge_port(reading, root.get("edge", {}), base_port),
         postgres_settings=_settings(reading, root.get("postgres", {})),
+        allowed_origins=_allowed_origins(reading, root.get("api", {})),
         control_given=kind,
         members_given=members,
         fake_clocks=_fake_clocks(reading, root.get("fake_clocks", False)),
@@ -188,8 +191,25 @@ def _global_edge_port(reading: _Reading, value: object, base_port: int | None) -
 
 
 def _workers(reading: _Reading, value: object) -> int:
-    api = reading.table("[api]", value, ("workers",))
+    api = reading.table("[api]", value, ("workers", "allowed_origins"))
     return reading.whole("api.workers", api.get("workers", 1), 1, _WORKERS_MAX) or 1
+
+
+def _allowed_origins(reading: _Reading, value: object) -> tuple[str, ...]:
+    given = value.get("allowed_origins", []) if isinstance(value, dict) else []
+    if not isinstance(given, list):
+        reading.mistakes.append(f'api.allowed_origins must be a list such as ["{_ORIGIN_SHOWN}"], not {_shown(given)}')
+        return ()
+    origins: list[str] = []
+    for entry in cast(list[object], given):
+        if isinstance(entry, str) and (entry == "*" or _ORIGIN.fullmatch(entry)):
+            origins.append(entry)
+        else:
+            reading.mistakes.append(
+                f'api.allowed_origins: {_shown(entry)} is no origin as browsers send it: "{_ORIGIN_SHOWN}", in small '
+                'letters, without a path; or "*" for every one'
+            )
+    return tuple(origins)
 
 
 def _zones(reading: _Reading, value: object) -> list[str]:

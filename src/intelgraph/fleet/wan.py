@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from intelgraph.fleet.places import Fleet, write_private
-from intelgraph.fleet.topology import Link, carried, wan_port
+from intelgraph.fleet.topology import Link, carried, reached, wan_port
 from intelgraph.fleet.wan_main import LinkConfig, Listener, Refused, Report
 from intelgraph.fleet.wan_settings import Ask
 from intelgraph.model.errors import refuse, retry
@@ -35,7 +35,7 @@ def write_config(fleet: Fleet, link: Link) -> Path:
         Listener(
             source=source,
             port=fleet.ports[wan_port(source, target, part)],
-            target_port=fleet.ports[f"{target}/{part}"],
+            target_port=fleet.ports[f"{target}/{reached(part)}"],
         )
         for source, target in ((link.a, link.b), (link.b, link.a))
         for part in carried(fleet.topology, source, target)
