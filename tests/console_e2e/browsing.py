@@ -24,12 +24,23 @@ _QUIET = [
 ]
 
 
-def browse(site: Site, story: Story, *, width: int = 1280) -> None:
-    """Tell a story; skips loudly without a browser, and fails where nothing may be skipped."""
-    asyncio.run(asyncio.wait_for(_browse(site, story, need_browser(), width), STORY_TIMEOUT_S))
+def browse(
+    site: Site, story: Story, *, width: int = 1280, also: tuple[str, ...] = (), provokes: tuple[str, ...] = ()
+) -> None:
+    """Tell a story; skips loudly without a browser, and fails where nothing may be skipped.
+
+    ``also``: what may be asked besides the two regions; ``provokes``: what the browser will complain of, rightly.
+    """
+    complaints, asked = asyncio.run(asyncio.wait_for(_browse(story, need_browser(), width), STORY_TIMEOUT_S))
+    known = (site.us.url, site.eu.url, *also, "data:", "blob:")
+    assert [url for url in asked if not url.startswith(known)] == [], "the page asked another origin"
+    # A refusal that a story provokes is told by the browser too.
+    wrong = [text for text in complaints if text.startswith(("error", "warning"))]
+    assert [text for text in wrong if not any(part in text for part in ("401", *provokes))] == []
 
 
-async def _browse(site: Site, story: Story, program: str, width: int) -> None:
+async def _browse(story: Story, program: str, width: int) -> tuple[list[str], list[str]]:
+    """Return what the browser complained of, and what it asked for."""
     as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
     complaints: list[str] = []
     asked: list[str] = []
@@ -44,8 +55,4 @@ async def _browse(site: Site, story: Story, program: str, width: int) -> None:
             await story(page)
         finally:
             await browser.close()
-    away = [url for url in asked if not url.startswith((site.us.url, site.eu.url, "data:", "blob:"))]
-    assert away == [], "the page asked another origin"
-    # A refusal that a story provokes is told by the browser too.
-    wrong = [text for text in complaints if text.startswith(("error", "warning")) and "401" not in text]
-    assert wrong == []
+    return complaints, asked
