@@ -27,6 +27,7 @@ from urllib.parse import quote
 
 import asyncpg
 import jwt
+import psutil
 import requests
 from cryptography.hazmat.primitives import serialization
 
@@ -133,6 +134,11 @@ class Region:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(8)
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes that answer requests."""
+        children = psutil.Process(self.processes["api"].pid).children()
+        return [each for each in children if "intelgraph.exposition" not in each.cmdline()]
 
     def wait_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Wait until the door says that it can serve."""

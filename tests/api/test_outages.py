@@ -129,7 +129,7 @@ def test_a_longer_outage_of_postgres_is_refused_with_a_type_and_told_by_readyz(b
 def test_a_worker_that_is_killed_is_replaced(broken: Site) -> None:
     with SteadyWriter(broken, US) as writer:
         until(lambda: len(writer.acknowledged) > 20)
-        [worker] = psutil.Process(broken.us.processes["api"].pid).children()
+        [worker] = broken.us.workers()
         worker.kill()
         count = len(writer.acknowledged)
         until(lambda: len(writer.acknowledged) > count + 20)

@@ -26,7 +26,8 @@ class Numbers:
 
 def scrape(fleet: RunningFleet, part: str) -> Numbers:
     """Ask a part for its numbers: ``REGION/agent`` or ``REGION/api``."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{fleet.fleet.ports[part]}/metrics", timeout=_TIMEOUT_S) as answer:
+    port = fleet.fleet.ports[part.replace("/api", "/metrics")]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=_TIMEOUT_S) as answer:
         text = answer.read().decode()
     return Numbers(
         samples={

@@ -51,7 +51,10 @@ def the_part(found: Sequence[Identity]) -> Identity:
 
 def a_worker(found: Sequence[Identity]) -> Identity:
     """A process that the API's server process started."""
-    workers = [each for each in found[1:] if _parent(each) == found[0].pid and "resource_tracker" not in str(each)]
+    others = ("resource_tracker", "intelgraph.exposition")
+    workers = [
+        each for each in found[1:] if _parent(each) == found[0].pid and not any(name in str(each) for name in others)
+    ]
     assert workers, "the server process has no worker"
     return workers[-1]
 

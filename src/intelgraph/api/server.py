@@ -69,12 +69,13 @@ def serve(
         signal.signal(number, lambda caught, _frame: asked.append(caught))
     fork = multiprocessing.get_context("fork")
 
+    companion = _begin(beside)
+
     def start() -> BaseProcess:
-        process = fork.Process(target=_work, args=(application, listening))
+        process = fork.Process(target=_work, args=(application, listening, companion))
         process.start()
         return process
 
-    companion = _begin(beside)
     living = [start() for _ in range(workers)]
     while not asked:
         if companion is not None and companion.poll() is not None:
@@ -126,8 +127,10 @@ def listen(host: str, port: int) -> socket.socket:
             return listening
 
 
-def _work(application: Application, listening: socket.socket) -> None:
+def _work(application: Application, listening: socket.socket, companion: subprocess.Popen[bytes] | None) -> None:
     """A worker's whole life."""
+    if companion is not None and companion.stdin is not None:
+        companion.stdin.close()  # the server process alone holds it: with that one it ends
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     uvloop.run(_accept(application, listening))

@@ -41,7 +41,7 @@ def local_replies(unreached: str) -> Json:
             _mapper(_exactly(408), REQUEST_TOO_SLOW, 408),
             _mapper(_exactly(431), HEAD_TOO_LARGE, 431),
             _mapper(_exactly(501), TRANSFER_CODING, 400),
-            {**_mapper(_flag("OM"), _BUSY, 503, retry_after_s=1), "headers_to_add": [later]},
+            {**_mapper(_flags("OM", "UO"), _BUSY, 503, retry_after_s=1), "headers_to_add": [later]},
             {
                 **_mapper(_status(at_least(500, "answers_from")), _UNREACHED, None, retry_after_s=1),
                 "headers_to_add": [nobody, later],
@@ -75,8 +75,9 @@ def _status(comparison: Json) -> Json:
     return {"status_code_filter": {"comparison": comparison}}
 
 
-def _flag(flag: str) -> Json:
-    return {"response_flag_filter": {"flags": [flag]}}
+def _flags(*flags: str) -> Json:
+    """Envoy's own signs: ``OM`` the overload manager, ``UO`` no connection left to the workers."""
+    return {"response_flag_filter": {"flags": list(flags)}}
 
 
 def _mapper(filter_: Json, denied: Denied, status: int | None, *, retry_after_s: int | None = None) -> Json:

@@ -156,6 +156,11 @@ def _listener(name: str, port: int, routes: list[Json], *, in_a_region: bool, fr
         "always_set_request_id_in_response": True,
         "server_header_transformation": "PASS_THROUGH",
         "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "edge"},
+        "http2_protocol_options": {
+            "max_concurrent_streams": 100,
+            "initial_stream_window_size": 65_536,
+            "initial_connection_window_size": 8 * BUFFER_BYTES,
+        },
         "max_request_headers_kb": HEAD_BYTES_MAX // 1024,
         "request_headers_timeout": "10s",
         "request_timeout": f"{REQUEST_S:g}s",
