@@ -34,7 +34,8 @@ LOST_S = 30.0
 """Longer than a worker takes for any answer but a stream's."""
 BETWEEN_REGIONS = ("ig-hop", "ig-unanswered")
 CLIENT_PATHS = ("/graphql", "/graphiql", "/graphiql/", "/v1/", "/healthz", "/readyz", "/openapi.json")
-CONNECTIONS_MAX = 8_192
+CONNECTIONS_MAX, CONNECTIONS_TO_WORKERS_MAX = 6_144, 2_048
+"""Both at their limit cost an edge some 200 MB: 20 kB for one from a client, 30 kB for one to a worker."""
 BUFFER_BYTES = 131_072
 """Of one connection in one direction. A client that reads slowly is seen to make progress within so many bytes."""
 REQUEST_S = 30.0
@@ -156,11 +157,7 @@ def _listener(name: str, port: int, routes: list[Json], *, in_a_region: bool, fr
         "always_set_request_id_in_response": True,
         "server_header_transformation": "PASS_THROUGH",
         "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "edge"},
-        "http2_protocol_options": {
-            "max_concurrent_streams": 100,
-            "initial_stream_window_size": 65_536,
-            "initial_connection_window_size": 8 * BUFFER_BYTES,
-        },
+        "http2_protocol_options": _HTTP_2,
         "max_request_headers_kb": HEAD_BYTES_MAX // 1024,
         "request_headers_timeout": "10s",
         "request_timeout": f"{REQUEST_S:g}s",
@@ -207,6 +204,11 @@ def _listener(name: str, port: int, routes: list[Json], *, in_a_region: bool, fr
     }
 
 
+_HTTP_2 = {
+    "max_concurrent_streams": 100,
+    "initial_stream_window_size": 65_536,
+    "initial_connection_window_size": 8 * BUFFER_BYTES,
+}
 _NOBODY = "192.0.2.255"
 """An address for documentation: without any, Envoy takes all private ones for its own side's."""
 _NOT_SENT_LOWAT, _USER_TIMEOUT = 25, 18
@@ -252,7 +254,12 @@ def _cluster(name: str, priorities: list[list[Upstream]], *, idle_s: int) -> Jso
         }
         for priority, places in enumerate(priorities)
     ]
-    most = {"max_connections": 4096, "max_pending_requests": 65_536, "max_requests": 65_536, "max_retries": 1024}
+    most = {
+        "max_connections": CONNECTIONS_TO_WORKERS_MAX,
+        "max_pending_requests": CONNECTIONS_MAX,
+        "max_requests": 65_536,
+        "max_retries": 1024,
+    }
     options = {
         "@type": f"{_TYPES}.upstreams.http.v3.HttpProtocolOptions",
         "common_http_protocol_options": {"idle_timeout": f"{idle_s}s"},
