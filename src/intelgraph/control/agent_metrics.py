@@ -95,3 +95,4 @@ class AgentMetrics:
                 process.stdin.close()
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
+                await process.wait()
