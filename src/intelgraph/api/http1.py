@@ -100,8 +100,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._flaw: Denied | None = None
         self._head_bytes = self._header_count = 0
-        self._unended_bytes = 0
-        """Of the reads since the last request ended: of a head that has not ended the parser tells nothing."""
+        self._unended_bytes = 0  # of the reads since the last request ended: the parser tells nothing of half a head
         self._unwanted_bytes = 0
         self._in_head = False
         self._deaf = False
@@ -198,8 +197,11 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""
         name = name.lower()
-        self._head_bytes += len(name) + len(value)
         self._header_count += 1
+        if self._header_count > HEADERS_MAX:
+            raise _Flawed(HEAD_TOO_LARGE)
+        if self._unended_bytes > HEAD_BYTES_MAX:  # else no head can be too long
+            self._head_bytes += len(name) + len(value)
         before = self._headers.get(name)
         if before is not None:
             if name in SINGLE:
@@ -226,7 +228,7 @@ class Connection(asyncio.Protocol):
 
     def _flaw_of_head(self, old: bool) -> Denied | None:
         """Say why this head begins no request: what two readers could read differently is never read at all."""
-        if self._head_bytes > HEAD_BYTES_MAX or self._header_count > HEADERS_MAX:
+        if self._head_bytes > HEAD_BYTES_MAX:
             return HEAD_TOO_LARGE
         host = self._headers.get(b"host")
         if not (old if host is None else _names_a_host(host)):
