@@ -12,13 +12,8 @@ Which process accepts (``server``) and what all connections share (``connections
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import re
-import struct
-import termios
 from collections import deque
 from collections.abc import Callable
-from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 import httptools
@@ -26,6 +21,7 @@ import httptools
 from intelgraph.api import problem
 from intelgraph.api.heads import CLOSE, lines_of
 from intelgraph.api.incoming import BUFFERED_MAX, Incoming
+from intelgraph.api.kernel_buffer import unacknowledged
 from intelgraph.api.request import SINGLE, Request
 from intelgraph.api.response import Header, Response, Stream
 from intelgraph.model.errors import Denied
@@ -37,6 +33,7 @@ from intelgraph.model.head_refusals import (
     MALFORMED,
     NO_UPGRADE,
     TRANSFER_CODING,
+    names_a_host,
 )
 from intelgraph.model.head_refusals import repeated as flaw_of_repeated
 
@@ -52,8 +49,6 @@ _ONE_WRITE_BYTES = 65_536
 _JOINED = frozenset({b"accept", b"host", b"transfer-encoding"})
 """Their lines are read as one list; for the last two that is one value too many."""
 _METHODS = {name.encode(): name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")}
-_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=:%@-]|\[|\])*", re.ASCII)
-"""The characters of RFC 3986's authority, without the comma by which two names may have become one."""
 
 
 class _Flawed(Exception):
@@ -64,25 +59,10 @@ class _Flawed(Exception):
         self.denied = denied
 
 
-@lru_cache(maxsize=256)
-def _names_a_host(value: bytes) -> bool:
-    return _HOST.fullmatch(value) is not None
-
-
 def _origin_form(target: bytes) -> bytes:
     """Return the path and query of a target that names scheme and host too; others as they are."""
     _, scheme_ends, rest = target.partition(b"://")
     return b"/" + rest.partition(b"/")[2] if scheme_ends else target
-
-
-def _unacknowledged(transport: asyncio.Transport) -> int:
-    """Return how many bytes lie in the kernel that the client's has not taken; 0 where nobody can say."""
-    found = transport.get_extra_info("socket")
-    try:
-        answer = fcntl.ioctl(found.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
-    except (OSError, AttributeError, ValueError):
-        return 0
-    return int(struct.unpack("i", answer)[0])
 
 
 class Connection(asyncio.Protocol):
@@ -231,7 +211,7 @@ class Connection(asyncio.Protocol):
         if self._head_bytes > HEAD_BYTES_MAX:
             return HEAD_TOO_LARGE
         host = self._headers.get(b"host")
-        if not (old if host is None else _names_a_host(host)):
+        if not (old if host is None else names_a_host(host)):
             return BAD_HOST
         if b"#" in self._url:
             return MALFORMED
@@ -345,7 +325,7 @@ class Connection(asyncio.Protocol):
         waits = self._transport.get_write_buffer_size()
         if not waits and now - self._idle_since <= (LINGER_S if self._lingers else IDLE_S):
             return
-        waits = waits or _unacknowledged(self._transport)
+        waits = waits or unacknowledged(self._transport)
         if not waits:
             self._transport.abort()
         elif waits != self._waited:

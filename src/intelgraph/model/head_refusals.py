@@ -6,7 +6,13 @@ token or a body is refused for does not belong here.
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
+
 from intelgraph.model.errors import Denied
+
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=:%@-]|\[|\])*", re.ASCII)
+"""The characters of RFC 3986's authority, without the comma by which two names may have become one."""
 
 HEAD_BYTES_MAX = 60 * 1024
 HEADERS_MAX = 100
@@ -45,3 +51,9 @@ def repeated(name: bytes) -> Denied:
         reason=f"the request is refused: its header {shown} occurs more than once",
         facts={"header": shown},
     )
+
+
+@lru_cache(maxsize=256)
+def names_a_host(value: bytes) -> bool:
+    """Whether a Host header names one host."""
+    return _HOST.fullmatch(value) is not None
