@@ -18,6 +18,7 @@ from .test_vanishing import in_use
 pytestmark = pytest.mark.postgres
 GREEDY, OTHER = "cyberdyne", "tyrell"
 MIB = 1 << 20
+UNREACHED = b"ig-edge-unreached"
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,9 @@ def test_one_tenants_slow_bodies_have_a_share_and_leave_the_others_theirs(
         for _ in range(BODIES_OF_TENANT_MAX):
             slow.enter_context(closing(begin(port, token, 100)))
         until_in_use(site, "bodies", BODIES_OF_TENANT_MAX)
-        said = read_status(slow.enter_context(closing(begin(port, token, 100))))
+        said = UNREACHED
+        while UNREACHED in said:  # on a busy machine the edge may think for a moment that nobody is there
+            said = read_status(slow.enter_context(closing(begin(port, token, 100))))
         assert said.startswith(b"HTTP/1.1 503")
         assert b'"overloaded"' in said
         assert site.client(US, tenant=OTHER).write(entity()).status_code == 200
