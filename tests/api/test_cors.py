@@ -21,7 +21,10 @@ def asked(origin: str | None, *, preflight: bool = True) -> Request:
 
 
 def test_an_allowed_origin_is_told_what_it_may_send_and_read() -> None:
-    answer = dict(Cors([APP]).preflight(asked(APP), METHODS).headers)
+    cors = Cors([APP])
+    given = [*cors.preflight(asked(APP), METHODS).headers, *cors.headers(asked(APP))]
+    answer = dict(given)
+    assert len(answer) == len(given), "browsers refuse an answer that allows an origin twice"
     assert answer[b"access-control-allow-origin"] == APP.encode()
     assert answer[b"access-control-allow-methods"] == METHODS
     assert {b"authorization", b"idempotency-key", b"ig-bookmark"} <= set(

@@ -43,7 +43,10 @@ class Cors:
         return [self._allow_origin(origin), (b"access-control-expose-headers", _TOLD_HEADERS.encode())]
 
     def preflight(self, request: Request, methods: bytes) -> Response:
-        """Answer an OPTIONS request; refuses with ``origin_not_allowed`` the preflight of an origin that may not."""
+        """Answer an OPTIONS request; refuses with ``origin_not_allowed`` the preflight of an origin that may not.
+
+        That the origin may ask is said as in every other answer (``headers``).
+        """
         allow: Header = (b"allow", methods)
         origin = request.headers.get(b"origin")
         if origin is None or b"access-control-request-method" not in request.headers:
@@ -56,7 +59,6 @@ class Cors:
             )
         headers = [
             allow,
-            self._allow_origin(origin),
             (b"access-control-allow-methods", methods),
             (b"access-control-allow-headers", _ASKED_HEADERS.encode()),
             (b"access-control-max-age", b"%d" % MAX_AGE_S),
