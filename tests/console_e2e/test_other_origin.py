@@ -29,7 +29,8 @@ async ({url, token, name, key}) => {
     headers: {"content-type": "application/json", authorization: `Bearer ${token}`, ...headers},
   });
   const made = await asked(
-    {query: `mutation($id: ID!, $n: String!) { upsertEntities(entities: [{id: $id, type: "t", name: $n}]) { bookmark } }`,
+    {query: `mutation($id: ID!, $n: String!) {
+       upsertEntities(entities: [{id: $id, type: "t", name: $n}]) { bookmark } }`,
      variables: {id: name, n: name}}, {"idempotency-key": key});
   const bookmark = made.headers.get("ig-bookmark");
   const read = await asked(
