@@ -141,6 +141,9 @@ class RegionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     agent_socket: str = ""
     """Where the region's agent grants the right to acknowledge writes. Empty: there are no leases, and whoever holds
     the open epoch acknowledges; for a site of one region only, such as a benchmark's."""
+    edge: str = ""
+    """The base URL of the region's own edge, where its agent probes whether writes get through as clients' do. Empty:
+    there is none, and the lease stands on the database alone."""
     agent_port: int = 0
     """Where the agent's numbers are answered by ``GET /metrics``, at ``api_host``; 0: nowhere."""
     metrics_port: int = 0

@@ -15,6 +15,7 @@ from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.lease import LeasePolicy, Watched
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.view import Sighting
+from intelgraph.placement.write_path import UNPROBED
 
 US, EU = "us-east", "eu-west"
 SCHEMA = "5" * 64
@@ -76,6 +77,7 @@ def watching(
         database=Database(observed=observed),  # type: ignore[arg-type]
         policy=Policy(lease=LeasePolicy()),
         clock=lambda: float(next(clock)),
+        own_writes=lambda: UNPROBED,
     )
     places = [
         Placement(id=f"p{number}", home=US, standby=EU, regions=(US, EU), epoch=3, durability=Durability.HOME)

@@ -9,6 +9,7 @@ from intelgraph.model.placement import Declared, Durability, Placement, StandbyL
 from intelgraph.placement.lease import Watched
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.view import Copy, Sighting, View
+from intelgraph.placement.write_path import WritePath
 
 US, EU, WEST = "us-east", "eu-west", "us-west"
 POLICY = Policy()
@@ -48,6 +49,7 @@ def lost(**other: Any) -> View:
         "sightings": {"witness": {US: seen()}},
         "copies": {name: copy() for name in where if name != US},
         "schemas": dict.fromkeys(where, "s1"),
+        "writes": dict.fromkeys(where, WritePath(steady_s=60.0, is_known=True)),
     }
     return View(**(facts | other))
 

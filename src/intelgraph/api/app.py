@@ -47,6 +47,7 @@ from intelgraph.api.response import Answer, Header, Response
 from intelgraph.api.routes import UNROUTED, Route, find_handler, find_route
 from intelgraph.api.steady_wall import SteadyWall
 from intelgraph.api.stream import STREAMS_MAX, STREAMS_OF_TENANT_MAX
+from intelgraph.api.write_probe import WriteProbe
 from intelgraph.changelog.durability import StandbyWaiter
 from intelgraph.control.directory_cache import CachedDirectory
 from intelgraph.control.opened import open_store
@@ -178,6 +179,7 @@ class App:
             lease=lease,
             holding=holding,
             readiness=Readiness(),
+            write_probe=WriteProbe(database=database, lease=lease),
             metrics=metrics,
             streams=_quota("streams", metrics),
             bodies=_quota("bodies", metrics),

@@ -26,6 +26,7 @@ from intelgraph.api.persisted import PersistedDocuments
 from intelgraph.api.quota import ConnectionLoad, Quota
 from intelgraph.api.request import Request
 from intelgraph.api.response import Header
+from intelgraph.api.write_probe import WriteProbe
 from intelgraph.control.directory_cache import CachedDirectory
 from intelgraph.graph.query.planning import Planner
 from intelgraph.model.errors import PermanentError
@@ -66,6 +67,7 @@ class Door:
     lease: LeaseCheck
     holding: Holding
     readiness: Readiness
+    write_probe: WriteProbe
     metrics: Metrics
     log: Log
     planner: Planner

@@ -7,7 +7,7 @@ error: the write is in the log.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,6 +51,18 @@ class LeaseCheck(Protocol):
         """Return for how much longer it lasts if nothing is heard."""
         ...
 
+    def silent_s(self) -> float:
+        """Return for how long whoever grants has not answered."""
+        ...
+
+    def limits(self) -> Mapping[str, str]:
+        """Return what the region serves less well than it should, as its agent knows, by name; never a tenant's."""
+        ...
+
+    def is_passed_over(self) -> bool:
+        """Whether clients that may as well go elsewhere should: writes fail here, or cannot be handed on."""
+        ...
+
 
 class Unleased:
     """No leases: a region whose settings name no agent. The open epoch decides, and the directory must be current."""
@@ -76,3 +88,15 @@ class Unleased:
     def remains_s(self) -> float:
         """Without end."""
         return float("inf")
+
+    def silent_s(self) -> float:
+        """Nobody has to answer."""
+        return 0.0
+
+    def limits(self) -> Mapping[str, str]:
+        """None are known."""
+        return {}
+
+    def is_passed_over(self) -> bool:
+        """Nobody says so."""
+        return False

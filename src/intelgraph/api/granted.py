@@ -64,6 +64,9 @@ class GrantedLease:
         self._alone_until_s: dict[str, float] = {}
         """Of each placement that was ever granted: until when nobody else can have acknowledged a write of it."""
         self._why = "the region's agent has not answered yet"
+        self._answered_s = clock()
+        self._limits: Mapping[str, str] = {}
+        self._passed_over = False
 
     def grant_for(self, placement: Placement) -> Granted | Denied:
         """Say in which epoch a write may be appended now, or why it has to wait."""
@@ -122,6 +125,18 @@ class GrantedLease:
         """Return for how much longer the lease lasts if it is not renewed; 0 when it is over."""
         return max(0.0, self._known.until_s - self._clock())
 
+    def silent_s(self) -> float:
+        """Return for how long the agent has not answered."""
+        return max(0.0, self._clock() - self._answered_s)
+
+    def limits(self) -> Mapping[str, str]:
+        """Return what the agent said last that the region serves less well than it should."""
+        return self._limits
+
+    def is_passed_over(self) -> bool:
+        """Say what the agent said last, if it still answers: one that is silent leaves everything as it was."""
+        return self._passed_over
+
     async def run(self) -> None:
         """Ask the agent for ever; one that is away is asked again soon."""
         while True:
@@ -150,6 +165,8 @@ class GrantedLease:
             self._metrics.grants.inc()
         self._why = told.why or ""
         self._on_clock(told.clock_ahead_s)
+        self._answered_s = self._clock()
+        self._limits, self._passed_over = told.limits, told.passed_over
         self._known = _Known(
             generation=told.generation,
             until_s=asked_s + told.remains_s,

@@ -1,7 +1,9 @@
-"""``/healthz``, ``/readyz``, ``/openapi.json``: for machines that watch, without a token.
+"""``/healthz``, ``/readyz``, ``/writez``, ``/openapi.json``: for machines that watch, without a token.
 
 ``/healthz`` says that the process answers. ``/readyz`` says whether it can serve, and if not why: the database, the
-log's schema, the directory, the feed. RESIDENCY: none of them names a tenant, a placement or an id.
+log's schema, the directory, the feed; and in ``limits`` what it serves less well than it should, which its region's
+agent tells it. ``/writez`` says whether a write gets through it: by a new login and a commit.
+RESIDENCY: none of them names a tenant, a placement or an id.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from intelgraph.model.errors import IntelGraphError
 
 BELIEVED_S = 0.2
 FEED_ABSENT_MAX_S = 10.0
+# What Envoy's health check reads: the region gets requests only where no other takes them.
+_PASSED_OVER = (b"x-envoy-degraded", b"true")
 
 
 async def alive(door: Door, request: Request) -> Response:
@@ -39,12 +43,25 @@ async def ready(door: Door, request: Request) -> Response:
             "limits": _limits(door),
         }
     )
-    return Response(status=503 if failed else 200, body=body, headers=[(b"retry-after", b"1")] if failed else [])
+    headers = [(b"retry-after", b"1")] if failed else []
+    if door.lease.is_passed_over():
+        headers.append(_PASSED_OVER)
+    return Response(status=503 if failed else 200, body=body, headers=headers)
+
+
+async def writable(door: Door, request: Request) -> Response:
+    """``GET /writez``: 200 when a write gets through this worker to its database, else 503 with the reason."""
+    why = await door.write_probe.why_not()
+    told = {"writes": why is None, "region": door.region}
+    if why is None:
+        return Response(status=200, body=orjson.dumps(told))
+    body = orjson.dumps(told | {"code": why.code, "reason": why.reason})
+    return Response(status=503, body=body, headers=[(b"retry-after", b"1")])
 
 
 def _limits(door: Door) -> dict[str, str]:
     """Say what this region serves less well than it should, though it serves."""
-    limits = {}
+    limits = dict(door.lease.limits())
     old = door.directory.why_old()
     if old is not None:
         limits["directory"] = f"{old}; reads go on, and writes for as long as the lease lasts"

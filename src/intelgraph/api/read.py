@@ -53,6 +53,8 @@ class ChangesAnswer(Readable, kw_only=True):
     next: str | None = None
     more: bool = False
     """There are more: the page was full, of changes or of bytes."""
+    stands_ms: int = 0
+    """For how long the home's log has handed out nothing new, although more was written."""
 
 
 A = TypeVar("A", bound=Readable)
@@ -98,7 +100,8 @@ async def read_changes(door: Door, request: Request) -> Response:
     answer = await ask_changes(door, admitted, after, limit)
     told = (bytes(answer.changes), msgspec.json.encode(answer.next), msgspec.json.encode(answer.more))
     body = b'{"changes":%b,"next":%b,"more":%b}' % told
-    return Response(status=200, body=body, headers=facts(door, admitted.placement.id, answer, answer.next))
+    headers = facts(door, admitted.placement.id, answer, answer.next, stands_ms=answer.stands_ms)
+    return Response(status=200, body=body, headers=headers)
 
 
 async def read_outcome(door: Door, request: Request) -> Response:
@@ -239,10 +242,13 @@ def limit_of(query: dict[str, str], limit_max: int) -> int:
     return int(text)
 
 
-def facts(door: Door, placement: str, answer: Readable, bookmark: str | None) -> list[Header]:
-    """Build the headers that say how fresh the answer is."""
+def facts(door: Door, placement: str, answer: Readable, bookmark: str | None, *, stands_ms: int = 0) -> list[Header]:
+    """Build the headers that say how fresh the answer is; ``stands_ms``: how old it is at least."""
     over_for_s = door.lease.over_for_s(placement) if answer.home == door.region else None
-    headers = [(b"ig-staleness-ms", staleness_ms(door.region, answer, over_for_s))]
+    stale_ms = staleness_ms(door.region, answer, over_for_s)
+    if stale_ms.isdigit() and int(stale_ms) < stands_ms:
+        stale_ms = b"%d" % stands_ms
+    headers = [(b"ig-staleness-ms", stale_ms)]
     if bookmark is not None:
         headers.append((b"ig-bookmark", bookmark.encode()))
     return headers

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from intelgraph.changelog.comparison import (
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 class Compared:
     """One placement compared with one peer. ``cut`` is empty when nothing is settled in both yet.
 
+    ``beyond``: of each stream, the last position given out beyond the cut: what lies between was not compared.
     ``covers`` says that the cut reaches over everything that counts in the epoch open at the peer; ``snapshot`` that
     some of what is lacking has been compacted there.
     """
@@ -41,6 +42,7 @@ class Compared:
     equal: bool
     cut: dict[Stream, int]
     lacking: dict[Stream, list[int]]
+    beyond: dict[Stream, int] = field(default_factory=dict)
     covers: bool = False
     snapshot: bool = False
 
@@ -105,9 +107,17 @@ async def compare(
         equal=not stubs and all(ours.get(stream) == theirs.get(stream) for stream in cut),
         cut=cut,
         lacking=lacking,
+        beyond={
+            stream: last for stream, last in _given_out(told_here, told_there).items() if last > cut.get(stream, 0)
+        },
         covers=bool(streams) and all(cut.get(one.stream, -1) >= one.needed for one in streams),
         snapshot=any(lacks_compacted(lacking.get(one.stream, []), one.compacted) for one in streams),
     )
+
+
+def _given_out(*told: dict[str, Any]) -> dict[Stream, int]:
+    """The last position that each of the regions has given out."""
+    return {Stream(origin=each["region"], life=each["life"]): each["position"] for each in told}
 
 
 @dataclass(frozen=True, kw_only=True)

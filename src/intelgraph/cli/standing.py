@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import msgspec
 
 from intelgraph.cli.output import say, style
+from intelgraph.control.findings import NOTICES, about
 from intelgraph.control.opened import open_store
 from intelgraph.control.operating import OperatorsView, look
 from intelgraph.control.plans import PlanRecord
@@ -21,6 +22,8 @@ from intelgraph.placement.plan import is_under_way
 from intelgraph.settings import ControlConfig
 
 _LOOK_S = 6.0
+_REFUSING = frozenset({"rpo_at_risk", "standby_silent"})
+"""A placement of which this is found takes no writes, or acknowledges none."""
 
 
 class LeaseLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,8 +57,11 @@ class FindingLine(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is wrong, as a vantage point tells it."""
 
     vantage: str
+    about: str
     code: str
     reason: str
+    counts: bool
+    """Whether the fleet is not ready while this is so; a notice says what is being dealt with."""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +74,13 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     leases: list[LeaseLine] = []
     placements: list[PlacementLine] = []
     findings: list[FindingLine] = []
+
+    @property
+    def is_well(self) -> bool:
+        """Whether everything is known, every placement takes writes, every agent reports and nothing is wrong."""
+        stopped = any(each.read_only for each in self.placements)
+        wrong = any(each.counts for each in self.findings)
+        return self.refusal is None and not stopped and not wrong and not self.silent
 
 
 def read_standing(control: ControlConfig, policy: LeasePolicy) -> Standing:
@@ -102,7 +115,13 @@ def standing_of(view: OperatorsView, policy: LeasePolicy) -> Standing:
             for name, record in sorted(view.known.placements.items())
         ],
         findings=[
-            FindingLine(vantage=vantage, code=each.code, reason=each.reason)
+            FindingLine(
+                vantage=vantage,
+                about=about(each),
+                code=each.code,
+                reason=each.reason,
+                counts=each.code not in NOTICES,
+            )
             for vantage, report in sorted(view.reports.items())
             for each in report.findings
         ],
@@ -148,15 +167,18 @@ def _read_only(placement: Placement, record: PlanRecord, view: OperatorsView, he
         return f"its home {placement.home} has no lease{why}"
     if record.plan is not None and is_under_way(placement, record.plan):
         return f"it is moving: plan {record.plan.id}; writes are held"
+    report = view.reports.get(placement.home)
+    if report is not None and report.writes is not None and report.writes.is_broken:
+        return "writes fail at its home" if report.writes.why is None else report.writes.why.reason
     is_remote = placement.durability is Durability.REMOTE
-    refusing = [each for each in stands if is_remote and each.code == "standby_lost"]
+    refusing = [each for each in stands if each.code in _REFUSING or (is_remote and each.code == "standby_lost")]
     return refusing[0].reason if refusing else None
 
 
 def _stands(view: OperatorsView, placement: str) -> Iterator[Denied]:
     for report in view.reports.values():
         for each in report.findings:
-            if each.facts.get("placement") == placement:
+            if about(each) == placement:
                 yield each
 
 
@@ -175,7 +197,8 @@ def print_standing(standing: Standing) -> None:
         word = style("silent", "red")
         say(f"{word}: the agent of {silent} reports nothing; does {silent}/agent run?")
     for finding in standing.findings:
-        say(f"{style(finding.code, 'yellow')} ({finding.vantage}): {finding.reason}")
+        word = style(finding.code, "red" if finding.counts else "yellow")
+        say(f"{word} ({finding.about}, says {finding.vantage}): {finding.reason}")
 
 
 def _lease_text(lease: LeaseLine, standing: Standing) -> str:

@@ -38,7 +38,10 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 @json_option
 @click.option("--quick", is_flag=True, help="Processes only: ask no database and no control store.")
 def command(topology: Path | None, as_json: bool, quick: bool) -> int:
-    """Show every part of the fleet; the exit code is 0 when all is ready and every placement takes writes, else 1.
+    """Show every part of the fleet; the exit code is 0 when all is well, else 1.
+
+    All is well when every part is ready, every agent reports, every placement takes writes, and nothing is found wrong;
+    notices of what is being dealt with do not count.
 
     \b
     Examples:
@@ -55,9 +58,11 @@ def command(topology: Path | None, as_json: bool, quick: bool) -> int:
     supervisor_bytes = part_pss_bytes(status.supervisor_pid, descendants=False) if status.supervisor_pid else None
     total = sum(each.pss_bytes or 0 for each in seen) + (supervisor_bytes or 0)
     stopped = [each.placement for each in standing.placements if each.read_only] if standing else []
+    is_well = status.ready and (standing is None or standing.is_well)
     if as_json:
         value = {
-            "ready": status.ready,
+            "ready": is_well,
+            "parts_ready": status.ready,
             "read_only": stopped,
             "supervised": told is not None,
             "supervisor_pid": status.supervisor_pid or None,
@@ -72,12 +77,24 @@ def command(topology: Path | None, as_json: bool, quick: bool) -> int:
         }
         say_json(value)
     else:
-        _print(fleet, status, seen, logs, total, stopped)
+        _print(fleet, status, seen, logs, total, _headline(status, standing))
         _print_control(control)
         if standing is not None:
             print_standing(standing)
-    is_known = standing is None or standing.refusal is None
-    return 0 if status.ready and is_known and not stopped else 1
+    return 0 if is_well else 1
+
+
+def _headline(status: FleetStatus, standing: Standing | None) -> str:
+    """Say in a few words whether all is well, and if not, what is not."""
+    wrong: list[str] = [] if status.ready else ["not every part is ready"]
+    if standing is not None:
+        stopped = sum(each.read_only is not None for each in standing.placements)
+        wrong += ["leases and placements are not known"] if standing.refusal is not None else []
+        wrong += [f"{stopped} of the placements take no writes"] if stopped else []
+        wrong += [f"no report from {', '.join(standing.silent)}"] if standing.silent else []
+        codes = sorted({each.code for each in standing.findings if each.counts})
+        wrong += [f"found: {', '.join(codes)}"] if codes else []
+    return style(f"not ready: {'; '.join(wrong)}", "red") if wrong else style("ready", "green")
 
 
 def _standing(fleet: Fleet) -> Standing:
@@ -123,13 +140,10 @@ def _look(part: PartStatus) -> Seen:
 
 
 def _print(
-    fleet: Fleet, status: FleetStatus, seen: list[Seen], logs: list[RegionLog], total: int, stopped: list[str]
+    fleet: Fleet, status: FleetStatus, seen: list[Seen], logs: list[RegionLog], total: int, headline: str
 ) -> None:
     supervisor = f"supervisor pid {status.supervisor_pid}" if status.supervisor_pid else "no supervisor"
-    word = style("ready", "green") if status.ready else style("not ready", "red")
-    if stopped:
-        word += style(f", {len(stopped)} of the placements take no writes", "red")
-    say(f"{word}, {supervisor}, {total / 1e6:.0f} MB (PSS), state in {fleet.state}")
+    say(f"{headline}, {supervisor}, {total / 1e6:.0f} MB (PSS), state in {fleet.state}")
     say()
     say(f"{'PART':<28} {'PID':>7} {'UPTIME':>9} {'RESTARTS':>8} {'MB':>6} {'PORT':>6}  HEALTH")
     for each in seen:

@@ -12,11 +12,14 @@ from typing import Any
 
 import asyncpg
 import click
+import msgspec
 
 from intelgraph.changelog.repair import Compared, compare, report
 from intelgraph.cli.duration import Duration
 from intelgraph.cli.owner import owner_connection
 from intelgraph.cli.site import Site, fleet_options, json_option, run, show, the_site
+from intelgraph.control.observing import WAITS_S
+from intelgraph.control.own_database import OpenTransaction, transaction_text
 
 _AGAIN_S = 0.05
 
@@ -28,6 +31,8 @@ _AGAIN_S = 0.05
 @json_option
 def command(state: Path | None, topology: Path | None, **rest: Any) -> None:
     """Compare the log digests of every placement between its regions. Exit code 1 when any differ.
+
+    Compared is what both regions know to be settled; what lies beyond is listed, with what it waits for.
 
     \b
     Examples:
@@ -47,6 +52,7 @@ class _Line:
     one: str
     gap: str | None
     rows: int
+    waits_for: tuple[str, ...]
 
     @property
     def good(self) -> bool:
@@ -61,15 +67,26 @@ class _Line:
             "equal": self.compared.equal,
             "rows": self.rows,
             "cut": cut,
+            "not_compared": self.not_compared,
+            "waits_for": list(self.waits_for),
             "gap": self.gap,
         }
+
+    @property
+    def not_compared(self) -> dict[str, list[int]]:
+        """By stream: the first and the last position that are not settled in both regions."""
+        cut, beyond = self.compared.cut, self.compared.beyond
+        return {f"{s.origin}/{s.life}": [cut.get(s, 0) + 1, last] for s, last in beyond.items()}
 
     def text(self) -> str:
         cut = ", ".join(f"{s.origin}/{s.life} up to {p}" for s, p in self.compared.cut.items()) or "nothing settled yet"
         verdict = "equal" if self.compared.equal else "DIFFERENT"
         gap = f"; {self.gap}" if self.gap else ""
         pair = f"{self.one} and {self.compared.peer}"
-        return f"{self.compared.placement}: {pair} are {verdict}: {self.rows} rows, {cut}{gap}"
+        beyond = ", ".join(f"{stream} from {first} to {last}" for stream, (first, last) in self.not_compared.items())
+        rest = f"; not compared, since not settled in both: {beyond}" if beyond else ""
+        waits = "".join(f"; {each}" for each in self.waits_for)
+        return f"{self.compared.placement}: {pair} are {verdict}: {self.rows} rows, {cut}{gap}{rest}{waits}"
 
 
 async def _verify(site: Site, only: str | None, wait_s: float) -> list[_Line]:
@@ -103,4 +120,13 @@ async def _compare(at: dict[str, asyncpg.Connection], placement: str, one: str, 
     rows = await at[one].fetchval(
         "select coalesce(sum(rows), 0)::bigint from ig.digest where placement = $1", placement
     )
-    return _Line(compared=compared, one=one, gap="; ".join(gaps) or None, rows=rows)
+    waits_for = [text for name in (one, other) if (text := await _waits_for(at[name], name)) is not None]
+    gap = "; ".join(gaps) or None
+    return _Line(compared=compared, one=one, gap=gap, rows=rows, waits_for=tuple(waits_for))
+
+
+async def _waits_for(database: asyncpg.Connection, region: str) -> str | None:
+    """Name the transaction that a region's log waits for, if one is open for long."""
+    told = await database.fetchval("select ig.oldest_transaction()::text")
+    oldest = None if told is None else msgspec.json.decode(told, type=OpenTransaction)
+    return None if oldest is None or oldest.age_s < WAITS_S else transaction_text(oldest, region)

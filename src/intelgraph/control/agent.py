@@ -11,7 +11,8 @@ The hook is how deciding and acting are plugged in:
   raises or returns is told in the log and started again after ``RETRY_S``. A loop waits with ``agent.changed(…)`` and
   must never block the event loop (work that computes for more than some milliseconds goes to a thread), for then the
   lease would not be renewed.
-- ``Hook.seen()`` is asked before each report, and ``Hook.bounds()`` for each grant; both answer at once, from memory.
+- ``Hook.seen()`` is asked before each report; ``Hook.bounds()``, ``limits()`` and ``is_passed_over()`` for each answer
+  to a door, ``Hook.gives_up()`` before each renewal. All answer at once, from memory.
 
 What an agent lends to its hook is the public part of ``Agent``: ``here``, ``region`` (its settings; none at the
 witness), ``store``, ``policy``, ``clock``, ``log``, ``watching`` (leases, holders, reports, sightings), ``grant``,
@@ -39,7 +40,7 @@ from intelgraph.control.reports import Seen
 from intelgraph.control.steady import Clock
 from intelgraph.control.store import ControlStore
 from intelgraph.control.watching import Watching
-from intelgraph.model.errors import Denied, IntelGraphError
+from intelgraph.model.errors import Denied, IntelGraphError, TransientError
 from intelgraph.placement.lease import LeasePolicy, is_over
 from intelgraph.settings import RegionConfig
 
@@ -77,6 +78,18 @@ class Hook(Protocol):
         """Return what limits writes although the lease lasts, by placement."""
         ...
 
+    def limits(self) -> Mapping[str, str]:
+        """Return what the region serves less well than it should, by name; never a tenant's or a placement's."""
+        ...
+
+    def is_passed_over(self) -> bool:
+        """Say whether clients that may as well go to another region should."""
+        ...
+
+    def gives_up(self) -> Denied | None:
+        """Say why the lease is not renewed although it could be: somebody else can use what it covers."""
+        ...
+
 
 class NoHook:
     """Keeps the lease and reports what it sees of the others'; decides and does nothing."""
@@ -92,6 +105,18 @@ class NoHook:
     def bounds(self) -> Mapping[str, Bound]:
         """None."""
         return {}
+
+    def limits(self) -> Mapping[str, str]:
+        """None are known."""
+        return {}
+
+    def is_passed_over(self) -> bool:
+        """No."""
+        return False
+
+    def gives_up(self) -> Denied | None:
+        """Never."""
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +176,18 @@ class Agent:
     def bounds(self) -> Mapping[str, Bound]:
         """Return what limits writes although the lease lasts, by placement."""
         return self._hook.bounds()
+
+    def limits(self) -> Mapping[str, str]:
+        """Return what the region serves less well than it should, by name."""
+        return self._hook.limits()
+
+    def is_passed_over(self) -> bool:
+        """Say whether clients that may as well go to another region should."""
+        return self._hook.is_passed_over()
+
+    def report_now(self) -> None:
+        """Have the next report written at once: what others act upon has changed."""
+        self._report.set()
 
     def clock_ahead_s(self) -> float | None:
         """Return how far the wall clock here is ahead of what most vantage points say, if that can be told."""
@@ -214,6 +251,9 @@ class Agent:
             began_s = self.clock()
             self._renew.clear()
             try:
+                given_up = self._hook.gives_up()
+                if given_up is not None:
+                    raise TransientError(given_up, retry_after_s=self.policy.renew_s)
                 grant = await keeper.renew()
             except IntelGraphError as error:
                 self.not_renewed = error.denied

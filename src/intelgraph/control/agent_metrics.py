@@ -33,6 +33,13 @@ class AgentMetrics:
         self.lease_held = Gauge(
             "ig_lease_held", "1 while this region's own lease is renewed, else 0.", registry=registry
         )
+        self.writes_well = Gauge(
+            "ig_writes_well", "1 while probes of this region's own write path get through, else 0.", registry=registry
+        )
+        self.writes_failing = Gauge(
+            "ig_writes_failing_seconds", "For how long no probe of this region's own write path has got through.",
+            registry=registry,
+        )  # fmt: skip
         self.home = Gauge("ig_placement_home", "1 where this region writes.", ["placement"], registry=registry)
         self.epoch = Gauge("ig_placement_epoch", "The placement's epoch.", ["placement"], registry=registry)
         self.degraded = Gauge(

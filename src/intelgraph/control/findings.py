@@ -1,17 +1,30 @@
 """Findings: what is wrong in a region, each with what to do about it. Pure; published in the region's report.
 
-A finding repairs nothing and decides nothing. It says what a person has to know within seconds: links, slots and
-subscriptions that do not work, a disk that fills, a clock that was set, placements that stand.
+A finding repairs nothing and decides nothing. It says what a person has to know within seconds: writes that fail,
+links, slots and subscriptions that do not work, a disk that fills, a clock that was set, placements that stand. Each
+names what it is about (``about``: a region or a placement) and lasts as long as what it says. A cause is said, and not
+what follows from it: a region whose disk is full takes nothing from the others, and that is no matter of links.
+
+Findings count: a fleet that has some is not ready. Only ``NOTICES`` do not: they say what is being dealt with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from intelgraph.changelog.links import slot_name, subscription_name
-from intelgraph.control.own_database import Observed
+from intelgraph.control.own_database import Observed, transaction_text
 from intelgraph.model.errors import Denied
+
+NOTICES = frozenset({"slot_replaced", "salvage_waiting", "catching_up", "gathering", "moved_lately"})
+CAUSES = frozenset({"disk_full", "disk_nearly_full", "database_unavailable"})
+"""Of a region that reports one of these it is said once, there, that it takes nothing from the others."""
+
+
+def about(finding: Denied) -> str:
+    """What a finding is about: a placement, or a region."""
+    return str(finding.facts.get("about", finding.facts.get("placement", "")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +39,10 @@ class FindingPolicy:
     clock_apart_s: float = 5.0
     """Between two regions' wall clocks; a report is up to two seconds old."""
     link_down_s: float = 3.0
+    clock_news_s: float = 600.0
+    """For so long it is said that a clock was set, unless most others agree with it before."""
+    transaction_s: float = 5.0
+    """How old a transaction may become that the feed waits for."""
     slot_news_s: float = 600.0
     """For so long it is said that a slot was made anew: what went by is compared and reissued meanwhile."""
 
@@ -37,7 +54,10 @@ class Surroundings:
     disk_free_bytes: int
     disk_bytes: int
     clock_stepped_s: float
-    """How far the wall clock has moved against the monotonic one since the agent began."""
+    """How far the wall clock was set when it was set last, against the monotonic one."""
+    clock_stepped_s_ago: float = 0.0
+    clock_ahead_s: float | None = None
+    """How far it is ahead of what most say; none: that cannot be told."""
     clocks_apart_s: Mapping[str, float] = field(default_factory=dict)
     """By other vantage point: how far its wall clock is ahead of the one here."""
 
@@ -54,22 +74,35 @@ class State:
     links_down_s: Mapping[str, float]
     stands: Mapping[str, Denied]
     waiting_rows: Mapping[str, int]
+    peers_down_s: Mapping[str, float] = field(default_factory=dict)
+    """By peer whose lease is over: for how long it has stood still."""
+    peers_causes: Mapping[str, str] = field(default_factory=dict)
+    """By peer: which of ``CAUSES`` it reports of itself."""
+    writing: Sequence[Denied] = ()
+    """What is wrong with writing here, of the region as a whole."""
+    refusals: Mapping[str, Denied] = field(default_factory=dict)
+    """By placement of this region's: why it takes no writes, although the lease lasts."""
 
 
 def findings(state: State, policy: FindingPolicy) -> tuple[Denied, ...]:
-    """List what is wrong, worst first."""
-    return tuple(_all(state, policy))
+    """List what is wrong, causes before what follows from them; each once."""
+    found = {(each.code, about(each)): each for each in _all(state, policy)}
+    return tuple(found.values())
 
 
 def _all(state: State, policy: FindingPolicy) -> Iterator[Denied]:
     if state.not_renewed is not None:
-        yield state.not_renewed
+        yield _of(state.not_renewed, state.here)
     yield from _disk(state, policy)
+    yield from state.writing
     if state.own is not None:
+        yield from _transaction(state, state.own, policy)
         yield from _links(state, state.own, policy)
         yield from _copies(state.own)
     yield from _clock(state, policy)
-    yield from state.stands.values()
+    refusals = {each.code for each in state.refusals.values()}
+    yield from (_of(each, name) for name, each in state.refusals.items())
+    yield from (_of(each, name) for name, each in state.stands.items() if each.code not in refusals)
     for placement, rows in state.waiting_rows.items():
         if rows:
             yield _finding(
@@ -80,10 +113,27 @@ def _all(state: State, policy: FindingPolicy) -> Iterator[Denied]:
             )
 
 
+def _of(denied: Denied, what: str) -> Denied:
+    """The same, naming what it is about."""
+    return denied if about(denied) else replace(denied, facts={**denied.facts, "about": what})
+
+
+def _transaction(state: State, own: Observed, policy: FindingPolicy) -> Iterator[Denied]:
+    """A session that may hold positions and does not end: what arrived after it is shown to nobody."""
+    if own.oldest is not None and own.oldest.age_s >= policy.transaction_s:
+        yield _finding("transaction_open", transaction_text(own.oldest, state.here), about=state.here)
+
+
+def _is_full(state: State, policy: FindingPolicy) -> bool:
+    free, total = state.surroundings.disk_free_bytes, state.surroundings.disk_bytes
+    return free < min(total, max(policy.disk_free_bytes_min, int(total * policy.disk_free_share_min)))
+
+
 def _disk(state: State, policy: FindingPolicy) -> Iterator[Denied]:
     free, total = state.surroundings.disk_free_bytes, state.surroundings.disk_bytes
-    floor = min(total, max(policy.disk_free_bytes_min, int(total * policy.disk_free_share_min)))
-    if free < floor:
+    if state.not_renewed is not None and state.not_renewed.code == "disk_full":
+        return  # that says it
+    if _is_full(state, policy):
         yield _finding(
             "disk_nearly_full",
             f"the disk of {state.here} has {free / 1e6:.0f} MB left of {total / 1e6:.0f} MB: make room, or "
@@ -103,6 +153,15 @@ def _links(state: State, own: Observed, policy: FindingPolicy) -> Iterator[Denie
                 f"`intelgraph verify --wait 60` says when both are equal; is {state.here}/feed running?",
                 about=peer,
             )
+        elif not slot.active and peer in state.peers_down_s:
+            yield _finding(
+                "region_down",
+                f"{peer} is down, or cut off: its lease has stood still for {state.peers_down_s[peer]:.0f} s; "
+                f"{(slot.kept_bytes or 0) / 1e6:.1f} MB of log are kept for it in {state.here}",
+                about=peer,
+            )
+        elif peer in state.peers_causes or _is_full(state, policy):
+            pass  # that is why nothing is taken, and it is said
         elif not slot.active and state.links_down_s.get(peer, 0.0) >= policy.link_down_s:
             yield _finding(
                 "link_down",
@@ -149,8 +208,10 @@ def _copies(own: Observed) -> Iterator[Denied]:
 
 
 def _clock(state: State, policy: FindingPolicy) -> Iterator[Denied]:
-    stepped_s = state.surroundings.clock_stepped_s
-    if abs(stepped_s) >= policy.clock_step_s:
+    around = state.surroundings
+    stepped_s, ahead_s = around.clock_stepped_s, around.clock_ahead_s
+    is_right = ahead_s is not None and abs(ahead_s) < policy.clock_apart_s
+    if abs(stepped_s) >= policy.clock_step_s and not is_right and around.clock_stepped_s_ago < policy.clock_news_s:
         yield _finding(
             "clock_stepped",
             f"the wall clock of {state.here} was set {abs(stepped_s):.0f} s {'ahead' if stepped_s > 0 else 'back'}: "

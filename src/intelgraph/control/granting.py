@@ -25,9 +25,10 @@ LINE_BYTES_MAX = 16 * 1024 * 1024
 
 
 class GrantAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A door's question; ``after``: the generation that it has, empty for none."""
+    """A door's question; ``after``: the generation that it has, empty for none. ``wait``: for another than that."""
 
     after: str = ""
+    wait: bool = True
 
 
 class Bound(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -55,6 +56,10 @@ class GrantAnswer(msgspec.Struct, frozen=True, kw_only=True):
     why: str | None
     waited_s: float = 0.0
     bounds: dict[str, Bound] = {}
+    limits: dict[str, str] = {}
+    """What the region serves less well than it should, by name: of its regions and codes, never a tenant's name."""
+    passed_over: bool = False
+    """Clients that may as well go to another region should."""
     clock_ahead_s: float | None = None
     """How far the region's wall clock is ahead of what most say; none: that cannot be told (``clock_quorum``)."""
 
@@ -68,6 +73,14 @@ class Granting(Protocol):
 
     def bounds(self) -> Mapping[str, Bound]:
         """Return what limits writes now, by placement."""
+        ...
+
+    def limits(self) -> Mapping[str, str]:
+        """Return what the region serves less well than it should, by name."""
+        ...
+
+    def is_passed_over(self) -> bool:
+        """Say whether clients that may as well go to another region should."""
         ...
 
     def clock_ahead_s(self) -> float | None:
@@ -112,7 +125,8 @@ async def _converse(agent: Granting, reader: asyncio.StreamReader, writer: async
         while line := await reader.readline():
             received_s = agent.clock()
             asked = msgspec.json.decode(line, type=GrantAsked)
-            await agent.next_grant(asked.after, LONG_POLL_S)
+            if asked.wait:
+                await agent.next_grant(asked.after, LONG_POLL_S)
             writer.write(msgspec.json.encode(_answer(agent, received_s)) + b"\n")
             await writer.drain()
     except (OSError, ValueError, msgspec.DecodeError):
@@ -127,14 +141,22 @@ def _answer(agent: Granting, received_s: float) -> GrantAnswer:
     why = agent.not_renewed.reason if agent.not_renewed is not None else None
     grant = agent.grant
     now_s = agent.clock()
+    told = GrantAnswer(
+        generation="",
+        remains_s=0.0,
+        epochs={},
+        why=why,
+        limits=dict(agent.limits()),
+        passed_over=agent.is_passed_over(),
+        clock_ahead_s=agent.clock_ahead_s(),
+    )
     if grant is None:
-        return GrantAnswer(generation="", remains_s=0.0, epochs={}, why=why, clock_ahead_s=agent.clock_ahead_s())
-    return GrantAnswer(
+        return told
+    return msgspec.structs.replace(
+        told,
         generation=grant.generation,
         remains_s=grant.until_s - received_s,
         epochs=dict(grant.epochs),
-        why=why,
         waited_s=now_s - received_s,
         bounds=dict(agent.bounds()),
-        clock_ahead_s=agent.clock_ahead_s(),
     )

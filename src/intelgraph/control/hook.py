@@ -21,6 +21,7 @@ from intelgraph.control.clock_set_back import ClockSetBack
 from intelgraph.control.findings import FindingPolicy
 from intelgraph.control.gathering import Wanted, gather
 from intelgraph.control.granting import Bound
+from intelgraph.control.limits import Limits
 from intelgraph.control.observing import Known, Observing, read_known
 from intelgraph.control.opening import Openings
 from intelgraph.control.own_database import OwnDatabase
@@ -30,9 +31,9 @@ from intelgraph.control.probing import Probes
 from intelgraph.control.reports import Seen
 from intelgraph.control.salvage_loop import PAGE_TIMEOUT_S, SalvageLoop
 from intelgraph.control.surveying import Surveying
+from intelgraph.control.write_prober import WriteProber
 from intelgraph.model.errors import Denied, IntelGraphError
-from intelgraph.model.placement import Durability
-from intelgraph.placement import failover, standby
+from intelgraph.placement import failover, handover, standby
 from intelgraph.placement.decision import Start
 from intelgraph.placement.plan import Plan
 from intelgraph.placement.policy import Policy
@@ -66,6 +67,13 @@ class RegionHook:
         """Observe, decide and act; and ask the peers whether they are there."""
         self._agent = agent
         self._policy = Policy(lease=agent.policy)
+        self._prober = WriteProber(
+            self._config.edge,
+            region=self._here,
+            policy=self._policy.write_path,
+            clock=agent.clock,
+            on_change=agent.report_now,
+        )
         self._database = OwnDatabase(self._config.admin_database, region=self._here, clock=agent.clock)
         self.observing = Observing(
             here=self._here,
@@ -73,12 +81,17 @@ class RegionHook:
             database=self._database,
             policy=self._policy,
             clock=agent.clock,
+            own_writes=lambda: self._prober.path,
+        )
+        self._limits = Limits(
+            agent, self.observing, self._policy, self.stands, lambda: self._prober.path, self._probes.unreached_s
         )
         self._salvage = SalvageLoop(agent, self.observing, self._salvage_session(), self._metrics)
         self._survey = Surveying(self._config, agent, self.observing, self._metrics, FindingPolicy())
         loops: dict[str, Loop] = {
             "act": self._act_always,
             "probe": self._probes.run,
+            "probe writes": self._prober.run,
             "salvage": self._salvage.run,
             "note": self._note_always,
         }
@@ -110,32 +123,33 @@ class RegionHook:
         return Seen(
             reached=self._probes.reached(),
             holding=self.observing.holding(),
-            findings=self._survey.findings(self.stands, self._salvage.people),
+            writes=self._prober.path,
+            findings=self._survey.findings(self._limits, self.stands, self._salvage.people),
             wall_s=time.time(),
         )
 
     def bounds(self) -> Mapping[str, Bound]:
         """Of the placements that this region writes: how far their standby may be behind; which refuse, and why."""
-        bounds: dict[str, Bound] = {}
-        for name, record in self.observing.known.placements.items():
-            placement = record.placement
-            if placement.home != self._here or placement.standby is None:
-                continue
-            stands = self.stands.get(name)
-            is_remote = placement.durability is Durability.REMOTE  # a home write is bounded by the governor instead
-            lost = stands if is_remote and stands is not None and stands.code == "standby_lost" else None
-            bounds[name] = Bound(
-                rpo_s_max=placement.wanted.rpo_s_max,
-                oldest_s=self.observing.unconfirmed_s(placement.standby),
-                refused_code=lost.code if lost else "",
-                refused_reason=f"the write is refused: {lost.reason}" if lost else "",
-            )
-        return bounds
+        return self._limits.bounds()
+
+    def limits(self) -> Mapping[str, str]:
+        """What the region serves less well than it should."""
+        return self._limits.told(self._limits.refusals().values(), self._survey.codes)
+
+    def is_passed_over(self) -> bool:
+        """Whether writes fail here, or cannot be handed on."""
+        return self._limits.passed_over() is not None
+
+    def gives_up(self) -> Denied | None:
+        """Why the lease is not renewed although it could be."""
+        return self._limits.gives_up()
 
     async def _act_always(self) -> None:
         while True:
             changes = self._agent.changes
             known = await self._look()
+            for name in self.stands.keys() - known.placements.keys():
+                del self.stands[name]  # there is no such placement any more
             for name in known.placements:
                 if name not in self._doing:
                     self._begin(name)
@@ -186,8 +200,8 @@ class RegionHook:
 
     def _decide(self, view: View) -> Plan | None:
         # A home whose lease ends is about to be taken over from: an epoch that it raised could not be opened in time.
-        restands = () if self._agent.not_renewed is not None else (standby.decide,)
-        for decide in (failover.decide, *restands):
+        at_home = () if self._agent.not_renewed is not None else (handover.decide, standby.decide)
+        for decide in (failover.decide, *at_home):
             decision = decide(view, self._policy)
             if isinstance(decision, Start):
                 return decision.plan
@@ -200,6 +214,8 @@ class RegionHook:
     async def _do(self, name: str, view: View, step: Step) -> None:
         try:
             await self._take(name, view, step)
+            if not isinstance(step, Fetch):
+                self._stand(name, None)  # what was waited for is here
         except IntelGraphError as error:
             self._stand(name, error.denied)
             await asyncio.sleep(LOOK_S)
@@ -272,6 +288,6 @@ class RegionHook:
         before = self.stands.pop(name, None)
         if why is None:
             return
-        self.stands[name] = replace(why)
+        self.stands[name] = replace(why, facts={**why.facts, "placement": name})
         if before is None or before.code != why.code:
             self._agent.log("stands", placement=name, code=why.code, reason=why.reason)

@@ -13,10 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from msgspec.structs import replace as replace_fields
+
 from intelgraph.control.directory import PLACEMENTS, PlacementRecord, placement_from
 from intelgraph.control.keys import PLANS
 from intelgraph.control.leasing import LeaseValue
-from intelgraph.control.own_database import HeldHere, Observed, OwnDatabase
+from intelgraph.control.own_database import HeldHere, Observed, OwnDatabase, transaction_text
 from intelgraph.control.plans import PlanRecord, plan_from
 from intelgraph.control.regions import REGIONS, drained
 from intelgraph.control.reports import Held, Holding, Report
@@ -26,10 +28,13 @@ from intelgraph.model.errors import IntelGraphError
 from intelgraph.model.placement import Placement
 from intelgraph.placement.fitness import caught_up, is_leased
 from intelgraph.placement.lease import Watched
-from intelgraph.placement.plan import Kind, is_under_way
+from intelgraph.placement.plan import is_under_way
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.view import Copy, Sighting, View
+from intelgraph.placement.write_path import WritePath
 
+WAITS_S = 1.0
+"""From this age on, a transaction that the log waits for is told."""
 _STEP_MAX_S = 1.0
 """At most so much of the time between two ticks counts as seen, as with leases."""
 
@@ -116,14 +121,14 @@ class Observing:
         database: OwnDatabase,
         policy: Policy,
         clock: Clock,
-        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        own_writes: Callable[[], WritePath | None],
     ) -> None:
         self._here = here
         self._watching = watching
         self._database = database
         self._policy = policy
         self._clock = clock
-        self._monotonic_ns = monotonic_ns
+        self.own_writes = own_writes
         self._ticked_s: float | None = None
         self._first_seen_ns: dict[str, tuple[int, int]] = {}
         self._plans: dict[str, _Since] = {}
@@ -145,7 +150,7 @@ class Observing:
         passed_s = 0.0 if self._ticked_s is None else min(max(now_s - self._ticked_s, 0.0), _STEP_MAX_S)
         self._ticked_s = now_s
         self.known = known
-        now_ns = self._monotonic_ns()
+        now_ns = time.monotonic_ns()
         for region, lease in self._watching.leases.items():
             if self._first_seen_ns.get(region, (0, 0))[0] != lease.version:
                 self._first_seen_ns[region] = (lease.version, now_ns)
@@ -174,9 +179,10 @@ class Observing:
             plan=plan.plan,
             plan_still_s=plan_since.for_s if plan_since else 0.0,
             schemas={region: lease.schema for region, lease in self._watching.holders.items()},
-            stalled_s=self._stalled_s(placement.home, placement.standby),
+            stalled_s=self.stalled_s(placement.home, placement.standby),
             unconfirmed_s=self._unconfirmed_s(placement) if placement.home == self._here else None,
             steady_s={region: since.for_s for region, since in self._steady.get(name, {}).items()},
+            writes=self._writes(),
             moved_s_ago=None if moved_s is None else self._clock() - moved_s,
         )
 
@@ -186,16 +192,29 @@ class Observing:
         if own is None:
             return None
         held = {name: self._held(name, own, here) for name, here in own.placements.items()}
-        return Holding(schema=own.schema, settled=own.settled, placements=held)
+        return replace_fields(self._whole(own), placements=held)
+
+    def _whole(self, own: Observed) -> Holding:
+        """What is the same of all placements."""
+        oldest = own.oldest
+        if oldest is None or oldest.age_s < WAITS_S:
+            return Holding(schema=own.schema, settled=own.settled)
+        waits_for = transaction_text(oldest, self._here)
+        return Holding(schema=own.schema, settled=own.settled, waits_for=waits_for, waits_s=oldest.age_s)
 
     def home_silent_s(self, region: str) -> float | None:
         """Return for how long a region's lease has stood still here, on this process's clock."""
         seen = self._first_seen_ns.get(region)
-        return None if seen is None else (self._monotonic_ns() - seen[1]) / 1e9
+        return None if seen is None else (time.monotonic_ns() - seen[1]) / 1e9
 
     def unconfirmed_s(self, destination: str) -> float | None:
         """Return for how long a destination has not confirmed what was committed here; none if that is not known."""
         return self._database.unconfirmed_s(destination) if self.own is not None else None
+
+    def _writes(self) -> dict[str, WritePath]:
+        told = {region: report.writes for region, report in self._watching.heard().items()}
+        told[self._here] = self.own_writes()
+        return {region: path for region, path in told.items() if path is not None}
 
     def _copies(self, name: str) -> dict[str, Copy]:
         copies = {
@@ -206,7 +225,7 @@ class Observing:
         own = self.own
         if own is not None and name in own.placements:
             held = self._held(name, own, own.placements[name])
-            copies[self._here] = held.copy(own.schema, own.settled)
+            copies[self._here] = held.copy(self._whole(own))
         return copies
 
     def _held(self, name: str, own: Observed, held: HeldHere) -> Held:
@@ -228,11 +247,12 @@ class Observing:
         if home == self._here:
             return 0.0
         seen, token_ns = self._first_seen_ns.get(home), own.tokens.get(home)
-        if seen is None or token_ns is None or token_ns > self._monotonic_ns():
+        if seen is None or token_ns is None or token_ns > time.monotonic_ns():
             return None  # a token that is still to come is of the time before this machine was started
         return max(0.0, (seen[1] - token_ns) / 1e9)
 
-    def _stalled_s(self, home: str, standby: str | None) -> float | None:
+    def stalled_s(self, home: str, standby: str | None) -> float | None:
+        """Return for how long, counted in looks, a standby has confirmed nothing; none if this is not its home."""
         if home != self._here or standby is None:
             return None
         unconfirmed_s, since = self.unconfirmed_s(standby), self._stalled.get(standby)
@@ -255,10 +275,9 @@ class Observing:
         if before is None:
             self._homes[name] = (home, None)
         elif before[0] != home:
-            plan = self.known.plan_of(name)
-            asked = plan.plan is not None and plan.plan.kind is not Kind.FAILOVER
-            by_hand = plan.times is not None and plan.times.decided_by == BY_HAND
-            self._homes[name] = (home, None if asked or by_hand else now_s)
+            times = self.known.plan_of(name).times
+            by_hand = times is not None and times.decided_by == BY_HAND
+            self._homes[name] = (home, None if by_hand else now_s)
 
     def _tick_steady(self, name: str, passed_s: float) -> None:
         view = self.view(name)

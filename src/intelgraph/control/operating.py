@@ -64,6 +64,7 @@ class OperatorsView:
             drained=self.known.drained,
             plan=self.known.plan_of(placement).plan,
             schemas=self.schemas,
+            writes={name: report.writes for name, report in self.reports.items() if report.writes is not None},
         )
 
     def _vantage(self, wanted: str | None) -> str:

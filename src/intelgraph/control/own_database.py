@@ -59,6 +59,16 @@ class Links(msgspec.Struct, frozen=True, kw_only=True):
     subscriptions: dict[str, bool]
 
 
+class OpenTransaction(msgspec.Struct, frozen=True, kw_only=True):
+    """The oldest transaction that may hold positions, and whose session it is."""
+
+    pid: int
+    user: str
+    application: str
+    state: str
+    age_s: float
+
+
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
     """One answer of ``ig.observe()``."""
 
@@ -72,6 +82,21 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     placements: dict[str, HeldHere]
     links: Links
     troubles: int
+    oldest: OpenTransaction | None = None
+    """What feeds, streams and planned moves wait for, if anything."""
+
+
+def transaction_text(oldest: OpenTransaction, here: str) -> str:
+    """Name the session that feeds, streams and planned moves wait for, and how to end it."""
+    who = f"pid {oldest.pid} ({oldest.user}, {oldest.application or 'no name'}, {oldest.state})"
+    how = f"`select pg_terminate_backend({oldest.pid})` ends it"
+    if not oldest.pid:
+        who = f"{oldest.user} (prepared as {oldest.application})"
+        how = "`rollback prepared` or `commit prepared` ends it"
+    return (
+        f"a transaction of {who} in the database of {here} is open for {oldest.age_s:.0f} s: feeds, streams and "
+        f"planned moves wait for it, since it may hold positions; {how}"
+    )
 
 
 class OwnDatabase:

@@ -14,6 +14,7 @@ import msgspec
 
 from intelgraph.model.errors import Denied, refuse
 from intelgraph.placement.view import Copy
+from intelgraph.placement.write_path import WritePath
 
 REPORTS = "reports/"
 WITNESS = "witness"
@@ -40,17 +41,19 @@ class Held(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Per stream, up to where the survivors' rows are here, where that is beyond what has settled."""
     behind_s: float | None = None
 
-    def copy(self, schema: str, settled: Mapping[str, int]) -> Copy:
+    def copy(self, of: Holding) -> Copy:
         """Put together what decisions look at, with what the whole database has in common."""
         return Copy(
-            schema=schema,
+            schema=of.schema,
             epoch=self.epoch,
             hold=self.hold,
             gap=self.gap,
             whole=self.whole,
             closed=self.closed,
-            settled={**settled, **self.gathered} if self.gathered else settled,
+            settled={**of.settled, **self.gathered} if self.gathered else of.settled,
             behind_s=self.behind_s,
+            waits_for=of.waits_for,
+            waits_s=of.waits_s,
         )
 
 
@@ -61,6 +64,9 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     settled: dict[str, int] = {}
     """Per stream (``origin/life``), up to which position nothing is missing."""
     placements: dict[str, Held] = {}
+    waits_for: str | None = None
+    """Which transaction its log waits for, if one is old; and for how long it has been open."""
+    waits_s: float = 0.0
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -73,6 +79,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     number: int
     leases: dict[str, LeaseSeen]
     holding: Holding | None = None
+    writes: WritePath | None = None
+    """Whether writes get through in the vantage point's own region, as it probes them; none at the witness."""
     findings: list[Denied] = []
     wall_s: float = 0.0
     """The vantage point's wall clock (Unix), to be compared by people; nothing is timed by it."""
@@ -80,7 +88,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def copy(self, placement: str) -> Copy | None:
         """Return what the vantage point holds of one placement; none if it tells nothing of it."""
         held = None if self.holding is None else self.holding.placements.get(placement)
-        return None if held is None or self.holding is None else held.copy(self.holding.schema, self.holding.settled)
+        return None if held is None or self.holding is None else held.copy(self.holding)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +97,7 @@ class Seen:
 
     reached: Mapping[str, bool] = field(default_factory=dict)
     holding: Holding | None = None
+    writes: WritePath | None = None
     findings: Sequence[Denied] = ()
     wall_s: float = 0.0
 

@@ -90,6 +90,8 @@ class SalvageLoop:
         if own is None:
             return []
         due = []
+        for name in self._passes.keys() - known.placements.keys():
+            del self._passes[name]
         for name, record in known.placements.items():
             held, placement = own.placements.get(name), record.placement
             at_home = placement.home == self._agent.here and held is not None and held.epoch == placement.epoch

@@ -90,6 +90,7 @@ class Watching:
             number=self._number,
             leases=leases,
             holding=seen.holding,
+            writes=seen.writes,
             findings=list(seen.findings),
             wall_s=seen.wall_s,
         )

@@ -11,6 +11,7 @@ from intelgraph.control.agent import Agent, Loop
 from intelgraph.control.granting import Bound
 from intelgraph.control.probing import Probes
 from intelgraph.control.reports import Seen
+from intelgraph.model.errors import Denied
 from intelgraph.settings import WitnessConfig
 
 
@@ -31,3 +32,15 @@ class WitnessHook:
     def bounds(self) -> Mapping[str, Bound]:
         """None: it grants nothing."""
         return {}
+
+    def limits(self) -> Mapping[str, str]:
+        """None: nobody asks it."""
+        return {}
+
+    def is_passed_over(self) -> bool:
+        """No: it is no region."""
+        return False
+
+    def gives_up(self) -> Denied | None:
+        """It has no lease."""
+        return None

@@ -12,10 +12,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+import msgspec
+
+from intelgraph.control.granting import GrantAsked
 from intelgraph.fleet import clocks, etcd, postgres, wan
 from intelgraph.fleet.binaries import envoy_program
 from intelgraph.fleet.places import Fleet
 from intelgraph.fleet.topology import GLOBAL_EDGE, WITNESS, Link, Region, carried, wan_port
+from intelgraph.fleet.wan_settings import Ask
 
 SCHEMA, LINKS = "schema", "links"
 ETCD_PEERS = "wan:etcd-peers"
@@ -41,7 +45,8 @@ class Probe(Enum):
     POSTGRES = "postgres"  # it lets the owner in
     HTTP = "http"  # it answers 200 at ``probe_path``
     LISTENS = "listens"  # its first port accepts
-    CONTROLLED = "controlled"  # its private socket accepts
+    CONTROLLED = "controlled"  # it answers ``question`` on its private socket
+    ADMIN = "admin"  # it answers 200 at ``probe_path`` on its private socket
     LIVES = "lives"  # it has run for a moment
 
 
@@ -59,6 +64,7 @@ class Part:
     probe: Probe
     ports: tuple[int, ...] = ()
     probe_path: str = "/healthz"
+    question: bytes = b""
     needs: tuple[str, ...] = ()
     private_sockets: tuple[Path, ...] = field(default_factory=tuple)
 
@@ -141,6 +147,7 @@ def _agent(fleet: Fleet, region: Region) -> Part:
         log=fleet.logs(region.name) / "agent.log",
         environment=_python(fleet, region),
         probe=Probe.CONTROLLED,
+        question=msgspec.json.encode(GrantAsked(wait=False)),
         needs=(f"{region.name}/{SCHEMA}",),
         private_sockets=(fleet.agent_socket(region.name),),
         ports=(fleet.ports[f"{region.name}/agent"],),
@@ -170,7 +177,8 @@ def _edge(fleet: Fleet, region: Region) -> Part:
         directory=fleet.region(region.name),
         log=fleet.logs(region.name) / "edge.log",
         environment=_envoy_environment(),
-        probe=Probe.LISTENS,
+        probe=Probe.ADMIN,
+        probe_path="/ready",
         ports=(fleet.ports[f"{region.name}/edge"], fleet.ports[f"{region.name}/peers"]),
         private_sockets=(fleet.edge_admin_socket(region.name),),
     )
@@ -203,6 +211,7 @@ def _wan(fleet: Fleet, link: Link) -> Part:
         log=fleet.logs(None) / f"wan-{link.name}.log",
         environment=python_environment(),
         probe=Probe.CONTROLLED,
+        question=msgspec.json.encode(Ask()),
         ports=tuple(fleet.ports[wan_port(*way, what)] for way in ways for what in carried(fleet.topology, *way)),
         private_sockets=(fleet.wan_socket(link.name),),
     )

@@ -89,6 +89,7 @@ def region_config(fleet: Fleet, region: Region, issuer: Issuer) -> RegionConfig:
         control=etcd.control_at(fleet, region.name),
         issuer=issuer,
         agent_socket=str(fleet.agent_socket(region.name)),
+        edge=f"http://127.0.0.1:{fleet.ports[f'{region.name}/edge']}",
         agent_port=fleet.ports[f"{region.name}/agent"],
         metrics_port=fleet.ports[f"{region.name}/metrics"],
         api_host="127.0.0.1",

@@ -17,14 +17,14 @@ from intelgraph.fleet.binaries import server_account
 from intelgraph.fleet.parts import Kind, Part, mark
 from intelgraph.fleet.places import Fleet
 from intelgraph.fleet.ports import holder, is_free
-from intelgraph.fleet.probes import is_ready
+from intelgraph.fleet.probes import why_not_ready
 from intelgraph.fleet.process import Launch, Running, end_leftovers, start
 from intelgraph.fleet.restart import RestartPolicy, after_death
 from intelgraph.fleet.status import PartStatus, Phase
 from intelgraph.fleet.stopping import stop_part
 
 _LOOK_STARTING_S = 0.05
-_LOOK_READY_S = 2.0
+_LOOK_READY_S = 1.5
 _MISSED_MAX = 2
 _POSTGRES_ORPHANS_S = 1.0
 _POLICY = RestartPolicy()
@@ -136,25 +136,27 @@ class Tended:
         try:
             while not ended.done():
                 uptime_s = time.time() - self.started_unix_s
-                asking = asyncio.ensure_future(is_ready(self.fleet, self.part, uptime_s=uptime_s))
+                pid = running.identity.pid
+                asking = asyncio.ensure_future(why_not_ready(self.fleet, self.part, pid=pid, uptime_s=uptime_s))
                 await asyncio.wait({ended, asking}, return_when=asyncio.FIRST_COMPLETED)
                 if ended.done():
                     asking.cancel()
                     return
-                missed = 0 if asking.result() else missed + 1
-                self._told(missed)
+                why = asking.result()
+                missed = 0 if why is None else missed + 1
+                self._told(missed, why)
                 pause_s = min(_LOOK_READY_S, _LOOK_READY_S if missed == 0 else _LOOK_STARTING_S * missed)
                 await asyncio.wait({ended}, timeout=pause_s)
         finally:
             ended.cancel()
 
-    def _told(self, missed: int) -> None:
+    def _told(self, missed: int, why: str | None) -> None:
         if self.phase is Phase.STOPPING:
             return
         if missed == 0:
             self._become(Phase.READY, None)
-        elif self.phase is Phase.READY and missed >= _MISSED_MAX:
-            self._become(Phase.UNREADY, "it runs and does not answer")
+        elif self.phase is Phase.UNREADY or (self.phase is Phase.READY and missed >= _MISSED_MAX):
+            self._become(Phase.UNREADY, why)
 
     async def _recover(self) -> None:
         """After a death or a failed start: clear away what it left, and wait as long as its history asks for."""

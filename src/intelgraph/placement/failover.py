@@ -6,6 +6,7 @@ What it guarantees, given that views tell the truth (docs/control.md argues why)
   ``home`` writes than the placement's RPO allows, unless an operator says ``--allow-data-loss``;
 - it is begun only when the home's lease is over, seen by enough vantage points; or when the placement stands raised
   but unopened, in which case nothing was ever acknowledged in that epoch;
+- it is begun only towards a region whose own writes get through, as its agent has probed;
 - it never leaves the allowed regions, and two regions never both find themselves named.
 
 What does not belong here: planned moves (``switchover``), who is standby meanwhile (``standby``), resuming a plan
@@ -18,7 +19,7 @@ from dataclasses import replace
 
 from intelgraph.model.placement import Durability, Placement, StandbyLoss
 from intelgraph.placement.decision import Decision, Stand, Start, cannot, plan_id
-from intelgraph.placement.fitness import Unfit, caught_up, is_leased, unfit, unfit_lag, vantage_points
+from intelgraph.placement.fitness import Unfit, caught_up, is_leased, unfit, unfit_lag, unfit_writes, vantage_points
 from intelgraph.placement.lease import is_over
 from intelgraph.placement.plan import Kind, Plan, is_open, is_under_way
 from intelgraph.placement.policy import Policy
@@ -34,7 +35,7 @@ def decide(view: View, policy: Policy) -> Decision:
     alive = _home_is_alive(view, policy)
     if alive is not None:
         return Stand() if _is_well(view, policy) else alive
-    why = unfit(view, view.here, policy) or _lacks(view)
+    why = unfit(view, view.here, policy) or unfit_writes(view, view.here) or _lacks(view)
     if why is not None:
         return _refused(view, view.here, why)
     if is_open(view.placement, view.plan) and view.moved_s_ago is not None and view.moved_s_ago < policy.moves_apart_s:
@@ -55,7 +56,7 @@ def failover_to(view: View, target: str, *, allow_data_loss: bool, policy: Polic
     alive = _home_is_alive(view, policy, target)
     if alive is not None:
         return alive
-    why = unfit(view, target, policy)
+    why = unfit(view, target, policy) or unfit_writes(view, target)
     if why is not None and not (allow_data_loss and why.code in ("gap", "unknown_placement", "copy_unknown")):
         return _refused(view, target, why)
     if not allow_data_loss:

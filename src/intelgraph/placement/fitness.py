@@ -83,6 +83,17 @@ def unfit_copy(copy: Copy | None) -> Unfit | None:
     return None
 
 
+def unfit_writes(view: View, region: str) -> Unfit | None:
+    """Say why ``region`` may not become the home now: writes do not get through there, or nobody knows."""
+    path = view.writes.get(region)
+    if path is None or not (path.is_known or path.is_broken):
+        return Unfit("writes_unknown", "whether writes get through there is not known", "its agent must have probed it")
+    if path.is_broken:
+        told = f": {path.why.reason}" if path.why is not None else ""
+        return Unfit("writes_fail", f"writes fail there{told}", "a home's own writes get through")
+    return None
+
+
 def caught_up(view: View, region: str, policy: Policy) -> Unfit | None:
     """Say why ``region`` may not be named standby now: unfit, of an older epoch, or too far behind the home."""
     why = unfit(view, region, policy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from intelgraph.placement.lease import LeasePolicy
+from intelgraph.placement.write_path import WritePathPolicy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,10 +13,13 @@ class Policy:
     """How the decisions of this package are made; the same in every region."""
 
     lease: LeasePolicy = field(default_factory=LeasePolicy)
+    write_path: WritePathPolicy = field(default_factory=WritePathPolicy)
     vantage_points: int = 2
     """How many must have seen the home's lease stand still: one clock that runs wild moves nothing."""
     moves_apart_s: float = 30.0
     """Between two moves of a placement that nobody asked for: a flapping link does not flap homes."""
+    transaction_s_max: float = 5.0
+    """How old a transaction may be that the log waits for, for a planned move to begin: it would wait as well."""
     catch_up_s_max: float = 10.0
     """For how long a switchover may wait for its target: writes are held meanwhile, and clients wait 15 s."""
     gather_s_max: float = 2.0
@@ -28,10 +32,16 @@ class Policy:
     """For how long a region must have been caught up before it is named standby again."""
     standby_lost_s: float = 5.0
     """For how long a leased standby may confirm nothing before it counts as lost: as long as a lease."""
+    writes_lost_s: float = 5.0
+    """For how long no probe of a home's writes got through before it hands its placements over: as long as a lease."""
+    writes_given_up_s: float = 8.0
+    """For how long before it gives its lease up, where handing over came to nothing: that takes a second at most."""
 
     def __post_init__(self) -> None:
         if self.vantage_points < 1:
             raise ValueError("at least one vantage point must have seen a lease end")
+        if not 0 < self.writes_lost_s < self.writes_given_up_s:
+            raise ValueError("a placement is handed over before the lease is given up")
         if min(self.gather_s_max, self.catch_up_s_max, self.unopened_s_max, self.steady_s, self.standby_lost_s) <= 0:
             raise ValueError("every wait must last some time")
 

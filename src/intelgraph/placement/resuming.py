@@ -136,8 +136,14 @@ def _catch_up(turn: _Turn) -> Step:
         return DoIt(action=turn.action, plan=plan)
     if view.plan_still_s >= turn.policy.catch_up_s_max:
         limit = f"the bound is {turn.policy.catch_up_s_max:g} s"
-        return _give_up(plan, "not_caught_up", f"{behind} after {view.plan_still_s:.0f} s; {limit}")
-    return Wait(why=Denied(code="catching_up", reason=f"plan {plan.id} waits: {behind}"))
+        return _give_up(plan, "not_caught_up", f"{behind} after {view.plan_still_s:.0f} s{_held_by(view)}; {limit}")
+    return Wait(why=Denied(code="catching_up", reason=f"plan {plan.id} waits: {behind}{_held_by(view)}"))
+
+
+def _held_by(view: View) -> str:
+    """Name what the source's log waits for, if that is why nothing comes."""
+    copy = None if view.plan is None else view.copies.get(view.plan.source)
+    return "" if copy is None or copy.waits_for is None else f" ({copy.waits_for})"
 
 
 def unsettled(view: View, plan: Plan) -> str | None:
@@ -207,7 +213,8 @@ def _others_turn(turn: _Turn) -> Step:
     if not is_leased(view, turn.action.region, turn.policy):
         return _give_up(plan, "not_leased", f"{turn.action.region}, whose turn it is, has no lease any more")
     if turn.action.do is Do.CATCH_UP and view.plan_still_s >= turn.policy.catch_up_s_max:
-        return _give_up(plan, "not_caught_up", f"{plan.target} has not caught up after {view.plan_still_s:.0f} s")
+        fact = f"{plan.target} has not caught up after {view.plan_still_s:.0f} s{_held_by(view)}"
+        return _give_up(plan, "not_caught_up", fact)
     return Nothing()
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from intelgraph.model.placement import Declared, Durability, Placement, StandbyLoss
 from intelgraph.placement.decision import Decision, Start, cannot, plan_id
-from intelgraph.placement.fitness import Unfit, caught_up, unfit
+from intelgraph.placement.fitness import Unfit, caught_up, unfit, unfit_writes
 from intelgraph.placement.plan import Kind, Plan, is_under_way
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.view import View
@@ -46,9 +46,13 @@ def illegal(view: View, target: str, policy: Policy) -> Unfit | None:
         return Unfit("already_home", f"it is the home of {placement.id}", "a move goes elsewhere")
     if plan is not None and is_under_way(placement, plan):
         return Unfit("already_moving", f"plan {plan.id} is under way", "one plan at a time")
-    why = caught_up(view, target, policy)
+    why = caught_up(view, target, policy) or unfit_writes(view, target)
     if why is not None:
         return why
+    held = view.copies.get(placement.home)
+    if held is not None and held.waits_for is not None and held.waits_s >= policy.transaction_s_max:
+        limit = f"a move waits {policy.catch_up_s_max:g} s for its target at most"
+        return Unfit("transaction_open", held.waits_for, limit)
     source = unfit(replace(view, drained=frozenset()), placement.home, policy)
     if source is not None:
         return Unfit("source_" + source.code, f"{placement.home} cannot hand over: {source.fact}", source.limit)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from intelgraph.model.placement import Placement
 from intelgraph.placement.lease import Watched
 from intelgraph.placement.plan import Plan
+from intelgraph.placement.write_path import WritePath
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,9 @@ class Copy:
     """Per stream (``origin/life``), up to which position nothing is missing."""
     behind_s: float | None = None
     """How old its knowledge of the home's stream was when the home's lease was last renewed; ``None``: not known."""
+    waits_for: str | None = None
+    """Which transaction of its database its log waits for, in a sentence; and for how long that has been open."""
+    waits_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,5 +72,7 @@ class View:
     """At the home: for how long each region has not confirmed what it was sent. ``None``: not measured here."""
     steady_s: Mapping[str, float] = field(default_factory=dict)
     """For how long each region has been leased and ``fitness.caught_up`` without a break, counted in looks."""
+    writes: Mapping[str, WritePath] = field(default_factory=dict)
+    """Of each region whose agent has reported lately: whether writes get through there, as it probed itself."""
     moved_s_ago: float | None = None
     """How long ago the placement last changed its home by itself; ``None``: never, as far as is known."""

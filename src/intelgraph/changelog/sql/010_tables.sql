@@ -23,6 +23,7 @@ create table ig.peer (
     got bigint,
     token_ns bigint,                     -- newest of our echo tokens that came back through the peer's log
     heard_at timestamptz,
+    stands_ms bigint not null default 0, -- for how long its own settled position stood when it said so last
     slots_made int not null default 0,   -- slots for it that were made here; beyond the first, rows may have gone by
     slot_made_at timestamptz,
     has_life int,                        -- up to where it was last known to have our stream (our agent notes it)
@@ -226,7 +227,8 @@ create table ig.settled (
 create table ig.settling (
     only_row boolean primary key default true check (only_row),
     candidate bigint not null,
-    horizon xid8 not null
+    horizon xid8 not null,
+    since timestamptz not null
 ) with (fillfactor = 20);
 
 -- Running digests per bucket of 4,096 positions, up to the tally's cursor in order of arrival.

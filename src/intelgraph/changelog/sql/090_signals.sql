@@ -16,18 +16,27 @@ begin
     select case when is_called then last_value else 0 end into drawn from ig.position;
     select coalesce(max(position), 0) into known from ig.settled where origin = local.name and life = local.life;
     select * into pending from ig.settling;
-    if pending.candidate > known and pending.horizon <= pg_snapshot_xmin(pg_current_snapshot()) then
+    if pending.candidate > known and pending.horizon <= ig.horizon() then
         insert into ig.settled (origin, life, position) values (local.name, local.life, pending.candidate)
         on conflict (origin, life) do update set position = excluded.position
         where settled.position < excluded.position;
         known := pending.candidate;
     end if;
     if fresh and drawn > known and (pending.candidate is null or pending.candidate <= known) then
-        insert into ig.settling (candidate, horizon) values (drawn, pg_current_xact_id())
-        on conflict (only_row) do update set candidate = excluded.candidate, horizon = excluded.horizon;
+        insert into ig.settling (candidate, horizon, since) values (drawn, pg_current_xact_id(), clock_timestamp())
+        on conflict (only_row) do update
+        set candidate = excluded.candidate, horizon = excluded.horizon, since = excluded.since;
     end if;
     return known;
 end $$;
+
+-- For how long our settled position stands although more was drawn: 0 while it moves. Streams are so much older.
+create function ig.stands_ms() returns bigint language sql stable as $$
+    select coalesce((select greatest(0, extract(epoch from clock_timestamp() - g.since) * 1000)::bigint
+                     from ig.settling g, ig.region r
+                     where g.candidate > coalesce((select max(s.position) from ig.settled s
+                                                   where s.origin = r.name and s.life = r.life), 0)), 0);
+$$;
 
 -- The row is deleted by its place: looking for it would read whatever earlier signals have left to be vacuumed.
 create function ig.send(p_destination text, p_kind text, p_body jsonb) returns void language plpgsql as $$
@@ -53,6 +62,7 @@ begin
     end if;
     perform ig.send(p_destination, 'mark', jsonb_build_object(
         'life', local.life, 'reads', local.reads, 'number', number, 'token_ns', p_token_ns,
+        'stands_ms', ig.stands_ms(),
         'settled', (select jsonb_agg(jsonb_build_array(s.life, s.position)) from ig.settled s where s.origin = local.name)));
 end $$;
 
@@ -90,6 +100,7 @@ begin
                                            (m ->> 'number')::bigint - 1, p_from));
     end if;
     update ig.peer set got = (m ->> 'number')::bigint, reads = (m ->> 'reads')::int, heard_at = clock_timestamp(),
+                       stands_ms = coalesce((m ->> 'stands_ms')::bigint, 0),
                        token_ns = coalesce((m ->> 'token_ns')::bigint, token_ns)
     where name = p_from;
     insert into ig.settled (origin, life, position)

@@ -1,6 +1,6 @@
--- Reading the log in order of arrival. A row is handed out only when every transaction older than the oldest running
--- one is over, so a cursor never passes a row that commits later. Writers notify nobody: the feed asks. A batch ends after
--- `p_max` rows, or when it has `ig.page_bytes_max()`; with one row at least.
+-- Reading the log in order of arrival. A row is handed out only when every transaction below the horizon (of those that
+-- may hold positions) is over, so a cursor never passes a row that commits later. Writers notify nobody: the feed asks.
+-- A batch ends after `p_max` rows, or when it has `ig.page_bytes_max()`; with one row at least.
 
 create function ig.feed(p_subscriber text, p_max int) returns table (
     arrived xid8, arrival bigint, origin text, life int, epoch bigint, "position" bigint, placement text, tenant text,
@@ -10,11 +10,12 @@ declare
     c ig.cursor;
     r ig.change;
     bytes bigint := 0;
+    final xid8 := ig.horizon();
 begin
     insert into ig.cursor (subscriber, arrived, arrival) values (p_subscriber, '0', 0) on conflict do nothing;
     select * into c from ig.cursor k where k.subscriber = p_subscriber;
     for r in select * from ig.change x
-             where (x.arrived, x.arrival) > (c.arrived, c.arrival) and x.arrived < pg_snapshot_xmin(pg_current_snapshot())
+             where (x.arrived, x.arrival) > (c.arrived, c.arrival) and x.arrived < final
              order by x.arrived, x.arrival limit p_max loop
         exit when bytes >= ig.page_bytes_max();
         bytes := bytes + octet_length(coalesce(r.body::text, ''));

@@ -20,7 +20,7 @@ declare
     n int;
 begin
     select * into c from ig.cursor where subscriber = 'digest' for update;
-    horizon := pg_snapshot_xmin(pg_current_snapshot());
+    horizon := ig.horizon();
     with batch as materialized (
         select r.placement, r.origin, r.life, r.position, r.digest, r.arrived, r.arrival from ig.change r
         where (r.arrived, r.arrival) > (c.arrived, c.arrival) and r.arrived < horizon

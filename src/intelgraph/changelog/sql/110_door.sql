@@ -269,7 +269,9 @@ begin
         items := items || made;
         bytes := bytes + octet_length(made::text);
     end loop;
-    return said || jsonb_build_object('changes', to_jsonb(items), 'next', last, 'more', more);
+    return said || jsonb_build_object('changes', to_jsonb(items), 'next', last, 'more', more, 'stands_ms',
+        case said ->> 'home' when ig.here() then ig.stands_ms()
+        else coalesce((select q.stands_ms from ig.peer q where q.name = said ->> 'home'), 0) end);
 end $$;
 
 -- Every row that carried a key, and what became of it.

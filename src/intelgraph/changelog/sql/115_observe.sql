@@ -28,7 +28,7 @@ create function ig.tail(p_placement text, p_epoch bigint) returns text language 
         (select c.arrival from ig.change c where c.placement = p_placement and c.status in ('inert', 'held', 'dropped')
          order by c.arrived desc, c.arrival desc limit 1),
         (select c.arrival from ig.change c where c.placement = p_placement and c.status in ('inert', 'held', 'dropped')
-           and c.arrived < pg_snapshot_xmin(pg_current_snapshot())
+           and c.arrived < (select ig.horizon())
          order by c.arrived desc, c.arrival desc limit 1));
 $$;
 
@@ -48,6 +48,7 @@ create function ig.observe() returns jsonb language sql volatile security define
                            'closed', exists (select from ig.closing c where c.placement = p.id and c.epoch = p.epoch))), '{}')
                        from ig.placement p where p.epoch > 0 and r.name = any (p.regions)),
         'links', ig.links(),
+        'oldest', ig.oldest_transaction(),
         'troubles', (select count(*) from ig.trouble))
     from ig.region r;
 $$;

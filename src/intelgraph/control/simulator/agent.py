@@ -14,18 +14,21 @@ from intelgraph.control.simulator.acting import Acting
 from intelgraph.control.simulator.engine import Process, Site, Steps
 from intelgraph.control.simulator.network import ABSENT, Unreachable, Versioned
 from intelgraph.control.simulator.region import SCHEMA, Grant, Region
+from intelgraph.model.errors import Denied
 from intelgraph.model.placement import Placement
-from intelgraph.placement import failover, resuming, standby
+from intelgraph.placement import failover, handover, resuming, standby
 from intelgraph.placement.decision import Start
 from intelgraph.placement.fitness import caught_up
 from intelgraph.placement.lease import Watched, granted_until, look
 from intelgraph.placement.plan import Kind, Plan, is_open
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.view import Copy, Sighting, View
+from intelgraph.placement.write_path import Probed, WritePath, judge
 
 LOOK_S = 0.8
 REPORT_OLD_S = 3.0
 BEAT_S = 0.004
+PROBE_S = 0.03
 
 
 @functools.cache
@@ -33,6 +36,12 @@ def parts(key: str) -> tuple[str, str]:
     """The kind of a key, and whose it is."""
     kind, _, name = key.partition("/")
     return kind, name
+
+
+def by_itself(plan: Plan) -> bool:
+    """Whether nobody asked for a move: an operator's switchover declares where it leads."""
+    handed_over = plan.kind is Kind.SWITCHOVER and plan.after.home != plan.after.wanted.home
+    return plan.kind is Kind.FAILOVER or handed_over
 
 
 class Lease(NamedTuple):
@@ -48,6 +57,7 @@ class Report(NamedTuple):
     number: int
     leases: Mapping[str, Sighting]
     copies: Mapping[str, Copy]
+    writes: WritePath | None
 
 
 class Agent:
@@ -79,6 +89,10 @@ class Agent:
         self.held: Versioned | None = None
         """The lease as this process last wrote it."""
         self.said: dict[str, str] = {}
+        self.path: WritePath | None = None
+        """Whether writes get through here, as this process has probed."""
+        self.keys: Mapping[str, Versioned] = {}
+        """The store as it was looked at last."""
 
     def start(self) -> None:
         """Start the loops."""
@@ -88,6 +102,31 @@ class Agent:
             self.renewer = self.engine.spawn(
                 self._renew_always(self.region), self.site, "agent", delay_s=random() * 0.2
             )
+            self.engine.spawn(self._probe_always(self.region), self.site, "agent", delay_s=PROBE_S)
+
+    # --------------------------------------------------------------------------------------------- the write path
+
+    def _probe_always(self, region: Region) -> Steps:
+        """Probe the own write path, one probe after the other."""
+        policy, judged_s = self.policy.write_path, self.engine.clock(region)
+        while True:
+            fails = region.writes_fail or region.disk_full
+            waited_s = policy.answer_s if fails else PROBE_S
+            yield waited_s
+            now_s = self.engine.clock(region)
+            why = Denied(code="write_path", reason=f"writes fail in {region.name}") if fails else None
+            probed = Probed(why=why, waited_s=waited_s)
+            self.path = judge(self.path, probed, passed_s=now_s - judged_s, policy=policy)
+            judged_s = now_s
+            yield max(policy.probe_s - waited_s, 0.05)
+
+    def gives_up(self, region: Region) -> Denied | None:
+        """Why the lease is not renewed although it could be."""
+        if self.path is None or self.path.failing_s < self.policy.writes_given_up_s:
+            return None
+        copies = self._copies()
+        views = (self.view(region, name, self.keys, copies) for name in region.holds)
+        return handover.gives_up((view for view in views if view is not None), self.policy)
 
     # -------------------------------------------------------------------------------------------------- the lease
 
@@ -105,6 +144,10 @@ class Agent:
         yield BEAT_S
         if region.disk_full:
             self._tell(region, "lease", "cannot renew its lease: its database does not commit")
+            return
+        given_up = self.gives_up(region)
+        if given_up is not None:
+            self._tell(region, "lease", given_up.reason)
             return
         key = f"leases/{region.name}"
         held, self.held = self.held, None  # until the store has shown it: a failure from here on may have written it
@@ -144,7 +187,7 @@ class Agent:
             acted = False
             try:
                 read_s = self.engine.now
-                keys = yield from self.store.read(self.site)
+                self.keys = keys = yield from self.store.read(self.site)
                 self.read_s = read_s
                 self._take(keys)
                 copies = self._copies()
@@ -175,7 +218,7 @@ class Agent:
                 )
                 plan: Plan = entry.value
                 new = name not in self.moved or self.moved[name][0] != entry.version
-                if new and plan.kind is Kind.FAILOVER and plan.abandoned is None and plan.turn is None:
+                if new and by_itself(plan) and plan.abandoned is None and plan.turn is None:
                     self.moved[name] = (entry.version, None if before is None else now_s)
             elif kind == "reports":
                 number = entry.value.number
@@ -209,7 +252,7 @@ class Agent:
             name: Sighting(lease_version=seen.version, still_s=seen.still_s, reached=False)
             for name, seen in self.leases.items()
         }
-        report = Report(self.term * 1_000_000 + self.reports, leases, copies)
+        report = Report(self.term * 1_000_000 + self.reports, leases, copies, self.path)
         self.store.cast(self.site, f"reports/{self.site.name}", report)
 
     # -------------------------------------------------------------------------------------------- deciding, acting
@@ -221,13 +264,15 @@ class Agent:
         view = self.view(region, name, keys, copies)
         if view is None:
             return False
+        if view.placement.home == region.name:
+            self._steadiness(view, name)
         versions = {key: keys.get(key, ABSENT).version for key in (f"placements/{name}", f"plans/{name}")}
         if name in region.grant.epochs and view.placement.home == region.name:
             self.acting.salvage(region, name)
         step = self.next_step(view)
         if not isinstance(step, resuming.Nothing):
             return (yield from self.acting.carry_out(self, region, view, versions, step))
-        for decide in (failover.decide, standby.decide):
+        for decide in (failover.decide, handover.decide, standby.decide):
             decision = decide(view, self.policy)
             if isinstance(decision, Start):
                 return (yield from self.acting.record(self, region, versions, decision.plan))
@@ -254,11 +299,14 @@ class Agent:
         region.directory[name] = placement
         now_s = self.engine.clock(region)
         seen, held = {}, {region.name: copies[name]}
+        writes = {} if self.path is None else {region.name: self.path}
         for vantage, (_, first_s) in self.heard.items():
             if vantage == region.name or now_s - first_s > REPORT_OLD_S:
                 continue
             report: Report = keys[f"reports/{vantage}"].value
             seen[vantage] = report.leases
+            if report.writes is not None:
+                writes[vantage] = report.writes
             if name in report.copies:
                 held[vantage] = report.copies[name]
         plan: Plan | None = keys.get(f"plans/{name}", ABSENT).value
@@ -266,7 +314,7 @@ class Agent:
         is_home = placement.home == region.name
         others = [one for one in placement.regions if one != region.name] if is_home else []
         unconfirmed = {one: region.oldest_unconfirmed_s(one, self.engine) for one in others}
-        view = View(
+        return View(
             here=region.name,
             placement=placement,
             leases=self.leases,
@@ -280,10 +328,8 @@ class Agent:
             stalled_s=self.stalled.get(placement.standby or "", (0, 0.0))[1] if is_home and placement.standby else None,
             unconfirmed_s=unconfirmed if is_home else None,
             steady_s=self.steady.get(name, {}),
+            writes=writes,
         )
-        if is_home:
-            self._steadiness(view, name)
-        return view
 
     def _steadiness(self, view: View, name: str) -> None:
         """Count for how long each region has been caught up; what is not asked for is not counted."""

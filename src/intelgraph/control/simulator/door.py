@@ -72,6 +72,8 @@ class Doors:
     def write(self, region: Region, placement: str, key: str, operations: tuple[Any, ...], me: Process) -> Telling:
         """Take one write at its home; ``me`` is the process that runs this."""
         epoch = self.may_append(region, placement)
+        if region.writes_fail:
+            return Told("held", "database_unavailable")
         if epoch is None:
             return Told("held", f"{region.name} has no grant")
         delay_s = self._governed(region, placement, epoch)

@@ -144,6 +144,14 @@ def _disk_free(world: World, fault: Fault) -> None:
     world.regions[fault.region].disk_full = False
 
 
+def _writes_fail(world: World, fault: Fault) -> None:
+    world.regions[fault.region].writes_fail = True
+
+
+def _writes_pass(world: World, fault: Fault) -> None:
+    world.regions[fault.region].writes_fail = False
+
+
 def _clock(world: World, fault: Fault) -> None:
     world.regions[fault.region].wall_s += fault.amount
 
@@ -182,6 +190,7 @@ FAULTS: Mapping[str, tuple[Step, Step]] = {
     "store-slow": (_store_slow, _store_fast),
     "slow": (_slow, _fast),
     "disk-full": (_disk_full, _disk_free),
+    "writes-fail": (_writes_fail, _writes_pass),
     "clock-step": (_clock, _nothing),
     "sent-again": (_again, _nothing),
     "slot-lost": (_slot, _nothing),
@@ -189,7 +198,8 @@ FAULTS: Mapping[str, tuple[Step, Step]] = {
 WEIGHTS: Mapping[str, float] = {
     "crash": 4, "lost-for-good": 0.4, "pause": 4, "agent-dies": 1, "agent-dies-between": 4, "crash-at": 6, "cut": 2,
     "cut-one-way": 2, "partition": 2, "partition-in": 2, "partition-out": 2, "store-unreachable": 2, "store-unheard": 1,
-    "store-down": 1, "store-slow": 1, "slow": 4, "disk-full": 1, "clock-step": 0.5, "sent-again": 1, "slot-lost": 1,
+    "store-down": 1, "store-slow": 1, "slow": 4, "disk-full": 1, "writes-fail": 2,
+    "clock-step": 0.5, "sent-again": 1, "slot-lost": 1,
 }  # fmt: skip
 MEASURED = ("slow", "store-slow")
 """Of these the amount says how much; of others that last, for how long after its action a fault still lasts."""

@@ -89,6 +89,7 @@ class Region(Site):
         "settled",
         "standbys",
         "waiting",
+        "writes_fail",
     )
 
     def __init__(self, name: str, placements: list[str], *, rate: float, offset_s: float) -> None:
@@ -109,6 +110,8 @@ class Region(Site):
         self.grant = NO_GRANT
         self.directory: dict[str, Placement] = {}
         self.disk_full = False
+        self.writes_fail = False
+        """No write of a client gets through, although the agent and the database work."""
         self.doomed = 0
         """The agent dies at the so-many-th place between two steps of an action."""
         self.lost_for_good = False

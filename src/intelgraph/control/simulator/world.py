@@ -170,7 +170,7 @@ class World:
         for site in (*self.regions.values(), self.witness):
             self.go_on(site)
         for region in self.regions.values():
-            region.disk_full = False
+            region.disk_full = region.writes_fail = False
             region.doomed = 0
             if not region.lost_for_good:
                 self.restart(region)

@@ -22,7 +22,16 @@ def part_names(fleet: Fleet, region: str) -> list[str]:
 
 def processes_of(fleet: Fleet, region: str) -> list[Identity]:
     """Every process of a region that has not ended: each part, then all that it started, parents first."""
-    carrying = survey([mark(fleet, part) for part in part_names(fleet, region)])
+    return _running(fleet, part_names(fleet, region))
+
+
+def processes_of_part(fleet: Fleet, part: str) -> list[Identity]:
+    """Every process of one part: the part itself first, then all that it started."""
+    return _running(fleet, [part])
+
+
+def _running(fleet: Fleet, parts: list[str]) -> list[Identity]:
+    carrying = survey([mark(fleet, part) for part in parts])
     found = {identity.pid: identity for each in carrying.values() for identity in each}
     for pid in list(found):
         # PostgreSQL's processes write their titles over the environment that carries the mark.

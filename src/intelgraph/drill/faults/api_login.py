@@ -1,0 +1,76 @@
+"""API login: the region's API may not log in to its database any more, and its sessions are ended; the rest works.
+
+As after a password that was changed in one place only. The owner's sessions (the agent, the feed) and the streams go
+on, so the database commits heartbeats while no write of a client gets in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import asyncpg
+
+from intelgraph.connection import DRIVER_ERRORS, connect
+from intelgraph.fleet.places import Fleet
+from intelgraph.fleet.postgres import ADMIN, API
+from intelgraph.model.errors import refuse
+
+_ANSWER_S = 5.0
+
+
+@dataclass(kw_only=True)
+class ApiLogin:
+    """What the role may is kept in the database, so whoever heals needs to remember nothing."""
+
+    fleet: Fleet
+    region: str
+    name: str = "api-login"
+    loses_region: bool = True
+
+    def missing(self) -> str | None:
+        """It takes a database that lets its owner in."""
+        try:
+            asyncio.run(self._as_owner(("select 1",)))
+        except DRIVER_ERRORS as error:
+            return f"the database of {self.region} does not let its owner in ({type(error).__name__})"
+        return None
+
+    def inject(self, dead_man_s: float) -> str:
+        """Take the login away, end the sessions, and try to log in."""
+        ended = asyncio.run(
+            self._as_owner(
+                (f"alter role {API} nologin",),
+                ("select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = $1", API),
+            )
+        )
+        refusal = asyncio.run(self._refusal())
+        if refusal is None:
+            raise refuse("fault_not_injected", f"{API} still logs in to the database of {self.region}")
+        return f"{ended} sessions of {API} in {self.region} were ended; a login is refused ({refusal})"
+
+    def heal(self) -> str:
+        """Give the login back, and log in."""
+        asyncio.run(self._as_owner((f"alter role {API} login",)))
+        refusal = asyncio.run(self._refusal())
+        if refusal is not None:
+            raise refuse("fault_not_healed", f"{API} does not log in to the database of {self.region}: {refusal}")
+        return f"{API} logs in to the database of {self.region}"
+
+    async def _as_owner(self, *statements: tuple[str, ...]) -> object:
+        connection = await connect(self.fleet.server(self.region).login(ADMIN), timeout_s=_ANSWER_S)
+        try:
+            return [await connection.fetchval(*statement) for statement in statements][-1]
+        finally:
+            connection.terminate()
+
+    async def _refusal(self) -> str | None:
+        """What the server says to a login of the API's; none if it succeeds."""
+        try:
+            connection = await connect(self.fleet.server(self.region).login(API), timeout_s=_ANSWER_S)
+        except asyncpg.PostgresError as error:
+            return f"SQLSTATE {error.sqlstate}"
+        except DRIVER_ERRORS as error:
+            return type(error).__name__
+        connection.terminate()
+        return None
