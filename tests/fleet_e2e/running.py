@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 import psutil
 
 from intelgraph.cli.site import Site, find_site
@@ -89,6 +90,11 @@ class RunningFleet:
         """The same, whatever its exit code: what `status` shows of a fleet that is not whole."""
         return json.loads(self._type(*arguments, timeout_s=_COMMAND_TIMEOUT_S).stdout)
 
+    def cli_with_code(self, *arguments: str) -> tuple[int, Any]:
+        """The same, with the exit code."""
+        done = self._type(*arguments, timeout_s=_COMMAND_TIMEOUT_S)
+        return done.returncode, json.loads(done.stdout)
+
     def _type(self, *arguments: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "intelgraph.cli.main", *arguments, "--topology", str(self.topology), "--json"],
@@ -155,9 +161,11 @@ class RunningFleet:
         return self.main_process("supervisor")
 
     @contextlib.asynccontextmanager
-    async def owner(self, region: str) -> AsyncIterator[asyncpg.Connection]:
-        """A region's database as its owner."""
+    async def owner(self, region: str, *, database: str = "") -> AsyncIterator[asyncpg.Connection]:
+        """A region's database, or another of its server's, as its owner."""
         login = self.site.region(region).admin_database
+        if database:
+            login = msgspec.structs.replace(login, database=database)
         connection = await connect(login, timeout_s=10, statement_timeout_s=60)
         try:
             yield connection
