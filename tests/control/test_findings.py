@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as replace_fields
 
-from intelgraph.control.findings import FindingPolicy, State, Surroundings, findings
-from intelgraph.control.own_database import HeldHere, Links, Made, Observed, Slot
+from intelgraph.control.findings import NOTICES, FindingPolicy, State, Surroundings, about, findings
+from intelgraph.control.own_database import HeldHere, Links, Made, Observed, OpenTransaction, Slot
 from intelgraph.model.errors import Denied
 
 US, EU = "us-east", "eu-west"
@@ -101,3 +102,64 @@ def test_each_case_is_said_with_what_to_do(case: str) -> None:
 
 def test_a_link_that_is_down_for_a_moment_is_no_finding() -> None:
     assert findings(state(own=slot(), links_down_s={EU: 1.0}), FindingPolicy()) == ()
+
+
+# ------------------------------------------------------------------------------- what it is about, cause, and its end
+
+
+def codes(**other: Any) -> dict[str, str]:
+    return {each.code: about(each) for each in findings(state(**other), FindingPolicy())}
+
+
+@pytest.mark.parametrize("code", ["too_far_behind", "lease_not_over", "internal_error"])
+def test_why_a_placement_stands_names_the_placement(code: str) -> None:
+    stands = {"p": Denied(code=code, reason="cannot promote us-east: it is 94 s behind")}
+    assert codes(stands=stands) == {code: "p"}
+
+
+def test_why_the_lease_is_not_renewed_names_the_region() -> None:
+    assert codes(not_renewed=Denied(code="lease_taken", reason="the lease of us-east is not renewed")) == {
+        "lease_taken": US
+    }
+
+
+def test_a_full_disk_is_said_and_not_the_links_that_stand_for_it() -> None:
+    full = replace(AROUND, disk_free_bytes=90 * MB)
+    assert codes(own=slot(), links_down_s={EU: 30.0}, surroundings=full) == {"disk_nearly_full": US}
+    assert codes(own=slot(), links_down_s={EU: 30.0}, peers_causes={EU: "disk_full"}) == {}, "it is said there"
+    refused = Denied(code="disk_full", reason="the lease is not renewed: the disk of us-east has 1 MB left")
+    assert codes(not_renewed=refused, surroundings=full) == {"disk_full": US}, "once"
+
+
+def test_a_region_that_is_down_is_no_matter_of_links() -> None:
+    assert codes(own=slot(), links_down_s={EU: 30.0}, peers_down_s={EU: 31.0}) == {"region_down": EU}
+    assert codes(peers_down_s={EU: 31.0}) == {}, "it takes what is sent: its agent alone is away"
+
+
+def test_a_refusal_is_said_once_although_the_placement_stands_for_it() -> None:
+    lost = Denied(
+        code="standby_lost", reason="cannot replace the standby of p: eu-west is lost", facts={"placement": "p"}
+    )
+    assert codes(stands={"p": lost}, refusals={"p": lost}) == {"standby_lost": "p"}
+
+
+def test_a_clock_that_was_set_is_said_until_most_agree_with_it_or_for_ten_minutes() -> None:
+    stepped = replace(AROUND, clock_stepped_s=3600.0)
+    assert codes(surroundings=replace(stepped, clock_ahead_s=3600.0)) == {"clock_stepped": US}
+    assert codes(surroundings=replace(stepped, clock_ahead_s=0.2)) == {}
+    assert codes(surroundings=replace(stepped, clock_stepped_s_ago=601.0)) == {}
+
+
+def test_a_transaction_that_the_log_waits_for_is_named_when_it_is_old() -> None:
+    session = OpenTransaction(pid=77, user="ig_admin", application="psql", state="idle in transaction", age_s=4.9)
+    assert codes(own=own(oldest=session)) == {}
+    (found,) = findings(state(own=own(oldest=replace_fields(session, age_s=12.0))), FindingPolicy())
+    assert (found.code, about(found)) == ("transaction_open", US)
+    assert "pid 77 (ig_admin, psql, idle in transaction)" in found.reason and "for 12 s" in found.reason
+    prepared = replace_fields(session, pid=0, application="two-phase", age_s=12.0)
+    (found,) = findings(state(own=own(oldest=prepared)), FindingPolicy())
+    assert "prepared as two-phase" in found.reason and "terminate" not in found.reason
+
+
+def test_only_what_is_being_dealt_with_is_a_notice() -> None:
+    assert not NOTICES & {"write_path", "standby_lost", "rpo_at_risk", "link_down", "transaction_open", "clocks_apart"}

@@ -80,7 +80,7 @@ def test_a_home_that_is_well_or_not_probed_hands_nothing_over() -> None:
     [
         (None, "whether writes get through there is not known"),
         (WritePath(), "whether writes get through there is not known"),
-        (broken(why=replace(WHY, reason="as well")), "writes fail there: as well"),
+        (broken(why=replace(WHY, reason="as well")), "eu-west: as well"),
         (replace(WELL, steady_s=POLICY.steady_s - 0.1), "writes get through there for 5 s"),
     ],
 )

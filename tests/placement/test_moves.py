@@ -98,8 +98,8 @@ class TestDraining:
         (leaving,) = drain([healthy(placement=placement(declared=STRICT))], US, POLICY)
         assert leaving.plan is None and leaving.read_only
         assert leaving.denied is not None and leaving.denied.reason == (
-            "cannot move p from us-east: eu-west would have no standby, since no other allowed region has caught up "
-            "and is not drained; p declared to refuse writes without one"
+            "cannot move p from us-east: eu-west would have no standby: each other allowed region is drained, down or "
+            "behind; p declared to refuse writes without one"
         )
 
     def test_a_strict_placement_is_moved_where_a_third_region_stands_by(self) -> None:
@@ -157,8 +157,8 @@ class TestTheStandby:
     def test_strict_stands_and_says_why(self) -> None:
         view = self.lost(placement=placement(declared=STRICT))
         assert said(decide(view, POLICY)) == (
-            "cannot replace the standby of p: eu-west is lost: it has no lease now, and no other allowed region has "
-            "caught up; writes wait for it, as was declared"
+            "cannot replace the standby of p: eu-west is lost: it has no lease now, and no other region is allowed; "
+            "writes wait for it, as was declared"
         )
 
     def test_a_standby_that_confirms_nothing_is_lost_although_it_lives(self) -> None:
@@ -176,9 +176,18 @@ class TestTheStandby:
         assert planned(decide(healthy(placement=degraded), POLICY)).after.standby == EU
         early = said(decide(healthy(placement=degraded, steady_s={EU: 3.0}), POLICY))
         assert early == (
-            "cannot give p a standby: no other allowed region has caught up for long enough; until then a loss of the "
+            "cannot give p a standby: eu-west: it has caught up for 3 s; 5 s are waited for; until then a loss of the "
             "home stops its writes"
         )
+
+    def test_a_region_that_is_drained_or_down_is_not_called_slow(self) -> None:
+        alone = placement(standby=None, durability=Durability.HOME, declared=declared())
+        drained = said(decide(healthy(placement=alone, drained=frozenset({EU})), POLICY))
+        assert drained is not None and "eu-west: it is drained" in drained
+        down = said(decide(healthy(placement=alone, leases={US: lease(0.3), EU: lease(OVER_S)}), POLICY))
+        assert down is not None and "eu-west: it has no lease now" in down
+        silent = said(decide(healthy(placement=alone, unconfirmed_s={EU: 9.0}), POLICY))
+        assert silent is not None and "eu-west: it has confirmed nothing for 9 s" in silent
 
     def test_a_single_region_has_none_and_says_nothing(self) -> None:
         only = placement(standby=None, regions=(US,), durability=Durability.HOME)

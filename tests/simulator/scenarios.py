@@ -1,4 +1,4 @@
-"""Five losses as they are told to a person. Each is a schedule of two regions, one placement and one patient client."""
+"""Seven losses as they are told to a person. Each is a schedule of two regions, one placement and one patient client."""
 
 from __future__ import annotations
 
@@ -33,5 +33,12 @@ SCENARIOS: Mapping[str, Schedule] = {
     "the-agent-dies-after-raising-the-epoch": story(
         Fault(at_s=10.0, kind="crash", region=US, for_s=25.0),
         Fault(at_s=10.5, kind="agent-dies-between", region=EU, amount=4.0),
+    ),
+    "the-home-takes-no-writes": story(
+        Fault(at_s=10.0, kind="writes-fail", region=US, for_s=15.0), durability=Durability.HOME
+    ),
+    "neither-region-takes-writes": story(
+        Fault(at_s=10.0, kind="writes-fail", region=US, for_s=15.0),
+        Fault(at_s=9.0, kind="writes-fail", region=EU, for_s=20.0),
     ),
 }

@@ -1,4 +1,4 @@
-"""What happens in five losses, to be read: the files in `transcripts/` are what the simulator tells of them.
+"""What happens in seven losses, to be read: the files in `transcripts/` are what the simulator tells of them.
 
 A change of the decisions changes them: read the difference, then write them anew with
 ``INTELGRAPH_WRITE_SCENARIOS=1 pytest tests/simulator/test_scenarios.py``.

@@ -66,15 +66,19 @@ def _move_home(view: View, region: str, policy: Policy) -> Leaving:
     if lacks is not None:
         return _stays(placement.id, f"cannot move {placement.id} from {region}: {lacks.fact}; {lacks.limit}")
     plan = Plan(id=plan_id(placement, Kind.SWITCHOVER, view.plan), kind=Kind.SWITCHOVER, before=placement, after=after)
-    return Leaving(placement=placement.id, plan=plan, denied=_goes_without(after.standby, placement.id))
+    others = {name: why for name, why in whys.items() if name != target and why is not None}
+    nobody = "; ".join(f"{name}: {why.fact}" for name, why in others.items()) or f"{region} is drained"
+    return Leaving(placement=placement.id, plan=plan, denied=_goes_without(after.standby, placement.id, nobody))
 
 
 def _move_standby(view: View, region: str, policy: Policy) -> Leaving:
     placement = view.placement
     others = (name for name in placement.regions if name not in (placement.home, region))
-    standby = next((name for name in others if caught_up(view, name, policy) is None), None)
+    whys = {name: caught_up(view, name, policy) for name in others}
+    standby = next((name for name, why in whys.items() if why is None), None)
+    nobody = "; ".join(f"{name}: {why.fact}" for name, why in whys.items() if why) or "no other region is allowed"
     if standby is None and refuses_without_standby(placement):
-        why = f"cannot replace {region} as standby of {placement.id}: no other allowed region has caught up"
+        why = f"cannot replace {region} as standby of {placement.id}: {nobody}"
         return _stays(placement.id, f"{why}; it declared to refuse writes without a standby")
     if view.plan is not None and is_under_way(placement, view.plan):
         return _stays(
@@ -86,7 +90,7 @@ def _move_standby(view: View, region: str, policy: Policy) -> Leaving:
     started = Start(
         plan=Plan(id=plan_id(placement, Kind.RESTAND, view.plan), kind=Kind.RESTAND, before=placement, after=after)
     )
-    return Leaving(placement=placement.id, plan=started.plan, denied=_goes_without(standby, placement.id))
+    return Leaving(placement=placement.id, plan=started.plan, denied=_goes_without(standby, placement.id, nobody))
 
 
 def _stays(placement: str, reason: str, *, read_only: bool = True) -> Leaving:
@@ -94,8 +98,8 @@ def _stays(placement: str, reason: str, *, read_only: bool = True) -> Leaving:
     return Leaving(placement=placement, plan=None, denied=denied, read_only=read_only)
 
 
-def _goes_without(standby: str | None, placement: str) -> Denied | None:
+def _goes_without(standby: str | None, placement: str, nobody: str) -> Denied | None:
     if standby is not None:
         return None
-    reason = f"{placement} goes on without a standby: no other allowed region has caught up"
+    reason = f"{placement} goes on without a standby: {nobody}"
     return Denied(code="no_standby", reason=reason, facts={"placement": placement})

@@ -89,8 +89,8 @@ def unfit_writes(view: View, region: str) -> Unfit | None:
     if path is None or not (path.is_known or path.is_broken):
         return Unfit("writes_unknown", "whether writes get through there is not known", "its agent must have probed it")
     if path.is_broken:
-        told = f": {path.why.reason}" if path.why is not None else ""
-        return Unfit("writes_fail", f"writes fail there{told}", "a home's own writes get through")
+        fact = path.why.reason if path.why is not None else "writes fail there"
+        return Unfit("writes_fail", fact, "a home's own writes get through")
     return None
 
 

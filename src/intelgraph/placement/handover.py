@@ -36,7 +36,7 @@ def decide(view: View, policy: Policy) -> Decision:
         nobody = "; ".join(f"{name}: {why.fact}" for name, why in whys.items() if why) or "no other region is allowed"
         return cannot(
             f"hand {placement.id} over",
-            f"writes fail in {view.here} ({path.why.reason}), and nobody can take them: {nobody}",
+            f"{path.why.reason}; nobody can take them: {nobody}",
             "it stays where it is until one of them can",
             code="writes_fail",
             placement=placement.id,
@@ -59,8 +59,8 @@ def gives_up(views: Iterable[View], policy: Policy) -> Denied | None:
             continue
         return Denied(
             code="lease_given_up",
-            reason=f"the lease of {view.here} is given up: writes fail there for {path.failing_s:.0f} s "
-            f"({path.why.reason}), {placement.id} could not be handed over, and {standby} can take it",
+            reason=f"the lease of {view.here} is given up: {path.why.reason}, for {path.failing_s:.0f} s now; "
+            f"{placement.id} could not be handed over, and {standby} can take it",
             facts={"about": view.here, "standby": standby},
         )
     return None

@@ -8,6 +8,8 @@ been caught up for a while, what was declared is restored. Losing is acted on af
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from intelgraph.model.placement import Durability, StandbyLoss
 from intelgraph.placement.decision import Decision, Stand, Start, cannot, plan_id
 from intelgraph.placement.fitness import caught_up, is_leased, unfit
@@ -31,13 +33,13 @@ def decide(view: View, policy: Policy) -> Decision:
     if other is not None:
         return _restand(view, other)
     if placement.standby is None or lost is None:
-        return _stand_without(view)
+        return _stand_without(view, policy)
     if placement.wanted.on_standby_loss is StandbyLoss.DEGRADE and _may_drop(view, policy):
         return _restand(view, None)
     remote = placement.durability is Durability.REMOTE
     return cannot(
         f"replace the standby of {placement.id}",
-        f"{lost}, and no other allowed region has caught up",
+        f"{lost}, and {nobody_else(view, _others(view), policy)}",
         "writes wait for it, as was declared" if remote else "the RPO bounds what it may lack",
         code="standby_lost",
         standby=placement.standby,
@@ -77,16 +79,32 @@ def _is_steady(view: View, region: str, policy: Policy) -> bool:
     return confirms and caught_up(view, region, policy) is None and view.steady_s.get(region, 0.0) >= policy.steady_s
 
 
-def _stand_without(view: View) -> Stand:
+def _stand_without(view: View, policy: Policy) -> Stand:
     placement = view.placement
     if len(placement.regions) == 1:
         return Stand()
     return cannot(
         f"give {placement.id} a standby",
-        "no other allowed region has caught up for long enough",
+        nobody_else(view, _others(view), policy),
         "until then a loss of the home stops its writes",
         code="no_standby",
     )
+
+
+def _unsteady(view: View, region: str, policy: Policy) -> str:
+    """Say why a region that has caught up is not named standby yet."""
+    unconfirmed_s = 0.0 if view.unconfirmed_s is None else view.unconfirmed_s.get(region)
+    if unconfirmed_s is None or unconfirmed_s >= policy.caught_up_s_max:
+        told = "nothing" if unconfirmed_s is None else f"nothing for {unconfirmed_s:.0f} s"
+        return f"it has confirmed {told} of what it was sent"
+    return f"it has caught up for {view.steady_s.get(region, 0.0):.0f} s; {policy.steady_s:g} s are waited for"
+
+
+def nobody_else(view: View, regions: Iterable[str], policy: Policy) -> str:
+    """Say of each region why it is not named standby now; a region that is drained or down is not called slow."""
+    whys = {name: caught_up(view, name, policy) for name in regions}
+    told = [f"{name}: {why.fact if why else _unsteady(view, name, policy)}" for name, why in whys.items()]
+    return "; ".join(told) if told else "no other region is allowed"
 
 
 def _restand(view: View, standby: str | None) -> Start:

@@ -84,7 +84,7 @@ def lacks_standby(after: Placement) -> Unfit | None:
     """Say why a placement may not become ``after``: it refuses to be without a standby, and would have none."""
     if after.standby is not None or not refuses_without_standby(after):
         return None
-    fact = f"{after.home} would have no standby, since no other allowed region has caught up and is not drained"
+    fact = f"{after.home} would have no standby: each other allowed region is drained, down or behind"
     return Unfit("no_standby", fact, f"{after.id} declared to refuse writes without one")
 
 

@@ -25,6 +25,8 @@ from intelgraph.placement.policy import GovernorPolicy
 COMMIT_S = 0.002
 HOLD_S = 0.4
 STANDBY_S_MAX = 4.0
+HANGS_S = 60.0
+"""Longer than any client waits."""
 GOVERNOR = GovernorPolicy()
 HELD = ("fenced", "not_home", "unknown_placement", "closing", "gap")
 
@@ -73,7 +75,7 @@ class Doors:
         """Take one write at its home; ``me`` is the process that runs this."""
         epoch = self.may_append(region, placement)
         if region.writes_fail:
-            return Told("held", "database_unavailable")
+            return (yield from self._hang(region))
         if epoch is None:
             return Told("held", f"{region.name} has no grant")
         delay_s = self._governed(region, placement, epoch)
@@ -92,9 +94,17 @@ class Doors:
             return Told("unknown", f"{standby} has not confirmed")
         if not self.may_acknowledge(region, placement, epoch):
             return Told("unknown", "the lease ran out meanwhile")
+        if region.writes_fail:
+            return (yield from self._hang(region))  # it is in the log, and its client hears nothing
         durability = "remote" if remote else "home"
         self.promises.acknowledged(region, placement, row, epoch, durability)
         return Told("ok", "", row.identity, row.epoch, durability)
+
+    @staticmethod
+    def _hang(region: Region) -> Telling:
+        """Answer nothing for as long as anybody waits."""
+        yield HANGS_S
+        return Told("gone", f"{region.name} hangs")
 
     def _governed(self, region: Region, placement: str, epoch: int) -> float | None:
         opened = region.standbys.get((placement, epoch))
