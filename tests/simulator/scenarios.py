@@ -1,4 +1,4 @@
-"""Seven losses as they are told to a person. Each is a schedule of two regions, one placement and one patient client."""
+"""Seven losses as a person is told them. Each is a schedule of two regions, one placement and one patient client."""
 
 from __future__ import annotations
 
