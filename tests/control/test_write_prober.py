@@ -29,7 +29,10 @@ class Edge:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        self.paths.add((await reader.readline()).split()[1])
+        line = (await reader.readline()).split()
+        if len(line) < 2:
+            return  # the prober was ended
+        self.paths.add(line[1])
         while self.answer is None:  # noqa: ASYNC110 - the test changes it
             await asyncio.sleep(0.02)
         status, body = self.answer

@@ -11,12 +11,24 @@ import asyncio
 import os
 import signal
 import time
+import uuid
 from collections.abc import Iterator
 
 import pytest
+import requests
 
 from intelgraph.drill import faults
-from tests.fleet_e2e.running import AWAY, HOME, TWO_REGIONS, CommandFailed, RunningFleet, contention, started, until
+from tests.fleet_e2e.running import (
+    AWAY,
+    GLOBAL,
+    HOME,
+    TWO_REGIONS,
+    CommandFailed,
+    RunningFleet,
+    contention,
+    started,
+    until,
+)
 from tests.fleet_e2e.truth import Said, said
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(600)]
@@ -163,3 +175,42 @@ async def _idle_transactions(fleet: RunningFleet) -> None:
         assert any(f"pid {pid} " in each for each in told["compared"][0]["waits_for"])
         await database.execute("rollback")
         await asyncio.to_thread(fleet.cli, "switchover", "--placement", "moves", "--to", AWAY)
+
+
+def test_clients_are_led_past_a_region_that_cannot_hand_writes_on(fleet: RunningFleet) -> None:
+    well(fleet)
+    fleet.tenant("far", "--regions", f"{HOME},{AWAY}", "--home", AWAY, "--standby", HOME, "--durability", "home")
+    well(fleet)
+    fleet.cli("wan", HOME, AWAY, "--cut", "a-to-b")
+    try:
+
+        def is_passed_over() -> bool:
+            answer = requests.get(f"{fleet.doors[HOME]}/readyz", timeout=5)
+            return answer.status_code == 200 and answer.headers.get("x-envoy-degraded") == "true"
+
+        until(is_passed_over, SAID_WITHIN_S, f"{HOME} is not passed over")
+        assert (
+            "home_unreached"
+            in comes(
+                fleet, HOME, lambda look: "home_unreached" in look.findings, SAID_WITHIN_S, "it is not said"
+            ).findings
+        )
+
+        def is_taken_elsewhere() -> bool:
+            answer = requests.post(
+                f"{fleet.doors[GLOBAL]}/v1/changes",
+                json={"operations": [{"op": "upsert_entity", "entity": {"id": "e", "type": "t", "name": "n"}}]},
+                headers={
+                    "authorization": f"Bearer {fleet.token('far')}",
+                    "idempotency-key": str(uuid.uuid4()),
+                    "ig-deadline-ms": "3000",
+                },
+                timeout=10,
+            )
+            return answer.status_code == 200 and answer.headers["ig-region"] == AWAY
+
+        until(is_taken_elsewhere, SAID_WITHIN_S, "writers are kept where their writes cannot be handed on")
+    finally:
+        fleet.cli("wan", HOME, AWAY, "--heal")
+    well(fleet)
+    assert "x-envoy-degraded" not in requests.get(f"{fleet.doors[HOME]}/readyz", timeout=5).headers
