@@ -73,7 +73,7 @@ def test_a_write_path_that_works_is_well_and_probed_by_new_connections() -> None
         async with probing(edge) as prober:
             await until(prober, lambda path: path.steady_s > 0.2)
             assert edge.connections >= 3
-            assert edge.paths == {b"/writez"}
+            assert edge.paths == {b"/readyz?writes"}
 
     run(body())
 

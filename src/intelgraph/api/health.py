@@ -1,8 +1,8 @@
-"""``/healthz``, ``/readyz``, ``/writez``, ``/openapi.json``: for machines that watch, without a token.
+"""``/healthz``, ``/readyz``, ``/openapi.json``: for machines that watch, without a token.
 
 ``/healthz`` says that the process answers. ``/readyz`` says whether it can serve, and if not why: the database, the
 log's schema, the directory, the feed; and in ``limits`` what it serves less well than it should, which its region's
-agent tells it. ``/writez`` says whether a write gets through it: by a new login and a commit.
+agent tells it. ``/readyz?writes`` says whether a write gets through it: by a new login and a commit.
 RESIDENCY: none of them names a tenant, a placement or an id.
 """
 
@@ -31,7 +31,9 @@ async def alive(door: Door, request: Request) -> Response:
 
 
 async def ready(door: Door, request: Request) -> Response:
-    """``GET /readyz``: 200 when every check passes, else 503 with the reasons."""
+    """``GET /readyz``: 200 when every check passes, else 503 with the reasons. ``?writes``: does a write get through?"""
+    if request.query_string == b"writes":
+        return await _writes(door)
     checks = await door.readiness.checks(door)
     failed = {name: why for name, why in checks.items() if why is not None}
     body = orjson.dumps(
@@ -49,8 +51,8 @@ async def ready(door: Door, request: Request) -> Response:
     return Response(status=503 if failed else 200, body=body, headers=headers)
 
 
-async def writable(door: Door, request: Request) -> Response:
-    """``GET /writez``: 200 when a write gets through this worker to its database, else 503 with the reason."""
+async def _writes(door: Door) -> Response:
+    """200 when a write gets through this worker to its database, else 503 with the reason."""
     why = await door.write_probe.why_not()
     told = {"writes": why is None, "region": door.region}
     if why is None:

@@ -45,7 +45,6 @@ ROUTES = (
     Route(template="/v1/outcomes/{key}", handlers={"GET": read.read_outcome}),
     Route(template="/healthz", handlers={"GET": health.alive}),
     Route(template="/readyz", handlers={"GET": health.ready}),
-    Route(template="/writez", handlers={"GET": health.writable}),
     Route(template="/openapi.json", handlers={"GET": health.openapi}),
 )
 UNROUTED = Route(template="unrouted", handlers={})

@@ -1,6 +1,6 @@
 """Probes the region's own write path, again and again, the way a client's write goes: by a new connection to its edge.
 
-``GET /writez`` makes the API process that answers log in to the database anew and commit (``api.health``). What the
+``GET /readyz?writes`` makes the API process that answers log in to the database anew and commit (``api.health``). What the
 probes say is judged in ``placement.write_path``. A loop of its own: neither a probe that hangs nor one that is slow
 makes a renewal of the lease wait. Probes overlap, so that one that hangs hides no other; an answer is waited for in
 steps, so that an agent that gets no processor counts less time than has passed.
@@ -92,7 +92,7 @@ class WriteProber:
     async def _ask(self, session: aiohttp.ClientSession) -> Denied | None:
         """Ask once; return why no write gets through, if none does."""
         try:
-            async with session.get(self._edge.rstrip("/") + "/writez") as answer:
+            async with session.get(self._edge.rstrip("/") + "/readyz?writes") as answer:
                 if answer.status == 200:
                     return None
                 return self._fails(_reason(await answer.read()) or f"the edge answers {answer.status}")
