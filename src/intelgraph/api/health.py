@@ -31,7 +31,7 @@ async def alive(door: Door, request: Request) -> Response:
 
 
 async def ready(door: Door, request: Request) -> Response:
-    """``GET /readyz``: 200 when every check passes, else 503 with the reasons. ``?writes``: does a write get through?"""
+    """``GET /readyz``: 200 when every check passes, else 503 with the reasons; ``?writes``: does a write pass?"""
     if request.query_string == b"writes":
         return await _writes(door)
     checks = await door.readiness.checks(door)

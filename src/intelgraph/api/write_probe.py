@@ -1,4 +1,4 @@
-"""Whether a write gets through this worker: a new login, a commit, and an agent that is heard. Asked by ``/readyz?writes``.
+"""Whether a write gets through this worker: a new login, a commit, and an agent that is heard (``/readyz?writes``).
 
 However many ask, one looks at a time, and what it found is believed for ``BELIEVED_S``: asking costs the database no
 more than one login in that time. Nothing of a tenant's is written.

@@ -1,7 +1,7 @@
 """Probes the region's own write path, again and again, the way a client's write goes: by a new connection to its edge.
 
-``GET /readyz?writes`` makes the API process that answers log in to the database anew and commit (``api.health``). What the
-probes say is judged in ``placement.write_path``. A loop of its own: neither a probe that hangs nor one that is slow
+``GET /readyz?writes`` makes the API process that answers log in to the database anew and commit (``api.health``). What
+the probes say is judged in ``placement.write_path``. A loop of its own: neither a probe that hangs nor one that is slow
 makes a renewal of the lease wait. Probes overlap, so that one that hangs hides no other; an answer is waited for in
 steps, so that an agent that gets no processor counts less time than has passed.
 """
