@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import psutil
 import pytest
 import requests
 
+from intelgraph.connection import connect
 from intelgraph.settings import ApiPolicy
 from tests.machine import WAIT_S, stretched
 from tests.spoiled import spoiled
@@ -257,3 +259,46 @@ def test_no_region_s_log_holds_a_failure_of_ours(broken: Site) -> None:
     for region in broken.regions.values():
         log = Path(region.log_path).read_text()
         assert '"request_failed"' not in log and '"internal"' not in log
+
+
+def test_a_worker_whose_new_logins_are_refused_says_that_no_write_gets_through(broken: Site) -> None:
+    """Its sessions go on, and so does `/readyz`: what is asked is whether a new one could write."""
+
+    def writes() -> requests.Response:
+        return requests.get(f"{broken.us.url}/readyz?writes", timeout=10)
+
+    until(lambda: writes().status_code == 200)
+    broken.us.sql("alter role ig_api nologin")
+    try:
+        until(lambda: writes().status_code == 503)
+        told = writes().json()
+        assert (told["writes"], told["region"], told["code"]) == (False, US, "database_unavailable")
+        assert "no new session logs in" in told["reason"] and "SQLSTATE 28000" in told["reason"]
+    finally:
+        broken.us.sql("alter role ig_api login")
+    until(lambda: writes().json() == {"writes": True, "region": US})
+
+
+def test_a_lock_that_stops_every_write_stops_the_probe_too(broken: Site) -> None:
+    until(lambda: requests.get(f"{broken.us.url}/readyz?writes", timeout=10).status_code == 200)
+    done = threading.Event()
+    locking = threading.Thread(target=_lock_the_log, args=(broken, done))
+    locking.start()
+    try:
+        until(lambda: requests.get(f"{broken.us.url}/readyz?writes", timeout=10).status_code == 503)
+    finally:
+        done.set()
+        locking.join()
+    until(lambda: requests.get(f"{broken.us.url}/readyz?writes", timeout=10).status_code == 200)
+
+
+def _lock_the_log(site: Site, done: threading.Event) -> None:
+    async def hold() -> None:
+        connection = await connect(site.us.config.admin_database)
+        try:
+            await connection.execute("set idle_in_transaction_session_timeout = 0; begin; lock table ig.change")
+            await asyncio.to_thread(done.wait, 30)
+        finally:
+            connection.terminate()
+
+    asyncio.run(hold())

@@ -182,12 +182,12 @@ class TestTheStandby:
 
     def test_a_region_that_is_drained_or_down_is_not_called_slow(self) -> None:
         alone = placement(standby=None, durability=Durability.HOME, declared=declared())
-        drained = said(decide(healthy(placement=alone, drained=frozenset({EU})), POLICY))
-        assert drained is not None and "eu-west: it is drained" in drained
-        down = said(decide(healthy(placement=alone, leases={US: lease(0.3), EU: lease(OVER_S)}), POLICY))
-        assert down is not None and "eu-west: it has no lease now" in down
-        silent = said(decide(healthy(placement=alone, unconfirmed_s={EU: 9.0}), POLICY))
-        assert silent is not None and "eu-west: it has confirmed nothing for 9 s" in silent
+        drained = healthy(placement=alone, drained=frozenset({EU}))
+        assert "eu-west: it is drained" in str(said(decide(drained, POLICY)))
+        down = healthy(placement=alone, leases={US: lease(0.3), EU: lease(OVER_S)})
+        assert "eu-west: it has no lease now" in str(said(decide(down, POLICY)))
+        silent = healthy(placement=alone, unconfirmed_s={EU: 9.0})
+        assert "eu-west: it has confirmed nothing for 9 s" in str(said(decide(silent, POLICY)))
 
     def test_a_single_region_has_none_and_says_nothing(self) -> None:
         only = placement(standby=None, regions=(US,), durability=Durability.HOME)
