@@ -16,9 +16,10 @@ import pytest
 
 from intelgraph.drill.report import Report
 from intelgraph.drill.score import percentile
-from tests.fleet_e2e.drilling import drill, need_etcd
+from tests.fleet_e2e.drilling import drill
 from tests.fleet_e2e.running import AWAY, HOME, TWO_REGIONS, RunningFleet, started
 from tests.fleet_e2e.truth import Said, said
+from tests.needs import need_etcd
 from tests.proof.ledger import Ledger
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(5_400)]
