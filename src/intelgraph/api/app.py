@@ -179,7 +179,7 @@ class App:
             lease=lease,
             holding=holding,
             readiness=Readiness(),
-            write_probe=WriteProbe(database=database, lease=lease),
+            write_probe=WriteProbe(login=config.database, lease=lease),
             metrics=metrics,
             streams=_quota("streams", metrics),
             bodies=_quota("bodies", metrics),

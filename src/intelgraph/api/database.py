@@ -43,7 +43,6 @@ FEED_AT_WORK = (
     "select exists (select from pg_locks where locktype = 'advisory' and classid = 7 and objid = 1 and granted)"
 )
 SCHEMA_IS_THERE = "select has_function_privilege('ig.append(text, bigint, text, text, bytea, jsonb)', 'execute')"
-PROBE_WRITE = "select ig.probe_write()"
 FEED_CHANNEL = "ig_feed"
 
 HOLD_S = 3.0
@@ -58,8 +57,6 @@ _WRITER_AT = 2
 _HEAVY = frozenset({READ_PAGE, READ_CHANGES})
 _CONNECT_TIMEOUT_S = 2.0
 _PROBE_S = 1.0
-_PROBE_WRITE_S = 1.2
-"""Shorter than whoever asks waits (``placement.write_path``), so that the reason reaches them."""
 _WAITER_CONNECTIONS = 2
 _TOO_LARGE = {
     "IG413": f"the read is refused: its answer would have more than {ANSWER_BYTES_MAX} bytes; ask for fewer objects at "
@@ -143,28 +140,6 @@ class Database:
             raise unavailable(error) from None
         except asyncpg.PostgresError as error:
             raise translate(error) from None
-
-    async def probe_write(self) -> None:
-        """Log in anew and commit, as a worker has to that has just been started; raises why that fails."""
-        try:
-            async with asyncio.timeout(_PROBE_WRITE_S):
-                connection = await asyncpg.connect(
-                    **driver_arguments(self._login),
-                    timeout=_PROBE_WRITE_S,
-                    server_settings={"application_name": "ig-probe"},
-                )
-                try:
-                    await connection.execute(PROBE_WRITE)
-                finally:
-                    connection.terminate()
-        except (*_BROKEN, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
-            state = getattr(error, "sqlstate", None)
-            met = f"SQLSTATE {state}" if state else type(error).__name__
-            raise retry(
-                "database_unavailable",
-                f"no new session logs in to the database and commits within {_PROBE_WRITE_S:g} s ({met})",
-                retry_after_s=1.0,
-            ) from None
 
     async def _make_pool(self, connections_max: int) -> asyncpg.Pool:
         return await asyncpg.create_pool(

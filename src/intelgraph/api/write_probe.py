@@ -10,11 +10,15 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from intelgraph.api.database import Database
 from intelgraph.api.durability import LeaseCheck
-from intelgraph.model.errors import Denied, IntelGraphError
+from intelgraph.connection import DRIVER_ERRORS, connect
+from intelgraph.model.errors import Denied
+from intelgraph.settings import Database
 
 BELIEVED_S = 0.3
+_PROBE = "select ig.probe_write()"
+_PROBE_S = 1.2
+"""Shorter than whoever asks waits (``placement.write_path``), so that the reason reaches them."""
 AGENT_SILENT_S_MAX = 5.0
 """Grants are over by then: what a worker may acknowledge it has from its region's agent."""
 
@@ -23,7 +27,7 @@ AGENT_SILENT_S_MAX = 5.0
 class WriteProbe:
     """The last look of one worker."""
 
-    database: Database
+    login: Database
     lease: LeaseCheck
     _looked_at: float = float("-inf")
     _found: Denied | None = None
@@ -43,7 +47,15 @@ class WriteProbe:
             reason = f"the region's agent has not answered this worker for {silent_s:.0f} s"
             return Denied(code="agent_silent", reason=reason)
         try:
-            await self.database.probe_write()
-        except IntelGraphError as error:
-            return error.denied
+            async with asyncio.timeout(_PROBE_S):
+                connection = await connect(self.login, timeout_s=_PROBE_S, session={"application_name": "ig-probe"})
+                try:
+                    await connection.execute(_PROBE)
+                finally:
+                    connection.terminate()
+        except DRIVER_ERRORS as error:
+            state = getattr(error, "sqlstate", None)
+            met = f"SQLSTATE {state}" if state else type(error).__name__
+            reason = f"no new session logs in to the database and commits within {_PROBE_S:g} s ({met})"
+            return Denied(code="database_unavailable", reason=reason)
         return None
