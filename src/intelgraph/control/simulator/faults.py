@@ -198,9 +198,11 @@ FAULTS: Mapping[str, tuple[Step, Step]] = {
 WEIGHTS: Mapping[str, float] = {
     "crash": 4, "lost-for-good": 0.4, "pause": 4, "agent-dies": 1, "agent-dies-between": 4, "crash-at": 6, "cut": 2,
     "cut-one-way": 2, "partition": 2, "partition-in": 2, "partition-out": 2, "store-unreachable": 2, "store-unheard": 1,
-    "store-down": 1, "store-slow": 1, "slow": 4, "disk-full": 1, "writes-fail": 2,
-    "clock-step": 0.5, "sent-again": 1, "slot-lost": 1,
+    "store-down": 1, "store-slow": 1, "slow": 4, "disk-full": 1, "clock-step": 0.5,
+    "sent-again": 1, "slot-lost": 1,
 }  # fmt: skip
+WRITES_FAIL_SHARE = 0.25
+"""Of schedules."""
 MEASURED = ("slow", "store-slow")
 """Of these the amount says how much; of others that last, for how long after its action a fault still lasts."""
 LINKS = ("cut", "cut-one-way", "slow", "sent-again", "slot-lost")
@@ -227,6 +229,14 @@ def draw(random: Random, regions: tuple[str, ...], roles: tuple[str, ...], at_s:
     if early and kind not in MEASURED and kind != "crash-at":
         amount = random.choice((0.0, 0.01, 0.03, 0.3))
     return Fault(at_s=at_s, kind=kind, region=region, other=other, for_s=for_s, amount=amount, action=action)
+
+
+def draw_writes(random: Random, regions: tuple[str, ...], roles: tuple[str, ...], at_s: float) -> tuple[Fault, ...]:
+    """Draw a time in which no write gets through somewhere, in some schedules; beside the other faults."""
+    if random.random() >= WRITES_FAIL_SHARE:
+        return ()
+    region = random.choice((random.choice(regions), random.choice(roles)))
+    return (Fault(at_s=at_s, kind="writes-fail", region=region, for_s=random.uniform(2.0, 16.0)),)
 
 
 def inflict(world: World, fault: Fault) -> None:

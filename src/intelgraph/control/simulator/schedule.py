@@ -12,7 +12,7 @@ from random import Random
 
 from intelgraph.control.simulator.clients import Habit
 from intelgraph.control.simulator.engine import Steps
-from intelgraph.control.simulator.faults import Fault, draw, inflict
+from intelgraph.control.simulator.faults import Fault, draw, draw_writes, inflict
 from intelgraph.control.simulator.operators import VERBS, Order, give
 from intelgraph.control.simulator.promises import CONVERGENCE, LIVENESS, SALVAGE, Violation
 from intelgraph.control.simulator.world import Clock, Parts, Setting, World
@@ -21,6 +21,7 @@ from intelgraph.placement.lease import LeasePolicy
 from intelgraph.placement.policy import Policy
 
 REGIONS = ("us-east", "eu-west", "us-west", "eu-north")
+WRITES = 0x57A1
 QUIET_S, FAULTS_S, WORK_S, PROBE_S = 3.0, 43.0, 54.0, 58.0
 END_S = (62.0, 70.0, 80.0, 95.0, 120.0)
 READER = Habit(patient=False, pause_s=0.5, reads=1.0)
@@ -82,10 +83,12 @@ def schedule(seed: int) -> Schedule:
         Habit(patient=random.random() < 0.7, pause_s=random.uniform(0.8, 1.1), reads=random.uniform(0.2, 0.5))
         for _ in range(2)
     )
+    apart = Random(seed ^ WRITES)  # noqa: S311 - so that what a seed meant before it still means
+    failing = draw_writes(apart, regions, roles, apart.uniform(QUIET_S, FAULTS_S))
     return Schedule(
         seed=seed,
         setting=Setting(regions=regions, placements=placements, policy=policy, clocks=clocks),
-        faults=tuple(draw(random, regions, roles, at_s) for at_s in times),
+        faults=(*(draw(random, regions, roles, at_s) for at_s in times), *failing),
         orders=orders,
         clients=(*workers, READER),
     )
