@@ -22,6 +22,7 @@ ELSEWHERE = {
     "internal": "a failure of ours, which is 500 by purpose",
     "PERSISTED_QUERY_NOT_FOUND": "Apollo's answer, which has the status of a wrong document",
     "change_unreadable": "an event in a stream, which goes on",
+    "agent_silent": "a member of what /readyz?writes answers, which is 503 whatever the reason",
 }
 APPEND_SQL = ("050_resolve.sql", "060_append.sql", "062_removal.sql", "065_together.sql", "150_past.sql")
 NEVER_ANSWERED = {

@@ -188,13 +188,19 @@ class App:
             planner=Planner(schema=load_schema(), introspection=config.api.introspection),
             log=Log(facts={"region": config.region, "release": __version__, "worker": os.getpid()}),
         )
-        self._lifeline.hold(door.begin_stop)
+        connections = Connections(self._serve, self._every, on_sweep=partial(_report_connections, door))
+
+        def begin_stop() -> None:
+            connections.last_answers = True
+            door.begin_stop()
+
+        self._lifeline.hold(begin_stop)
         for work in (keys.run, directory.run, waiters.run, feed.run, *lease_loops):
             self._tasks.append(asyncio.create_task(self._keep(door, work.__qualname__, work)))
         self._door = door
         _count_what_is_full(door)
         door.log.write("started")
-        return Connections(self._serve, self._every, on_sweep=partial(_report_connections, door))
+        return connections
 
     async def _keep(self, door: Door, name: str, work: Any) -> None:
         """Run a background loop for ever; one that fails is logged and started again."""

@@ -30,6 +30,8 @@ class Connections:
     ) -> None:
         self.serve = serve
         self.stopping = False
+        self.last_answers = False
+        """The worker is about to stop: an answer from now on is its connection's last."""
         self.open: set[Connection] = set()
         """Also those whose client has gone while an answer was made."""
         self.loop = asyncio.get_running_loop()
@@ -52,7 +54,7 @@ class Connections:
 
     async def stop(self, within_s: float) -> None:
         """End the connections: idle ones now, the others once their answers are taken, all after ``within_s``."""
-        self.stopping = True
+        self.stopping = self.last_answers = True
         await asyncio.sleep(_ON_ITS_WAY_S)
         for connection in list(self.open):
             connection.end_when_idle()

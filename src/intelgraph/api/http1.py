@@ -295,7 +295,7 @@ class Connection(asyncio.Protocol):
             self._all.open.discard(self)
             return
         self._idle_since = self._all.loop.time()
-        if self._closing or not request.keeps_alive or self._all.stopping:
+        if self._closing or not request.keeps_alive or self._all.last_answers:
             self._end(politely=not request.incoming.whole)
             return
         if not request.incoming.whole:
@@ -350,7 +350,7 @@ class Connection(asyncio.Protocol):
 
     def _say_whether_last(self, request: Request, lines: list[bytes], headers: list[Header]) -> None:
         last = self._deaf and not self._queue and self._refusal is None
-        if last or self._closing or not request.keeps_alive or self._all.stopping:
+        if last or self._closing or not request.keeps_alive or self._all.last_answers:
             if CLOSE not in headers:
                 lines.append(b"connection: close\r\n")
         elif request.old:

@@ -1,11 +1,13 @@
 -- What the door may ask, each in one statement and one snapshot: data, staleness token and refusal together.
 
 -- Can a bookmark that no row here has be one of this placement? Not if no such region was ever here, if another region
--- or another life of it opened the bookmark's epoch, or if it is of this database and its position was never drawn.
+-- or another life of it opened the bookmark's epoch, or if it is of this database, of the open epoch, and its position was
+-- never drawn. (Of an earlier epoch it is superseded, as everything beyond that epoch's cut is.)
 create function ig.is_foreign(p_placement text, p_origin text, p_life int, p_epoch bigint, p_position bigint) returns boolean
 language sql stable as $$
     select case when g.name = p_origin then p_life > g.life
-                    or (p_life = g.life and p_position > (select case when is_called then last_value else 0 end from ig.position))
+                    or (p_life = g.life and p_position > (select case when is_called then last_value else 0 end from ig.position)
+                        and not exists (select from ig.placement p where p.id = p_placement and p.epoch > p_epoch))
                 else not exists (select from ig.peer q where q.name = p_origin)
                     and not exists (select from ig.epoch e where e.placement = p_placement and e.origin = p_origin)
                     and not exists (select from ig.compacted k where k.placement = p_placement and k.origin = p_origin) end
