@@ -2,7 +2,8 @@
 
 ``two_regions`` yields ``us-east`` and ``eu-west``, linked, with their doors and feeds running and these placements:
 
-- ``both`` (us-east and eu-west, home us-east, durability home): tenants ``acme``, ``globex``, ``cyberdyne``, ``tyrell``
+- ``both`` (us-east and eu-west, home us-east, durability home): tenants ``acme``, ``globex``, ``cyberdyne``, ``tyrell``,
+  and those of one test module each (``umbrella``, ``wonka``, ``soylent``, ``massive``)
 - ``sure`` (the same with durability remote): tenant ``initech``
 - ``europe`` (eu-west alone): tenant ``hooli``
 """
@@ -55,6 +56,10 @@ TENANTS = {
     "globex": "both",
     "cyberdyne": "both",
     "tyrell": "both",
+    "umbrella": "both",
+    "wonka": "both",
+    "soylent": "both",
+    "massive": "both",
     "initech": "sure",
     "hooli": "europe",
 }

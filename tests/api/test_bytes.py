@@ -12,7 +12,7 @@ from .site import Client, Site, entity, relationship
 PAGE, ANSWER, ROW = 4 * 2**20, 16 * 2**20, 12 * 2**20
 LARGE, COUNT = 700_000, 14
 """Fourteen entities of 700 kB: three pages' worth."""
-TENANT = "tyrell"
+TENANT = "soylent"
 
 
 @pytest.fixture(scope="module")

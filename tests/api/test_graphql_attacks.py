@@ -55,7 +55,12 @@ BODIES = {
         400,
         "bad_variables",
     ),
-    "a number out of range": ('{"query": "{ __typename }", "variables": {"a": 1e999}}', 400, "bad_json"),
+    "a number out of range": (
+        '{"query": "query ($a: JSONObject) { entities(filter: {properties: $a}) { next } }", '
+        '"variables": {"a": {"b": 1e999}}}',
+        400,
+        "bad_variables",
+    ),
 }
 
 

@@ -84,7 +84,7 @@ WAYS = {"rest": by_rest, "variables": by_variables, "hash": by_hash, "literal": 
 @pytest.fixture(scope="module")
 def written(site: Site) -> dict[str, Any]:
     """Every number, written in every way: what was told of each by its id, and the bookmark before all of them."""
-    client = site.client(US, tenant="tyrell")
+    client = site.client(US, tenant="umbrella")
     before = client.write(entity()).json()["bookmark"]
     ids: dict[str, Any] = {}
     last = before
@@ -113,7 +113,7 @@ def check(properties: dict[str, Any], value: Any, where: str) -> None:
 
 @pytest.mark.parametrize("region", [US, EU])
 def test_what_is_taken_is_read_with_its_value_by_every_reader(site: Site, written: dict[str, Any], region: str) -> None:
-    client = site.client(region, tenant="tyrell")
+    client = site.client(region, tenant="umbrella")
     ids: dict[str, Any] = written["ids"]
     seen = {"ig-bookmark": written["last"]}
     query = (
@@ -150,7 +150,7 @@ def events(client: Client, path: str, after: str, **sent: Any) -> Iterator[tuple
 
 @pytest.mark.parametrize("region", [US, EU])
 def test_what_is_taken_is_told_by_every_stream(site: Site, written: dict[str, Any], region: str) -> None:
-    client = site.client(region, tenant="tyrell")
+    client = site.client(region, tenant="umbrella")
     query = {"query": "subscription { changes { bookmark objects { id properties } } }"}
     left = dict(written["ids"])
     for name, data in events(client, "/graphql", written["before"], json=query):
@@ -233,7 +233,7 @@ def test_the_database_holds_the_same_rule_against_whoever_appends_without_the_ap
 
 
 def test_a_change_without_the_form_of_one_is_told_so_and_the_stream_goes_on_behind_it(site: Site) -> None:
-    client = site.client(US, tenant="cyberdyne")
+    client = site.client(US, tenant="wonka")
     before = client.write(entity()).json()["bookmark"]
     broken = client.write(entity()).json()["bookmark"]
     position = int(broken.rsplit("/", 1)[1])

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.postgres
 CLIENTS = 1_000
 AT_ONCE = 16
 POINTS = ("in the request", "before the head", "in the head", "in an event", "behind an event")
-TENANT = "tyrell"
+TENANT = "massive"
 WAIT_S = 60.0
 
 
