@@ -2,8 +2,8 @@
 
 ``two_regions`` yields ``us-east`` and ``eu-west``, linked, with their doors and feeds running and these placements:
 
-- ``both`` (us-east and eu-west, home us-east, durability home): tenants ``acme``, ``globex``, ``cyberdyne``, ``tyrell``,
-  and those of one test module each (``umbrella``, ``wonka``, ``soylent``, ``massive``)
+- ``both`` (us-east and eu-west, home us-east, durability home): tenants ``acme``, ``globex``, ``cyberdyne``,
+  ``tyrell``, and those of one test module each (``umbrella``, ``wonka``, ``soylent``, ``massive``)
 - ``sure`` (the same with durability remote): tenant ``initech``
 - ``europe`` (eu-west alone): tenant ``hooli``
 """

@@ -35,10 +35,10 @@ async def session(site: Site, *, role: str = "ig_admin", database: str = "") -> 
         connection.terminate()
 
 
-async def settles(connection: asyncpg.Connection) -> bool:
-    """Whether what was written until now becomes final within some rounds of the feed."""
+async def settles(connection: asyncpg.Connection, rounds: int = 1_200) -> bool:
+    """Whether what was written until now becomes final within some rounds of the feed, at least 0.05 s each."""
     drawn = await connection.fetchval("select last_value from ig.position")
-    for _ in range(40):
+    for _ in range(rounds):
         settled = await connection.fetchval("select ig.settle()")
         if settled >= drawn:
             return True
@@ -77,7 +77,7 @@ def test_a_transaction_of_a_role_that_appends_holds_the_log_and_is_named(site: S
             await idle.execute("set application_name = E'forged\\tname'")
             await idle.execute(IDLE)
             await asyncio.to_thread(written, site)
-            assert not await settles(here)
+            assert not await settles(here, rounds=40)
             told: dict[str, Any] = json.loads(await here.fetchval("select ig.oldest_transaction()::text"))
             assert (told["pid"], told["user"], told["state"]) == (pid, role, "idle in transaction")
             assert told["application"].isprintable()
