@@ -1,11 +1,12 @@
 """The tidy test: functions of at most 60 lines, files of at most 400, parameters at most 6, no catch-all names.
 
-Counts lines of code and comments alike; docstrings are free. SQL files and functions are held to the same file limit.
+Nor may git keep a file that it is told to ignore, or a link that leads out of the tree. Counts lines of code and comments alike; docstrings are free. SQL files and functions are held to the same file limit.
 """
 
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -53,9 +54,29 @@ def complaints_of(path: Path) -> list[str]:
     return found
 
 
+def kept_by_mistake() -> list[str]:
+    """Say what git keeps though it is to be ignored, and links that lead out of the tree; nothing outside of a clone."""
+    if not Path(".git").exists():
+        return []
+    ignored = _git("ls-files", "--cached", "--ignored", "--exclude-standard")
+    links = [path for path in _git("ls-files") if Path(path).is_symlink() and _leads_out(Path(path))]
+    return [f"{path}: git keeps it though it ignores it" for path in ignored] + [
+        f"{path}: a link that leads out of the tree" for path in links
+    ]
+
+
+def _leads_out(link: Path) -> bool:
+    return link.readlink().is_absolute() or not link.resolve().is_relative_to(Path.cwd().resolve())
+
+
+def _git(*arguments: str) -> list[str]:
+    listed = subprocess.run(("git", *arguments), check=True, capture_output=True, text=True).stdout
+    return listed.splitlines()
+
+
 def main() -> int:
     """Check every tracked root; returns the exit code."""
-    found = []
+    found = kept_by_mistake()
     for root in ROOTS:
         for path in sorted(Path(root).rglob("*.py")):
             found += complaints_of(path)

@@ -49,9 +49,9 @@ def test_a_placement_and_a_tenant_made_by_command_take_writes_at_once(fleet: Sit
     )
     assert made.code == 0, made.err
     assert made.value()["opened"]["repeated"] is False
-    assert intelgraph(fleet, "tenant", "create", "umbrella", "--placement", "new").code == 0
-    signed = intelgraph(fleet, "token", "--tenant", "umbrella", "--role", "writer", "--json")
-    client = fleet.client(US, tenant="umbrella")
+    assert intelgraph(fleet, "tenant", "create", "dunder", "--placement", "new").code == 0
+    signed = intelgraph(fleet, "token", "--tenant", "dunder", "--role", "writer", "--json")
+    client = fleet.client(US, tenant="dunder")
     client.http.headers["authorization"] = f"Bearer {signed.value()['token']}"
     assert client.write(entity()).status_code == 200
 
@@ -74,8 +74,8 @@ def test_a_region_that_the_fleet_does_not_have_is_refused(fleet: Site) -> None:
 
 def test_opening_at_the_standby_moves_the_writes_and_running_it_again_changes_nothing(fleet: Site) -> None:
     intelgraph(fleet, "placement", "create", "move", "--regions", "us-east,eu-west", "--standby", "eu-west")
-    intelgraph(fleet, "tenant", "create", "wonka", "--placement", "move")
-    us, eu = fleet.client(US, tenant="wonka"), fleet.client(EU, tenant="wonka")
+    intelgraph(fleet, "tenant", "create", "sabre", "--placement", "move")
+    us, eu = fleet.client(US, tenant="sabre"), fleet.client(EU, tenant="sabre")
     before = us.write(entity("kept")).json()["bookmark"]
     assert eu.entity("kept", before).status_code == 200
     opened = intelgraph(fleet, "placement", "open", "move", "--home", EU, "--json")

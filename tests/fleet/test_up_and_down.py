@@ -287,7 +287,9 @@ def test_a_region_whose_database_was_lost_begins_a_life_it_never_had(running: Pa
     _ok(running, "down")
     shutil.rmtree(_fleet(running).server("us-east").data)
     _ok(running, "up", "--timeout", "120")
-    assert lives() == {**before, "us-east": before["us-east"] + 1}
+    after = lives()
+    assert after["us-east"] > before["us-east"]
+    assert after == {**before, "us-east": after["us-east"]}
 
 
 def test_data_whose_schema_another_release_made_is_refused_at_once_and_left_as_it_is(running: Path) -> None:

@@ -26,6 +26,8 @@ from graphql import (
 
 from intelgraph.graph.query.schema import load_schema
 
+from .cursors import cursor
+
 IDS = [f"e{n}" for n in range(14)] + ["r1", "r5", "none"]
 TYPES = ["malware", "tool", "uses", "none"]
 NUMBERS = {"first": (0, 6), "hops": (0, 4), "nodes": (1, 20), "confidenceMin": (0, 100), "confidenceMax": (0, 100)}
@@ -45,6 +47,8 @@ class Maker:
     variables: dict[str, tuple[str, Any]] = field(default_factory=dict)
     fragments: list[str] = field(default_factory=list)
     aliases: int = 0
+    field_name: str = ""
+    """Whose arguments are made."""
 
     def document(self) -> tuple[str, dict[str, Any]]:
         """Return a query and its variables."""
@@ -101,6 +105,7 @@ class Maker:
         # Fields with arguments or a sub-selection have a name of their own: two of them never have to be merged.
         named = get_named_type(definition.type)
         alias = "" if is_leaf_type(named) and self.random.random() < 0.8 else self._alias()
+        self.field_name = name
         arguments = [
             f"{arg}: {self._argument(arg, d.type)}"
             for arg, d in definition.args.items()
@@ -140,9 +145,17 @@ class Maker:
             return self.random.choice([{"level": 1}, {"level": 2, "os": "linux"}, {}])
         if name == "text":
             return self.random.choice(TEXTS)
-        if name == "after" and self.random.random() < 0.3:
-            return json.dumps([self.random.choice(TIMES[::2]), self.random.choice(IDS)])
+        if name == "after":
+            return self._cursor()
         return self.random.choice(TYPES if name == "types" else IDS)
+
+    def _cursor(self) -> str:
+        """One of some list: mostly of the one that is asked for, in one of its orders."""
+        own = "edges" if self.field_name == "edges" else "ID_ASC"
+        list_name = self.random.choice([own] * 8 + ["edges", "UPDATED_DESC"])
+        by_time = list_name.startswith("UPDATED")
+        id_ = self.random.choice(IDS)
+        return cursor(list_name, json.dumps([self.random.choice(TIMES[::2]), id_]) if by_time else id_)
 
     def _literal(self, type_: Any, value: Any) -> str:
         named = get_named_type(type_)

@@ -15,6 +15,8 @@ from graphql import ExecutionResult, GraphQLError, GraphQLResolveInfo, GraphQLSc
 
 from intelgraph.graph.query.schema import load_schema
 
+from .cursors import cursor
+
 Object = dict[str, Any]
 
 
@@ -84,13 +86,15 @@ def _page(rows: list[Object], first: int, cursor: Any) -> Object:
 def edges(entity: Object, info: GraphQLResolveInfo, **args: Any) -> Object:
     graph: Graph = info.context
     first = _within("first", args["first"], 0, 1000)
+    after = None if args.get("after") is None else _place("edges", args["after"])
     found = []
     for r in sorted(graph.relationships.values(), key=lambda r: r["id"]):
         out, into = r["source"] == entity["id"], r["target"] == entity["id"]
-        way = "OUT" if out and args["direction"] != "IN" else "IN" if into and args["direction"] != "OUT" else None
+        asked = {"OUT": out, "IN": into, "ANY": out or into}[args["direction"]]
+        way = None if not asked else "OUT" if out else "IN"
         if way is None or (args.get("types") is not None and r["type"] not in args["types"]):
             continue
-        if args.get("after") is not None and r["id"] <= args["after"]:
+        if after is not None and r["id"] <= after:
             continue
         neighbor = r["target"] if way == "OUT" else r["source"]
         found.append(
@@ -101,7 +105,7 @@ def edges(entity: Object, info: GraphQLResolveInfo, **args: Any) -> Object:
                 "neighbor": graph.entities.get(neighbor),
             }
         )
-    return _page(found, first, lambda edge: edge["relationship"]["id"])
+    return _page(found, first, lambda edge: cursor("edges", edge["relationship"]["id"]))
 
 
 def entities(graph: Graph, _info: GraphQLResolveInfo, **args: Any) -> Object:
@@ -113,7 +117,8 @@ def entities(graph: Graph, _info: GraphQLResolveInfo, **args: Any) -> Object:
         key=lambda e: (e["updated"], e["id"]) if by_time else (e["id"],), reverse=args["orderBy"].endswith("DESC")
     )
     if args.get("after") is not None:
-        at = _cursor(args["after"]) if by_time else (args["after"],)
+        given_place = _place(args["orderBy"], args["after"])
+        at = _moment(given_place) if by_time else (given_place,)
         place = [(e["updated"], e["id"]) if by_time else (e["id"],) for e in rows]
         rows_after = [
             e for e, p in zip(rows, place, strict=True) if (p < at if args["orderBy"].endswith("DESC") else p > at)
@@ -121,18 +126,24 @@ def entities(graph: Graph, _info: GraphQLResolveInfo, **args: Any) -> Object:
     else:
         rows_after = rows
     total = {"count": min(len(rows), 10_000), "exact": len(rows) <= 10_000}
-    return {
-        **_page(rows_after, first, lambda e: json.dumps([stamp(e["updated"]), e["id"]]) if by_time else e["id"]),
-        "total": total,
-    }
+
+    def next_of(e: Object) -> str:
+        return cursor(args["orderBy"], json.dumps([stamp(e["updated"]), e["id"]]) if by_time else e["id"])
+
+    return {**_page(rows_after, first, next_of), "total": total}
 
 
-def _cursor(text: str) -> tuple[datetime, str]:
-    try:
-        at, id_ = json.loads(text)
-        return datetime.fromisoformat(at), id_
-    except ValueError:
-        raise GraphQLError("after is refused: it is no cursor of this order") from None
+def _place(list_name: str, given: str) -> str:
+    name, _, rest = given.partition(":")
+    place = rest.partition(":")[2]
+    if name != list_name or given != cursor(name, place):
+        raise GraphQLError("after is refused: it is not what such a list, in this order, gave as `next`")
+    return place
+
+
+def _moment(place: str) -> tuple[datetime, str]:
+    at, id_ = json.loads(place)
+    return datetime.fromisoformat(at), id_
 
 
 def is_found(name: str, description: str, text: str) -> bool:

@@ -22,6 +22,7 @@ from intelgraph.placement.membership import by_hand, declare
 from intelgraph.placement.plan import Plan, is_under_way
 from intelgraph.placement.switchover import fail_back, switch_to
 from intelgraph.placement.view import Copy, Sighting, View
+from intelgraph.placement.write_path import WritePath
 
 VERBS = ("switchover", "switchover", "switchover", "failback", "drain", "failover", "declare")
 
@@ -107,12 +108,15 @@ def _view(world: World, name: str, keys: Mapping[str, Versioned]) -> View | None
     sightings: dict[str, Mapping[str, Sighting]] = {}
     copies: dict[str, Copy] = {}
     leases: dict[str, Watched] = {}
+    writes: dict[str, WritePath] = {}
     for key, entry in keys.items():
         kind, _, who = key.partition("/")
         if kind == "reports":
             sightings[who] = entry.value.leases
             if name in entry.value.copies:
                 copies[who] = entry.value.copies[name]
+            if entry.value.writes is not None:
+                writes[who] = entry.value.writes
         elif kind == "leases":
             leases[who] = Watched(counter=entry.value.counter, version=entry.version, still_s=0.0, looked_s=0.0)
     return View(
@@ -123,5 +127,6 @@ def _view(world: World, name: str, keys: Mapping[str, Versioned]) -> View | None
         copies=copies,
         plan=keys.get(f"plans/{name}", ABSENT).value,
         schemas=dict.fromkeys(leases, SCHEMA),
+        writes=writes,
         drained=frozenset(key[8:] for key, entry in keys.items() if key.startswith("regions/") and entry.value),
     )
