@@ -1,6 +1,7 @@
 """The tidy test: functions of at most 60 lines, files of at most 400, parameters at most 6, no catch-all names.
 
-Nor may git keep a file that it is told to ignore, or a link that leads out of the tree. Counts lines of code and comments alike; docstrings are free. SQL files and functions are held to the same file limit.
+Nor may git keep a file that it is told to ignore, or a link that leads out of the tree. Counts lines of code and
+comments alike; docstrings are free. SQL files and functions are held to the same file limit.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def complaints_of(path: Path) -> list[str]:
 
 
 def kept_by_mistake() -> list[str]:
-    """Say what git keeps though it is to be ignored, and links that lead out of the tree; nothing outside of a clone."""
+    """Say what git keeps though it shall ignore it, and links that lead out of the tree; nothing outside a clone."""
     if not Path(".git").exists():
         return []
     ignored = _git("ls-files", "--cached", "--ignored", "--exclude-standard")

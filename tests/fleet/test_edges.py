@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +17,10 @@ import pytest
 from aiohttp import web
 
 from intelgraph.fleet.binaries import envoy_program
-from intelgraph.fleet.envoy import HEDGE_S, UNREACHED, Json, Upstream, global_edge, region_edge
+from intelgraph.fleet.envoy import HEDGE_S, LOST_S, UNREACHED, Json, Upstream, global_edge, region_edge
 from intelgraph.fleet.ports import free_ports
 from intelgraph.fleet.process import Launch, start
-from tests.machine import WAIT_S
+from tests.machine import WAIT_S, stretched
 
 
 @dataclass
@@ -207,6 +208,27 @@ def test_no_stream_is_opened_twice_and_no_large_read_done_twice(place: Path, pat
         await globe.near.down()
         async with globe.http.get(globe.url + path, headers={"accept": accept}) as answer:
             assert (answer.status, await answer.text()) == (200, "far")
+
+    _with_globe(place, scenario)
+
+
+@pytest.mark.parametrize(
+    ("path", "within_s"),
+    [
+        ("/v1/entities?limit=1", 1.0),
+        ("/v1/relationships?after=x&limit=10", 1.0),
+        ("/v1/changes?limit=7", 1.0),
+        ("/v1/entities?limit=1000", 2 * LOST_S),
+        ("/graphql?query=x", 2 * LOST_S),
+    ],
+)
+def test_a_list_is_asked_of_the_next_region_when_its_own_says_nothing(place: Path, path: str, within_s: float) -> None:
+    async def scenario(globe: Globe) -> None:
+        globe.near.delay_s = float("inf")
+        began_s = time.monotonic()
+        async with globe.http.get(globe.url + path) as answer:
+            assert (answer.status, await answer.text()) == (200, "far")
+        assert time.monotonic() - began_s < stretched(within_s, began_s)
 
     _with_globe(place, scenario)
 

@@ -193,7 +193,7 @@ async def disk_full(fleet: RunningFleet, fault: DiskFull) -> None:
             async with healed(fault):
                 began_s = time.monotonic()
                 print(await asyncio.to_thread(fault.inject, DEAD_MAN_S))
-                await until_found(fleet, {(HOME, "disk_nearly_full")}, began_s)
+                await until_found(fleet, {(HOME, "disk_full")}, began_s)
                 await until_placed(store, "full", settled_at(AWAY), 20.0, "nobody took over")
                 await until_true(taken_up(client), 10.0, "the taker takes no writes")
                 first_s = client.first_of_epoch_s(2)

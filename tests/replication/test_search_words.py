@@ -126,7 +126,8 @@ def test_words_joined_by_white_space_in_a_description_are_apart(ask: Ask) -> Non
     assert ask("n", "an evil corporation", "corp evil") is True
 
 
-texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=60)
+# Characters that this Python does not know yet may be letters to PostgreSQL, whose Unicode is another edition.
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0", exclude_categories=("Cn", "Cs")), max_size=60)
 
 
 @settings(max_examples=200, deadline=None)
@@ -136,7 +137,8 @@ def test_what_begins_at_a_run_is_found_however_far_it_goes(
 ) -> None:
     name = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFKD", name))
     piece = name[first : first + size]
-    starts = not name[:first][-1:].isalnum()
+    # Marks, numerals and some symbols are letters to Unicode; what is surely none is white space, punctuation, control.
+    starts = first == 0 or unicodedata.category(name[:first][-1:] or " ")[0] in "ZPC"
     found = ask("n", name, piece) if within and not any(c.isspace() for c in name) else ask(name, None, piece)
     if not starts or found is None:
         return

@@ -22,7 +22,7 @@ import msgspec
 from intelgraph.drill.checker.verdict import EXPLAINS, Fate, Verdict
 from intelgraph.drill.history import END, History, Kind, Operation, Outcome
 
-SERVED = frozenset({"revision_mismatch", "not_found", "superseded"})
+SERVED = frozenset({"revision_mismatch", "not_found", "superseded", "dangling"})
 """Refusals that are service: a race was lost, what was asked for is not there, a bookmark is over."""
 _NO_REQUESTS = frozenset({Kind.MEMBERS, Kind.FOLLOW})
 """What lasts for as long as it does: nobody waits for its end."""

@@ -6,10 +6,11 @@ is retried by its region's edge, or by the client with its idempotency key. A te
 region a request reached gets 421 with the regions that may; reads are then tried at the next region.
 
 A region whose processes are stopped accepts connections and never answers, and a slow read must not be cut off for
-that. A read of one object that a region does not begin to answer in ``HEDGE_S`` is therefore asked of the next region
-*as well*, and the first good answer counts. Nothing else is asked twice: a list or a document may be a large read, and
-is asked elsewhere only after ``LOST_S``, in which every region that lives answers; a stream waits for the region that
-the readiness checks pass over soon enough.
+that. A read of one object, or of a list of at most ten, that a region does not begin to answer in ``HEDGE_S`` is
+therefore asked of the next region *as well*, and the first good answer counts. Another list, or a document, may be a
+large read: it is asked elsewhere only after ``LOST_S``, by when a region that lives has begun to answer, the first
+being waited for all the same. A stream is never asked for twice: it waits for the region that the readiness checks pass
+over soon enough.
 
 Clients reach what is for clients (``CLIENT_PATHS``) and nothing else, and cannot say that a request is forwarded: what
 regions say to each other (``BETWEEN_REGIONS``) passes at a listener of its own (``peers_port``), which is for regions
@@ -30,8 +31,8 @@ Json = dict[str, Any]
 # Set on answers that an edge made up itself: the global edge tells "nobody was there" from a region's answer by it.
 UNREACHED = "ig-edge-unreached"
 HEDGE_S = 0.4
-LOST_S = 30.0
-"""Longer than a worker takes for any answer but a stream's."""
+LOST_S = 3.0
+"""Longer than all but the largest reads take to begin: a page has 4 MiB at most."""
 BETWEEN_REGIONS = ("ig-hop", "ig-unanswered")
 CLIENT_PATHS = ("/graphql", "/graphiql", "/graphiql/", "/v1/", "/healthz", "/readyz", "/openapi.json")
 CONNECTIONS_MAX, CONNECTIONS_TO_WORKERS_MAX = 6_144, 2_048
@@ -87,7 +88,8 @@ def global_edge(*, port: int, admin_socket: str, edges: Sequence[Upstream]) -> J
     }
     routes = [
         {**_route({"prefix": "/", "headers": [_READING, _STREAMING]}, "regions", retry), "name": "stream"},
-        *(_large(path, retry) for path in _LARGE_READS),
+        *(_small({"path": path, "query_parameters": [_FEW]}, retry) for path in _LISTS),
+        *(_large(path, retry) for path in ("/graphql", *_LISTS)),
         *(_small(match, retry) for match in _paths(CLIENT_PATHS)),
         *(_route(match, "regions", None) for match in _paths(CLIENT_PATHS)),
     ]
@@ -100,7 +102,8 @@ def global_edge(*, port: int, admin_socket: str, edges: Sequence[Upstream]) -> J
 
 _READING = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
 _STREAMING = {"name": "accept", "string_match": {"contains": "text/event-stream", "ignore_case": True}}
-_LARGE_READS = ("/graphql", "/v1/entities", "/v1/relationships", "/v1/changes")
+_LISTS = ("/v1/entities", "/v1/relationships", "/v1/changes")
+_FEW = {"name": "limit", "string_match": {"safe_regex": {"regex": "[1-9]|10"}}}
 
 
 def _paths(paths: Sequence[str]) -> list[Json]:
@@ -109,13 +112,19 @@ def _paths(paths: Sequence[str]) -> list[Json]:
 
 
 def _large(path: str, retry: Json) -> Json:
-    """Reads that may be large: asked of one region at a time."""
-    return _route({"path": path, "headers": [_READING]}, "regions", {**retry, "per_try_timeout": f"{LOST_S:g}s"})
+    """Reads that may be large."""
+    return _hedged({"path": path}, retry, after_s=LOST_S)
 
 
 def _small(match: Json, retry: Json) -> Json:
-    """Reads of one object: asked of a second region if the first does not begin to answer."""
-    route = _route({**match, "headers": [_READING]}, "regions", {**retry, "per_try_timeout": f"{HEDGE_S}s"})
+    """Reads of one object or of a few."""
+    return _hedged(match, retry, after_s=HEDGE_S)
+
+
+def _hedged(match: Json, retry: Json, *, after_s: float) -> Json:
+    """Reads that a second region is asked for too, if the first does not begin to answer."""
+    tries = {**retry, "per_try_timeout": f"{after_s:g}s"}
+    route = _route({**match, "headers": [_READING]}, "regions", tries)
     route["route"]["hedge_policy"] = {"hedge_on_per_try_timeout": True}
     return route
 
