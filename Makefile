@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help clients console browser demo etcd faketime test check prove bench bench-write bench-graph bench-read bench-flood bench-failover bench-erase clean setup setup-dev lock
+.PHONY: help clients console browser demo etcd faketime test check prove bench bench-write bench-graph bench-read bench-flood bench-failover bench-erase bench-against clean setup setup-dev lock
 ARGS ?=
 PROOFS ?=
 PY := .venv/bin/python
@@ -15,16 +15,16 @@ setup-dev: ## install what testing needs too
 	@scripts/setup.sh dev
 
 console: setup ## fetch GraphiQL for /graphiql (Node comes as a wheel)
-	@$(PY) scripts/console.py
+	@$(PY) -m scripts.console
 
 clients: setup-dev ## fetch the stock GraphQL clients that tests run (Node comes as a wheel)
-	@$(PY) scripts/clients.py
+	@$(PY) -m scripts.clients
 
 browser: ## install Debian's Chromium for the tests that click (as root)
 	@scripts/browser.sh
 
 demo: setup ## bring two regions up, load MITRE ATT&CK, show the promises; ARGS=--exit ends after the show
-	@$(PY) scripts/console.py || echo "demo: it goes on without /graphiql" >&2
+	@$(PY) -m scripts.console || echo "demo: it goes on without /graphiql" >&2
 	@$(PY) -m intelgraph.demo $(ARGS)
 
 etcd: ## put etcd into .cache for --control etcd and its tests, from Debian's package, without root
@@ -41,7 +41,7 @@ check: setup-dev ## ruff, mypy --strict, import contracts, the tidy test
 	@$(PY) scripts/tidy.py
 
 test: setup-dev ## everything that must hold, in suites (tests/suites.py); all failures at the end; PROOFS=tests/… runs proofs too
-	@$(PY) scripts/console.py || echo "test: it goes on without /graphiql" >&2
+	@$(PY) -m scripts.console || echo "test: it goes on without /graphiql" >&2
 	@$(PY) -m tests.suites $(if $(PROOFS),--proofs "$(PROOFS)")
 
 prove: setup-dev ## the long real-process proofs, resumable; tables go to docs/proof/; ARGS=tests/… chooses some
@@ -66,6 +66,9 @@ bench-failover: setup-dev ## failover of 1,000,000 tenants against 1,000, in as 
 
 bench-erase: setup-dev ## another tenant's writes while an entity with 50,000 relationships is erased
 	@$(PY) -m bench.erase $(ARGS)
+
+bench-against: setup-dev ## the same load to this tree and to another one in turn: BASE=directory of the other
+	@$(PY) -m bench.against $(BASE) $(ARGS)
 
 lock: setup-dev ## pin the dependencies again (needs uv)
 	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --all-extras -q pyproject.toml -o requirements/runtime.lock

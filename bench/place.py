@@ -160,11 +160,11 @@ async def _fill(place: Place) -> None:
         await connection.execute("analyze")
 
 
-async def intelgraph(topology: Path, *arguments: str) -> str:
-    """Type a command; what it said."""
+async def intelgraph(topology: Path, *arguments: str, python: Path = Path(sys.executable)) -> str:
+    """Type a command; what it said. ``python``: of the tree whose command it is."""
     # A session of its own: Ctrl-C on the terminal is for the benchmark, which then stops the fleet in order.
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "intelgraph.cli.main", *arguments, "--topology", str(topology),
+        str(python), "-m", "intelgraph.cli.main", *arguments, "--topology", str(topology),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -183,9 +183,9 @@ async def intelgraph(topology: Path, *arguments: str) -> str:
     return said.decode()
 
 
-async def take_away(topology: Path, directory: Path) -> None:
+async def take_away(topology: Path, directory: Path, *, python: Path = Path(sys.executable)) -> None:
     """Stop the fleet and delete everything of it."""
     try:
-        await intelgraph(topology, "down", "--wipe", "--yes")
+        await intelgraph(topology, "down", "--wipe", "--yes", python=python)
     finally:
         shutil.rmtree(directory, ignore_errors=True)

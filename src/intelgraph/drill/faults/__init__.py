@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from intelgraph.drill.faults import clock, partition
-from intelgraph.drill.faults.api_hung import ApiHung
+from intelgraph.drill.faults import clock, part_hung, partition
 from intelgraph.drill.faults.api_login import ApiLogin
 from intelgraph.drill.faults.crash import Crash
 from intelgraph.drill.faults.disk_full import DiskFull
-from intelgraph.drill.faults.edge_hung import EdgeHung
 from intelgraph.drill.faults.fault import Fault
 from intelgraph.drill.faults.pause import Pause
 from intelgraph.drill.faults.postmaster_hung import PostmasterHung
@@ -29,9 +27,9 @@ FAULTS: Mapping[str, Callable[[Fleet, str], Fault]] = {
     "slow": lambda fleet, region: Slow(fleet=fleet, region=region),
     "clock": clock.ahead,
     "clock-back": clock.back,
-    "api-hung": lambda fleet, region: ApiHung(fleet=fleet, region=region),
+    "api-hung": part_hung.api,
     "api-login": lambda fleet, region: ApiLogin(fleet=fleet, region=region),
-    "edge-hung": lambda fleet, region: EdgeHung(fleet=fleet, region=region),
+    "edge-hung": part_hung.edge,
     "postmaster-hung": lambda fleet, region: PostmasterHung(fleet=fleet, region=region),
     "disk-full": lambda fleet, region: DiskFull(fleet=fleet, region=region),
 }
