@@ -53,14 +53,14 @@ class Tree:
     head: bytes
     parts: Sequence[psutil.Process]
 
-    def cpu_s(self) -> float:
-        """CPU time that all its processes have used so far."""
-        used_s = 0.0
+    def cpu_s(self) -> dict[int, float]:
+        """CPU time that each of its processes has used so far."""
+        used_s: dict[int, float] = {}
         for part in self.parts:
             for process in (part, *part.children(recursive=True)):
                 with contextlib.suppress(psutil.Error):
                     times = process.cpu_times()
-                    used_s += times.user + times.system
+                    used_s[process.pid] = times.user + times.system
         return used_s
 
 
@@ -129,7 +129,8 @@ async def _load(tree: Tree, load: str, run: str, seconds: float) -> tuple[float,
     sample = await run_job(job)
     if sample.failures or not sample.writes:
         raise RuntimeError(f"{load} at {tree.name}: {sample.failures or 'no answer'}")
-    return sample.per_second, (tree.cpu_s() - began_s) / sample.writes
+    used_s = sum(now_s - began_s.get(process, 0.0) for process, now_s in tree.cpu_s().items())
+    return sample.per_second, used_s / sample.writes
 
 
 @contextlib.asynccontextmanager
