@@ -25,6 +25,8 @@ class Outcome:
     category: str
     test: str
     why: str = ""
+    seconds: float = 0.0
+    """How long it took, with what was made for it."""
 
 
 def read_outcomes(path: Path) -> tuple[list[Outcome], bool]:
@@ -46,12 +48,16 @@ class _Writer:
     def __init__(self, config: pytest.Config, path: Path) -> None:
         self._config = config
         self._file = path.open("a", encoding="utf-8")
+        self._seconds: dict[str, float] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         tell: Callable[..., tuple[str, str, object]] = self._config.hook.pytest_report_teststatus
         category, _, _ = tell(report=report, config=self._config)
+        seconds = self._seconds.pop(report.nodeid, 0.0) + report.duration
         if category:
-            self._write(Outcome(category=category, test=report.nodeid, why=_why(report)))
+            self._write(Outcome(category=category, test=report.nodeid, why=_why(report), seconds=round(seconds, 2)))
+        elif report.when == "setup":
+            self._seconds[report.nodeid] = seconds
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.outcome != "passed":

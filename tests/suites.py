@@ -31,6 +31,7 @@ INTERRUPTED = 130
 _NO_TESTS = 5
 _FOUND_SOMETHING = (1, 2)  # 2: a file could not be read
 _WIDTH = 80
+_SLOWEST, _SLOW_S = 15, 10.0
 _COUNTED = ("failed", "passed", "skipped", "xfailed", "xpassed", "error")
 
 
@@ -127,6 +128,11 @@ class Runner:
 def told_at_the_end(ran: Sequence[Ran], took_s: float) -> str:
     """Every failure of every suite, what was skipped and why, what did not run, and the summary line."""
     lines = []
+    slow = [outcome for each in ran for outcome in each.outcomes if outcome.seconds >= _SLOW_S]
+    slowest = sorted(slow, key=lambda each: -each.seconds)[:_SLOWEST]
+    if slowest:
+        lines += [_ruled("what took longest")]
+        lines += [f"{each.seconds:7.1f} s  {each.test}" for each in slowest]
     failures = [(each.suite.name, failure) for each in ran for failure in each.failures]
     if failures:
         lines += [_ruled("everything that failed")]

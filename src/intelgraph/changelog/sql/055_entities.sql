@@ -26,7 +26,8 @@ declare
     now_text text := ig.stamp(this_moment);
     local ig.region;
     answers jsonb[];
-    large jsonb;
+    large_of text[];
+    large int[];
 begin
     select * into local from ig.region;
     perform pg_current_xact_id();
@@ -52,12 +53,12 @@ begin
            and (select true from ig.erased x where x.tenant = p_tenants[k.n] and x.touch = any (array_agg(k.touch)) limit 1) is null
            and (select true from ig.outcome x where x.tenant = p_tenants[k.n] and x.key_hash = sha256(convert_to(p_keys[k.n], 'UTF8'))
                 limit 1) is null
-    ), sized as materialized (
-        select b.*, b.body::text as stored from (select r.*, jsonb_build_object('objects', r.objects) as body from request r) b
     ), row as materialized (
         select r.*, p_tenants[r.n] as tenant, sha256(convert_to(p_keys[r.n], 'UTF8')) as key_hash,
                nextval('ig.position') as position, nextval('ig.arrival') as arrival
-        from (select * from sized where octet_length(stored) <= ig.row_bytes_max() order by p_tenants[n], first) r
+        from (select b.*, b.body::text as stored from (select q.*, jsonb_build_object('objects', q.objects) as body from request q) b
+              order by p_tenants[b.n], b.first offset 0) r
+        where octet_length(r.stored) <= ig.row_bytes_max()
     ), log as (
         insert into ig.change (origin, life, position, placement, epoch, version, kind, tenant, key_hash, request_hash,
                                replicate_to, touches, body, digest, written_at, arrived, arrival, status)
@@ -86,12 +87,12 @@ begin
     )
     select array_agg(case when r.n is not null then jsonb_build_object('status', 'ok', 'objects', r.told,
                          'bookmark', concat_ws('/', local.name, local.life, p.epoch, r.position)) end order by i),
-           jsonb_agg(jsonb_build_object('tenant', r.tenant, 'bytes', ig.largest_of(r.objects, octet_length(r.stored))))
-               filter (where octet_length(r.stored) > ig.small_bytes())
-    into answers, large from generate_series(1, cardinality(p_ops)) i left join row r on r.n = i;
+           array_agg(r.tenant) filter (where octet_length(r.stored) > ig.small_bytes()),
+           array_agg(ig.largest_of(r.objects, octet_length(r.stored))) filter (where octet_length(r.stored) > ig.small_bytes())
+    into answers, large_of, large from generate_series(1, cardinality(p_ops)) i left join row r on r.n = i;
     if large is not null then
         perform ig.note_largest(p.id, x.tenant, x.bytes) from (
-            select l.tenant, max(l.bytes) as bytes from jsonb_to_recordset(large) as l(tenant text, bytes int)
+            select l.tenant, max(l.bytes) as bytes from unnest(large_of, large) as l(tenant, bytes)
             group by l.tenant order by l.tenant) x;
     end if;
     return answers;

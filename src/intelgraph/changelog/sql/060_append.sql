@@ -282,7 +282,8 @@ declare
 begin
     select g as region, o as placement, e.type, e.revision, e.deleted, e.created,
            exists (select from ig.erased x where x.tenant = p_tenant and x.touch = p_touch) as erased,
-           exists (select from ig.outcome x where x.tenant = p_tenant and x.key_hash = hashed_key) as used
+           exists (select from ig.outcome x where x.tenant = p_tenant and x.key_hash = hashed_key) as used,
+           (select l.bytes from ig.largest l where l.tenant = p_tenant) as largest
     into old from ig.region g cross join ig.open_here(p_placement, p_epoch) o
     left join ig.entity e on e.tenant = p_tenant and e.id = entity_id;
     if not found or old.used or old.erased or length(entity_id) not between 1 and 256
@@ -322,7 +323,7 @@ begin
         created = excluded.created, updated = excluded.updated, revision = excluded.revision,
         deleted = excluded.deleted, epoch = excluded.epoch, position = excluded.position
     where (e.epoch, e.position) < (excluded.epoch, excluded.position);
-    if octet_length(stored) > ig.small_bytes() then
+    if octet_length(stored) > coalesce(old.largest, ig.small_bytes()) then
         perform ig.note_largest(p_placement, p_tenant, octet_length(stored));
     end if;
     return jsonb_build_object('status', 'ok', 'bookmark', concat_ws('/', local.name, local.life, p.epoch, at),

@@ -128,7 +128,12 @@ class Promises:
                 self.opened(value)
 
     def decided(self, plan: Plan, read_s: float) -> None:
-        """An agent records a plan by what it read of the store at ``read_s``: it gives nothing to a drained region."""
+        """An agent records a plan by what it read of the store at ``read_s``: it gives nothing to a drained region.
+
+        A plan that is given up gives nobody anything, although it says whom it was for.
+        """
+        if plan.abandoned is not None:
+            return
         named = {plan.target} if plan.target != plan.source else set()
         if plan.after.standby is not None and plan.after.standby not in (plan.before.standby, plan.before.home):
             named.add(plan.after.standby)
