@@ -22,6 +22,7 @@ from intelgraph.control.reports import REPORTS, Seen
 from intelgraph.control.sqlite import SqliteControlStore
 from intelgraph.control.steady import steady_s
 from intelgraph.control.watching import Watching
+from intelgraph.model.errors import Denied
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.lease import LeasePolicy
 from tests.fakes.heartbeat import FakeHeartbeat
@@ -64,12 +65,12 @@ class Busy(NoHook):
 
 @asynccontextmanager
 async def working(
-    tmp_path: Path, hook: Hook, policy: LeasePolicy = POLICY
+    tmp_path: Path, hook: Hook, policy: LeasePolicy = POLICY, heartbeat: FakeHeartbeat | None = None
 ) -> AsyncIterator[tuple[Agent, SqliteControlStore, Path]]:
     store = SqliteControlStore(tmp_path / "control.db", poll_s=0.01)
     with tempfile.TemporaryDirectory(prefix="ig-agent-") as directory:
         socket = Path(directory) / "agent.sock"
-        heartbeat = FakeHeartbeat()
+        heartbeat = heartbeat or FakeHeartbeat()
         agent = Agent(
             Parts(
                 here=US,
@@ -141,6 +142,28 @@ def test_a_door_hears_of_a_new_epoch_as_soon_as_it_is_decided_and_so_does_the_ho
             assert 2.0 < float(str(told["remains_s"])) <= seldom.lease_s
             await asyncio.wait_for(hook.woken.wait(), WAIT_S)
             await other.close()
+
+    run(body())
+
+
+def test_a_lease_that_is_given_up_is_not_renewed_and_the_cause_is_said_first(tmp_path: Path) -> None:
+    class GivesUp(NoHook):
+        def gives_up(self) -> Denied | None:
+            return Denied(code="lease_given_up", reason="writes fail")
+
+    async def body() -> None:
+        heartbeat = FakeHeartbeat()
+        async with working(tmp_path, GivesUp(), heartbeat=heartbeat) as (agent, store, _):
+
+            async def until_not_renewed_for(code: str) -> None:
+                while agent.not_renewed is None or agent.not_renewed.code != code:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+
+            await asyncio.wait_for(until_not_renewed_for("lease_given_up"), WAIT_S)
+            heartbeat.away = True
+            await asyncio.wait_for(until_not_renewed_for("database_unavailable"), WAIT_S)
+            assert agent.grant is None
+            assert (await store.read(prefix="leases/")).entries == {}
 
     run(body())
 

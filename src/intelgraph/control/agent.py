@@ -253,6 +253,7 @@ class Agent:
             try:
                 given_up = self._hook.gives_up()
                 if given_up is not None:
+                    await keeper.beat()  # what keeps the database from committing is the cause, and is said
                     raise TransientError(given_up, retry_after_s=self.policy.renew_s)
                 grant = await keeper.renew()
             except IntelGraphError as error:

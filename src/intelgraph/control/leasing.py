@@ -96,6 +96,10 @@ class LeaseKeeper:
         self._counter = 0
         self._renewals = 0
 
+    async def beat(self) -> None:
+        """Commit a heartbeat and leave the lease as it is; raises why the database does not commit."""
+        await self._heartbeat.beat(self._term, self._counter + 1)
+
     async def renew(self) -> Grant:
         """Renew once; raises why there is no new grant. The one before stays good until it ends."""
         began_s = self._clock()
