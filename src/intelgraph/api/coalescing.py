@@ -140,9 +140,8 @@ class Coalescer:
         return await self._query(read, statement.weigh(), heavy=True)
 
     async def _query(self, read: Read, text: str, *, heavy: bool = False) -> Told:
-        return await self._database.query(
-            text, read.tenant, read.placement, read.bookmark, *read.values, **({"heavy": True} if heavy else {})
-        )
+        asked = (text, read.tenant, read.placement, read.bookmark, *read.values)
+        return await (self._database.query(*asked, heavy=True) if heavy else self._database.query(*asked))
 
     def _may_be_large(self, read: Read, raw: bytes) -> bool:
         """Whether data is left out because of its size; remembers what is told of the placement."""

@@ -164,7 +164,8 @@ class Database:
         at = _TENANT_AT.get(statement)
         whose = "" if at is None else str(arguments[at])
         action: Action = lambda connection: connection.fetchval(statement, *arguments)  # noqa: E731
-        await self.outgoing.room(whose)
+        if self.outgoing.is_full(whose):
+            await self.outgoing.room(whose)
         answer = await self._repeat(action, whose, heavy=statement in _HEAVY, writes=statement == UNLINK)
         return answer if isinstance(answer, bytes) else b"null"
 
@@ -197,14 +198,16 @@ class Database:
     ) -> tuple[bytes, str | None]:
         """Run a compiled query; return what ``ig.readable`` says as ``jsonb``, and the data's JSON."""
         action: Action = lambda connection: connection.fetchrow(statement, tenant, *arguments)  # noqa: E731
-        await self.outgoing.room(tenant)
+        if self.outgoing.is_full(tenant):
+            await self.outgoing.room(tenant)
         row = await self._repeat(action, tenant, heavy=heavy)
         return row[0], row[1]
 
     async def query_many(self, statement: str, tenant: str, *arguments: object) -> tuple[bytes, list[str] | None]:
         """Run a query compiled for many requests; return what ``ig.readable`` says, and each one's data."""
         action: Action = lambda connection: connection.fetchrow(statement, tenant, *arguments)  # noqa: E731
-        await self.outgoing.room(tenant)
+        if self.outgoing.is_full(tenant):
+            await self.outgoing.room(tenant)
         row = await self._repeat(action, tenant)
         return row[0], row[1]
 
@@ -276,7 +279,8 @@ class Database:
 
     async def _on_a_connection(self, action: Action, whose: str) -> Any:
         """Act on the connection that was used last; one on which anything failed goes back for the pool to judge."""
-        await self._turn(self._slots, whose)
+        if not self._slots.take_now(whose):
+            await self._turn(self._slots, whose)
         try:
             connection = await self._connection()
             try:

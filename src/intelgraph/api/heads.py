@@ -28,7 +28,11 @@ class Heads:
 
     def head(self, status: int, content_type: bytes, headers: list[Header]) -> bytes:
         """Return the first lines of an answer: what is the same for all of its kind."""
-        bare = bool(headers) and not self._names.isdisjoint(name for name, _ in headers)
+        names = self._names
+        bare = False
+        for name, _ in headers:
+            if name in names:
+                bare = True
         key = (status, content_type, bare)
         found = self._heads.get(key)
         if found is None:

@@ -52,6 +52,8 @@ class Outgoing:
 
     def is_full(self, tenant: str) -> bool:
         """Whether no more should be made for a tenant now."""
+        if not self.bytes:
+            return False
         return self.bytes >= self._bytes_max or (bool(tenant) and self._of[tenant] >= self._bytes_of_tenant_max)
 
     async def room(self, tenant: str) -> None:

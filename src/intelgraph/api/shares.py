@@ -6,7 +6,6 @@ Nobody waits here: who may wait for a turn is for ``slots``.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,34 +32,36 @@ class Shares:
 
     def __init__(self, *, most: int, each: int, on_full: Callable[[Full], None] = lambda _: None) -> None:
         self.taken = 0
-        self._of: Counter[str] = Counter()
+        self._of: dict[str, int] = {}
         self._most = most
         self._each = each
         self._on_full = on_full
 
     def of(self, owner: str) -> int:
         """Return how much an owner has."""
-        return self._of[owner]
+        return self._of.get(owner, 0)
 
     def take(self, owner: str, amount: int = 1) -> Full | None:
         """Take some, or say why not."""
-        full = None
-        if owner and self._of[owner] + amount > self._each:
-            full = Full(found=self._of[owner], limit=self._each, whose=OF_TENANT)
+        full, has = None, self._of.get(owner, 0)
+        if owner and has + amount > self._each:
+            full = Full(found=has, limit=self._each, whose=OF_TENANT)
         elif self.taken + amount > self._most:
             full = Full(found=self.taken, limit=self._most, whose=OF_ALL)
         if full is not None:
             self._on_full(full)
             return full
         self.taken += amount
-        self._of[owner] += amount
+        self._of[owner] = has + amount
         return None
 
     def give(self, owner: str, amount: int = 1) -> None:
         """Give back what was taken."""
         self.taken -= amount
-        self._of[owner] -= amount
-        if not self._of[owner]:
+        left = self._of[owner] - amount
+        if left:
+            self._of[owner] = left
+        else:
             del self._of[owner]
 
     @contextmanager

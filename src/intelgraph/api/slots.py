@@ -8,7 +8,7 @@ for each, which costs a request as much as it takes to understand it.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 
 _Turn = tuple[float, asyncio.Future[None]]
 
@@ -20,17 +20,18 @@ class Slots:
         self._free = count
         self._each = count if each is None else each
         self._wait_s = wait_s
-        self._taken: Counter[str] = Counter()
+        self._taken: dict[str, int] = {}
         self._queues: dict[str, deque[_Turn]] = {}
         """Who waits, by owner; the owner whose turn is next comes first."""
         self._timer: asyncio.TimerHandle | None = None
 
     def take_now(self, owner: str = "") -> bool:
         """Take a slot if one is free and the owner may have it, which is so only if none of its own wait."""
-        if not self._free or owner in self._queues or not self._may(owner):
+        has = self._taken.get(owner, 0)
+        if not self._free or owner in self._queues or (owner and has >= self._each):
             return False
         self._free -= 1
-        self._taken[owner] += 1
+        self._taken[owner] = has + 1
         return True
 
     async def take(self, owner: str = "") -> None:
@@ -53,15 +54,19 @@ class Slots:
     def give(self, owner: str = "") -> None:
         """Give a slot to the next owner that waits and may have it, or back."""
         self._free += 1
-        self._taken[owner] -= 1
-        if not self._taken[owner]:
+        left = self._taken[owner] - 1
+        if left:
+            self._taken[owner] = left
+        else:
             del self._taken[owner]
+        if not self._queues:
+            return
         for waiting, queue in list(self._queues.items()):
             if self._may(waiting) and self._hand(waiting, queue):
                 return
 
     def _may(self, owner: str) -> bool:
-        return not owner or self._taken[owner] < self._each
+        return not owner or self._taken.get(owner, 0) < self._each
 
     def _hand(self, owner: str, queue: deque[_Turn]) -> bool:
         """Give a slot to the owner's first that still waits; the owner's next turn comes behind the others'."""
@@ -70,7 +75,7 @@ class Slots:
             _, turn = queue.popleft()
             if not turn.done():
                 self._free -= 1
-                self._taken[owner] += 1
+                self._taken[owner] = self._taken.get(owner, 0) + 1
                 turn.set_result(None)
                 if queue:
                     self._queues[owner] = queue

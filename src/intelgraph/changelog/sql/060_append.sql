@@ -260,8 +260,7 @@ create function ig.size_refusal(p_ops jsonb) returns jsonb language sql immutabl
         then ig.refusal('too_many_operations', format('the request is refused: it has %s operations; the limit is 1000',
                                                       jsonb_array_length(p_ops)), '{"limit": 1000}') end;
 
--- One entity under its locks: the commonest request of all, and what ig.append_entities makes of it, without sets. Null
--- when it is anything but plain.
+-- One entity under its locks, the commonest request of all: what ig.append_entities makes of it, or null when it is not plain.
 create function ig.append_entity(p_placement text, p_epoch bigint, p_tenant text, p_key text, p_request_hash bytea, p_op jsonb,
                                  p_touch bigint)
 returns jsonb language plpgsql as $$
@@ -276,11 +275,10 @@ declare
     made bigint;
     xid xid8;
     at bigint;
-    form jsonb;
     body jsonb;
     stored text;
 begin
-    select g as region, o as placement, e.type, e.revision, e.deleted, e.created,
+    select g as region, o as placement, e.id is not null as there, e.type, e.revision, e.deleted, e.created,
            exists (select from ig.erased x where x.tenant = p_tenant and x.touch = p_touch) as erased,
            exists (select from ig.outcome x where x.tenant = p_tenant and x.key_hash = hashed_key) as used,
            (select l.bytes from ig.largest l where l.tenant = p_tenant) as largest
@@ -295,11 +293,14 @@ begin
     p := old.placement;
     local := old.region;
     made := greatest(old.revision, ig.revisions_below(p_epoch)) + 1;
-    form := ig.entity_form(given, case when not old.deleted then old.created end, made, ig.stamp(this_moment));
-    body := jsonb_build_object('objects', jsonb_build_array(form));
+    body := jsonb_build_object('objects', jsonb_build_array(
+        ig.entity_form(given, case when not old.deleted then old.created end, made, ig.stamp(this_moment))));
     stored := body::text;
-    if octet_length(stored) > ig.row_bytes_max() then
-        return null;
+    if octet_length(stored) > least(coalesce(old.largest, ig.small_bytes()), ig.row_bytes_max()) then
+        if octet_length(stored) > ig.row_bytes_max() then
+            return null;
+        end if;
+        perform ig.note_largest(p_placement, p_tenant, octet_length(stored));
     end if;
     xid := pg_current_xact_id();
     at := nextval('ig.position');
@@ -314,17 +315,23 @@ begin
         insert into ig.outcome (tenant, key_hash, origin, life, position, placement, epoch, request_hash)
         values (p_tenant, hashed_key, local.name, local.life, at, p.id, p.epoch, p_request_hash);
     end if;
-    insert into ig.entity as e (tenant, id, placement, type, name, properties, confidence, valid_from, valid_until,
-                                sources, created, updated, revision, deleted, epoch, position)
-    select o.* from ig.entity_rows(p.id, p.epoch, array[p_tenant], array[at], array[body -> 'objects']) o
-    on conflict (tenant, id) do update set
-        type = excluded.type, name = excluded.name, properties = excluded.properties, confidence = excluded.confidence,
-        valid_from = excluded.valid_from, valid_until = excluded.valid_until, sources = excluded.sources,
-        created = excluded.created, updated = excluded.updated, revision = excluded.revision,
-        deleted = excluded.deleted, epoch = excluded.epoch, position = excluded.position
-    where (e.epoch, e.position) < (excluded.epoch, excluded.position);
-    if octet_length(stored) > coalesce(old.largest, ig.small_bytes()) then
-        perform ig.note_largest(p_placement, p_tenant, octet_length(stored));
+    if old.there then  -- an insert would cut its words twice
+        update ig.entity e set
+            type = o.type, name = o.name, properties = o.properties, confidence = o.confidence,
+            valid_from = o.valid_from, valid_until = o.valid_until, sources = o.sources, created = o.created,
+            updated = o.updated, revision = o.revision, deleted = o.deleted, epoch = o.epoch, position = o.position
+        from ig.entity_rows(p.id, p.epoch, array[p_tenant], array[at], array[body -> 'objects']) o
+        where e.tenant = p_tenant and e.id = entity_id and (e.epoch, e.position) < (o.epoch, o.position);
+    else
+        insert into ig.entity as e (tenant, id, placement, type, name, properties, confidence, valid_from, valid_until,
+                                    sources, created, updated, revision, deleted, epoch, position)
+        select o.* from ig.entity_rows(p.id, p.epoch, array[p_tenant], array[at], array[body -> 'objects']) o
+        on conflict (tenant, id) do update set
+            type = excluded.type, name = excluded.name, properties = excluded.properties, confidence = excluded.confidence,
+            valid_from = excluded.valid_from, valid_until = excluded.valid_until, sources = excluded.sources,
+            created = excluded.created, updated = excluded.updated, revision = excluded.revision,
+            deleted = excluded.deleted, epoch = excluded.epoch, position = excluded.position
+        where (e.epoch, e.position) < (excluded.epoch, excluded.position);
     end if;
     return jsonb_build_object('status', 'ok', 'bookmark', concat_ws('/', local.name, local.life, p.epoch, at),
         'objects', jsonb_build_array(jsonb_build_object('kind', 'entity', 'id', entity_id, 'revision', made)));

@@ -8,6 +8,7 @@ operation is asked in a form that counts the bytes of all it makes.
 
 from __future__ import annotations
 
+import functools
 import re
 
 from intelgraph.graph.query.statement import TENANT
@@ -32,6 +33,7 @@ def object_bytes_max(objects: int) -> int | None:
     return None if each >= OBJECT_BYTES_MAX else 1 << (max(each, 1).bit_length() - 1)
 
 
+@functools.lru_cache(maxsize=1024)
 def guarded(text: str, bytes_max: int | None, *, by_tenant: bool = False) -> str:
     """Return a statement that makes its data only if no object of the placement, or of the tenant, is larger."""
     if bytes_max is None:
