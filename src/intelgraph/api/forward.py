@@ -20,6 +20,7 @@ from intelgraph.api.attempts import UNANSWERED
 from intelgraph.api.metrics import Metrics
 from intelgraph.api.request import Request
 from intelgraph.api.response import Header, Response
+from intelgraph.http_body import BodyTooLarge, read_body
 from intelgraph.model.errors import Denied, TransientError, retry
 from intelgraph.settings import Peer
 
@@ -42,6 +43,8 @@ PASSING = frozenset(
 )
 """Refusals of a write that its home's change, its lease or its database's return will end."""
 _CONNECTIONS_PER_HOME_MAX = 64
+_ANSWER_BYTES_MAX = 64 * 1024 * 1024
+"""More than any answer to a write has: what is larger is no answer of another door's."""
 _NOBODY_BEHIND_THE_EDGE = "region_unreached"
 
 
@@ -90,7 +93,7 @@ class Forwarder:
         except aiohttp.ClientConnectorError as error:
             self._metrics.forwards.labels(home, "not_sent").inc()
             raise _unreachable(home, type(error).__name__, sent=False) from None
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, BodyTooLarge) as error:
             self._metrics.forwards.labels(home, "no_answer").inc()
             raise _unreachable(home, type(error).__name__, sent=True) from None
         self._metrics.forwards.labels(home, "answered").inc()
@@ -129,7 +132,7 @@ class Forwarder:
         ) as answer:
             return Response(
                 status=answer.status,
-                body=await answer.read(),
+                body=await read_body(answer.content, _ANSWER_BYTES_MAX),
                 headers=_passed(answer),
                 content_type=answer.headers.get("content-type", "application/json").encode("latin-1"),
             )

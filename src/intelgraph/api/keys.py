@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -23,6 +23,7 @@ import jwt
 import orjson
 from cryptography.exceptions import UnsupportedAlgorithm
 
+from intelgraph.http_body import BodyTooLarge, read_body
 from intelgraph.model.errors import retry
 
 ALGORITHMS = ("EdDSA", "ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
@@ -34,7 +35,6 @@ OLD_S = 3 * REREAD_S
 _FETCH_TIMEOUT_S = 5.0
 _BYTES_MAX = 1_000_000
 _REDIRECTS_MAX = 3
-Bytes = TypeVar("Bytes", bytes, bytearray)
 _NOT_UNDERSTOOD = (
     jwt.PyJWTError,
     UnsupportedAlgorithm,
@@ -125,7 +125,7 @@ class KeySet:
                 async with session.get(url, allow_redirects=False) as answer:
                     if answer.status not in (301, 302, 303, 307, 308):
                         answer.raise_for_status()
-                        return await _read_whole(answer.content)
+                        return await read_body(answer.content, _BYTES_MAX)
                     url = next_url(url, answer.headers.get("Location"))
         raise ValueError(f"it redirects more than {_REDIRECTS_MAX} times")
 
@@ -140,20 +140,9 @@ def next_url(url: str, location: str | None) -> str:
 
 def _read_file(path: Path) -> bytes:
     with path.open("rb") as file:
-        return _bounded(file.read(_BYTES_MAX + 1))
-
-
-async def _read_whole(content: aiohttp.StreamReader) -> bytes:
-    raw = bytearray()
-    async for piece in content.iter_any():
-        raw += piece
-        _bounded(raw)
-    return bytes(raw)
-
-
-def _bounded(raw: Bytes) -> Bytes:
+        raw = file.read(_BYTES_MAX + 1)
     if len(raw) > _BYTES_MAX:
-        raise ValueError(f"it is larger than {_BYTES_MAX} bytes")
+        raise BodyTooLarge(_BYTES_MAX)
     return raw
 
 

@@ -24,6 +24,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from intelgraph.http_body import BodyTooLarge, read_body
 from intelgraph.model.errors import Fact, IntelGraphError, TransientError, refuse, retry
 
 _RETRIED = frozenset({408, 429, 502, 503, 504})
@@ -180,14 +181,11 @@ class DoorClient:
 
     async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
         """The whole body; refuses with ``bad_answer`` one that would not fit in memory."""
-        parts, size = [], 0
-        async for part in answer.content.iter_any():
-            size += len(part)
-            if size > self._policy.answer_bytes_max:
-                limit = f"{self._policy.answer_bytes_max // 1024**2} MiB"
-                raise refuse("bad_answer", f"an answer of the API is larger than {limit}, and was not read")
-            parts.append(part)
-        return b"".join(parts)
+        try:
+            return await read_body(answer.content, self._policy.answer_bytes_max)
+        except BodyTooLarge as error:
+            limit = f"{error.bytes_max // 1024**2} MiB"
+            raise refuse("bad_answer", f"an answer of the API is larger than {limit}, and was not read") from None
 
     async def _request(self, call: _Call) -> Reply:
         started_s = time.monotonic()

@@ -23,6 +23,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from intelgraph.http_body import BodyTooLarge, read_body
 from intelgraph.model.errors import TransientError, retry
 
 ANSWER_S = 1.2
@@ -31,6 +32,8 @@ CONNECT_S = 0.5
 HEDGE_S = 0.3
 ASIDE_S = 1.0
 ROUND_PAUSE_S = 0.1
+ANSWER_BYTES_MAX = 256 * 1024 * 1024
+"""A range of many thousand keys has tens of megabytes."""
 
 Json = dict[str, Any]
 ANY_REVISION: Json = {"key": base64.b64encode(b"\0").decode(), "count_only": True}
@@ -124,7 +127,10 @@ class Members:
         """Ask one member; raises one of ``FAILURES``."""
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S)
         async with self._session().post(url + path, json=body, timeout=timeout) as answer:
-            told: Json = msgspec.json.decode(await answer.read())
+            try:
+                told: Json = msgspec.json.decode(await read_body(answer.content, ANSWER_BYTES_MAX))
+            except BodyTooLarge as error:
+                raise Refused(f"its answer cannot be read: {error}") from None
             if answer.status != 200:
                 raise Refused(str(told.get("error", answer.status)))
             return told

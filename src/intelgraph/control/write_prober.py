@@ -15,10 +15,12 @@ import aiohttp
 import msgspec
 
 from intelgraph.control.steady import Clock
+from intelgraph.http_body import BodyTooLarge, read_body
 from intelgraph.model.errors import Denied
 from intelgraph.placement.write_path import UNPROBED, Probed, WritePath, WritePathPolicy, judge, overtaken
 
 _UNDER_WAY_MAX = 4
+_ANSWER_BYTES_MAX = 64 * 1024
 
 
 class _Answer(msgspec.Struct):
@@ -95,7 +97,11 @@ class WriteProber:
             async with session.get(self._edge.rstrip("/") + "/readyz?writes") as answer:
                 if answer.status == 200:
                     return None
-                return self._fails(_reason(await answer.read()) or f"the edge answers {answer.status}")
+                return self._fails(
+                    _reason(await read_body(answer.content, _ANSWER_BYTES_MAX)) or f"the edge answers {answer.status}"
+                )
+        except BodyTooLarge as error:
+            return self._fails(f"the edge's answer cannot be read: {error}")
         except (aiohttp.ClientError, OSError) as error:
             return self._fails(f"its edge refuses new connections ({type(error).__name__})")
 
