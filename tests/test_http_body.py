@@ -44,9 +44,8 @@ async def answering(parts: int, size: int) -> AsyncIterator[tuple[str, list[int]
 
 def test_a_body_of_many_packets_is_read_to_its_end() -> None:
     async def body() -> None:
-        async with answering(100, LIMIT // 100) as (url, _), aiohttp.ClientSession() as http:
-            async with http.get(url) as answer:
-                assert len(await read_body(answer.content, LIMIT)) == LIMIT
+        async with answering(100, LIMIT // 100) as (url, _), aiohttp.ClientSession() as http, http.get(url) as answer:
+            assert len(await read_body(answer.content, LIMIT)) == LIMIT
 
     asyncio.run(body())
 

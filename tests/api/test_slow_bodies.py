@@ -66,6 +66,8 @@ def test_one_tenants_slow_bodies_have_a_share_and_leave_the_others_theirs(
         limits = site.client(US).get("/readyz").json()["limits"]
         assert "bodies were refused" in limits["bodies"]
         assert GREEDY not in limits["bodies"]
+        # What the region's agent asks, and makes a finding of: the limits that only the worker knows.
+        assert site.client(US).get("/readyz?writes").json()["limits"] == {"bodies": limits["bodies"]}
     until_in_use(site, "bodies", 0)
 
 

@@ -147,3 +147,15 @@ def test_a_region_is_unreached_after_three_misses_in_a_row_and_reached_after_fiv
     assert take(*[False] * (UNREACHED_AFTER - 1)) == UNREACHED_AFTER * PROBE_S
     assert take(*[True] * (REACHED_AFTER - 1)) > 0.0, "a link that flaps is down"
     assert take(True) == 0.0
+
+
+def test_what_a_worker_lacks_is_heard_with_the_answer_and_is_over_with_the_next() -> None:
+    async def body() -> None:
+        edge = Edge(answer=(200, b'{"writes":true,"limits":{"keys":"2 keys are not understood"}}'))
+        async with probing(edge) as prober:
+            await until(prober, lambda _: prober.limits == {"keys": "2 keys are not understood"})
+            assert prober.path is not None and not prober.path.is_broken
+            edge.answer = (200, b'{"writes":true,"limits":{}}')
+            await until(prober, lambda _: prober.limits == {})
+
+    run(body())

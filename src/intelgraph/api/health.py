@@ -2,7 +2,8 @@
 
 ``/healthz`` says that the process answers. ``/readyz`` says whether it can serve, and if not why: the database, the
 log's schema, the directory, the feed; and in ``limits`` what it serves less well than it should, which its region's
-agent tells it. ``/readyz?writes`` says whether a write gets through it: by a new login and a commit.
+agent tells it. ``/readyz?writes`` says whether a write gets through it: by a new login and a commit; and what the
+worker that answers lacks, for the agent, which asks.
 RESIDENCY: none of them names a tenant, a placement or an id.
 """
 
@@ -54,7 +55,7 @@ async def ready(door: Door, request: Request) -> Response:
 async def _writes(door: Door) -> Response:
     """200 when a write gets through this worker to its database, else 503 with the reason."""
     why = await door.write_probe.why_not()
-    told = {"writes": why is None, "region": door.region}
+    told = {"writes": why is None, "region": door.region, "limits": _own_limits(door)}
     if why is None:
         return Response(status=200, body=orjson.dumps(told))
     body = orjson.dumps(told | {"code": why.code, "reason": why.reason})
@@ -67,12 +68,16 @@ def _limits(door: Door) -> dict[str, str]:
     old = door.directory.why_old()
     if old is not None:
         limits["directory"] = f"{old}; reads go on, and writes for as long as the lease lasts"
-    keys = door.authenticator.why_limited()
-    if keys is not None:
-        limits["keys"] = keys
     if door.lease.remains_s() <= 0:
         limits["lease"] = "this region has no lease now: writes are held, and refused when their time is over"
+    return limits | _own_limits(door)
+
+
+def _own_limits(door: Door) -> dict[str, str]:
+    """Say what this worker itself lacks, which nobody else can know; its region's agent reports it."""
+    limits = {}
     for name, why in (
+        ("keys", door.authenticator.why_limited()),
         ("streams", door.streams.why_used_up()),
         ("bodies", door.bodies.why_used_up() or door.body_bytes.why_used_up()),
         ("connections", door.connections.why_used_up()),

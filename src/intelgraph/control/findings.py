@@ -17,7 +17,7 @@ from intelgraph.changelog.links import slot_name, subscription_name
 from intelgraph.control.own_database import Observed, transaction_text
 from intelgraph.model.errors import Denied
 
-NOTICES = frozenset({"slot_replaced", "salvage_waiting", "catching_up", "gathering", "moved_lately"})
+NOTICES = frozenset({"slot_replaced", "salvage_waiting", "catching_up", "gathering", "moved_lately", "used_up"})
 CAUSES = frozenset({"disk_full", "disk_nearly_full", "database_unavailable"})
 """Of a region that reports one of these it is said once, there, that it takes nothing from the others."""
 

@@ -84,7 +84,12 @@ class RegionHook:
             own_writes=lambda: self._prober.path,
         )
         self._limits = Limits(
-            agent, self.observing, self._policy, self.stands, lambda: self._prober.path, self._probes.unreached_s
+            agent,
+            self.observing,
+            self._policy,
+            self.stands,
+            self._prober,
+            self._probes.unreached_s,
         )
         self._salvage = SalvageLoop(agent, self.observing, self._salvage_session(), self._metrics)
         self._survey = Surveying(self._config, agent, self.observing, self._metrics, FindingPolicy())

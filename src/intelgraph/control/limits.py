@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from intelgraph.control.agent import Agent
 from intelgraph.control.granting import Bound
 from intelgraph.control.observing import Observing
+from intelgraph.control.write_prober import WriteProber
 from intelgraph.model.errors import Denied
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.governor import AtRisk, admit
 from intelgraph.placement.handover import gives_up
 from intelgraph.placement.policy import GovernorPolicy, Policy
 from intelgraph.placement.steering import home_unreached, passed_over, unreached_homes
-from intelgraph.placement.write_path import WritePath
 
 STANDBY_SILENT_S = 3.0
 """From when on it is said that remote writes wait for their standby: before it is lost, and after any one round."""
@@ -35,14 +35,14 @@ class Limits:
         observing: Observing,
         policy: Policy,
         stands: Mapping[str, Denied],
-        writes: Callable[[], WritePath | None],
+        prober: WriteProber,
         unreached_s: Callable[[], Mapping[str, float]],
     ) -> None:
         self._agent = agent
         self._observing = observing
         self._policy = policy
         self._stands = stands
-        self._writes = writes
+        self._prober = prober
         self._unreached_s = unreached_s
 
     def bounds(self) -> Mapping[str, Bound]:
@@ -67,15 +67,16 @@ class Limits:
 
     def findings(self) -> Sequence[Denied]:
         """What is wrong with writing here, of the region as a whole."""
-        path, unreached_s = self._writes(), self._unreached_s()
+        path, unreached_s = self._prober.path, self._unreached_s()
         found = [path.why] if path is not None and path.is_broken and path.why is not None else []
         here = self._agent.here
+        found += [_lacking(here, name, why) for name, why in self._prober.limits.items()]
         return [*found, *(home_unreached(here, home, n, unreached_s[home]) for home, n in self._away().items())]
 
     def told(self, refusals: Iterable[Denied], codes: Iterable[str]) -> dict[str, str]:
         """What the region's doors say in ``/readyz``; ``codes``: of everything that was found."""
         told: dict[str, str] = {}
-        path = self._writes()
+        path = self._prober.path
         if path is not None and path.is_broken and path.why is not None:
             told["writes"] = path.why.reason
         why = self.passed_over()
@@ -95,11 +96,11 @@ class Limits:
         grant = self._agent.grant
         is_granted = grant is not None and self._agent.clock() < grant.until_s
         written_here = len(grant.epochs) if grant is not None and is_granted else 0
-        return passed_over(self._writes(), written_here=written_here, away=self._away())
+        return passed_over(self._prober.path, written_here=written_here, away=self._away())
 
     def gives_up(self) -> Denied | None:
         """Say why the lease is not renewed although it could be."""
-        path = self._writes()
+        path = self._prober.path
         if path is None or path.failing_s < self._policy.writes_given_up_s:
             return None
         views = (self._observing.view(placement.id) for placement in self._at_home())
@@ -148,3 +149,9 @@ class Limits:
             f"lose {placement.wanted.rpo_s_max:g} s at most"
         )
         return Denied(code="rpo_at_risk", reason=reason, facts=about)
+
+
+def _lacking(region: str, name: str, why: str) -> Denied:
+    """The finding about what an API worker lacks: readable keys, or more of what is bounded."""
+    code = "keys_limited" if name == "keys" else "used_up"
+    return Denied(code=code, reason=f"in {region}: {why}", facts={"about": region, "what": name})

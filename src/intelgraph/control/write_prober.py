@@ -9,7 +9,7 @@ steps, so that an agent that gets no processor counts less time than has passed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import aiohttp
 import msgspec
@@ -27,6 +27,7 @@ class _Answer(msgspec.Struct):
     """What is read of an answer: of ours, or of the edge's own when nobody is behind it."""
 
     reason: str = ""
+    limits: dict[str, str] = {}
 
 
 class WriteProber:
@@ -46,6 +47,8 @@ class WriteProber:
         self._under_way: set[asyncio.Task[None]] = set()
         self.path: WritePath | None = None if edge else UNPROBED
         """What is known; none before the first result."""
+        self.limits: Mapping[str, str] = {}
+        """What the worker that answered last said that it lacks, by name."""
 
     async def run(self) -> None:
         """Probe for ever."""
@@ -95,11 +98,11 @@ class WriteProber:
         """Ask once; return why no write gets through, if none does."""
         try:
             async with session.get(self._edge.rstrip("/") + "/readyz?writes") as answer:
+                told = _told(await read_body(answer.content, _ANSWER_BYTES_MAX))
+                self.limits = told.limits
                 if answer.status == 200:
                     return None
-                return self._fails(
-                    _reason(await read_body(answer.content, _ANSWER_BYTES_MAX)) or f"the edge answers {answer.status}"
-                )
+                return self._fails(told.reason[:300] or f"the edge answers {answer.status}")
         except BodyTooLarge as error:
             return self._fails(f"the edge's answer cannot be read: {error}")
         except (aiohttp.ClientError, OSError) as error:
@@ -113,8 +116,8 @@ class WriteProber:
         return Denied(code="write_path", reason=reason, facts={"about": self._region})
 
 
-def _reason(body: bytes) -> str:
+def _told(body: bytes) -> _Answer:
     try:
-        return msgspec.json.decode(body, type=_Answer).reason[:300]
+        return msgspec.json.decode(body, type=_Answer)
     except msgspec.DecodeError:
-        return ""
+        return _Answer()
