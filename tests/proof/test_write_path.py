@@ -1,8 +1,8 @@
 """Ten times each: the home takes no writes while its lease loop is well, by four faults, on etcd with a witness.
 
 `make prove ARGS=tests/proof/test_write_path.py`, resumable. The region that is hurt alternates, and so does durability.
-`make prove ARGS=tests/proof/test_write_path.py`, resumable. The region that is hurt alternates; so does durability.
-code), ``/readyz`` and the metrics said it, when another region wrote, what was lost.
+The table tells when ``status`` (with its exit code), ``/readyz`` and the metrics said it, when another region wrote,
+and what was lost.
 """
 
 from __future__ import annotations
