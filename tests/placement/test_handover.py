@@ -70,13 +70,6 @@ def test_only_the_home_hands_over() -> None:
     assert decide(replace(failing(), here=EU), POLICY) == Stand()
 
 
-def test_a_home_whose_lease_is_not_renewed_is_taken_over_from_and_begins_no_move() -> None:
-    view = failing()
-    stands = replace(view, leases={**view.leases, US: lease(POLICY.lease.lease_s / 2)})
-    assert decide(stands, POLICY) == Stand()
-    assert isinstance(decide(replace(view, leases={**view.leases, US: lease(1.5)}), POLICY), Start)
-
-
 def test_a_home_that_is_well_or_not_probed_hands_nothing_over() -> None:
     assert decide(healthy(), POLICY) == Stand()
     assert decide(writes(failing(), US, None), POLICY) == Stand()

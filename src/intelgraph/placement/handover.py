@@ -27,7 +27,7 @@ def decide(view: View, policy: Policy) -> Decision:
     placement, path = view.placement, view.writes.get(view.here)
     if view.here != placement.home or path is None or path.why is None or path.failing_s < policy.writes_lost_s:
         return Stand()
-    if is_under_way(placement, view.plan) or not is_open(placement, view.plan) or not _is_renewed(view, policy):
+    if is_under_way(placement, view.plan) or not is_open(placement, view.plan):
         return Stand()
     ranked = [name for name in (placement.standby, *placement.regions) if name is not None and name != view.here]
     whys = {name: _unfit_target(view, name, policy) for name in dict.fromkeys(ranked)}
@@ -64,13 +64,6 @@ def gives_up(views: Iterable[View], policy: Policy) -> Denied | None:
             facts={"about": view.here, "standby": standby},
         )
     return None
-
-
-def _is_renewed(view: View, policy: Policy) -> bool:
-    """Whether the home's lease is: a planned move begins with a commit at home, and a database that takes none (a full
-    disk) would only keep the standby from taking over."""
-    lease = view.leases.get(view.here)
-    return lease is not None and lease.still_s < policy.lease.lease_s / 2
 
 
 def _unfit_target(view: View, region: str, policy: Policy) -> Unfit | None:
