@@ -15,8 +15,7 @@ from intelgraph.drill.report import Report
 from intelgraph.drill.score import percentile
 from intelgraph.fleet.topology import WITNESS
 from tests.fleet_e2e.drilling import drill, lead
-from tests.fleet_e2e.running import AWAY, HOME, TWO_REGIONS, RunningFleet, started
-from tests.needs import need_etcd
+from tests.fleet_e2e.running import AWAY, HOME, RunningFleet
 from tests.proof.ledger import Ledger
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(5_400)]
@@ -24,24 +23,6 @@ FAULTS = ("crash", "pause", "partition", "partition-in", "partition-out")
 RUNS = 9
 FOR_S = 12.0
 RTO_S_MAX, RTO_WITH_LEADER_S_MAX, READS_S_MAX = 10.0, 20.0, 1.0
-TOPOLOGY = (
-    TWO_REGIONS
-    + f"""
-[control]
-kind = "etcd"
-
-[[link]]
-between = ["{HOME}", "{AWAY}"]
-delay_ms = 20
-"""
-)
-
-
-@pytest.fixture(scope="module")
-def fleet() -> Iterator[RunningFleet]:
-    need_etcd()
-    with started(TOPOLOGY) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 
 import pytest
@@ -17,9 +17,8 @@ import pytest
 from intelgraph.drill.report import Report
 from intelgraph.drill.score import percentile
 from tests.fleet_e2e.drilling import drill
-from tests.fleet_e2e.running import AWAY, HOME, TWO_REGIONS, RunningFleet, started
+from tests.fleet_e2e.running import AWAY, HOME, RunningFleet
 from tests.fleet_e2e.truth import Said, said
-from tests.needs import need_etcd
 from tests.proof.ledger import Ledger
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(5_400)]
@@ -28,24 +27,6 @@ RUNS = 10
 FOR_S = 14.0
 RTO_S_MAX, SAID_S_MAX, READS_S_MAX = 10.0, 5.0, 1.0
 """The first is that of `pause` (``test_region_loss``). A look counts from when it began: `status` takes two seconds."""
-TOPOLOGY = (
-    TWO_REGIONS
-    + f"""
-[control]
-kind = "etcd"
-
-[[link]]
-between = ["{HOME}", "{AWAY}"]
-delay_ms = 20
-"""
-)
-
-
-@pytest.fixture(scope="module")
-def fleet() -> Iterator[RunningFleet]:
-    need_etcd()
-    with started(TOPOLOGY) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
