@@ -180,19 +180,19 @@ def _fill(port: int, token: str) -> None:
 
 def lines(report: Report) -> Sequence[str]:
     """The table for people."""
-    told = [
+    table = [
         f"{report.release}, {report.at}, against {report.base}: medians; above 1 this tree is slower; 95 % bounds",
         "",
         f"  {'request':<20}{'a second':>10}{'base':>10}   {'base / this, a second':<26}CPU of this / base",
     ]
     for row in report.rows:
         rates = f"{row.per_second:>10,.0f}{row.base_per_second:>10,.0f}"
-        told.append(f"  {row.load:<20}{rates}   {row.slower.text():<26}{row.dearer.text()}")
-    told.append("")
+        table.append(f"  {row.load:<20}{rates}   {row.slower.text():<26}{row.dearer.text()}")
+    table.append("")
     for row in report.rows:
         outcome = "met" if row.met else "NOT MET"
-        told.append(f"  {outcome:<8} {row.load}: not slower than the base (upper bound <= {LIMIT})")
-    return told
+        table.append(f"  {outcome:<8} {row.load}: not slower than the base (upper bound <= {LIMIT})")
+    return table
 
 
 def main() -> int:

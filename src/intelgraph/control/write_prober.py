@@ -98,11 +98,11 @@ class WriteProber:
         """Ask once; return why no write gets through, if none does."""
         try:
             async with session.get(self._edge.rstrip("/") + "/readyz?writes") as answer:
-                told = _told(await read_body(answer.content, _ANSWER_BYTES_MAX))
-                self.limits = told.limits
+                decoded = _decoded(await read_body(answer.content, _ANSWER_BYTES_MAX))
+                self.limits = decoded.limits
                 if answer.status == 200:
                     return None
-                return self._fails(told.reason[:300] or f"the edge answers {answer.status}")
+                return self._fails(decoded.reason[:300] or f"the edge answers {answer.status}")
         except BodyTooLarge as error:
             return self._fails(f"the edge's answer cannot be read: {error}")
         except (aiohttp.ClientError, OSError) as error:
@@ -116,7 +116,7 @@ class WriteProber:
         return Denied(code="write_path", reason=reason, facts={"about": self._region})
 
 
-def _told(body: bytes) -> _Answer:
+def _decoded(body: bytes) -> _Answer:
     try:
         return msgspec.json.decode(body, type=_Answer)
     except msgspec.DecodeError:
