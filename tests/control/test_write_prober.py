@@ -157,5 +157,9 @@ def test_what_a_worker_lacks_is_heard_with_the_answer_and_is_over_with_the_next(
             assert prober.path is not None and not prober.path.is_broken
             edge.answer = (200, b'{"writes":true,"limits":{}}')
             await until(prober, lambda _: prober.limits == {})
+            edge.answer = (200, b'{"writes":true,"limits":{"streams":"they were refused"}}')
+            await until(prober, lambda _: "streams" in prober.limits)
+            edge.answer = None
+            await until(prober, lambda _: prober.limits == {})
 
     run(body())

@@ -48,7 +48,7 @@ class WriteProber:
         self.path: WritePath | None = None if edge else UNPROBED
         """What is known; none before the first result."""
         self.limits: Mapping[str, str] = {}
-        """What the worker that answered last said that it lacks, by name."""
+        """What the worker that answered the last probe lacks, by name; nothing when nobody answered."""
 
     async def run(self) -> None:
         """Probe for ever."""
@@ -104,11 +104,14 @@ class WriteProber:
                     return None
                 return self._fails(decoded.reason[:300] or f"the edge answers {answer.status}")
         except BodyTooLarge as error:
+            self.limits = {}
             return self._fails(f"the edge's answer cannot be read: {error}")
         except (aiohttp.ClientError, OSError) as error:
+            self.limits = {}
             return self._fails(f"its edge refuses new connections ({type(error).__name__})")
 
     def _silent(self) -> Denied:
+        self.limits = {}
         return self._fails(f"its edge has not answered a new connection within {self._policy.answer_s:g} s")
 
     def _fails(self, why: str) -> Denied:
