@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import threading
 import time
 import uuid
@@ -29,6 +27,7 @@ from intelgraph.model.placement import Placement
 from intelgraph.settings import ApiPolicy
 from tests.machine import WAIT_S, stretched
 from tests.next_epoch import moved
+from tests.pausing import paused
 from tests.spoiled import spoiled
 
 from .site import EU, US, Client, Region, Site, entity, two_regions
@@ -55,17 +54,6 @@ def tree(region: Region, part: str) -> list[int]:
     """The processes of a part, workers first."""
     root = psutil.Process(region.processes[part].pid)
     return [each.pid for each in (*root.children(recursive=True), root)]
-
-
-@contextmanager
-def paused(*pids: int) -> Iterator[None]:
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in reversed(pids):
-            os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager

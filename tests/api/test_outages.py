@@ -276,7 +276,7 @@ def test_a_worker_whose_new_logins_are_refused_says_that_no_write_gets_through(b
         assert "no new session logs in" in told["reason"] and "SQLSTATE 28000" in told["reason"]
     finally:
         broken.us.sql("alter role ig_api login")
-    until(lambda: writes().json() == {"writes": True, "region": US})
+    until(lambda: writes().json() == {"writes": True, "region": US, "limits": {}})
 
 
 def test_a_lock_that_stops_every_write_stops_the_probe_too(broken: Site) -> None:

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from intelgraph.fleet.ports import free_ports
+from tests.machine import WAIT_S
 from tests.needs import need_etcd
+from tests.pausing import pause
 
 START_TIMEOUT_S = 90.0
 
@@ -48,10 +50,14 @@ class Cluster:
             self.processes[number] = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def send(self, number: int, signal_: signal.Signals) -> None:
-        """Send a member a signal; SIGKILL is waited for."""
-        self.processes[number].send_signal(signal_)
+        """Send a member a signal; what SIGKILL and SIGSTOP do is waited for."""
+        process = self.processes[number]
+        if signal_ is signal.SIGSTOP:
+            pause(process.pid)
+            return
+        process.send_signal(signal_)
         if signal_ is signal.SIGKILL:
-            self.processes[number].wait(10)
+            process.wait(WAIT_S)
 
     def wait_healthy(self, number: int) -> None:
         """Wait until a member is of a majority with a leader."""

@@ -26,6 +26,7 @@ from intelgraph.model.errors import TransientError
 from tests.fleet_e2e.running import AWAY, HOME, TWO_REGIONS, CommandFailed, RunningFleet, started, until
 from tests.machine import contention
 from tests.needs import need_etcd
+from tests.pausing import paused
 
 pytestmark = [pytest.mark.fleet, pytest.mark.prove]
 ON_ETCD = (
@@ -128,16 +129,10 @@ def everywhere_writes(fleet: RunningFleet, sites: tuple[str, ...], value: bytes,
 
 
 @contextmanager
-def paused(fleet: RunningFleet, *sites: str) -> Iterator[None]:
+def members_paused(fleet: RunningFleet, *sites: str) -> Iterator[None]:
     """Pause the members of etcd at some sites."""
-    pids = [fleet.main_process(f"{site}/etcd").pid for site in sites]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with paused(*(fleet.main_process(f"{site}/etcd").pid for site in sites)):
         yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager
@@ -201,7 +196,7 @@ def test_the_death_of_any_one_member_stops_nobody(fleet: RunningFleet, site: str
 @pytest.mark.parametrize("site", SITES)
 def test_a_member_that_is_paused_is_passed_over(fleet: RunningFleet, site: str) -> None:
     everywhere_writes(fleet, SITES, b"before", 10)
-    with paused(fleet, site):
+    with members_paused(fleet, site):
         others = tuple(other for other in SITES if other != site)
         took = everywhere_writes(fleet, (*others, site), f"{site} sleeps".encode(), 10)
     assert max(took.values()) < ELECTED_WITHIN_S + FAILS_WITHIN_S * contention(), took
@@ -221,7 +216,7 @@ def test_a_paused_leader_is_replaced_and_then_each_call_is_quick(fleet: RunningF
                 await write(store, "test/paused-leader", value, within_s=FAILS_WITHIN_S * contention())
                 assert time.monotonic() - began_s < FAILS_WITHIN_S * contention()
 
-    with paused(fleet, led):
+    with members_paused(fleet, led):
         asyncio.run(story())
         successor = members(fleet).leader
         assert successor not in (None, led)
@@ -271,7 +266,7 @@ def test_a_region_that_reaches_nobody_is_told_so_soon_and_comes_back(fleet: Runn
 
 def test_the_loss_of_the_witness_stops_nobody(fleet: RunningFleet) -> None:
     everywhere_writes(fleet, SITES, b"before", 10)
-    with cut(fleet, (HOME, WITNESS), (AWAY, WITNESS)), paused(fleet, WITNESS):
+    with cut(fleet, (HOME, WITNESS), (AWAY, WITNESS)), members_paused(fleet, WITNESS):
         everywhere_writes(fleet, (HOME, AWAY), b"first without the witness", 10)
         took = everywhere_writes(fleet, (HOME, AWAY), b"without the witness", 10)
         assert max(took.values()) < FAILS_WITHIN_S * contention(), took
@@ -285,7 +280,7 @@ def test_the_loss_of_every_member_is_told_and_passes(fleet: RunningFleet) -> Non
             async with store_at(fleet, site) as store:
                 await refused_soon(store)
 
-    with paused(fleet, *SITES):
+    with members_paused(fleet, *SITES):
         asyncio.run(nobody())
     everywhere_writes(fleet, SITES, b"after the pause", 15)
     for site in SITES:

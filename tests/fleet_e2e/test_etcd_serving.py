@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -27,6 +25,7 @@ from tests.fleet_e2e.patient import Patient, Write
 from tests.fleet_e2e.running import AWAY, HOME, TWO_REGIONS, RunningFleet, started, until
 from tests.machine import contention
 from tests.needs import need_etcd
+from tests.pausing import pause
 
 pytestmark = [pytest.mark.fleet, pytest.mark.prove]
 ON_ETCD = TWO_REGIONS + '\n[control]\nkind = "etcd"\n'
@@ -333,10 +332,7 @@ def lose_every_member(fleet: RunningFleet, how: str) -> Callable[[], None]:
     """Pause or kill every member of etcd; returns what brings them back."""
     parts = [f"{site}/etcd" for site in SITES]
     if how == "paused":
-        pids = [fleet.main_process(part).pid for part in parts]
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        return lambda: [os.kill(pid, signal.SIGCONT) for pid in pids] and None
+        return pause(*(fleet.main_process(part).pid for part in parts))
     for part in parts:
         hold(fleet, part)
     return lambda: [release(fleet, part) for part in parts] and None

@@ -67,6 +67,12 @@ def test_a_remote_placement_survives_its_home_with_every_write_and_no_failed_req
 
 def counted_as_seen(fleet: RunningFleet, tenant: str, before: dict[str, Numbers], seen_s: float, slower: float) -> None:
     """The taker's numbers tell of this failover what its clients have seen; the lost region's lease stands still."""
+    ended = before["agent"].sum("ig_plans_total", kind="failover", outcome="done")
+
+    def counted() -> bool:
+        return scrape(fleet, f"{AWAY}/agent").sum("ig_plans_total", kind="failover", outcome="done") > ended
+
+    until(counted, 10.0, "the failover is not counted")
     now = {part: scrape(fleet, f"{AWAY}/{part}") for part in before}
 
     def since(part: str, name: str, **labels: str) -> float:
@@ -116,8 +122,11 @@ def test_what_a_lost_home_had_not_sent_comes_back_adopted_or_as_a_conflict(two_r
     until(lambda: outcome(fleet, tenant, unsent) == "adopted", 60.0, "what was not sent is not adopted")
     until(lambda: outcome(fleet, tenant, contested) == "conflict", 10.0, "the conflict is not listed")
     rows = fleet.cli("salvage", "list", "--placement", tenant)["rows"]
-    decided = scrape(fleet, f"{AWAY}/agent")
-    assert decided.sum("ig_salvaged_rows_total", decision="adopted") >= 1
+
+    def counted() -> bool:
+        return scrape(fleet, f"{AWAY}/agent").sum("ig_salvaged_rows_total", decision="adopted") >= 1
+
+    until(counted, 10.0, "the adoption is not counted")
     until(lambda: scrape(fleet, f"{AWAY}/agent").sum("ig_salvage_waiting_rows", placement=tenant) == 1, 10.0, "no row")
     assert [(row["class"], [each["id"] for each in row["objects"]]) for row in rows] == [("conflict", ["e--both"])]
     shown = fleet.cli("salvage", "show", "--placement", tenant, rows[0]["row"])

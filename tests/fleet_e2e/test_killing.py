@@ -18,6 +18,7 @@ from tests.fleet_e2e.history import faults, longest_gap_s
 from tests.fleet_e2e.load import Load
 from tests.fleet_e2e.running import AWAY, HOME, RunningFleet, until
 from tests.machine import contention
+from tests.pausing import paused
 
 pytestmark = [pytest.mark.fleet, pytest.mark.alone]
 BACK_S = 3.0
@@ -144,17 +145,8 @@ def test_killing_the_supervisor_interrupts_nothing(two_regions: RunningFleet, lo
 
 @pytest.mark.parametrize("part", [f"{HOME}/postgres", f"{AWAY}/postgres", f"{HOME}/api"])
 def test_service_goes_on_when_a_frozen_part_goes_on(part: str, two_regions: RunningFleet, load: Load) -> None:
-    frozen = two_regions.processes(part)
-    for identity in frozen:
-        os.kill(identity.pid, signal.SIGSTOP)
-    try:
+    with paused(*(identity.pid for identity in two_regions.processes(part))):
         time.sleep(2.0)
-    finally:
-        for identity in frozen:
-            # PostgreSQL's processes change their titles: only pid and birth say that it is still the same one.
-            now = look(identity.pid)
-            if now is not None and now.birth == identity.birth:
-                os.kill(identity.pid, signal.SIGCONT)
     woken_at = time.monotonic()
     load.wait_for_success(woken_at)
     assert time.monotonic() - woken_at < (BACK_S + 5) * contention(woken_at)

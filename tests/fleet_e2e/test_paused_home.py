@@ -19,10 +19,10 @@ from itertools import pairwise
 import aiohttp
 import pytest
 
-from intelgraph.fleet.process import look
 from tests.fleet_e2e.moving import control, settled_at, until_placed
 from tests.fleet_e2e.running import AWAY, GLOBAL, HOME, CommandFailed, RunningFleet, until, until_true
 from tests.machine import WAIT_S, contention, stretched
+from tests.pausing import paused
 
 pytestmark = [pytest.mark.fleet, pytest.mark.alone]
 TENANT = "paused"
@@ -38,16 +38,8 @@ def fleet(two_regions: RunningFleet) -> RunningFleet:
 @contextlib.contextmanager
 def stopped(fleet: RunningFleet) -> Iterator[None]:
     """Every process of the home is stopped, and goes on at the end."""
-    found = [identity for part in REGION for identity in fleet.processes(part)]
-    for identity in found:
-        os.kill(identity.pid, signal.SIGSTOP)
-    try:
+    with paused(*(identity.pid for part in REGION for identity in fleet.processes(part))):
         yield
-    finally:
-        for identity in reversed(found):
-            now = look(identity.pid)
-            if now is not None and now.birth == identity.birth:
-                os.kill(identity.pid, signal.SIGCONT)
 
 
 def is_ready(fleet: RunningFleet) -> bool:

@@ -8,8 +8,6 @@ when the fault is gone.
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import time
 import uuid
 from collections.abc import Iterator
@@ -30,6 +28,7 @@ from tests.fleet_e2e.running import (
 )
 from tests.fleet_e2e.truth import Said, said
 from tests.machine import stretched
+from tests.pausing import paused
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(600)]
 SAID_WITHIN_S = 20.0
@@ -127,10 +126,8 @@ def test_a_strict_placement_whose_standby_hears_nothing_is_not_called_ready(flee
 def test_a_region_whose_processes_are_stopped_has_no_part_that_is_called_ready(fleet: RunningFleet) -> None:
     well(fleet)
     parts = [f"{AWAY}/{kind}" for kind in ("postgres", "agent", "api", "feed", "edge")]
-    stopped = [identity for part in parts for identity in fleet.processes(part)]
-    try:
-        for identity in stopped:
-            os.kill(identity.pid, signal.SIGSTOP)
+
+    with paused(*(identity.pid for part in parts for identity in fleet.processes(part))):
 
         def none_is_ready(look: Said) -> bool:
             return set(parts) <= look.unready.keys()
@@ -138,9 +135,6 @@ def test_a_region_whose_processes_are_stopped_has_no_part_that_is_called_ready(f
         look = comes(fleet, HOME, none_is_ready, SAID_WITHIN_S, "parts are called ready")
         assert look.exit_code == 1
         assert all("stopped" in look.unready[part] for part in parts)
-    finally:
-        for identity in reversed(stopped):
-            os.kill(identity.pid, signal.SIGCONT)
     well(fleet)
 
 
