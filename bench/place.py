@@ -83,8 +83,9 @@ class Place:
 
     async def position(self) -> Position:
         """Look at both regions, the other one first so that nothing arrives that was not written."""
+        life = await self.home.fetchval("select life from ig.region")
         arrived = await self.other.fetchval(
-            "select coalesce(max(position), 0) from ig.change where origin = $1 and life = 1", HOME
+            "select coalesce(max(position), 0) from ig.change where origin = $1 and life = $2", HOME, life
         )
         written = await self.home.fetchval("select last_value from ig.position")
         return Position(written=written, arrived=arrived)

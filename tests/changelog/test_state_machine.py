@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import asyncpg
@@ -19,7 +18,7 @@ from .state_machine import Histories
 
 TWO = ("us-east", "eu-west")
 THREE = ("us-east", "eu-west", "us-west")
-HISTORIES = int(os.environ.get("IG_HISTORIES", "250"))
+HISTORIES, HISTORIES_OF_A_PROOF = 75, 250
 HISTORIES_TO_FIND_A_BUG = 400
 STEPS = 32
 
@@ -66,10 +65,13 @@ def scratch() -> Iterator[Scratch]:
 @pytest.mark.postgres
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("names", [TWO, THREE], ids=["two regions", "three regions"])
-def test_every_region_concludes_what_the_model_concludes(scratch: Scratch, names: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("histories", [HISTORIES, pytest.param(HISTORIES_OF_A_PROOF, marks=pytest.mark.prove)])
+def test_every_region_concludes_what_the_model_concludes(
+    scratch: Scratch, names: tuple[str, ...], histories: int
+) -> None:
     with cluster(scratch, names) as regions:
-        run(regions, histories=HISTORIES)
-        assert regions.histories >= HISTORIES
+        run(regions, histories=histories)
+        assert regions.histories >= histories
 
 
 @pytest.mark.postgres

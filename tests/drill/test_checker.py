@@ -314,6 +314,7 @@ def test_a_register_whose_values_are_written_twice_is_refused_and_not_judged() -
         check(history.without([*history.operations, replaced(put, id=10**6)]))
 
 
+@pytest.mark.prove
 def test_100_000_operations_are_checked_in_30_s() -> None:
     history, fates = simulate(World(seed=3, operations=100_000, rate_per_s=1_000.0, objects=6, fault_s=50.0))
     began_s = time.process_time()

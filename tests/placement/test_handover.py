@@ -14,6 +14,7 @@ from intelgraph.placement.failover import failover_to
 from intelgraph.placement.handover import decide, gives_up
 from intelgraph.placement.plan import Kind, Plan
 from intelgraph.placement.policy import Policy
+from intelgraph.placement.standby import decide as decide_standby
 from intelgraph.placement.standby import why_lost
 from intelgraph.placement.switchover import switch_to
 from intelgraph.placement.view import View
@@ -68,6 +69,21 @@ def test_it_is_not_handed_over_before_a_lease_would_have_ended() -> None:
 
 def test_only_the_home_hands_over() -> None:
     assert decide(replace(failing(), here=EU), POLICY) == Stand()
+
+
+@pytest.mark.parametrize("standby_is_lost", [False, True])
+def test_a_home_whose_lease_is_not_renewed_begins_neither_a_move_nor_a_restand(standby_is_lost: bool) -> None:
+    """A full disk: it could not carry one out, and one that it had recorded would keep the standby from taking over."""
+    view = failing()
+    if standby_is_lost:
+        view = replace(view, stalled_s=POLICY.standby_lost_s)
+    renewed, stands = (
+        replace(view, leases={**view.leases, US: lease(still_s)})
+        for still_s in (POLICY.lease.lease_s / 2 - 0.1, POLICY.lease.lease_s / 2)
+    )
+    assert isinstance(decide(renewed, POLICY), Start)
+    assert isinstance(decide_standby(renewed, POLICY), Start) is standby_is_lost
+    assert decide(stands, POLICY) == decide_standby(stands, POLICY) == Stand()
 
 
 def test_a_home_that_is_well_or_not_probed_hands_nothing_over() -> None:

@@ -19,7 +19,16 @@ from dataclasses import replace
 
 from intelgraph.model.placement import Durability, Placement, StandbyLoss
 from intelgraph.placement.decision import Decision, Stand, Start, cannot, plan_id
-from intelgraph.placement.fitness import Unfit, caught_up, is_leased, unfit, unfit_lag, unfit_writes, vantage_points
+from intelgraph.placement.fitness import (
+    Unfit,
+    caught_up,
+    is_leased,
+    is_renewed,
+    unfit,
+    unfit_lag,
+    unfit_writes,
+    vantage_points,
+)
 from intelgraph.placement.lease import is_over
 from intelgraph.placement.plan import Kind, Plan, is_open, is_under_way
 from intelgraph.placement.policy import Policy
@@ -129,9 +138,8 @@ def _home_is_alive(view: View, policy: Policy, target: str | None = None) -> Sta
 
 def _is_well(view: View, policy: Policy) -> bool:
     """Whether the home renews as it should, so that there is nothing to say."""
-    lease = view.leases.get(view.placement.home)
-    still = vantage_points(view, view.placement.home, policy) > 0
-    return lease is not None and lease.still_s < policy.lease.lease_s / 2 and not still
+    home = view.placement.home
+    return is_renewed(view, home, policy) and vantage_points(view, home, policy) == 0
 
 
 def _needs_no_lease(view: View, target: str, policy: Policy) -> bool:

@@ -38,6 +38,16 @@ def is_leased(view: View, region: str, policy: Policy) -> bool:
     return region in view.leases and not is_over(view.leases[region], policy.lease)
 
 
+def is_renewed(view: View, region: str, policy: Policy) -> bool:
+    """Say whether the region's lease is known and renewed as it should be.
+
+    A home whose own is not begins nothing: its database takes no commits (a full disk) or its agent reaches nobody, so
+    it could not carry out a plan, and one that it had recorded would keep the standby from taking over.
+    """
+    lease = view.leases.get(region)
+    return lease is not None and lease.still_s < policy.lease.lease_s / 2
+
+
 def unfit(view: View, region: str, policy: Policy) -> Unfit | None:
     """Say why ``region`` may not be home or standby of the placement, whatever rows it holds."""
     allowed = view.placement.regions

@@ -4,6 +4,7 @@ It hands the placement over to a region whose writes get through: a planned move
 lease. Where that cannot be done although the standby is well (its own session with the database is gone too, a session
 keeps the placement's lock), it gives its lease up, and the standby takes over as from a home that is lost. Where nobody
 is better off, it keeps both: a lease that nobody else can use is worth more than none.
+A home whose lease is not renewed anyhow begins no move either: the standby takes over as from one that is lost.
 
 Nothing flaps: it acts after as long as a lease lasts, towards a region that has been well for ``steady_s`` only, and
 moves that nobody asked for are ``moves_apart_s`` apart. How a write path is judged does not belong here.
@@ -15,7 +16,7 @@ from collections.abc import Iterable
 
 from intelgraph.model.errors import Denied
 from intelgraph.placement.decision import Decision, Stand, Start, cannot, plan_id
-from intelgraph.placement.fitness import Unfit, unfit, unfit_writes
+from intelgraph.placement.fitness import Unfit, is_renewed, unfit, unfit_writes
 from intelgraph.placement.plan import Kind, Plan, is_open, is_under_way
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.switchover import after_move, illegal, lacks_standby
@@ -28,6 +29,8 @@ def decide(view: View, policy: Policy) -> Decision:
     if view.here != placement.home or path is None or path.why is None or path.failing_s < policy.writes_lost_s:
         return Stand()
     if is_under_way(placement, view.plan) or not is_open(placement, view.plan):
+        return Stand()
+    if not is_renewed(view, view.here, policy):
         return Stand()
     ranked = [name for name in (placement.standby, *placement.regions) if name is not None and name != view.here]
     whys = {name: _unfit_target(view, name, policy) for name in dict.fromkeys(ranked)}

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from intelgraph.model.placement import Durability, StandbyLoss
 from intelgraph.placement.decision import Decision, Stand, Start, cannot, plan_id
-from intelgraph.placement.fitness import caught_up, is_leased, unfit
+from intelgraph.placement.fitness import caught_up, is_leased, is_renewed, unfit
 from intelgraph.placement.plan import Kind, Plan, is_open, is_under_way
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.switchover import next_epoch
@@ -22,7 +22,7 @@ from intelgraph.placement.view import View
 def decide(view: View, policy: Policy) -> Decision:
     """Decide whether the home's agent begins a ``restand``."""
     placement, plan = view.placement, view.plan
-    if view.here != placement.home or not is_leased(view, view.here, policy):
+    if view.here != placement.home or not is_renewed(view, view.here, policy):
         return Stand()
     if is_under_way(placement, plan) or not is_open(placement, plan):
         return Stand()
