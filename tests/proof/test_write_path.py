@@ -18,6 +18,7 @@ from intelgraph.drill.report import Report
 from intelgraph.drill.score import percentile
 from tests.fleet_e2e.drilling import drill
 from tests.fleet_e2e.running import AWAY, HOME, RunningFleet
+from tests.fleet_e2e.test_write_path import idle_transactions, strict_link_cut, well
 from tests.fleet_e2e.truth import Said, said
 from tests.proof.ledger import Ledger
 
@@ -102,6 +103,22 @@ def test_a_home_that_takes_no_writes_is_replaced(fleet: RunningFleet, runs: Ledg
     assert score.rpo_writes == 0, "a planned move loses nothing, not even a `home` write"
     for told_s in (status_s, readyz_s, metrics_s):
         assert told_s is not None and told_s <= SAID_S_MAX
+
+
+@pytest.mark.parametrize(("what", "number"), [(what, number) for number in range(RUNS) for what in ("link", "idle")])
+def test_refused_writes_are_said(fleet: RunningFleet, what: str, number: int) -> None:
+    """The link of a strict placement is cut; a transaction is left open. `status` takes two seconds, twice."""
+    table = Ledger("refused-writes", "Writes and moves that are held up, ten times each: until the last place says it")
+    case = f"{what} {number + 1}"
+    if table.done(case):
+        pytest.skip("proven already; delete .proof/refused-writes.json to prove it again")
+    well(fleet)
+    fleet.cli_any("failback", "--all")
+    well(fleet)
+    began_s = time.monotonic()
+    told_s = strict_link_cut(fleet) if what == "link" else idle_transactions(fleet)
+    well(fleet)
+    table.record(case, {"said s": f"{told_s:.1f}", "all well again s": f"{time.monotonic() - began_s:.0f}"})
 
 
 def _injected_unix_s(report: Report) -> float:

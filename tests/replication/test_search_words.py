@@ -6,6 +6,7 @@ import asyncio
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -18,6 +19,7 @@ from .lone import lone
 
 pytestmark = pytest.mark.postgres
 Ask = Callable[[str, str | None, str], bool | None]
+Sql = Callable[..., Any]
 
 FOUND = [
     ("CVE-2021-44228", "44228"),
@@ -79,21 +81,25 @@ NOT_FOUND = [
 
 
 @pytest.fixture(scope="module")
-def ask(_lone_server: Scratch) -> Iterator[Ask]:
-    """Whether an entity of this name and description is found by a search; null of a text without a letter or digit."""
+def sql(_lone_server: Scratch) -> Iterator[Sql]:
+    """Asks a region's database for one value."""
     with asyncio.Runner() as runner:
         region = lone(_lone_server)
         main: asyncpg.Connection = runner.run(region.__aenter__()).main
-
-        def found(name: str, description: str | None, text: str) -> bool | None:
-            properties = {} if description is None else {"description": description}
-            answer: bool | None = runner.run(
-                main.fetchval("select ig.words('t', $1, $2) @@ ig.word_query('t', $3)", name, properties, text)
-            )
-            return answer
-
-        yield found
+        yield lambda statement, *values: runner.run(main.fetchval(statement, *values))
         runner.run(region.__aexit__(None, None, None))
+
+
+@pytest.fixture(scope="module")
+def ask(sql: Sql) -> Ask:
+    """Whether an entity of this name and description is found by a search; null of a text without a letter or digit."""
+
+    def found(name: str, description: str | None, text: str) -> bool | None:
+        properties = {} if description is None else {"description": description}
+        answer: bool | None = sql("select ig.words('t', $1, $2) @@ ig.word_query('t', $3)", name, properties, text)
+        return answer
+
+    return found
 
 
 @pytest.mark.parametrize(("name", "text"), FOUND)
@@ -143,6 +149,28 @@ def test_what_begins_at_a_run_is_found_however_far_it_goes(
     if not starts or found is None:
         return
     assert found is True
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.none() | texts, st.none() | texts, st.integers(0, 59), st.integers(1, 60))
+def test_a_piece_of_a_text_that_is_joined_is_found_in_either(
+    sql: Sql, ask: Ask, name: str | None, description: str | None, first: int, size: int
+) -> None:
+    """Name and description are cut at once, and stay apart: what begins in one ends there."""
+    for text in (name, description):
+        runs = sql("select nullif(split_part(ig.runs($1), ' ', 1), '')", text)
+        if runs is not None:
+            assert sql(
+                "select ig.words('t', $1, jsonb_build_object('description', $2::text)) @@ ig.word_query('t', $3)",
+                name,
+                description,
+                runs,
+            )
+    across = sql("select nullif(ig.runs($1), '')", name), sql("select nullif(ig.runs($1), '')", description)
+    if all(across):
+        last, next_ = re.split("[ -]", across[0])[-1], re.split("[ -]", across[1])[0]
+        own = ask(name or "", None, f"{last}-{next_}") or ask("", description, f"{last}-{next_}")
+        assert own or not ask(name or "", description, f"{last}-{next_}")
 
 
 @settings(max_examples=20, deadline=None)

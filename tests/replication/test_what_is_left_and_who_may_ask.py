@@ -43,6 +43,8 @@ QUERIES = {
     "heard",
     "tag",
     "words",
+    "cut",
+    "without_accents",
     "word_query",
     "ids",
     "step",

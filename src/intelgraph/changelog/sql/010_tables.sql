@@ -149,6 +149,7 @@ create table ig.entity (
     valid_until timestamptz,
     sources text[],
     properties jsonb,
+    words tsvector,
     primary key (tenant, id)
 ) with (fillfactor = 90);
 

@@ -20,10 +20,11 @@ create function ig.relationship_json(r ig.relationship) returns jsonb language s
 create function ig.entity_rows(p_placement text, p_epoch bigint, p_tenants text[], p_positions bigint[], p_objects jsonb[])
 returns table (tenant text, id text, placement text, type text, name text, properties jsonb, confidence smallint,
                valid_from timestamptz, valid_until timestamptz, sources text[], created timestamptz, updated timestamptz,
-               revision bigint, deleted boolean, epoch bigint, "position" bigint)
+               revision bigint, deleted boolean, epoch bigint, "position" bigint, words tsvector)
 language sql stable as $$
     select w.tenant, o.id, p_placement, o.type, o.name, o.properties, o.confidence, o.valid_from, o.valid_until,
-           o.sources, o.created, o.updated, o.revision, coalesce(o.deleted, false), p_epoch, w.position
+           o.sources, o.created, o.updated, o.revision, coalesce(o.deleted, false), p_epoch, w.position,
+           ig.words(w.tenant, o.name, o.properties)
     from unnest(p_tenants, p_positions, p_objects) as w(tenant, position, objects),
          jsonb_to_recordset(w.objects) as o(kind text, id text, type text, name text, properties jsonb,
              confidence smallint, valid_from timestamptz, valid_until timestamptz, sources text[], created timestamptz,
@@ -44,14 +45,14 @@ begin
     end if;
     if p_objects @> '[{"kind": "entity"}]' then
         insert into ig.entity as e (tenant, id, placement, type, name, properties, confidence, valid_from, valid_until,
-                                    sources, created, updated, revision, deleted, epoch, position)
+                                    sources, created, updated, revision, deleted, epoch, position, words)
         select o.* from ig.entity_rows(p_placement, p_epoch, array[p_tenant], array[p_position], array[p_objects]) o
         where (select true from ig.erased x where x.tenant = p_tenant and x.touch = ig.touch(p_tenant, 'entity', o.id) limit 1) is null
         on conflict (tenant, id) do update set
             type = excluded.type, name = excluded.name, properties = excluded.properties, confidence = excluded.confidence,
             valid_from = excluded.valid_from, valid_until = excluded.valid_until, sources = excluded.sources,
             created = excluded.created, updated = excluded.updated, revision = excluded.revision,
-            deleted = excluded.deleted, epoch = excluded.epoch, position = excluded.position
+            deleted = excluded.deleted, epoch = excluded.epoch, position = excluded.position, words = excluded.words
         where (e.epoch, e.position) < (excluded.epoch, excluded.position);
     end if;
     if not p_objects @> '[{"kind": "relationship"}]' then

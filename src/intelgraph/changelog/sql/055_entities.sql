@@ -74,7 +74,7 @@ begin
         from row r where r.key_hash is not null
     ), state as (
         insert into ig.entity as e (tenant, id, placement, type, name, properties, confidence, valid_from, valid_until,
-                                    sources, created, updated, revision, deleted, epoch, position)
+                                    sources, created, updated, revision, deleted, epoch, position, words)
         select o.* from (select array_agg(r.tenant) as tenants, array_agg(r.position) as positions,
                                 array_agg(r.objects) as objects from row r) w,
                         ig.entity_rows(p.id, p.epoch, w.tenants, w.positions, w.objects) o
@@ -82,7 +82,7 @@ begin
             type = excluded.type, name = excluded.name, properties = excluded.properties, confidence = excluded.confidence,
             valid_from = excluded.valid_from, valid_until = excluded.valid_until, sources = excluded.sources,
             created = excluded.created, updated = excluded.updated, revision = excluded.revision,
-            deleted = excluded.deleted, epoch = excluded.epoch, position = excluded.position
+            deleted = excluded.deleted, epoch = excluded.epoch, position = excluded.position, words = excluded.words
         where (e.epoch, e.position) < (excluded.epoch, excluded.position)
     )
     select array_agg(case when r.n is not null then jsonb_build_object('status', 'ok', 'objects', r.told,

@@ -319,18 +319,18 @@ begin
         update ig.entity e set
             type = o.type, name = o.name, properties = o.properties, confidence = o.confidence,
             valid_from = o.valid_from, valid_until = o.valid_until, sources = o.sources, created = o.created,
-            updated = o.updated, revision = o.revision, deleted = o.deleted, epoch = o.epoch, position = o.position
+            updated = o.updated, revision = o.revision, deleted = o.deleted, epoch = o.epoch, position = o.position, words = o.words
         from ig.entity_rows(p.id, p.epoch, array[p_tenant], array[at], array[body -> 'objects']) o
         where e.tenant = p_tenant and e.id = entity_id and (e.epoch, e.position) < (o.epoch, o.position);
     else
         insert into ig.entity as e (tenant, id, placement, type, name, properties, confidence, valid_from, valid_until,
-                                    sources, created, updated, revision, deleted, epoch, position)
+                                    sources, created, updated, revision, deleted, epoch, position, words)
         select o.* from ig.entity_rows(p.id, p.epoch, array[p_tenant], array[at], array[body -> 'objects']) o
         on conflict (tenant, id) do update set
             type = excluded.type, name = excluded.name, properties = excluded.properties, confidence = excluded.confidence,
             valid_from = excluded.valid_from, valid_until = excluded.valid_until, sources = excluded.sources,
             created = excluded.created, updated = excluded.updated, revision = excluded.revision,
-            deleted = excluded.deleted, epoch = excluded.epoch, position = excluded.position
+            deleted = excluded.deleted, epoch = excluded.epoch, position = excluded.position, words = excluded.words
         where (e.epoch, e.position) < (excluded.epoch, excluded.position);
     end if;
     return jsonb_build_object('status', 'ok', 'bookmark', concat_ws('/', local.name, local.life, p.epoch, at),

@@ -42,57 +42,6 @@ end $$;
 alter function pg_catalog.jsonb_contains(jsonb, jsonb) leakproof;
 alter function pg_catalog.ts_match_vq(tsvector, tsquery) leakproof;
 
--- A tenant in four characters, which stand before each of its words: a search looks up words of one tenant (or of few),
--- and nothing else of the tenant. Who has the same four finds nothing more: the tenant itself is compared as well.
-create function ig.tag(p_tenant text) returns text language sql immutable parallel safe
-    return substr(encode(int8send(hashtextextended(p_tenant, 0)), 'base64'), 1, 4);
-
--- A text as it is searched: its runs of letters or of digits, in lower case and without accents. A space stands where white
--- space stood between two runs; a hyphen where anything else did, or where a letter and a digit meet. So APT-28, apt_28 and
--- APT28 are the same two runs joined, and `APT 28` is the same two runs apart. Letters are those of Unicode in every
--- region (`pg_c_utf8`), whatever the database's own locale is.
-create function ig.runs(p_text text) returns text language sql immutable parallel safe
-    return btrim(regexp_replace(regexp_replace(regexp_replace(
-               lower(case when octet_length(p_text) = char_length(p_text) then p_text
-                     else regexp_replace(normalize(p_text, nfkd), '[\u0300-\u036f]+', '', 'g') end collate pg_c_utf8),
-               '(?<=[[:alpha:]])(?=[0-9])|(?<=[0-9])(?=[[:alpha:]])', '-', 'g'),
-               '[^[:alnum:]\s]+', '-', 'g'),
-               '[\s-]{2,}|(?! )\s', ' ', 'g'), ' -');
-
--- What of an entity is searched: every run of its name and its description and, behind a hyphen, from every run up to eight
--- joined ones (the runs of a name are all joined). A text search vector has 1 MB at most: more is not searched. A lexeme
--- has 2,046 bytes at most with its tag, so that of a larger text 500 characters are left of each. It has no search path of
--- its own, which would cost each write 4 microseconds: all who write have an empty one.
-create function ig.words(p_tenant text, p_name text, p_properties jsonb) returns tsvector
-language plpgsql immutable parallel safe as $$
-declare
-    tag text := ig.tag(p_tenant);
-    name text := replace(left(ig.runs(left(p_name, 10000)), 10000), ' ', '-');
-    description text := left(ig.runs(left(p_properties ->> 'description', 40000)), 40000);
-    words text[] := string_to_array(replace(concat_ws('-', name, description), ' ', '-'), '-');
-    joined text[];
-    runs text[];
-begin
-    -- Each expression costs a transaction a microsecond: the commonest texts pass few of them.
-    if position('-' in description) > 0 then
-        joined := array(select m[1] from regexp_matches(description, '[^ ]+-[^ ]+', 'g') m);
-    end if;
-    for i in 0 .. coalesce(cardinality(joined), 0) loop
-        runs := string_to_array(case i when 0 then name else joined[i] end, '-');
-        for n in 1 .. coalesce(cardinality(runs), 0) - 1 loop
-            words := words || ('-' || array_to_string(runs[n:n + 7], '-'));
-        end loop;
-    end loop;
-    if octet_length(concat(name, description)) > 1000 then
-        words := array(select left(w, 500) from unnest(words) w);
-        if octet_length(concat(name, description)) > 20000 then
-            words := array(select w from (select w, sum(octet_length(w) + 4) over (order by n) as bytes
-                                          from unnest(words) with ordinality u(w, n)) b where bytes < 1000000);
-        end if;
-    end if;
-    return array_to_tsvector(string_to_array(tag || array_to_string(words, e'\n' || tag), e'\n'));
-end $$;
-
 -- All that a text asks for. Runs apart are looked for one by one, each perhaps only begun; joined ones eight at a time, the
 -- last of them perhaps only begun. Null if there is no run. Inlined, because it is no more than stable and has no
 -- sub-select. A full stop marks eight that are complete, and a space stands between two operands.
@@ -105,8 +54,7 @@ create function ig.word_query(p_tenant text, p_text text) returns tsquery langua
                 ' ', ''':* & ''' || ig.tag(p_tenant)), '.'':*', '''')
             || ''':*')::tsquery;
 
--- They are kept beside the entity: to cut its text anew for each row that a search looks at would cost 30 times as much.
-alter table ig.entity add column words tsvector generated always as (ig.words(tenant, name, properties)) stored;
+-- The words are kept beside the entity: to cut its text anew for each row that a search looks at would cost 30 times as much.
 create index entity_words on ig.entity using gin (words) with (gin_pending_list_limit = 256) where not deleted;
 create index entity_type on ig.entity (tenant, type, id) where not deleted;
 create index entity_updated on ig.entity (tenant, updated, id) where not deleted;
@@ -267,7 +215,7 @@ end $$;
 
 revoke all on all routines in schema ig from public;
 grant execute on function
-    ig.stamp(timestamptz), ig.page_cursor(text, text), ig.heard(text), ig.tag(text), ig.runs(text), ig.words(text, text, jsonb), ig.word_query(text, text), ig.ids(jsonb), ig.step(text, text[], text, text[]),
+    ig.stamp(timestamptz), ig.page_cursor(text, text), ig.heard(text), ig.tag(text), ig.runs(text), ig.words(text, text, jsonb), ig.cut(text), ig.without_accents(text), ig.word_query(text, text), ig.ids(jsonb), ig.step(text, text[], text, text[]),
     ig.reach(text, text[], int, text, text[], int), ig.among(text, text[], int[], int, text, text[]), ig.opposite(text),
     ig.paths(text, text, text, int, text, text[], int), ig.between(text, text, text, text[]),
     ig.small_bytes(), ig.page_bytes_max(), ig.answer_bytes_max(), ig.too_large(), ig.cut_unsaid(), ig.weigh(text), ig.weigh_object(text), ig.room(int, boolean),
