@@ -20,6 +20,7 @@ import requests
 from intelgraph.connection import connect
 from intelgraph.settings import ApiPolicy
 from tests.machine import WAIT_S, stretched
+from tests.pausing import paused
 from tests.spoiled import spoiled
 
 from .site import EU, US, Site, entity, two_regions
@@ -259,6 +260,22 @@ def test_no_region_s_log_holds_a_failure_of_ours(broken: Site) -> None:
     for region in broken.regions.values():
         log = Path(region.log_path).read_text()
         assert '"request_failed"' not in log and '"internal"' not in log
+
+
+def test_a_feed_that_hangs_is_said_by_the_age_of_what_is_read_and_by_readyz(broken: Site) -> None:
+    """It keeps its session, and so the lock by which a feed is known."""
+    client = broken.client(US)
+    until(lambda: requests.get(f"{broken.us.url}/readyz", timeout=5).status_code == 200)
+
+    def staleness_ms() -> int:
+        return int(client.get("/v1/changes").headers["ig-staleness-ms"])
+
+    with paused(broken.us.processes["feed"].pid):
+        assert client.write(entity("after-it-hung")).status_code == 200
+        until(lambda: staleness_ms() > 1_500)
+        until(lambda: requests.get(f"{broken.us.url}/readyz", timeout=5).json()["checks"]["feed"] is not None)
+    until(lambda: requests.get(f"{broken.us.url}/readyz", timeout=5).status_code == 200)
+    until(lambda: staleness_ms() < 1_500)
 
 
 def test_a_worker_whose_new_logins_are_refused_says_that_no_write_gets_through(broken: Site) -> None:

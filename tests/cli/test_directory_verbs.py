@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,3 +138,22 @@ def test_a_session_in_a_regions_database_is_the_owners(fleet: Site) -> None:
     assert intelgraph(fleet, "psql", "us-east", "-Atc", "select nonsense").code == 1
     unknown = intelgraph(fleet, "psql", "ap-south")
     assert (unknown.code, "ap-south is refused" in unknown.err) == (1, True)
+
+
+@pytest.mark.parametrize("place", ["control.db", "regions/us-east/mine.json", "new.json"])
+def test_nothing_is_written_into_a_fleet_s_state(fleet: Site, tmp_path: Path, place: str) -> None:
+    """Its control store is there: a list of rejects in its place would be the end of every tenant."""
+    bundle, target = tmp_path / "in.json", fleet.directory / place
+    bundle.write_text('{"type": "bundle", "id": "bundle--1", "objects": []}')
+    (tmp_path / "link").symlink_to(fleet.directory)
+    before = target.read_bytes() if target.exists() else None
+    door = ("--tenant", "acme", "--url", "http://127.0.0.1:9", "--token", "t")
+    for path in (target, tmp_path / "link" / place):
+        for arguments in (
+            ("export", str(path), *door),
+            ("import", str(bundle), "--rejects", str(path), *door),
+            ("import", str(bundle), "--journal", str(path), *door),
+        ):
+            ran = intelgraph(fleet, *arguments)
+            assert (ran.code, "is refused" in ran.err) == (1, True), ran
+    assert (target.read_bytes() if target.exists() else None) == before

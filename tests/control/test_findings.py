@@ -84,6 +84,12 @@ CASES: dict[str, tuple[State, str, str]] = {
     "hold": (state(own=own(placements={"p": held(hold="an operation of version 9")})), "held", "version 9"),
     "conflicts": (state(waiting_rows={"p": 2}), "salvage_waiting", "2 rows of p wait"),
     "a placement that stands": (state(stands={"p": STANDS}), "not_whole", "cannot promote us-east"),
+    "a feed that hangs": (state(feed_silent_s=7.0), "feed_silent", "has done nothing for 7 s"),
+    "a control store that was lost": (
+        state(unknown_s={"p": 6.0}),
+        "unknown_placement",
+        "us-east holds p in epoch 1, and the control store does not have it",
+    ),
     "no lease": (
         state(own=None, not_renewed=Denied(code="database_unavailable", reason="no heartbeat")),
         "database_unavailable",
@@ -100,8 +106,13 @@ def test_each_case_is_said_with_what_to_do(case: str) -> None:
     assert words in found[0].reason
 
 
-def test_a_link_that_is_down_for_a_moment_is_no_finding() -> None:
-    assert findings(state(own=slot(), links_down_s={EU: 1.0}), FindingPolicy()) == ()
+@pytest.mark.parametrize(
+    "moment",
+    [{"own": slot(), "links_down_s": {EU: 1.0}}, {"feed_silent_s": 2.0}, {"unknown_s": {"p": 1.0}}],
+    ids=["a link that is down", "a feed that waits", "a placement that was made just now"],
+)
+def test_what_lasts_a_moment_is_no_finding(moment: dict[str, Any]) -> None:
+    assert findings(state(**moment), FindingPolicy()) == ()
 
 
 # ------------------------------------------------------------------------------- what it is about, cause, and its end

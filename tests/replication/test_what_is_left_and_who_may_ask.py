@@ -72,6 +72,7 @@ QUERIES = {
 ALLOWED = {
     "ig_api": {"append", "read_entity", "read_page", "read_changes", "key_answer", "locate", "readable", "report",
                "flushed", "append_and_place", "append_many", "append_many_and_place", "unlink", "probe_write",
+               "feed_silent_s",
                "page_cursor", "runs", *QUERIES},
     "ig_peer": {"echo", "report", "streams", "digests", "digest_buckets", "reissue", "reissue_snapshot"},
     "ig_repl": set(),

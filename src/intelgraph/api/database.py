@@ -38,10 +38,7 @@ READ_CHANGES = "select ig.read_changes($1, $2, $3, $4)"
 READ_SOME_CHANGES = "select ig.read_changes($1, $2, $3, $4, $5)"
 KEY_ANSWER = "select ig.key_answer($1, $2, $3)"
 READABLE = "select ig.readable(p, b) from unnest($1::text[], $2::text[]) with ordinality as t (p, b, n) order by n"
-# The feed at work holds this advisory lock of the region's database (changelog.feed_main).
-FEED_AT_WORK = (
-    "select exists (select from pg_locks where locktype = 'advisory' and classid = 7 and objid = 1 and granted)"
-)
+FEED_AT_WORK = "select coalesce(ig.feed_silent_s() < 2, false)"
 SCHEMA_IS_THERE = "select has_function_privilege('ig.append(text, bigint, text, text, bytea, jsonb)', 'execute')"
 FEED_CHANNEL = "ig_feed"
 
@@ -330,8 +327,10 @@ def translate(error: asyncpg.PostgresError, *, writes: bool = False) -> Exceptio
             retry_after_s=1.0,
             sqlstate=state,
         )
-    if state in ("3F000", "42883", "42501"):
+    if state == "3F000":
         return _no_schema()
+    if state[:2] == "42":  # what we ask is wrong, or we may not ask it: no client can do anything about it
+        return RuntimeError(f"the database refuses a statement of ours (SQLSTATE {state})")
     return unavailable(error, writes=writes)
 
 

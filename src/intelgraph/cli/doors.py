@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 import click
 
 from intelgraph.cli.client import DoorClient
-from intelgraph.cli.site import Site, find_site, fleet_options
+from intelgraph.cli.site import Site, find_site, fleet_options, the_site
 from intelgraph.control import issuer
 from intelgraph.fleet.places import locate
 from intelgraph.fleet.topology import GLOBAL_EDGE
 from intelgraph.fleet.topology_file import find_topology_file, load_topology
-from intelgraph.model.errors import refuse
+from intelgraph.model.errors import IntelGraphError, refuse
 from intelgraph.model.names import check_name
 
 TOKEN_TTL_S = 3_600.0
@@ -103,6 +103,17 @@ def find_places(state: Path | None, topology: Path | None) -> Places:
         return Places(site=site, url=f"http://127.0.0.1:{fleet.ports[GLOBAL_EDGE]}", edges=edges)
     edges = {name: f"http://{config.api_host}:{config.api_port}" for name, config in site.regions.items()}
     return Places(site=site, url=next(iter(edges.values())), edges=edges)
+
+
+def fleet_state(options: DoorOptions) -> Path | None:
+    """Where the fleet's state is that the options mean; none if there is none, or that cannot be told.
+
+    It is looked for also where the options name an address and a token, and no fleet is needed: it may lie there.
+    """
+    try:
+        return the_site(options.state, options.topology).state
+    except IntelGraphError:
+        return None
 
 
 def _given(token: str) -> Callable[[], str]:

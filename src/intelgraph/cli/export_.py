@@ -16,7 +16,8 @@ import click
 import msgspec
 
 from intelgraph.cli.client import DoorClient
-from intelgraph.cli.doors import DoorOptions, door_options, open_door
+from intelgraph.cli.doors import DoorOptions, door_options, fleet_state, open_door
+from intelgraph.cli.import_places import check_outside
 from intelgraph.cli.output import OutputFailed, say, say_json
 from intelgraph.cli.progress import Steps
 from intelgraph.cli.site import json_option
@@ -105,6 +106,7 @@ def _check_place(asked: ExportOptions) -> None:
         raise refuse("file_not_writable", "the export is refused: standard output is closed")
     if asked.file in (None, "-"):
         return
+    check_outside(fleet_state(asked.door), Path(str(asked.file)))
     try:
         check_writable(Path(str(asked.file)))
     except OSError as error:

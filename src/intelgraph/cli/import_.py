@@ -18,7 +18,7 @@ import msgspec
 
 from intelgraph.cli.api_sender import DoorSender
 from intelgraph.cli.client import DoorClient
-from intelgraph.cli.doors import DoorOptions, door_options, find_places, open_door
+from intelgraph.cli.doors import DoorOptions, door_options, find_places, fleet_state, open_door
 from intelgraph.cli.import_places import check_outside, check_places
 from intelgraph.cli.output import say, say_json
 from intelgraph.cli.progress import Steps
@@ -141,9 +141,7 @@ def _check_places(asked: ImportOptions) -> None:
     if asked.file not in (None, "-") and not Path(str(asked.file)).exists():
         with _opened(asked):  # says why not, before anybody is asked anything
             pass
-    if asked.door.needs_fleet:
-        state = find_places(asked.door.state, asked.door.topology).site.state
-        check_outside(state.resolve() / "regions", asked.rejects, asked.journal)
+    check_outside(fleet_state(asked.door), asked.rejects, asked.journal)
 
 
 def _scan(asked: ImportOptions, rejects: Rejects, steps: Steps) -> ImportPlan:

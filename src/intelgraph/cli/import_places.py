@@ -24,11 +24,19 @@ def check_places(file: str | None, *, rejects: Path | None, journal: Path | None
         check_is_journal(journal)
 
 
-def check_outside(regions: Path, *paths: Path | None) -> None:
-    """Refuse with ``bad_place`` what is under ``regions``: that is their own processes' alone."""
+def check_outside(state: Path | None, *paths: Path | None) -> None:
+    """Refuse with ``bad_place`` what is in a fleet's state directory: that is its own processes' alone.
+
+    Their databases are there, and the control store: to replace one of its files is to lose every tenant.
+    """
+    if state is None:
+        return
+    whole = state.resolve()
     for path in paths:
-        if path is not None and path.resolve().is_relative_to(regions):
-            raise refuse("bad_place", f"the file {path} is refused: {regions} belongs to the regions' own processes")
+        if path is not None and path.resolve().is_relative_to(whole):
+            raise refuse(
+                "bad_place", f"the file {path} is refused: {state} is the state of a fleet, which writes it alone"
+            )
 
 
 def _is_input(path: Path, file: str) -> bool:

@@ -43,6 +43,9 @@ class FindingPolicy:
     """For so long it is said that a clock was set, unless most others agree with it before."""
     transaction_s: float = 5.0
     """How old a transaction may become that the feed waits for."""
+    feed_silent_s: float = 5.0
+    unknown_s: float = 5.0
+    """For how long a placement may be open here before the control store has it: it is read once a second."""
     slot_news_s: float = 600.0
     """For so long it is said that a slot was made anew: what went by is compared and reissued meanwhile."""
 
@@ -82,6 +85,10 @@ class State:
     """What is wrong with writing here, of the region as a whole."""
     refusals: Mapping[str, Denied] = field(default_factory=dict)
     """By placement of this region's: why it takes no writes, although the lease lasts."""
+    feed_silent_s: float = 0.0
+    """For how long no feed has been at work here, or the one that is has asked nothing."""
+    unknown_s: Mapping[str, float] = field(default_factory=dict)
+    """By placement that this region holds and the control store does not have: for how long."""
 
 
 def findings(state: State, policy: FindingPolicy) -> tuple[Denied, ...]:
@@ -96,6 +103,8 @@ def _all(state: State, policy: FindingPolicy) -> Iterator[Denied]:
     yield from _disk(state, policy)
     yield from state.writing
     if state.own is not None:
+        yield from _feed(state, policy)
+        yield from _unknown(state, state.own, policy)
         yield from _transaction(state, state.own, policy)
         yield from _links(state, state.own, policy)
         yield from _copies(state.own)
@@ -116,6 +125,28 @@ def _all(state: State, policy: FindingPolicy) -> Iterator[Denied]:
 def _of(denied: Denied, what: str) -> Denied:
     """The same, naming what it is about."""
     return denied if about(denied) else replace(denied, facts={**denied.facts, "about": what})
+
+
+def _feed(state: State, policy: FindingPolicy) -> Iterator[Denied]:
+    if state.feed_silent_s >= policy.feed_silent_s:
+        yield _finding(
+            "feed_silent",
+            f"the feed of {state.here} has done nothing for {state.feed_silent_s:.0f} s: streams and pages of changes "
+            f"stand there, and other regions do not learn how fresh they are; `intelgraph restart {state.here}/feed`",
+            about=state.here,
+        )
+
+
+def _unknown(state: State, own: Observed, policy: FindingPolicy) -> Iterator[Denied]:
+    """The control store was lost or replaced: what it does not have takes no writes, and nobody takes it over."""
+    for name, since_s in sorted(state.unknown_s.items()):
+        if since_s >= policy.unknown_s and name in own.placements:
+            yield _finding(
+                "unknown_placement",
+                f"{own.region} holds {name} in epoch {own.placements[name].epoch}, and the control store does not have "
+                "it: it takes no writes; put back the control store's data as it was before it was lost",
+                about=name,
+            )
 
 
 def _transaction(state: State, own: Observed, policy: FindingPolicy) -> Iterator[Denied]:

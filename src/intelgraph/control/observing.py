@@ -61,6 +61,8 @@ class Known:
     placements: Mapping[str, PlacementRecord] = field(default_factory=dict)
     plans: Mapping[str, PlanRecord] = field(default_factory=dict)
     drained: frozenset[str] = frozenset()
+    is_read: bool = False
+    """Whether the store has answered yet: until then nothing follows from what is not here."""
 
     def is_under_way(self, name: str) -> bool:
         """Whether something of the placement's plan is still to be done."""
@@ -93,7 +95,7 @@ async def read_known(store: ControlStore) -> Known:
         except IntelGraphError:
             continue
         recorded[plan.placement] = plan
-    return Known(placements=found, plans=recorded, drained=drained(regions.entries.values()))
+    return Known(placements=found, plans=recorded, drained=drained(regions.entries.values()), is_read=True)
 
 
 @dataclass(kw_only=True)

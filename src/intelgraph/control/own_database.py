@@ -84,6 +84,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     troubles: int
     oldest: OpenTransaction | None = None
     """What feeds, streams and planned moves wait for, if anything."""
+    feed_silent_s: float | None = None
+    """For how long the feed at work has asked nothing; none: no feed is at work."""
 
 
 def transaction_text(oldest: OpenTransaction, here: str) -> str:

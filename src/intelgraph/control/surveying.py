@@ -37,6 +37,8 @@ class Surveying:
         self._stepped_s = 0.0
         self._stepped_at_s = agent.clock()
         self._down_since_s: dict[str, float] = {}
+        self._feed_seen_s = agent.clock()
+        self._unknown_since_s: dict[str, float] = {}
         self._told: set[tuple[str, str]] = set()
         self._labelled: dict[Gauge, set[tuple[str, ...]]] = {}
         self._fresh: dict[Gauge, set[tuple[str, ...]]] = {}
@@ -63,6 +65,8 @@ class Surveying:
                 peers_causes=self._causes(),
                 writing=limits.findings(),
                 refusals=limits.refusals(),
+                feed_silent_s=self._feed_silent(own),
+                unknown_s=self._unknown(own),
             ),
             self._policy,
         )
@@ -112,6 +116,19 @@ class Surveying:
             else:
                 self._down_since_s.setdefault(peer, now_s)
         return {peer: now_s - since_s for peer, since_s in self._down_since_s.items()}
+
+    def _feed_silent(self, own: Observed | None) -> float:
+        now_s = self._agent.clock()
+        if own is not None and own.feed_silent_s is not None:
+            self._feed_seen_s = now_s - own.feed_silent_s
+        return now_s - self._feed_seen_s
+
+    def _unknown(self, own: Observed | None) -> Mapping[str, float]:
+        known, now_s = self._observing.known, self._agent.clock()
+        held = own.placements.keys() if own is not None and known.is_read else set[str]()
+        unknown = held - known.placements.keys()
+        self._unknown_since_s = {name: self._unknown_since_s.get(name, now_s) for name in unknown}
+        return {name: now_s - since_s for name, since_s in self._unknown_since_s.items()}
 
     def _measure(
         self,

@@ -11,13 +11,13 @@ create function ig.without_accents(p_text text) returns text language sql immuta
     return case when octet_length(p_text) = char_length(p_text) then p_text
            else regexp_replace(normalize(p_text, nfkd), '[\u0300-\u036f]+', '', 'g') end;
 
--- A text's runs of letters or of digits, in lower case. A space stands where white space stood between two runs; a hyphen
+-- A text's runs of letters or of digits, with case folded (ß is ss). A space stands where white space stood between two runs; a hyphen
 -- where anything else did, or where a letter and a digit meet. So APT-28, apt_28 and APT28 are the same two runs joined,
--- and `APT 28` is the same two runs apart. Letters are those of Unicode in every region (`pg_c_utf8`), whatever the
+-- and `APT 28` is the same two runs apart. Letters are those of Unicode in every region (`pg_unicode_fast`), whatever the
 -- database's own locale is. Where U+0001 stands it stays: it divides two texts that are cut at once.
 create function ig.cut(p_text text) returns text language sql immutable parallel safe
-    return regexp_replace(regexp_replace(regexp_replace(lower(p_text collate pg_c_utf8),
-               '(?<=[[:alpha:]])(?=[0-9])|(?<=[0-9])(?=[[:alpha:]])', '-', 'g'),
+    return regexp_replace(regexp_replace(regexp_replace(casefold(p_text collate pg_unicode_fast),
+               '(?<=[[:alpha:]])(?=[[:digit:]])|(?<=[[:digit:]])(?=[[:alpha:]])', '-', 'g'),
                '[^[:alnum:]\s\x01]+', '-', 'g'),
                '[\s-]{2,}|(?! )\s', ' ', 'g');
 create function ig.runs(p_text text) returns text language sql immutable parallel safe

@@ -30,12 +30,18 @@ begin
     return known;
 end $$;
 
--- For how long our settled position stands although more was drawn: 0 while it moves. Streams are so much older.
+-- For how long our settled position stands although more was drawn: 0 while it moves. Streams are so much older. It stands
+-- because a transaction is open that may hold positions, or because nobody settles (a feed that hangs): then the first row
+-- beyond it grows old.
 create function ig.stands_ms() returns bigint language sql stable as $$
-    select coalesce((select greatest(0, extract(epoch from clock_timestamp() - g.since) * 1000)::bigint
-                     from ig.settling g, ig.region r
-                     where g.candidate > coalesce((select max(s.position) from ig.settled s
-                                                   where s.origin = r.name and s.life = r.life), 0)), 0);
+    select coalesce(max(greatest(0, extract(epoch from clock_timestamp() - x.since) * 1000))::bigint, 0)
+    from ig.region r,
+         lateral (select coalesce(max(s.position), 0) as position from ig.settled s
+                  where s.origin = r.name and s.life = r.life) known,
+         lateral (select g.since from ig.settling g where g.candidate > known.position
+                  union all (select c.written_at from ig.change c
+                             where c.origin = r.name and c.life = r.life and c.position > known.position
+                             order by c.position limit 1)) x;
 $$;
 
 -- The row is deleted by its place: looking for it would read whatever earlier signals have left to be vacuumed.

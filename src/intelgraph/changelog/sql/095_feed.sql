@@ -2,6 +2,14 @@
 -- may hold positions) is over, so a cursor never passes a row that commits later. Writers notify nobody: the feed asks.
 -- A batch ends after `p_max` rows, or when it has `ig.page_bytes_max()`; with one row at least.
 
+-- For how long the feed at work (it holds this lock) has asked nothing; null: none is at work. It asks many times a second:
+-- one that is stopped where it is keeps its session, and its lock.
+create function ig.feed_silent_s() returns float8 language sql volatile security definer set search_path = '' as $$
+    select max(extract(epoch from clock_timestamp() - a.query_start))::float8
+    from pg_locks l join pg_stat_activity a on a.pid = l.pid
+    where l.locktype = 'advisory' and l.classid = 7 and l.objid = 1 and l.granted and a.datname = current_database();
+$$;
+
 create function ig.feed(p_subscriber text, p_max int) returns table (
     arrived xid8, arrival bigint, origin text, life int, epoch bigint, "position" bigint, placement text, tenant text,
     kind text, status text, body jsonb)

@@ -49,6 +49,7 @@ create function ig.observe() returns jsonb language sql volatile security define
                        from ig.placement p where p.epoch > 0 and r.name = any (p.regions)),
         'links', ig.links(),
         'oldest', ig.oldest_transaction(),
+        'feed_silent_s', ig.feed_silent_s(),
         'troubles', (select count(*) from ig.trouble))
     from ig.region r;
 $$;

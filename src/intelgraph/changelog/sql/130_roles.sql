@@ -7,7 +7,8 @@ grant execute on function
     ig.append(text, bigint, text, text, bytea, jsonb),
     ig.append_many(text, bigint, text[], text[], bytea[], jsonb[]), ig.unlink(text, bigint, text, text, jsonb), ig.read_entity(text, text, text, text),
     ig.read_page(text, text, text, text, int, text), ig.read_changes(text, text, text, int, int),
-    ig.key_answer(text, text, text), ig.locate(text, text), ig.readable(text, text), ig.report(), ig.flushed(), ig.probe_write()
+    ig.key_answer(text, text, text), ig.locate(text, text), ig.readable(text, text), ig.report(), ig.flushed(), ig.probe_write(),
+    ig.feed_silent_s()
 to ig_api;
 grant execute on procedure
     ig.append_and_place(text, bigint, text, text, bytea, jsonb, jsonb, text),
