@@ -49,25 +49,36 @@ def of_document(errors: Sequence[GraphQLError], document: DocumentNode) -> list[
     for error in errors:
         extensions = dict(error.extensions or {})
         inside = extensions.pop(INSIDE, "")
-        argument = next((places.found[at] for node in error.nodes or () if (at := _place(node)) in places.found), None)
-        message = error.message
-        if argument is not None:
+        found = next((places.found[at] for node in error.nodes or () if (at := _place(node)) in places.found), None)
+        message, nodes = error.message, error.nodes
+        if found is not None:
+            argument, node = found
+            nodes = nodes if any(each.loc for each in nodes or ()) else [node]
             extensions["argument"] = shown(argument + inside)
             message = f"{extensions['argument']} is refused: {plain(message)}"
-        told.append(GraphQLError(message, nodes=error.nodes, path=error.path, extensions=extensions))
+        told.append(GraphQLError(message, nodes=nodes, path=error.path, extensions=extensions))
     return told
 
 
-def _place(node: Node) -> tuple[int, int]:
-    return (node.loc.start, node.loc.end) if node.loc is not None else (-1, -1)
+def _place(node: Node) -> tuple[str, int]:
+    """Where a value begins. graphql-core copies objects and lists, and leaves out where they stand: their first name or
+    value that says it stands for them."""
+    kind, first = node.kind, node
+    while isinstance(first, ListValueNode) and first.values:
+        first = first.values[0]
+    if isinstance(first, ObjectValueNode) and first.fields:
+        first = first.fields[0].name
+    if node.kind == "object_field":
+        first = node.name  # type: ignore[attr-defined]
+    return (kind, first.loc.start if first.loc is not None else -1)
 
 
 class _Places(Visitor):
-    """The names of values in a document, as ``argument.member[index]``, by where they stand: nodes may be copied."""
+    """Values of a document with their names, as ``argument.member[index]``, by where they begin."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: dict[tuple[int, int], str] = {}
+        self.found: dict[tuple[str, int], tuple[str, Node]] = {}
 
     def enter_argument(self, node: Any, *_: object) -> None:
         self._name(node.value, node.name.value)
@@ -80,13 +91,13 @@ class _Places(Visitor):
         stack: list[tuple[Node, str]] = [(top, name)]
         while stack:
             node, at = stack.pop()
-            self.found[_place(node)] = at
+            self.found.setdefault(_place(node), (at, node))
             if isinstance(node, ListValueNode):
                 stack.extend((value, at + step(n)) for n, value in enumerate(node.values))
             elif isinstance(node, ObjectValueNode):
                 for field in node.fields:
                     below = at + step(field.name.value)
-                    self.found[_place(field)] = below
+                    self.found.setdefault(_place(field), (below, field))
                     stack.append((field.value, below))
 
 
