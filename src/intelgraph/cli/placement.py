@@ -40,7 +40,9 @@ def command() -> None:
 @click.argument("name")
 @click.option("--regions", required=True, help="Where its tenants may live, separated by commas.")
 @click.option("--home", help="Which region writes [default: the first].")
-@click.option("--standby", help="Which region may take over unattended.")
+@click.option(
+    "--standby", help="Which region may take over unattended [default: the agents name one that has caught up]."
+)
 @click.option(
     "--durability",
     type=click.Choice([each.value for each in Durability]),

@@ -13,6 +13,7 @@ from intelgraph.cli.site import fleet_options, json_option, run, show, the_site
 from intelgraph.control.opened import open_store
 from intelgraph.control.operating import OperatorsView
 from intelgraph.control.regions import RegionState, declare
+from intelgraph.control.regions import drain as declare_drained
 from intelgraph.control.store import ControlStore
 from intelgraph.placement.drain import drain as leave
 from intelgraph.settings import ControlConfig
@@ -55,7 +56,7 @@ def drain(region: str, reason: str, state: Path | None, topology: Path | None, *
         return [intent_of_leaving(leaving) for leaving in leave(views, region, site.policy)]
 
     async def say(store: ControlStore) -> None:
-        await declare(store, region, RegionState(drained=True, why=reason or f"drained by {getpass.getuser()}"))
+        await declare_drained(store, region, why=reason, by=getpass.getuser())
 
     return carry_out(site, Options(**rest), decide, say)
 

@@ -71,6 +71,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     silent: list[str] = []
     """Vantage points that have reported once, and not lately."""
     drained: list[str] = []
+    drained_why: dict[str, str] = {}
+    """By drained region: the reason that was given."""
     leases: list[LeaseLine] = []
     placements: list[PlacementLine] = []
     findings: list[FindingLine] = []
@@ -109,6 +111,7 @@ def standing_of(view: OperatorsView, policy: LeasePolicy) -> Standing:
     return Standing(
         silent=silent,
         drained=sorted(view.known.drained),
+        drained_why=dict(view.known.drained_why),
         leases=leases,
         placements=[
             _placement(record.placement, view.known.plan_of(name), view, held)
@@ -204,7 +207,7 @@ def print_standing(standing: Standing) -> None:
 def _lease_text(lease: LeaseLine, standing: Standing) -> str:
     word = style("held", "green") if lease.held else style("over", "red")
     watched = ", ".join(f"{name} {still_s:.1f} s" for name, still_s in lease.still_s.items()) or "nobody"
-    drained = "; drained" if lease.region in standing.drained else ""
+    drained = f"; drained: {standing.drained_why.get(lease.region, '')}" if lease.region in standing.drained else ""
     return f"lease of {lease.region:<20} {word}, last raised as seen by: {watched}{drained}"
 
 

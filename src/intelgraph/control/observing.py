@@ -20,7 +20,7 @@ from intelgraph.control.keys import PLANS
 from intelgraph.control.leasing import LeaseValue
 from intelgraph.control.own_database import HeldHere, Observed, OwnDatabase, transaction_text
 from intelgraph.control.plans import PlanRecord, plan_from
-from intelgraph.control.regions import REGIONS, drained
+from intelgraph.control.regions import REGIONS, drained, reasons
 from intelgraph.control.reports import Held, Holding, Report
 from intelgraph.control.steady import Clock
 from intelgraph.control.store import ControlStore
@@ -61,6 +61,7 @@ class Known:
     placements: Mapping[str, PlacementRecord] = field(default_factory=dict)
     plans: Mapping[str, PlanRecord] = field(default_factory=dict)
     drained: frozenset[str] = frozenset()
+    drained_why: Mapping[str, str] = field(default_factory=dict)
     is_read: bool = False
     """Whether the store has answered yet: until then nothing follows from what is not here."""
 
@@ -95,7 +96,13 @@ async def read_known(store: ControlStore) -> Known:
         except IntelGraphError:
             continue
         recorded[plan.placement] = plan
-    return Known(placements=found, plans=recorded, drained=drained(regions.entries.values()), is_read=True)
+    return Known(
+        placements=found,
+        plans=recorded,
+        drained=drained(regions.entries.values()),
+        drained_why=reasons(regions.entries.values()),
+        is_read=True,
+    )
 
 
 @dataclass(kw_only=True)

@@ -34,6 +34,19 @@ def drained(entries: Iterable[Entry]) -> frozenset[str]:
     return frozenset(entry.key.removeprefix(REGIONS) for entry in entries if region_state(entry).drained)
 
 
+def reasons(entries: Iterable[Entry]) -> dict[str, str]:
+    """Return why each drained region was drained."""
+    states = {entry.key.removeprefix(REGIONS): region_state(entry) for entry in entries}
+    return {region: state.why for region, state in states.items() if state.drained}
+
+
+async def drain(store: ControlStore, region: str, *, why: str, by: str) -> bool:
+    """Record that a region is drained; returns whether that changes anything. Without ``why`` an earlier reason stays."""
+    key = REGIONS + region
+    before = region_state((await store.read([key])).entries[key])
+    return await declare(store, region, RegionState(drained=True, why=why or before.why or f"drained by {by}"))
+
+
 async def declare(store: ControlStore, region: str, state: RegionState) -> bool:
     """Record what an operator says of a region; returns whether that changes anything."""
     key = REGIONS + region
