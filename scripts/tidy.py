@@ -1,12 +1,14 @@
 """The tidy test: functions of at most 60 lines, files of at most 400, parameters at most 6, no catch-all names.
 
 Nor may git keep a file that it is told to ignore, or a link that leads out of the tree. Counts lines of code and
-comments alike; docstrings are free. SQL files and functions are held to the same file limit.
+comments alike; docstrings are free. SQL files and functions are held to the same file limit. A row of a Markdown table
+has as many cells as its header: a bar in code divides cells too, unless it is written as ``\\|``.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,7 @@ FILE_LINES_MAX = 400
 PARAMETERS_MAX = 6
 BANNED_NAMES = {"utils", "helpers", "manager", "common", "misc"}
 ROOTS = ("src", "tests", "bench", "scripts")
+_BAR = re.compile(r"(?<!\\)\|")
 
 
 def docstring_lines(node: ast.AST) -> int:
@@ -55,6 +58,22 @@ def complaints_of(path: Path) -> list[str]:
     return found
 
 
+def torn_rows(path: Path) -> list[str]:
+    """Say which rows of a Markdown file's tables have not as many cells as their header."""
+    found, header, in_code = [], 0, False
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        row = line.strip()
+        in_code ^= row.startswith("```")
+        if in_code or not row.startswith("|"):
+            header = 0
+            continue
+        cells = len(_BAR.findall(row)) - 1
+        header = header or cells
+        if cells != header:
+            found.append(f"{path}:{number}: {cells} cells; the header has {header} (a bar in code is written \\|)")
+    return found
+
+
 def kept_by_mistake() -> list[str]:
     """Say what git keeps though it shall ignore it, and links that lead out of the tree; nothing outside a clone."""
     if not Path(".git").exists():
@@ -85,6 +104,8 @@ def main() -> int:
             lines = len(path.read_text(encoding="utf-8").splitlines())
             if lines > FILE_LINES_MAX:
                 found.append(f"{path}: {lines} lines; the limit is {FILE_LINES_MAX}")
+    for path in (*sorted(Path().glob("*.md")), *sorted(Path("docs").rglob("*.md"))):
+        found += torn_rows(path)
     for complaint in found:
         print(complaint)
     print(f"tidy: {len(found)} complaints")

@@ -41,9 +41,9 @@ def command() -> None:
     \b
     Examples:
       intelgraph salvage list
-      intelgraph salvage show --placement both us-east/1/4711
-      intelgraph salvage adopt --placement both us-east/1/4711 --reason "the later write was a test"
-      intelgraph salvage reject --placement both us-east/1/4712 --reason "superseded by hand"
+      intelgraph salvage show --placement both us-east/28754526/4711
+      intelgraph salvage adopt --placement both us-east/28754526/4711 --reason "the later write was a test"
+      intelgraph salvage reject --placement both us-east/28754526/4712 --reason "superseded by hand"
     """
 
 
@@ -78,7 +78,7 @@ def show_(placement: str, row: str, state: Path | None, topology: Path | None, a
 
     \b
     Example:
-      intelgraph salvage show --placement both us-east/1/4711
+      intelgraph salvage show --placement both us-east/28754526/4711
     """
     told = run(_show(the_site(state, topology), placement, parse_name(row)))
     show(told, json.dumps(told, indent=2).split("\n"), as_json=as_json)
@@ -95,7 +95,7 @@ def adopt(placement: str, reason: str, rows: tuple[str, ...], **rest: Any) -> No
 
     \b
     Example:
-      intelgraph salvage adopt --placement both us-east/1/4711 --reason "the later write was a test"
+      intelgraph salvage adopt --placement both us-east/28754526/4711 --reason "the later write was a test"
     """
     _decide(_decision(placement, rows, reason, adopt=True), **rest)
 
@@ -111,7 +111,7 @@ def reject(placement: str, reason: str, rows: tuple[str, ...], **rest: Any) -> N
 
     \b
     Example:
-      intelgraph salvage reject --placement both us-east/1/4712 --reason "superseded by hand"
+      intelgraph salvage reject --placement both us-east/28754526/4712 --reason "superseded by hand"
     """
     _decide(_decision(placement, rows, reason, adopt=False), **rest)
 

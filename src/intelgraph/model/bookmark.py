@@ -35,7 +35,7 @@ class Bookmark:
         if match is None:
             raise refuse(
                 "bad_bookmark",
-                "the bookmark is refused: it must read origin/life/epoch/position, such as us-east/1/1/42",
+                "the bookmark is refused: it must read origin/life/epoch/position, such as us-east/28754526/1/42",
             )
         origin, life, epoch, position = match.groups()
         return cls(origin=origin, life=int(life), epoch=int(epoch), position=int(position))
