@@ -41,7 +41,7 @@ def reasons(entries: Iterable[Entry]) -> dict[str, str]:
 
 
 async def drain(store: ControlStore, region: str, *, why: str, by: str) -> bool:
-    """Record that a region is drained; returns whether that changes anything. Without ``why`` an earlier reason stays."""
+    """Record that a region is drained; without ``why`` an earlier reason stays. Returns whether it changes anything."""
     key = REGIONS + region
     before = region_state((await store.read([key])).entries[key])
     return await declare(store, region, RegionState(drained=True, why=why or before.why or f"drained by {by}"))
