@@ -106,8 +106,10 @@ def find_places(state: Path | None, topology: Path | None) -> Places:
 
 
 def _given(token: str) -> Callable[[], str]:
-    if not token or not token.isascii() or any(character.isspace() for character in token):
-        raise refuse("bad_token", "the token is refused: it is not one line of ASCII text")
+    if not token or not all("!" <= character <= "~" for character in token):
+        raise refuse(
+            "bad_token", "the token is refused: it is not one line of visible ASCII characters, as each token is"
+        )
     return lambda: token
 
 
