@@ -27,8 +27,17 @@ def check_places(file: str | None, *, rejects: Path | None, journal: Path | None
 def check_outside(regions: Path, *paths: Path | None) -> None:
     """Refuse with ``bad_place`` what is under ``regions``: that is their own processes' alone."""
     for path in paths:
-        if path is not None and path.resolve().is_relative_to(regions):
+        if path is not None and Path(os.path.realpath(path)).is_relative_to(regions):
             raise refuse("bad_place", f"the file {path} is refused: {regions} belongs to the regions' own processes")
+
+
+def is_there(path: Path) -> bool:
+    """Whether something has this name, which may be one that nothing can have."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
 
 
 def _is_input(path: Path, file: str) -> bool:
