@@ -92,7 +92,7 @@ async def _collect(incoming: Incoming, bytes_max: int, taken: Held) -> bytes:
         if whole:
             return b"".join(parts)
         if incoming.gone:
-            raise _ended(size)
+            raise _ended(size) if incoming.refusal is None else PermanentError(incoming.refusal)
 
 
 def _declared_length(request: Request) -> int | None:
