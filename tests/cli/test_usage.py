@@ -60,6 +60,14 @@ def test_a_state_directory_whose_name_is_too_long_is_refused() -> None:
         find_site(Path("n" * 300))
 
 
+def test_settings_that_cannot_be_read_are_refused_with_the_reason_alone(tmp_path: Path) -> None:
+    place = tmp_path / "regions" / "r" / "region.json"
+    place.mkdir(parents=True)  # a directory where a file should be
+    with pytest.raises(IntelGraphError) as caught:
+        find_site(tmp_path)
+    assert caught.value.denied.reason == f"the region's settings {place} are refused: Is a directory"
+
+
 @click.command()
 @json_option
 def failing(as_json: bool) -> None:
