@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -178,18 +179,25 @@ def test_a_head_that_does_not_end_is_refused(wire: socket.socket) -> None:
     assert answer(file)[0] == 431
 
 
-def chunked(site: Site, *trailers: str) -> bytes:
-    body = b'{"query":"{ __typename }"}'
-    head = ["POST /graphql HTTP/1.1", "host: x", "content-type: application/json", "transfer-encoding: chunked"]
-    head += [f"authorization: Bearer {site.issuer.token('acme')}", ""]
-    return "\r\n".join([*head, f"{len(body):x}", body.decode(), "0", *trailers, "", ""]).encode()
+QUESTION = json.dumps({"query": "{ __typename }"})
+WRITE = json.dumps({"operations": [{"op": "upsert_entity", "entity": {"id": "trailed", "type": "t", "name": "n"}}]})
 
 
-@pytest.mark.parametrize("trailer", ["ig-deadline-ms: abc", "authorization: x", "host: y", "content-type: text/plain"])
+def chunked(site: Site, *trailers: str, path: str = "/graphql", body: str = QUESTION) -> bytes:
+    head = [f"POST {path} HTTP/1.1", "host: x", "content-type: application/json", "transfer-encoding: chunked"]
+    head += [f"authorization: Bearer {site.issuer.token('acme')}", f"idempotency-key: {uuid.uuid4()}", ""]
+    return "\r\n".join([*head, f"{len(body):x}", body, "0", *trailers, "", ""]).encode()
+
+
+@pytest.mark.parametrize(
+    "trailer", ["ig-deadline-ms: abc", "idempotency-key: ", "authorization: x", "host: y", "content-type: text/plain"]
+)
 def test_a_trailer_changes_nothing_of_the_request(site: Site, wire: socket.socket, trailer: str) -> None:
-    wire.sendall(chunked(site, trailer) + get())
+    wire.sendall(chunked(site, trailer) + chunked(site, trailer, path="/v1/changes", body=WRITE) + get())
     file = wire.makefile("rb")
     assert answer(file)[::2] == (200, b'{"data":{"__typename":"Query"}}')
+    status, _, told = answer(file)
+    assert status == 200, told
     assert answer(file)[::2] == (200, ALIVE)
 
 
