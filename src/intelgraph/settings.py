@@ -170,7 +170,7 @@ def load_region_config(path: Path) -> RegionConfig:
     try:
         return msgspec.json.decode(path.read_bytes(), type=RegionConfig)
     except (OSError, msgspec.DecodeError) as error:
-        raise refuse("bad_region_config", f"the region's settings {path} are refused: {error}") from error
+        raise refuse("bad_region_config", f"the region's settings {path} are refused: {_why(error)}") from error
 
 
 def load_control_config(path: Path) -> ControlConfig:
@@ -187,7 +187,11 @@ def load_witness_config(path: Path) -> WitnessConfig:
     try:
         return msgspec.json.decode(path.read_bytes(), type=WitnessConfig)
     except (OSError, msgspec.DecodeError) as error:
-        raise refuse("bad_witness_config", f"the witness's settings {path} are refused: {error}") from error
+        raise refuse("bad_witness_config", f"the witness's settings {path} are refused: {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def dump_region_config(config: RegionConfig | WitnessConfig) -> bytes:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -175,6 +177,58 @@ def test_a_head_that_does_not_end_is_refused(wire: socket.socket) -> None:
     wire.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\nlong: " + b"x" * (2 * HEAD_BYTES_MAX))
     file = wire.makefile("rb")
     assert answer(file)[0] == 431
+
+
+QUESTION = json.dumps({"query": "{ __typename }"})
+WRITE = json.dumps({"operations": [{"op": "upsert_entity", "entity": {"id": "trailed", "type": "t", "name": "n"}}]})
+
+
+def chunked(site: Site, *trailers: str, path: str = "/graphql", body: str = QUESTION) -> bytes:
+    head = [f"POST {path} HTTP/1.1", "host: x", "content-type: application/json", "transfer-encoding: chunked"]
+    head += [f"authorization: Bearer {site.issuer.token('acme')}", f"idempotency-key: {uuid.uuid4()}", ""]
+    return "\r\n".join([*head, f"{len(body):x}", body, "0", *trailers, "", ""]).encode()
+
+
+@pytest.mark.parametrize(
+    "trailer", ["ig-deadline-ms: abc", "idempotency-key: ", "authorization: x", "host: y", "content-type: text/plain"]
+)
+def test_a_trailer_changes_nothing_of_the_request(site: Site, wire: socket.socket, trailer: str) -> None:
+    wire.sendall(chunked(site, trailer) + chunked(site, trailer, path="/v1/changes", body=WRITE) + get())
+    file = wire.makefile("rb")
+    assert answer(file)[::2] == (200, b'{"data":{"__typename":"Query"}}')
+    status, _, told = answer(file)
+    assert status == 200, told
+    assert answer(file)[::2] == (200, ALIVE)
+
+
+@pytest.mark.parametrize(
+    "trailers",
+    [["x: " + "y" * 2_000_000], ["x: " + "y" * 1_000] * 100, ["x: y"] * 101],
+    ids=["a long one", "long together", "many"],
+)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_trailers_beyond_the_bounds_of_a_head_are_refused_as_one(
+    site: Site, wire: socket.socket, trailers: list[str], *, at_once: bool
+) -> None:
+    raw = chunked(site, *trailers)
+    cut = raw.index(b"\r\n0\r\n") + 2
+    pieces = [raw] if at_once else [raw[:cut], *(raw[at : at + 10_000] for at in range(cut, len(raw), 10_000))]
+    with contextlib.suppress(ConnectionError):  # the worker takes no more
+        for piece in pieces:
+            wire.sendall(piece)
+            time.sleep(0 if at_once else 0.01)
+    file = wire.makefile("rb")
+    status, headers, body = answer(file)
+    assert (status, headers["connection"]) == (431, "close")
+    assert json.loads(body)["errors"][0]["extensions"]["code"] == "head_too_large"
+
+
+def test_a_head_and_trailers_each_within_the_bounds_are_taken(site: Site, wire: socket.socket) -> None:
+    lines = [f"x-{number}: {'y' * 500}" for number in range(70)]
+    raw = chunked(site, *lines)
+    wire.sendall(raw.replace(b"\r\n", ("\r\n" + "\r\n".join(lines) + "\r\n").encode(), 1) + get())
+    file = wire.makefile("rb")
+    assert [answer(file)[0] for _ in range(2)] == [200, 200]
 
 
 def test_a_client_that_has_gone_is_no_failure(site: Site) -> None:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from intelgraph.api.authentication import LEEWAY_S, Authenticator
 from intelgraph.api.incoming import Incoming
-from intelgraph.api.keys import OLD_S, REREAD_MIN_S, STALE_MAX_S, KeySet, next_url
+from intelgraph.api.keys import KEYS_OF_ID_MAX, OLD_S, REREAD_MIN_S, STALE_MAX_S, KeySet, next_url
 from intelgraph.api.request import Request
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.settings import Issuer
@@ -51,12 +51,12 @@ def test_a_rotated_key_is_found_and_made_up_ids_do_not_make_the_set_be_read_in_a
         path, clock = tmp_path / "jwks.json", Clock()
         publish(path, public("one", ed25519.Ed25519PrivateKey.generate()))
         keys = KeySet(str(path), monotonic=clock)
-        assert await keys.find("one") is not None
+        assert len(await keys.find("one")) == 1
         publish(path, public("two", ec.generate_private_key(ec.SECP256R1())))
-        assert await keys.find("two") is None
+        assert await keys.find("two") == ()
         clock.now_s += REREAD_MIN_S
-        assert await keys.find("two") is not None
-        assert await keys.find("one") is None
+        assert len(await keys.find("two")) == 1
+        assert await keys.find("one") == ()
 
     run(body())
 
@@ -67,8 +67,8 @@ def test_symmetric_and_encryption_keys_are_not_taken(tmp_path: Path) -> None:
         encryption = {**public("enc", ed25519.Ed25519PrivateKey.generate()), "use": "enc"}
         publish(path, {"kty": "oct", "k": "c2VjcmV0", "kid": "shared", "alg": "HS256"}, encryption)
         keys = KeySet(str(path), monotonic=Clock())
-        assert await keys.find("shared") is None
-        assert await keys.find("enc") is None
+        assert await keys.find("shared") == ()
+        assert await keys.find("enc") == ()
 
     run(body())
 
@@ -78,10 +78,10 @@ def test_keys_that_cannot_be_read_are_believed_for_a_while_and_then_nobody_is(tm
         path, clock = tmp_path / "jwks.json", Clock()
         publish(path, public("one", ed25519.Ed25519PrivateKey.generate()))
         keys = KeySet(str(path), monotonic=clock)
-        assert await keys.find("one") is not None
+        assert len(await keys.find("one")) == 1
         path.unlink()
         clock.now_s += STALE_MAX_S
-        assert await keys.find("one") is not None
+        assert len(await keys.find("one")) == 1
         clock.now_s += 1
         with pytest.raises(IntelGraphError) as caught:
             await keys.find("one")
@@ -146,12 +146,96 @@ def test_a_key_that_is_not_understood_costs_only_itself(tmp_path: Path) -> None:
         publish(path, *odd, good)
         keys = KeySet(str(path), monotonic=clock)
         assert keys.why_limited() is not None
-        assert await keys.find("good") is not None
+        assert len(await keys.find("good")) == 1
         assert f"{len(odd)} keys of the token issuer are not understood, and 1 are" in str(keys.why_limited())
         publish(path, good)
         clock.now_s += REREAD_MIN_S
-        assert await keys.find("x") is None
+        assert await keys.find("x") == ()
         assert keys.why_limited() is None
+
+    run(body())
+
+
+@pytest.mark.parametrize(
+    ("items", "not_understood", "passed_over"),
+    [
+        ([], 0, 0),
+        ([{"kty": "oct", "k": "eA"}], 0, 1),
+        ([{"kty": "new"}, 7, {"kty": "oct", "k": "eA"}], 2, 1),
+        ([{**public("enc", ed25519.Ed25519PrivateKey.generate()), "use": "enc"}], 0, 1),
+        ([{**public("odd", ed25519.Ed25519PrivateKey.generate()), "use": 7}], 1, 0),
+    ],
+)
+def test_a_set_without_one_key_that_verifies_is_said_so(
+    tmp_path: Path, items: list[Any], not_understood: int, passed_over: int
+) -> None:
+    async def body() -> None:
+        path, clock = tmp_path / "jwks.json", Clock()
+        publish(path, *items)
+        keys = KeySet(str(path), monotonic=clock)
+        assert await keys.find("one") == ()
+        said = str(keys.why_limited())
+        assert said.startswith("no key of the token issuer verifies: of its keys ")
+        assert f"{not_understood} are not understood, {passed_over} are symmetric or not for signatures" in said
+        clock.now_s += OLD_S + 1
+        assert keys.why_limited() == said, "that it is old as well helps nobody"
+        publish(path, *items, public("one", ed25519.Ed25519PrivateKey.generate()))
+        assert len(await keys.find("one")) == 1
+        assert "no key" not in str(keys.why_limited())
+
+    run(body())
+
+
+def test_keys_for_other_purposes_beside_one_that_verifies_are_no_fault(tmp_path: Path) -> None:
+    async def body() -> None:
+        path = tmp_path / "jwks.json"
+        good, other = (public(kid, ed25519.Ed25519PrivateKey.generate()) for kid in ("good", "other"))
+        publish(path, {"kty": "oct", "k": "eA"}, {**other, "use": "enc"}, {**good, "use": None, "alg": None})
+        keys = KeySet(str(path), monotonic=Clock())
+        assert len(await keys.find("good")) == 1
+        assert keys.why_limited() is None
+
+    run(body())
+
+
+def test_a_set_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    async def body() -> None:
+        path = tmp_path / "jwks.json"
+        publish(path, public("one", ed25519.Ed25519PrivateKey.generate()))
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+        assert len(await KeySet(str(path), monotonic=Clock()).find("one")) == 1
+
+    run(body())
+
+
+@pytest.mark.parametrize("kid", [None, "shared"])
+def test_each_of_the_keys_that_share_an_id_or_have_none_verifies_up_to_a_bound(tmp_path: Path, kid: str | None) -> None:
+    async def body() -> None:
+        path = tmp_path / "jwks.json"
+        signing = [ed25519.Ed25519PrivateKey.generate() for _ in range(KEYS_OF_ID_MAX)]
+        elliptic, beyond = ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate()
+        items = [public("shared", key) for key in (elliptic, *signing[1:], beyond)]
+        publish(path, *({name: value for name, value in item.items() if kid or name != "kid"} for item in items))
+        keys = KeySet(str(path), monotonic=Clock())
+        issuer = Issuer(issuer="i", audience="a", jwks=str(path))
+        authenticator = Authenticator(issuer, keys, wall_clock=lambda: 1_000.0)
+
+        async def refusal(key: Any, algorithm: str, audience: str = "a") -> str | None:
+            claims = {"iss": "i", "aud": audience, "tenant": "acme", "role": "writer", "exp": 2_000, "nbf": 900}
+            token = jwt.encode(claims, key, algorithm=algorithm, headers={"kid": kid} if kid else {})
+            try:
+                await authenticator.authenticate(with_token(token))
+            except IntelGraphError as error:
+                return error.denied.reason.rpartition(": ")[2]
+            return None
+
+        assert await refusal(elliptic, "ES256") is None
+        assert [await refusal(key, "EdDSA") for key in signing[1:]] == [None] * (KEYS_OF_ID_MAX - 1)
+        assert await refusal(signing[1], "EdDSA", audience="b") == "it is for another audience"
+        assert await refusal(beyond, "EdDSA") == "its signature is not the issuer's"
+        assert await refusal("s" * 64, "HS256") == "its algorithm is not the key's"
+        told = f"more than {KEYS_OF_ID_MAX} keys of one id, or without an id: 1 are not used, and {KEYS_OF_ID_MAX} are"
+        assert keys.why_limited() == f"the token issuer has {told}"
 
     run(body())
 
@@ -168,12 +252,12 @@ def test_a_set_that_cannot_be_read_is_said_so_and_then_that_it_is_old(tmp_path: 
             assert "cannot be read" in str(keys.why_limited())
         publish(path, public("one", ed25519.Ed25519PrivateKey.generate()))
         clock.now_s += REREAD_MIN_S
-        assert await keys.find("one") is not None
+        assert len(await keys.find("one")) == 1
         assert keys.why_limited() is None
         path.unlink()
         clock.now_s += OLD_S + 1
-        assert await keys.find("one") is not None
-        assert await keys.find("two") is None
+        assert len(await keys.find("one")) == 1
+        assert await keys.find("two") == ()
         assert f"{OLD_S + 1:.0f} s old" in str(keys.why_limited())
 
     run(body())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from intelgraph.api.incoming import Incoming
-from intelgraph.api.quota import Quota
+from intelgraph.api.quota import ConnectionLoad, Quota
 from intelgraph.api.request import Request
 from intelgraph.model.errors import TransientError
 
@@ -35,6 +35,26 @@ def test_a_scope_gives_back_what_was_taken_before_it_failed() -> None:
         held.take(30)
         held.take(30)
     assert quota.used == 0
+
+
+def test_what_is_in_use_is_told_at_every_change() -> None:
+    told: list[int] = []
+    quota = Quota("streams", limit=3, limit_of_tenant=2, on_change=told.append)
+    with quota.hold("acme") as held:
+        held.take(2)
+        with quota.hold("globex") as other:
+            other.take()
+    assert told == [2, 3, 2, 0]
+
+
+def test_one_refused_connection_is_reported_for_a_while() -> None:
+    load = ConnectionLoad(5)
+    load.report(5, refused=0)
+    assert load.why_used_up() is None, "full, and nobody else has come"
+    load.report(5, refused=1)
+    load.report(4, refused=0)
+    told = load.why_used_up()
+    assert told is not None and "4 are open in this process; the limit is 5" in told
 
 
 def test_a_tenant_has_its_share_and_the_others_theirs() -> None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intelgraph.cli.client import ClientPolicy, DoorClient, backoff_s, check_url
+from intelgraph.cli.doors import DoorOptions, open_door
 from intelgraph.model.errors import IntelGraphError, PermanentError, TransientError
 from tests.fakes.door import FakeDoor, Store
 from tests.machine import stretched
@@ -148,8 +149,25 @@ def test_a_url_of_a_door_is_taken_without_its_last_slash(url: str) -> None:
         "http://h:²",
         "http://a..b",
         f"http://{'a' * 64}",
+        "http://user:pw@127.0.0.1:1",
+        "http://@127.0.0.1:1",
+        "http://h\n.example",
+        "http://h/\x01",
+        "http://h/\x7f",
+        "http://h/\x9b",
+        "http://h/a b",
+        " http://h",
     ],
 )
 def test_a_url_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(IntelGraphError, match="refused"):
+    with pytest.raises(IntelGraphError, match="refused") as caught:
         check_url(url)
+    assert "pw" not in caught.value.denied.reason
+    assert caught.value.denied.reason.isprintable()
+
+
+@pytest.mark.parametrize("typed", ["x\x01", "x\x7f", "x y", "x\n", "é", ""])
+def test_a_token_that_no_header_can_carry_is_refused_and_not_shown(typed: str) -> None:
+    given = {"tenant": "t", "region": None, "url": "http://127.0.0.1:1", "state": None, "topology": None}
+    with pytest.raises(IntelGraphError, match="not one line of visible ASCII characters"):
+        open_door(DoorOptions(token=typed, **given), role="analyst")

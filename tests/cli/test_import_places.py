@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.cli.import_places import check_places
+from intelgraph.cli.import_places import check_outside, check_places
 from tests.cli.test_import_export import Ran, bundle, door, ig, malware
 from tests.fakes.door import FakeDoor
 
@@ -64,6 +64,33 @@ def test_what_is_no_file_is_no_journal_but_may_take_the_rejects(tmp_path: Path, 
     assert ig(tmp_path, door, "import", "in.json", "--rejects", "/dev/null").code == 0
     assert refused(ig(tmp_path, door, "import", "in.json", "--journal", "/dev/null", "--json")) == "bad_place"
     check_places("/dev/stdin", rejects=Path("/dev/null"), journal=None)
+
+
+LONG = "n" * 300
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "why"),
+    [
+        ((LONG,), "no_file", "File name too long"),
+        (("looped",), "no_file", "Too many levels of symbolic links"),
+        (("in.json", "--journal", LONG), "bad_place", "File name too long"),
+        (("in.json", "--journal", "looped"), "bad_place", "Too many levels of symbolic links"),
+        (("in.json", "--journal", "in.json/x"), "bad_place", "Not a directory"),
+        (("in.json", "--rejects", LONG), "file_not_writable", "File name too long"),
+        (("in.json", "--rejects", "looped"), "file_not_writable", "Too many levels of symbolic links"),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_refused(
+    tmp_path: Path, door: FakeDoor, arguments: tuple[str, ...], code: str, why: str
+) -> None:
+    (tmp_path / "in.json").write_text(bundle(malware(1)))
+    (tmp_path / "looped").symlink_to("back")
+    (tmp_path / "back").symlink_to("looped")
+    ran = ig(tmp_path, door, "import", *arguments, "--json")
+    assert refused(ran) == code
+    assert "refused: " in ran.err and ran.err.endswith(f"{why}\n")
+    check_outside(tmp_path / "regions", *(Path(tmp_path, each) for each in arguments))
 
 
 def test_the_file_on_standard_input_is_not_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ import click
 import pytest
 
 from intelgraph.cli.duration import Duration
+from intelgraph.cli.main import VERBS, main
+from intelgraph.cli.site import find_site, json_option
+from intelgraph.model.errors import IntelGraphError
 
 DOOR = ["--tenant", "t", "--region", "r", "--url", "http://127.0.0.1:9", "--token", "x"]
 
@@ -49,6 +53,41 @@ def test_wrong_usage_exits_with_2_and_says_what_would_be_right(tmp_path: Path, a
     ran = ig(tmp_path, *arguments)
     assert ran.returncode == 2, ran.stdout + ran.stderr
     assert told in ran.stderr
+
+
+def test_a_state_directory_whose_name_is_too_long_is_refused() -> None:
+    with pytest.raises(IntelGraphError, match=r"is refused: File name too long$"):
+        find_site(Path("n" * 300))
+
+
+def test_settings_that_cannot_be_read_are_refused_with_the_reason_alone(tmp_path: Path) -> None:
+    place = tmp_path / "regions" / "r" / "region.json"
+    place.mkdir(parents=True)  # a directory where a file should be
+    with pytest.raises(IntelGraphError) as caught:
+        find_site(tmp_path)
+    assert caught.value.denied.reason == f"the region's settings {place} are refused: Is a directory"
+
+
+@click.command()
+@json_option
+def failing(as_json: bool) -> None:
+    """A verb that has forgotten that a file may fail."""
+    Path("n" * 300).read_bytes()
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_file_that_fails_a_command_is_told_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, as_json: bool
+) -> None:
+    monkeypatch.setitem(VERBS, "failing", f"{__name__}:failing")
+    monkeypatch.setattr(sys, "argv", ["intelgraph", "failing", *["--json"] * as_json])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 1
+    told, sentence = capsys.readouterr(), f"the command stops: {'n' * 300}: File name too long"
+    assert told.err == f"intelgraph: {sentence}\n"
+    error = {"code": "file_failed", "reason": sentence, "facts": {"file": "n" * 300}}
+    assert not as_json or json.loads(told.out) == {"error": error}
 
 
 @pytest.mark.parametrize(

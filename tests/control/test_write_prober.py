@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from intelgraph.control.probing import PROBE_S, REACHED_AFTER, UNREACHED_AFTER, Probes
-from intelgraph.control.steady import steady_s
+from intelgraph.control.steady import Clock, steady_s
 from intelgraph.control.write_prober import WriteProber
 from intelgraph.fleet.ports import free_ports
 from intelgraph.placement.write_path import UNPROBED, WritePath, WritePathPolicy
@@ -20,36 +21,58 @@ POLICY = WritePathPolicy(probe_s=0.05, answer_s=0.2, look_s=0.05, start_s=0.1, w
 
 @dataclass(kw_only=True)
 class Edge:
-    """A server at which every new connection has the answer of the moment; none: it has none."""
+    """A server at which every request has the answer of the moment; none: it has none. Connections stay open."""
 
     answer: tuple[int, bytes] | None = (200, b'{"writes":true}')
     connections: int = 0
+    requests: int = 0
     paths: set[bytes] = field(default_factory=set)
     changes: int = 0
+    stop: Callable[[], None] = lambda: None  # until it is started
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        line = (await reader.readline()).split()
-        if len(line) < 2:
-            return  # the prober was ended
-        self.paths.add(line[1])
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            while True:
+                line = (await reader.readuntil(b"\r\n\r\n")).split()
+                self.requests += 1
+                self.paths.add(line[1])
+                status, body = await self.answered(self.requests)
+                writer.write(b"HTTP/1.1 %d x\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body))
+                await writer.drain()
+        writer.close()
+
+    async def answered(self, number: int) -> tuple[int, bytes]:
         while self.answer is None:  # noqa: ASYNC110 - the test changes it
             await asyncio.sleep(0.02)
-        status, body = self.answer
-        writer.write(b"HTTP/1.1 %d x\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body))
-        await writer.drain()
-        writer.close()
+        return self.answer
 
     def changed(self) -> None:
         self.changes += 1
 
 
+@dataclass(kw_only=True)
+class Slow(Edge):
+    """Each request is answered when the test says so, and as it says."""
+
+    answers: dict[int, asyncio.Future[tuple[int, bytes]]] = field(default_factory=dict)
+
+    def of(self, number: int) -> asyncio.Future[tuple[int, bytes]]:
+        return self.answers.setdefault(number, asyncio.get_running_loop().create_future())
+
+    async def answered(self, number: int) -> tuple[int, bytes]:
+        return await self.of(number)
+
+
 @asynccontextmanager
-async def probing(edge: Edge) -> AsyncIterator[WriteProber]:
+async def probing(
+    edge: Edge, *, policy: WritePathPolicy = POLICY, clock: Clock = steady_s
+) -> AsyncIterator[WriteProber]:
     server = await asyncio.start_server(edge.serve, "127.0.0.1", 0)
+    edge.stop = server.close
     port = server.sockets[0].getsockname()[1]
     prober = WriteProber(
-        f"http://127.0.0.1:{port}", region="us-east", policy=POLICY, clock=steady_s, on_change=edge.changed
+        f"http://127.0.0.1:{port}", region="us-east", policy=policy, clock=clock, on_change=edge.changed
     )
     task = asyncio.create_task(prober.run())
     try:
@@ -67,12 +90,18 @@ async def until(prober: WriteProber, holds: Callable[[WritePath], bool]) -> Writ
     return prober.path
 
 
+async def reached(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not holds():  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+
+
 def test_a_write_path_that_works_is_well_and_probed_by_new_connections() -> None:
     async def body() -> None:
         edge = Edge()
         async with probing(edge) as prober:
             await until(prober, lambda path: path.steady_s > 0.2)
-            assert edge.connections >= 3
+            assert edge.connections >= edge.requests >= 3, "though the edge would keep connections open"
             assert edge.paths == {b"/readyz?writes"}
 
     run(body())
@@ -161,5 +190,53 @@ def test_what_a_worker_lacks_is_heard_with_the_answer_and_is_over_with_the_next(
             await until(prober, lambda _: "streams" in prober.limits)
             edge.answer = None
             await until(prober, lambda _: prober.limits == {})
+
+    run(body())
+
+
+def test_what_a_worker_lacked_is_over_when_its_edge_refuses_connections() -> None:
+    async def body() -> None:
+        edge = Edge(answer=(200, b'{"writes":true,"limits":{"streams":"they were refused"}}'))
+        async with probing(edge) as prober:
+            await until(prober, lambda _: "streams" in prober.limits)
+            edge.stop()
+            path = await until(prober, lambda path: path.is_broken)
+            assert path.why is not None and "refuses new connections" in path.why.reason
+            assert prober.limits == {}
+
+    run(body())
+
+
+def test_a_failed_probe_counts_unless_one_that_began_later_got_through() -> None:
+    async def body() -> None:
+        edge, now_s = Slow(), [0.0]
+        patient = WritePathPolicy(probe_s=0.05, answer_s=60.0, look_s=0.02)
+        async with probing(edge, policy=patient, clock=lambda: now_s[0]) as prober:
+            await reached(lambda: edge.requests >= 1)
+            now_s[0] = 1.0
+            await reached(lambda: edge.requests >= 4)
+            now_s[0] = 5.0
+            edge.of(1).set_result((200, b"{}"))
+            await until(prober, lambda path: path.is_known)
+            edge.of(2).set_result((503, b"{}"))
+            await reached(lambda: edge.requests >= 6)
+            assert prober.path is not None and prober.path.failed == 1, "it began after the one that got through"
+            edge.of(6).set_result((200, b"{}"))
+            await until(prober, lambda path: path.failed == 0)
+            edge.of(3).set_result((503, b"{}"))
+            edge.of(4).set_result((503, b"{}"))
+            await reached(lambda: edge.requests >= 8)
+            assert prober.path.failed == 0, "they began before the last one that got through"
+
+    run(body())
+
+
+def test_probes_that_begin_at_one_moment_overtake_nothing() -> None:
+    async def body() -> None:
+        edge = Edge()
+        async with probing(edge, clock=lambda: 100.0) as prober:
+            await until(prober, lambda path: path.is_known)
+            edge.answer = (503, b"{}")
+            await until(prober, lambda path: path.is_broken)
 
     run(body())

@@ -126,9 +126,37 @@ def test_a_setting_that_a_promise_stands_on_is_refused_with_the_reason(line: str
     assert any(told in mistake for mistake in _mistakes(f"{TWO}[postgres.settings]\n{line}\n"))
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("x = " + "[" * 5_000, "its lists or tables are nested too deeply to be read"),
+        ("x = " + "9" * 5_000, "a number in it has too many digits to be read"),
+        ("state = 0x" + "f" * 10_000, "state must be a directory, not something too large to show"),
+        ("state" + ".a" * 5_000 + " = 1", "state must be a directory, not something too large to show"),
+        ("[postgres.settings]\nwork_mem = 0x" + "f" * 10_000, "work_mem must be text, a number or true/false"),
+        (f'state = "{"s" * 5_000}"', "that is no directory's path (File name too long)"),
+    ],
+)
+def test_what_is_too_large_or_too_deep_is_a_mistake_like_others(text: str, told: str) -> None:
+    assert any(told in mistake for mistake in _mistakes(text))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.toml"
+    path.write_text(TWO, encoding="utf-8-sig")
+    assert len(load_topology(path).topology.regions) == 2
+
+
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    for path in (tmp_path / "absent.toml", tmp_path):
-        with pytest.raises(IntelGraphError, match="cannot be read"):
+    (tmp_path / "latin.toml").write_bytes(b"# \xe9")
+    for name, why in (
+        ("absent.toml", "No such file or directory"),
+        ("", "Is a directory"),
+        ("n" * 300, "File name too long"),
+        ("latin.toml", "it is not UTF-8 text"),
+    ):
+        path = tmp_path / name
+        with pytest.raises(IntelGraphError, match=f"cannot be read: {why}$"):
             load_topology(path)
 
 

@@ -104,6 +104,10 @@ def test_it_goes_only_where_writes_get_through_and_have_for_a_while(path: WriteP
     assert says in refusal(writes(failing(), EU, path))
 
 
+def test_it_goes_where_writes_have_got_through_for_just_as_long_as_is_waited_for() -> None:
+    assert plan_of(writes(failing(), EU, replace(WELL, steady_s=POLICY.steady_s))).target == EU
+
+
 def test_it_goes_to_another_region_where_the_standby_is_no_better() -> None:
     three = failing(placement=placement(regions=THREE))
     assert plan_of(writes(three, EU, broken())).target == WEST

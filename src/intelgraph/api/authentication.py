@@ -8,7 +8,7 @@ the issuer's keys change; one that was not is never remembered. What a tenant ma
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -132,32 +132,44 @@ class Authenticator:
         if scheme.lower() != b"bearer" or not token or len(token) > _TOKEN_BYTES_MAX:
             raise _bad("the Authorization header is not a bearer token")
         try:
-            kid = jwt.get_unverified_header(token).get("kid")
+            head = jwt.get_unverified_header(token)
         except _UNVERIFIABLE as error:
             raise _bad("it is not a JSON Web Token") from error
+        kid = head.get("kid")
         if kid is not None and not isinstance(kid, str):
             raise _bad("its key id is not a text")
-        key = await self._keys.find(kid)
-        if key is None:
+        keys = await self._keys.find(kid)
+        if not keys:
             raise _bad("the issuer has no key of its id")
-        claims = self._claims(token, key)
+        fitting = [key for key in keys if key.algorithm_name == head.get("alg")]
+        if not fitting:
+            raise _bad("its algorithm is not the key's")
+        claims = self._claims(token, fitting)
         self._check_times(claims)
         principal = _principal(claims)
         self._remember(header, principal)
         return principal
 
-    def _claims(self, token: bytes, key: jwt.PyJWK) -> dict[str, Any]:
-        try:
-            return jwt.decode(
-                token,
-                key,
-                algorithms=[key.algorithm_name] if key.algorithm_name in ALGORITHMS else [],
-                audience=self._issuer.audience,
-                issuer=self._issuer.issuer,
-                options=_OPTIONS,
-            )
-        except _UNVERIFIABLE as error:
-            raise _bad(_WHY.get(type(error), "it cannot be verified")) from error
+    def _claims(self, token: bytes, keys: Sequence[jwt.PyJWK]) -> dict[str, Any]:
+        """Return what the token says by the first of the keys that has signed it."""
+        failed: Exception = jwt.InvalidSignatureError()
+        for key in keys:
+            try:
+                return self._decoded(token, key)
+            except _UNVERIFIABLE as error:
+                if isinstance(failed, jwt.InvalidSignatureError):  # else a key has signed it, and what it says is wrong
+                    failed = error
+        raise _bad(_WHY.get(type(failed), "it cannot be verified")) from failed
+
+    def _decoded(self, token: bytes, key: jwt.PyJWK) -> dict[str, Any]:
+        return jwt.decode(
+            token,
+            key,
+            algorithms=[key.algorithm_name] if key.algorithm_name in ALGORITHMS else [],
+            audience=self._issuer.audience,
+            issuer=self._issuer.issuer,
+            options=_OPTIONS,
+        )
 
     def _check_times(self, claims: Mapping[str, Any]) -> None:
         """Judge by this door's clock, which the library could not be told."""

@@ -9,6 +9,7 @@ end, with a share for each tenant.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING
 
 from intelgraph.api.incoming import Incoming
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 BODIES_MAX, BODIES_OF_TENANT_MAX = 512, 128
 BODY_BYTES_MAX, BODY_BYTES_OF_TENANT_MAX = 96 * 1024 * 1024, 32 * 1024 * 1024
 _JSON = b"application/json"
+_PARAMETER = re.compile(rb'(?:[^;"]|"(?:[^"\\]|\\.)*+(?:"|\Z))++', re.DOTALL)
+"""Up to the next semicolon that is not in quotation marks."""
 
 
 async def read_json(door: Door, request: Request, tenant: str) -> bytes:
@@ -61,11 +64,10 @@ def check_media_type(request: Request) -> None:
     """Refuse a body that is not JSON in UTF-8 by its own word, or is encoded."""
     given = request.headers.get(b"content-type", b"")
     if given != _JSON:
-        kind, *parameters = (part.strip() for part in given.lower().split(b";"))
-        charsets = [
-            value.strip(b'" ') for name, _, value in (p.partition(b"=") for p in parameters) if name == b"charset"
-        ]
-        if kind != _JSON or any(charset not in (b"utf-8", b"utf8") for charset in charsets):
+        kind, _, parameters = given.lower().partition(b";")
+        named = (parameter.partition(b"=") for parameter in _PARAMETER.findall(parameters))
+        charsets = [value.strip(b'" \t') for name, _, value in named if name.strip() == b"charset"]
+        if kind.strip() != _JSON or any(charset not in (b"utf-8", b"utf8") for charset in charsets):
             raise refuse(
                 "unsupported_media_type",
                 "the request is refused: its body must have the content type application/json in UTF-8",
@@ -92,7 +94,7 @@ async def _collect(incoming: Incoming, bytes_max: int, taken: Held) -> bytes:
         if whole:
             return b"".join(parts)
         if incoming.gone:
-            raise _ended(size)
+            raise _ended(size) if incoming.refusal is None else PermanentError(incoming.refusal)
 
 
 def _declared_length(request: Request) -> int | None:

@@ -1,12 +1,13 @@
 """HTTP/1.1 on one connection: httptools parses, this decides. Requests of a connection are answered one at a time.
 
 Guarantees: a request reaches the application once its head is there, with as much of its body as came with it; an
-answer leaves in one piece; what is not HTTP is answered 400, a head beyond ``HEAD_BYTES_MAX`` 431, however it came,
-and both end the connection. A connection is idle from when nothing waits to be sent any more: idle for ``IDLE_S``
-between two answers it is closed, and so is one whose client takes nothing of what waits for ``STALLED_S``; a client
-that reads slowly gets all of its answer. A body that nobody wanted is thrown away up to ``UNWANTED_BYTES_MAX``; beyond
-that, and after an answer that says so, the connection ends once the client has had ``LINGER_S`` to read the answer.
-Which process accepts (``server``) and what all connections share (``connections``) does not belong here.
+answer leaves in one piece; what is not HTTP is answered 400, a head beyond ``HEAD_BYTES_MAX`` 431, however it came, and
+both end the connection. Trailers have the head's bounds and are passed over: they change nothing of the request. A
+connection is idle from when nothing waits to be sent any more: idle for ``IDLE_S`` between two answers it is closed,
+and so is one whose client takes nothing of what waits for ``STALLED_S``; a client that reads slowly gets all of its
+answer. A body that nobody wanted is thrown away up to ``UNWANTED_BYTES_MAX``; beyond that, and after an answer that
+says so, the connection ends once the client has had ``LINGER_S`` to read the answer. Which process accepts (``server``)
+and what all connections share (``connections``) does not belong here.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._flaw: Denied | None = None
         self._head_bytes = self._header_count = 0
-        self._unended_bytes = 0  # of the reads since the last request ended: the parser tells nothing of half a head
+        self._unended_bytes = 0  # of the reads since a body's last part: the parser tells nothing of half a line
         self._unwanted_bytes = 0
         self._in_head = False
         self._deaf = False
@@ -123,7 +124,7 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError:
             self._refuse(MALFORMED)
             return
-        if self._in_head and self._unended_bytes > HEAD_BYTES_MAX:
+        if self._unended_bytes > HEAD_BYTES_MAX:
             self._refuse(HEAD_TOO_LARGE)
             return
         if self._queue and self._serving is None:
@@ -175,13 +176,15 @@ class Connection(asyncio.Protocol):
         self._head_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
+        """One header, or a trailer."""
         name = name.lower()
         self._header_count += 1
-        if self._header_count > HEADERS_MAX:
-            raise _Flawed(HEAD_TOO_LARGE)
-        if self._unended_bytes > HEAD_BYTES_MAX:  # else no head can be too long
+        if self._unended_bytes > HEAD_BYTES_MAX or not self._in_head:  # else no head can be too long
             self._head_bytes += len(name) + len(value)
+        if self._header_count > HEADERS_MAX or (self._head_bytes > HEAD_BYTES_MAX and not self._in_head):
+            raise _Flawed(HEAD_TOO_LARGE)
+        if not self._in_head:
+            return
         before = self._headers.get(name)
         if before is not None:
             if name in SINGLE:
@@ -198,6 +201,7 @@ class Connection(asyncio.Protocol):
         if flaw is not None:
             self._arriving = None
             raise _Flawed(flaw)
+        self._head_bytes = self._header_count = 0  # of the trailers from now on
         self._arriving = incoming = Incoming(self._wanted)
         method = self._parser.get_method()
         target = self._url if self._url.startswith(b"/") else _origin_form(self._url)
@@ -221,6 +225,7 @@ class Connection(asyncio.Protocol):
     def on_body(self, part: bytes) -> None:
         """A part of the body; of one that is answered already it is thrown away."""
         assert self._arriving is not None
+        self._unended_bytes = 0
         if self._serving is None and not self._queue:
             self._throw_away(len(part))
         else:
@@ -381,7 +386,8 @@ class Connection(asyncio.Protocol):
         """Take no more: behind the requests that are here, what came is refused."""
         self._deaf = True
         if self._arriving is not None and not self._arriving.whole:
-            self._arriving.lose()  # it broke off in this one's body: its own answer says so
+            # it broke off in this one's body: its own answer says so
+            self._arriving.lose(None if denied is MALFORMED else denied)
         else:
             self._refusal = denied
         if self._serving is None:

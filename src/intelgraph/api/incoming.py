@@ -9,17 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from intelgraph.model.errors import Denied
+
 BUFFERED_MAX = 65_536
 
 
 class Incoming:
-    """One request's body. ``whole``: its end has arrived. ``gone``: nothing more will, the client has left."""
+    """One request's body. ``whole``: its end has arrived. ``gone``: nothing more will, the client has left, or what it
+    sends is not taken; ``refusal``: why not, where more is to be said than that the body has ended."""
 
-    __slots__ = ("_news", "_parts", "_wanted", "gone", "size", "whole")
+    __slots__ = ("_news", "_parts", "_wanted", "gone", "refusal", "size", "whole")
 
     def __init__(self, wanted: Callable[[], None]) -> None:
         self.whole = False
         self.gone = False
+        self.refusal: Denied | None = None
         self.size = 0
         """Bytes that lie here."""
         self._parts: list[bytes] = []
@@ -38,9 +42,9 @@ class Incoming:
         self.whole = True
         self._tell()
 
-    def lose(self) -> None:
-        """The client has gone."""
-        self.gone = True
+    def lose(self, refusal: Denied | None = None) -> None:
+        """The client has gone, or no more of what it sends is taken."""
+        self.gone, self.refusal = True, self.refusal or refusal
         self._tell()
 
     def take(self) -> bytes:

@@ -1,16 +1,17 @@
 """The issuer's public keys: a JSON Web Key Set from a file or an https URL, cached.
 
 Guarantees: only asymmetric keys are taken, each by itself: one that is not understood costs its own tokens alone and is
-counted. The set is read again every ``REREAD_S``, so that a key that was withdrawn is forgotten; a key id that is not
-known makes it be read at once, at most once in ``REREAD_MIN_S``, so that a new key is found and a flood of made-up ids
-costs nothing; a set that cannot be read again is believed for ``STALE_MAX_S``. ``why_limited`` says what is amiss
-meanwhile. A body is read to its end and has a limit, and no redirect leaves https. Tokens do not belong here
-(``authentication``).
+counted. Keys may share an id, or have none: ``KEYS_OF_ID_MAX`` of them are tried. The set is read again every
+``REREAD_S``, so that a key that was withdrawn is forgotten; a key id that is not known makes it be read at once, at
+most once in ``REREAD_MIN_S``, so that a new key is found and a flood of made-up ids costs nothing; a set that cannot be
+read again is believed for ``STALE_MAX_S``. ``why_limited`` says what is amiss meanwhile. A body is read to its end and
+has a limit, and no redirect leaves https. Tokens do not belong here (``authentication``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import codecs
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ REREAD_S = 60.0
 STALE_MAX_S = 3_600.0
 OLD_S = 3 * REREAD_S
 """From this age on a set is called old: some readings of it have failed."""
+KEYS_OF_ID_MAX = 4
+"""So many signatures at most are verified for one token, whoever made it up."""
 _FETCH_TIMEOUT_S = 5.0
 _BYTES_MAX = 1_000_000
 _REDIRECTS_MAX = 3
@@ -48,10 +51,30 @@ _NOT_UNDERSTOOD = (
 
 @dataclass(frozen=True, kw_only=True)
 class Parsed:
-    """What a set holds: keys that verify, by their id, and how many more are of a kind that is not understood."""
+    """What a set holds: the keys that verify, by their id (``None``: without one), and how many others of each kind.
 
-    keys: dict[str | None, jwt.PyJWK] = field(default_factory=dict)
+    ``passed_over``: symmetric, or not for signatures. ``too_many``: beyond ``KEYS_OF_ID_MAX`` of one id.
+    """
+
+    keys: dict[str | None, tuple[jwt.PyJWK, ...]] = field(default_factory=dict)
     not_understood: int = 0
+    passed_over: int = 0
+    too_many: int = 0
+
+    def why_limited(self) -> str | None:
+        """Say that no key verifies, or that some are not understood or not used; nothing where that is no fault."""
+        found = sum(len(keys) for keys in self.keys.values())
+        if not found:
+            lacking = (
+                f"{self.not_understood} are not understood, {self.passed_over} are symmetric or not for signatures"
+            )
+            return f"no key of the token issuer verifies: of its keys {lacking}; no token is believed"
+        if self.not_understood:
+            return f"{self.not_understood} keys of the token issuer are not understood, and {found} are"
+        if self.too_many:
+            shared = f"the token issuer has more than {KEYS_OF_ID_MAX} keys of one id, or without an id"
+            return f"{shared}: {self.too_many} are not used, and {found} are"
+        return None
 
 
 class KeySet:
@@ -68,8 +91,8 @@ class KeySet:
         self._lock = asyncio.Lock()
         self.version = 0
 
-    async def find(self, kid: str | None) -> jwt.PyJWK | None:
-        """Return the key of an id, or ``None`` if the issuer has none; ``keys_unavailable`` if nobody can say."""
+    async def find(self, kid: str | None) -> tuple[jwt.PyJWK, ...]:
+        """Return the keys of an id, which may be none; ``keys_unavailable`` if nobody can say."""
         if kid not in self._parsed.keys:
             await self._reread()
         if self._monotonic() - self._read_at > STALE_MAX_S:
@@ -78,20 +101,17 @@ class KeySet:
                 "the request is refused: the token issuer's keys cannot be read, and an unverified token means no",
                 retry_after_s=REREAD_MIN_S,
             )
-        return self._parsed.keys.get(kid)
+        return self._parsed.keys.get(kid, ())
 
     def why_limited(self) -> str | None:
-        """Say what is amiss with the set: it cannot be read, or some of its keys are not understood; or nothing."""
+        """Say what is amiss with the set: it cannot be read, it is old, or keys of it do not verify; or nothing."""
         age_s = self._monotonic() - self._read_at
         if self._raw is None:
             return f"the token issuer's keys cannot be read: {self._failed}; no token is believed"
-        if age_s > OLD_S:
+        if age_s > OLD_S and self._parsed.keys:
             believed = f"they are believed for {STALE_MAX_S:g} s"
             return f"the token issuer's keys are {age_s:.0f} s old; {believed}: {self._failed or 'nobody read them'}"
-        if self._parsed.not_understood:
-            known = len(self._parsed.keys)
-            return f"{self._parsed.not_understood} keys of the token issuer are not understood, and {known} are"
-        return None
+        return self._parsed.why_limited()
 
     async def run(self) -> None:
         """Read the set again for ever; soon, as long as it was never read."""
@@ -148,26 +168,39 @@ def _read_file(path: Path) -> bytes:
 
 def parse(raw: bytes) -> Parsed:
     """Read a set; ``ValueError`` where it is none. What is one of its keys and not understood costs only itself."""
-    given = orjson.loads(raw)
+    given = orjson.loads(raw.removeprefix(codecs.BOM_UTF8))
     items = given.get("keys") if isinstance(given, dict) else None
     if not isinstance(items, list):
         raise ValueError("it is not a JSON Web Key Set")
-    keys: dict[str | None, jwt.PyJWK] = {}
-    not_understood = 0
+    keys: dict[str | None, tuple[jwt.PyJWK, ...]] = {}
+    not_understood = passed_over = too_many = 0
     for item in items:
-        if isinstance(item, dict) and (item.get("kty") == "oct" or item.get("use", "sig") != "sig"):
+        if _is_not_for_signatures(item):
+            passed_over += 1
             continue
         key = _key(item)
         if key is None:
             not_understood += 1
+            continue
+        before = keys.get(item.get("kid"), ())
+        if len(before) < KEYS_OF_ID_MAX:
+            keys[item.get("kid")] = (*before, key)
         else:
-            keys[item.get("kid")] = key
-    return Parsed(keys=keys, not_understood=not_understood)
+            too_many += 1
+    return Parsed(keys=keys, not_understood=not_understood, passed_over=passed_over, too_many=too_many)
+
+
+def _is_not_for_signatures(item: Any) -> bool:
+    """Whether it is a key that is well and verifies nothing here; a ``use`` of null is none, as with other members."""
+    if not isinstance(item, dict):
+        return False
+    use = item.get("use")
+    return item.get("kty") == "oct" or (isinstance(use, str) and use != "sig")
 
 
 def _key(item: Any) -> jwt.PyJWK | None:
-    """One key that verifies; nothing where its kind, its algorithm or its id is not understood."""
-    if not isinstance(item, dict) or not isinstance(item.get("kid"), str | None):
+    """One key that verifies; nothing where its kind, its algorithm, its use or its id is not understood."""
+    if not isinstance(item, dict) or not all(isinstance(item.get(name), str | None) for name in ("kid", "use")):
         return None
     try:
         key = jwt.PyJWK(item)

@@ -284,10 +284,15 @@ def _no_answer(url: str, error: Exception, policy: ClientPolicy) -> TransientErr
 
 
 def check_url(url: str) -> str:
-    """The URL without a slash at its end; refuses with ``bad_url`` what has no http scheme and host."""
+    """The URL without a slash at its end; refuses with ``bad_url`` what has no http scheme and host, or more."""
     try:
         parts = urlsplit(url)
+        if "@" in parts.netloc:  # not shown: who reads what a command says need not know the password
+            raise refuse(
+                "bad_url", "the URL is refused: it holds a user's name or password; who asks is said by a bearer token"
+            )
         is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment)
+        is_good = is_good and url.isprintable() and " " not in url  # what is parsed has lost some such characters
         is_good = is_good and (parts.port is None or parts.port > 0) and bool(URL(url, encoded=True).host)
         (parts.hostname or "").encode("idna")  # as whoever looks it up will do
     except ValueError:  # a bracket that is not closed, a port that is none, a label that is empty or too long

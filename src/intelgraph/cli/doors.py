@@ -117,8 +117,10 @@ def fleet_state(options: DoorOptions) -> Path | None:
 
 
 def _given(token: str) -> Callable[[], str]:
-    if not token or not token.isascii() or any(character.isspace() for character in token):
-        raise refuse("bad_token", "the token is refused: it is not one line of ASCII text")
+    if not token or not all("!" <= character <= "~" for character in token):
+        raise refuse(
+            "bad_token", "the token is refused: it is not one line of visible ASCII characters, as each token is"
+        )
     return lambda: token
 
 

@@ -19,7 +19,7 @@ import msgspec
 from intelgraph.cli.api_sender import DoorSender
 from intelgraph.cli.client import DoorClient
 from intelgraph.cli.doors import DoorOptions, door_options, find_places, fleet_state, open_door
-from intelgraph.cli.import_places import check_outside, check_places
+from intelgraph.cli.import_places import check_outside, check_places, is_there
 from intelgraph.cli.output import say, say_json
 from intelgraph.cli.progress import Steps
 from intelgraph.cli.rejects_file import rejects_file
@@ -138,7 +138,7 @@ def command(**options: Any) -> int:
 
 def _check_places(asked: ImportOptions) -> None:
     check_places(asked.file, rejects=asked.rejects, journal=asked.journal)
-    if asked.file not in (None, "-") and not Path(str(asked.file)).exists():
+    if asked.file not in (None, "-") and not is_there(Path(str(asked.file))):
         with _opened(asked):  # says why not, before anybody is asked anything
             pass
     check_outside(fleet_state(asked.door), asked.rejects, asked.journal)
@@ -150,7 +150,7 @@ def _scan(asked: ImportOptions, rejects: Rejects, steps: Steps) -> ImportPlan:
         try:
             return scan(BundleSource(raw), Limits(), rejects, lambda taken, elements: steps.set(taken))
         except OSError as error:
-            raise refuse("cannot_read", f"the import is refused while reading: {error}") from error
+            raise refuse("cannot_read", f"the import is refused while reading: {error.strerror or error}") from error
 
 
 async def _check_tenant(client: DoorClient) -> None:

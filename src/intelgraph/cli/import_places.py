@@ -31,12 +31,21 @@ def check_outside(state: Path | None, *paths: Path | None) -> None:
     """
     if state is None:
         return
-    whole = state.resolve()
+    whole = Path(os.path.realpath(state))
     for path in paths:
-        if path is not None and path.resolve().is_relative_to(whole):
+        if path is not None and Path(os.path.realpath(path)).is_relative_to(whole):
             raise refuse(
                 "bad_place", f"the file {path} is refused: {state} is the state of a fleet, which writes it alone"
             )
+
+
+def is_there(path: Path) -> bool:
+    """Whether something has this name, which may be one that nothing can have."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
 
 
 def _is_input(path: Path, file: str) -> bool:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import sys
 
 import click
 
 from intelgraph import __version__
 from intelgraph.cli.output import OutputFailed, after_failure, flush, reader_is_gone, say_if_possible, say_json
-from intelgraph.model.errors import IntelGraphError
+from intelgraph.model.errors import Denied, IntelGraphError
 
 VERBS: dict[str, str] = {
     "compact": "intelgraph.cli.compact",
@@ -98,15 +99,22 @@ def _run() -> int:
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else 0 if left.code is None else 1
     except IntelGraphError as error:
-        denied = error.denied
-        if "--json" in sys.argv:
-            say_json({"error": {"code": denied.code, "reason": denied.reason, "facts": dict(denied.facts)}})
-        say_if_possible(f"intelgraph: {denied.reason}")
-        return 1
+        return _refused(error.denied)
     except OSError as error:  # click writes help and versions itself
-        if error.filename is not None or (isinstance(error, ConnectionError) and not reader_is_gone()):
+        if error.filename is not None:
+            name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+            why = f"the command stops: {name}: {error.strerror}"
+            return _refused(Denied(code="file_failed", reason=why, facts={"file": name}))
+        if isinstance(error, ConnectionError) and not reader_is_gone():
             raise
         raise OutputFailed(error) from error
+
+
+def _refused(denied: Denied) -> int:
+    if "--json" in sys.argv:
+        say_json({"error": {"code": denied.code, "reason": denied.reason, "facts": dict(denied.facts)}})
+    say_if_possible(f"intelgraph: {denied.reason}")
+    return 1
 
 
 def _show(error: click.ClickException) -> None:

@@ -67,7 +67,11 @@ class Site:
 
 def find_site(state: Path) -> Site:
     """Read what ``intelgraph up`` wrote into the state directory; ``no_fleet`` if there is nothing."""
-    regions = {path.parent.name: load_region_config(path) for path in sorted(state.glob("regions/*/region.json"))}
+    try:
+        found = sorted(state.glob("regions/*/region.json"))
+    except OSError as error:  # a name too long
+        raise refuse("no_fleet", f"the state directory {state} is refused: {error.strerror}") from error
+    regions = {path.parent.name: load_region_config(path) for path in found}
     if not regions:
         raise refuse("no_fleet", f"there is no fleet in {state}: `intelgraph up` makes one", state=str(state))
     return Site(state=state, regions=regions, control=_operators_control(state, regions))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ import msgspec
 from intelgraph.changelog.salvage_policy import ADOPTED, DUPLICATE, Inert, SalvageClass, salvage
 from intelgraph.control.own_session import Asking
 from intelgraph.model.errors import Denied, Fact, PermanentError, refuse
+from intelgraph.model.names import REGION_PATTERN
 
 PAGE_OBJECTS_MAX = 200
 """Rows of so many objects are decided about at once, one row at least: in one row of the log, which an adoption carries
@@ -28,6 +30,11 @@ objects takes 0.3 s)."""
 LIST_OBJECTS_MAX = 1_000
 
 RowName = tuple[str, int, int]
+LIFE_DIGITS_MAX, POSITION_DIGITS_MAX = 9, 18
+"""As many as bookmarks have, so that the numbers fit the database's."""
+_LIFE, _POSITION = rf"[0-9]{{1,{LIFE_DIGITS_MAX}}}", rf"[0-9]{{1,{POSITION_DIGITS_MAX}}}"
+_ROW = re.compile(rf"({REGION_PATTERN})/({_LIFE})/(?:{_POSITION}/)?({_POSITION})")
+_SHOWN_MAX = 100
 """Origin, life, position."""
 
 
@@ -97,12 +104,13 @@ def name_text(name: RowName) -> str:
 
 def parse_name(text: str) -> RowName:
     """Read a row's name, ``origin/life/position``; a bookmark (with its epoch) does as well."""
-    parts = text.split("/")
-    if len(parts) == 4:
-        del parts[2]
-    if len(parts) != 3 or not all(part.isascii() and part.isdecimal() for part in parts[1:]):
-        raise refuse("bad_row", f"the row {text!r} is refused: a row is named origin/life/position")
-    return parts[0], int(parts[1]), int(parts[2])
+    found = _ROW.fullmatch(text)
+    if found is None:
+        shown = repr(text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}...")
+        numbers = f"life with {LIFE_DIGITS_MAX} digits at most and position with {POSITION_DIGITS_MAX}"
+        raise refuse("bad_row", f"the row {shown} is refused: a row is named origin/life/position, {numbers}")
+    origin, life, position = found.groups()
+    return origin, int(life), int(position)
 
 
 async def page_of(database: Asking, placement: str, *, after: str | None, objects_max: int) -> Page:
@@ -180,7 +188,7 @@ def write_audit(path: Path, entry: dict[str, object]) -> None:
             os.close(descriptor)
     except OSError as error:
         raise refuse(
-            "audit_unwritable", f"nothing is decided: the audit file {path} cannot be written: {error}"
+            "audit_unwritable", f"nothing is decided: the audit file {path} cannot be written: {error.strerror}"
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 import tomllib
@@ -35,6 +36,7 @@ _WORKERS_MAX = 32
 _DELAY_MS_MAX = 10_000.0
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?", re.ASCII)
 _ORIGIN_SHOWN = "https://app.example"
+_SETTING_MAX = 2**63 - 1
 _SETTING = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
 
 
@@ -110,9 +112,11 @@ def load_topology(path: Path | None) -> TopologyFile:
     if path is None:
         return TopologyFile(path=None, topology=default_topology())
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise refuse("no_topology", f"the topology {path} cannot be read: {error}") from error
+        text = path.read_text(encoding="utf-8-sig")  # editors may write a byte order mark
+    except OSError as error:
+        raise refuse("no_topology", f"the topology {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise refuse("no_topology", f"the topology {path} cannot be read: it is not UTF-8 text") from error
     return parse_topology(text, path)
 
 
@@ -122,6 +126,10 @@ def parse_topology(text: str, path: Path) -> TopologyFile:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _refused(path, [f"it is not TOML: {error}"]) from error
+    except RecursionError as error:
+        raise _refused(path, ["its lists or tables are nested too deeply to be read"]) from error
+    except ValueError as error:
+        raise _refused(path, ["a number in it has too many digits to be read"]) from error
     reading = _Reading()
     known = ("state", "zones", "ports", "fake_clocks", "edge", "api", "postgres", "control", "region", "link")
     root = reading.table("the file", document, known)
@@ -162,10 +170,14 @@ def _state(reading: _Reading, value: object, path: Path) -> Path | None:
         reading.mistakes.append(f"state must be a directory, not {_shown(value)}")
         return None
     try:
-        return (path.absolute().parent / Path(value).expanduser()).resolve()
+        state = (path.absolute().parent / Path(value).expanduser()).resolve()
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            state.stat()
     except (RuntimeError, OSError) as error:  # an account that is not there, links in a circle, a name too long
-        reading.mistakes.append(f"state is {_shown(value)}: that is no directory's path ({error})")
+        why = error.strerror if isinstance(error, OSError) else error
+        reading.mistakes.append(f"state is {_shown(value)}: that is no directory's path ({why})")
         return None
+    return state
 
 
 def _fake_clocks(reading: _Reading, value: object) -> bool:
@@ -338,8 +350,10 @@ def _settings(reading: _Reading, value: object) -> Mapping[str, str]:
 def _setting_value(entry: object) -> str | None:
     if isinstance(entry, bool):
         return "on" if entry else "off"
-    fits = isinstance(entry, str | int | float) and not any(each in str(entry) for each in "\n\r\0")
-    return str(entry) if fits else None
+    if not isinstance(entry, str | int | float) or (isinstance(entry, int) and abs(entry) > _SETTING_MAX):
+        return None
+    text = str(entry)
+    return None if any(each in text for each in "\n\r\0") else text
 
 
 def _refused(path: Path, mistakes: list[str]) -> IntelGraphError:
@@ -348,5 +362,8 @@ def _refused(path: Path, mistakes: list[str]) -> IntelGraphError:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested too deeply, or a number of thousands of digits
+        return "something too large to show"
     return text if len(text) <= 60 else text[:57] + "..."

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 import tempfile
 from pathlib import Path
 from typing import BinaryIO
@@ -62,9 +63,13 @@ _Line = DoneBatch | Sent
 
 def check_is_journal(path: Path) -> None:
     """Refuse with ``bad_place`` a file that is there and is no journal: it would be replaced, and then deleted."""
-    if path.is_file() and (_read(path) is not None or path.stat().st_size == 0):
+    try:
+        found = path.stat()
+    except FileNotFoundError:
         return
-    if path.exists():
+    except OSError as error:  # a name too long, links in a circle
+        raise refuse("bad_place", f"the journal {path} is refused: {error.strerror}") from error
+    if not stat.S_ISREG(found.st_mode) or (found.st_size and _read(path) is None):
         raise refuse("bad_place", f"the journal {path} is refused: that file is there, and is no import's journal")
 
 
