@@ -14,6 +14,7 @@ import sys
 import click
 
 from intelgraph import __version__
+from intelgraph.cli.interruption import EXIT_INTERRUPTED, SENTENCE, leaving_when_interrupted
 from intelgraph.cli.output import OutputFailed, after_failure, flush, reader_is_gone, say_if_possible, say_json
 from intelgraph.model.errors import IntelGraphError
 
@@ -55,7 +56,8 @@ class _Verbs(click.Group):
         if where is None:
             return None
         module, _, name = where.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name or "command")
+        with leaving_when_interrupted():
+            command: click.Command = getattr(importlib.import_module(module), name or "command")
         return command
 
 
@@ -72,8 +74,8 @@ def cli() -> None:
     """
 
 
-def main() -> None:
-    """Run a verb; print a refusal as one sentence (or one JSON object) and leave with its exit code."""
+def run() -> int:
+    """Run a verb; print a refusal as one sentence (or one JSON object) and return the exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 shows what it can
@@ -82,7 +84,7 @@ def main() -> None:
         flush()
     except OutputFailed as failed:
         code = after_failure(failed)
-    sys.exit(code)
+    return code
 
 
 def _run() -> int:
@@ -93,8 +95,8 @@ def _run() -> int:
         _show(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        say_if_possible("intelgraph: interrupted")
-        return 130
+        say_if_possible(SENTENCE)
+        return EXIT_INTERRUPTED
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else 0 if left.code is None else 1
     except IntelGraphError as error:
@@ -123,7 +125,3 @@ def _show(error: click.ClickException) -> None:
         lines = [*usage, f"Try '{context.command_path} --help' for help.", "", *lines]
     for line in lines:
         say_if_possible(line)
-
-
-if __name__ == "__main__":
-    main()
