@@ -19,7 +19,7 @@ import msgspec
 
 from intelgraph.changelog.salvage_policy import ADOPTED, DUPLICATE, Inert, SalvageClass, salvage
 from intelgraph.control.own_session import Asking
-from intelgraph.model.errors import Denied, Fact, PermanentError, refuse
+from intelgraph.model.errors import Denied, Fact, PermanentError, refuse, what_failed
 
 PAGE_OBJECTS_MAX = 200
 """Rows of so many objects are decided about at once, one row at least: in one row of the log, which an adoption carries
@@ -180,7 +180,7 @@ def write_audit(path: Path, entry: dict[str, object]) -> None:
             os.close(descriptor)
     except OSError as error:
         raise refuse(
-            "audit_unwritable", f"nothing is decided: the audit file {path} cannot be written: {error}"
+            "audit_unwritable", f"nothing is decided: the audit file {path} cannot be written: {what_failed(error)}"
         ) from error
 
 

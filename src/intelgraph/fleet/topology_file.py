@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ from intelgraph.fleet.topology import (
     port_conflicts,
     with_control,
 )
-from intelgraph.model.errors import IntelGraphError, refuse
+from intelgraph.model.errors import IntelGraphError, refuse, what_failed
 from intelgraph.model.names import check_name
 
 FILE_NAME = "intelgraph.toml"
@@ -112,7 +113,7 @@ def load_topology(path: Path | None) -> TopologyFile:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise refuse("no_topology", f"the topology {path} cannot be read: {error}") from error
+        raise refuse("no_topology", f"the topology {path} cannot be read: {what_failed(error)}") from error
     return parse_topology(text, path)
 
 
@@ -164,7 +165,7 @@ def _state(reading: _Reading, value: object, path: Path) -> Path | None:
     try:
         return (path.absolute().parent / Path(value).expanduser()).resolve()
     except (RuntimeError, OSError) as error:  # an account that is not there, links in a circle, a name too long
-        reading.mistakes.append(f"state is {_shown(value)}: that is no directory's path ({error})")
+        reading.mistakes.append(f"state is {_shown(value)}: that is no directory's path ({what_failed(error)})")
         return None
 
 
@@ -327,7 +328,9 @@ def _settings(reading: _Reading, value: object) -> Mapping[str, str]:
         elif name in settings:
             reading.mistakes.append(f"postgres.settings: {name} is given twice")
         elif value is None:
-            reading.mistakes.append(f"postgres.settings: {name} must be text, a number or true/false on one line")
+            reading.mistakes.append(
+                f"postgres.settings: {name} must be text, a finite number or true/false on one line"
+            )
         elif why is not None:
             reading.mistakes.append(f"postgres.settings: {name} is fixed by IntelGraph: {why}")
         else:
@@ -338,6 +341,8 @@ def _settings(reading: _Reading, value: object) -> Mapping[str, str]:
 def _setting_value(entry: object) -> str | None:
     if isinstance(entry, bool):
         return "on" if entry else "off"
+    if isinstance(entry, float) and not math.isfinite(entry):
+        return None
     fits = isinstance(entry, str | int | float) and not any(each in str(entry) for each in "\n\r\0")
     return str(entry) if fits else None
 
