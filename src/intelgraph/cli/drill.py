@@ -17,7 +17,7 @@ from intelgraph.cli.fleet_place import json_option, the_fleet, topology_option
 from intelgraph.cli.number import Number
 from intelgraph.cli.output import say, say_json, say_lines, style
 from intelgraph.drill import faults, kept
-from intelgraph.drill.course import FOR_S_MAX, FOR_S_MIN, Drill, DrillSettings, Told, drills_directory
+from intelgraph.drill.course import FOR_S_MAX, FOR_S_MIN, LOST_FOR_S_MIN, Drill, DrillSettings, Told, drills_directory
 from intelgraph.drill.dead_man import Whereabouts
 from intelgraph.drill.report import Report, text_lines
 from intelgraph.drill.workload import WorkloadSettings
@@ -57,7 +57,7 @@ def command() -> None:
     type=Duration(least_s=FOR_S_MIN, most_s=FOR_S_MAX),
     default="30s",
     show_default=True,
-    help="How long it lasts.",
+    help=f"How long it lasts; {LOST_FOR_S_MIN:g}s at least where the fault loses the region.",
 )
 @click.option("--rate", type=Number(min=1.0), default=60.0, show_default=True, help="Requests a second.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Chooses the requests.")
