@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from intelgraph.cli.moves import Options, follow
+from intelgraph.cli.switchover import nothing_to_move
 from intelgraph.control.directory import PlacementRecord
 from intelgraph.control.plans import PAST_MAX, PlanRecord, Times, move, read_plan, record, wall_now
 from intelgraph.control.sqlite import SqliteControlStore
 from intelgraph.control.store import ABSENT, ControlStore
 from intelgraph.model.errors import Denied, PermanentError
-from intelgraph.model.placement import Durability, Placement
+from intelgraph.model.placement import Declared, Durability, Placement
 from intelgraph.placement.plan import Kind, Plan
 
 US, EU = "us-east", "eu-west"
@@ -83,3 +84,31 @@ def test_a_plan_that_was_not_or_may_not_have_been_is_refused(
     with pytest.raises(PermanentError, match=told) as refused:
         followed(tmp_path, became=became, others=others)
     assert refused.value.denied.code == "plan_replaced"
+
+
+@pytest.mark.parametrize(
+    ("target", "every", "told"),
+    [
+        (US, False, "is at home in us-east already"),
+        (US, True, "is at home in us-east already"),
+        (EU, False, None),
+        ("ap-south", True, "stays in us-east: it may not live in ap-south"),
+        ("ap-south", False, None),
+    ],
+)
+def test_a_switchover_to_where_it_is_changes_nothing_and_is_no_refusal(
+    target: str, every: bool, told: str | None
+) -> None:
+    assert nothing_to_move(BOTH, None, target, every=every) == told
+
+
+def test_a_switchover_to_where_it_is_says_that_another_home_is_declared() -> None:
+    away = replace(BOTH, declared=Declared(home=EU, durability=Durability.REMOTE))
+    told = nothing_to_move(away, None, US, every=False)
+    assert (
+        told is not None and "its declared home is eu-west: `intelgraph placement declare both --home us-east`" in told
+    )
+
+
+def test_a_switchover_to_where_it_is_about_to_leave_is_decided_about() -> None:
+    assert nothing_to_move(replace(BOTH, epoch=1), plan(1), US, every=False) is None
