@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from intelgraph.model.errors import refuse
+from intelgraph.model.errors import refuse, what_failed
 
 
 class Database(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -170,7 +170,7 @@ def load_region_config(path: Path) -> RegionConfig:
     try:
         return msgspec.json.decode(path.read_bytes(), type=RegionConfig)
     except (OSError, msgspec.DecodeError) as error:
-        raise refuse("bad_region_config", f"the region's settings {path} are refused: {_why(error)}") from error
+        raise refuse("bad_region_config", f"the region's settings {path} are refused: {what_failed(error)}") from error
 
 
 def load_control_config(path: Path) -> ControlConfig:
@@ -179,7 +179,7 @@ def load_control_config(path: Path) -> ControlConfig:
         control: ControlConfig = msgspec.json.decode(path.read_bytes(), type=ControlConfig)
         return control
     except msgspec.DecodeError as error:
-        raise refuse("bad_control_config", f"the settings {path} are refused: {error}") from error
+        raise refuse("bad_control_config", f"the settings {path} are refused: {what_failed(error)}") from error
 
 
 def load_witness_config(path: Path) -> WitnessConfig:
@@ -187,11 +187,9 @@ def load_witness_config(path: Path) -> WitnessConfig:
     try:
         return msgspec.json.decode(path.read_bytes(), type=WitnessConfig)
     except (OSError, msgspec.DecodeError) as error:
-        raise refuse("bad_witness_config", f"the witness's settings {path} are refused: {_why(error)}") from error
-
-
-def _why(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise refuse(
+            "bad_witness_config", f"the witness's settings {path} are refused: {what_failed(error)}"
+        ) from error
 
 
 def dump_region_config(config: RegionConfig | WitnessConfig) -> bytes:

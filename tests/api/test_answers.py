@@ -82,6 +82,7 @@ def test_an_error_stands_at_the_field_whose_operation_failed_with_its_place_in_t
 
     (error,) = post(client, query, {"e": [given(b, ifRevision=3)], "u": ["none"]}).json()["errors"]
     assert error["message"].startswith("entities[0] is refused: entity ")
+    assert error["message"].endswith("; ifRevision says 3")
 
 
 def test_an_empty_mutation_and_a_refusal_of_the_whole_request_are_no_fields(site: Site) -> None:

@@ -13,6 +13,8 @@ from intelgraph.api.operations import read_operations
 from intelgraph.model.content import DEPTH_MAX, NUL, OUT_OF_RANGE, TOO_DEEP, shown
 from intelgraph.model.errors import IntelGraphError
 
+KNOWN = "known are upsert_entity, upsert_relationship, delete_entity, delete_relationship, erase"
+
 
 def passed(body: str | bytes) -> Any:
     raw = body.encode() if isinstance(body, str) else body
@@ -76,11 +78,11 @@ def test_json_that_is_not_a_list_of_operations_is_a_bad_request(body: str) -> No
 @pytest.mark.parametrize(
     ("operation", "argument", "what"),
     [
-        ({}, "", "it lacks the member op"),
+        ({}, "", f"it lacks the member op; {KNOWN}"),
         (3, "", "it must be an object, not a whole number"),
         (None, "", "it must be an object, not null"),
-        ({"op": "drop_table"}, ".op", '"drop_table" is not known here'),
-        ({"op": 3}, ".op", "it must be a text"),
+        ({"op": "drop_table"}, ".op", f'"drop_table" is not known here; {KNOWN}'),
+        ({"op": 3}, ".op", f"it must be a text; {KNOWN}"),
         ({"op": "delete_entity"}, "", "it lacks the member id"),
         ({"op": "delete_entity", "id": ""}, ".id", "it must have at least 1 character"),
         ({"op": "delete_entity", "id": "x" * 257}, ".id", "it must have at most 256 characters"),

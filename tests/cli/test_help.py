@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from intelgraph.cli.main import VERBS, cli
+from intelgraph.cli.verbs import VERBS, cli
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:

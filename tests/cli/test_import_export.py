@@ -140,7 +140,10 @@ def test_the_summary_counts_and_the_rejects_file_lists(tmp_path: Path, door: Fak
         (4, "not_an_object"),
     ]
     told = ig(tmp_path, door, "import", "-", stdin=text)
-    assert "not taken: 4" in told.out
+    assert "not taken: 4" in told.out and "elements are counted from 0" in told.out
+    assert (
+        "1 entity and 0 relationships" in ig(tmp_path, door, "import", "-", "--replace", stdin=bundle(malware(3))).out
+    )
     assert "element 3 malware--9" in told.out
 
 
@@ -153,7 +156,18 @@ def test_an_import_that_takes_nothing_of_what_is_there_does_not_succeed(tmp_path
     assert at_the_door.code == 1
     assert ig(tmp_path, door, "import", "-", stdin=bundle(7, malware(1))).code == 0
     for empty in ('{"type":"bundle","objects":[]}', '{"type":"bundle"}'):
-        assert ig(tmp_path, door, "import", "-", stdin=empty).code == 0
+        told = ig(tmp_path, door, "import", "-", stdin=empty)
+        assert (told.code, "the bundle holds no objects" in told.out) == (0, True)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_an_import_that_is_done_says_so_when_its_list_cannot_be_written(tmp_path: Path, door: FakeDoor) -> None:
+    ran = ig(tmp_path, door, "import", "-", "--rejects", "/dev/full", stdin=bundle(malware(1), 7))
+    assert ran.code == 1
+    assert "imported into acme: 1 entity" in ran.out
+    assert "the import is done, but what was not taken is not listed: /dev/full: No space left on device" in ran.err
+    broken = ig(tmp_path, door, "import", "-", "--rejects", "/dev/full", stdin=bundle(malware(2), 7)[:-2])
+    assert "the import is done" not in broken.err + broken.out
 
 
 def test_a_file_that_breaks_off_changes_nothing_and_leaves_nothing(tmp_path: Path, door: FakeDoor) -> None:

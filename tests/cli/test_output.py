@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from intelgraph import cli
 from intelgraph.changelog.salvage_policy import SalvageClass
-from intelgraph.cli.main import VERBS
 from intelgraph.cli.output import say_lines
 from intelgraph.cli.salvage import _lines, _Listed, _Unasked
+from intelgraph.cli.verbs import VERBS
 from intelgraph.control.salvaging import Beyond
 from intelgraph.model.printable import json_text, printable
 

@@ -17,6 +17,10 @@ def test_a_home_that_is_down_hides_nothing_that_waits_elsewhere(replicating: Fle
         row = await _unsent_and_taken_over(replicating, world, placement)
         all_asked = await replicating.ran("salvage", "list")
         assert (all_asked.code, all_asked.value["unasked"]) == (0, [])
+        for verb in ("show", "adopt"):
+            unknown = await replicating.ran("salvage", verb, "--placement", placement, "us-east/1/987654321")
+            assert (unknown.code, unknown.value["error"]["code"]) == (1, "unknown_row")
+            assert f"there is no row us-east/1/987654321 in {placement}" in unknown.value["error"]["reason"]
         async with down(world, CENTRAL):
             listed = await replicating.ran("salvage", "list")
             alone = await replicating.ran("salvage", "list", "--placement", far)

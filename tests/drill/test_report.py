@@ -58,6 +58,14 @@ def test_a_broken_promise_is_said_first_and_with_its_operations() -> None:
     assert report.evidence[str(lost.operations[0])].client in page
 
 
+def test_a_takeover_that_never_came_is_said_in_words() -> None:
+    report = _report()
+    report = msgspec.structs.replace(report, score=msgspec.structs.replace(report.score, rto_s=None))
+    assert not report.holds
+    for shown in (as_html(report), as_text(report)):
+        assert re.search(r"nobody took over: no write was acknowledged elsewhere within [0-9.]+ s after us-east", shown)
+
+
 def test_what_was_written_elsewhere_shows_nothing_raw_in_text_and_page() -> None:
     hostile = "x\x1b]0;t\x07\nforged line\u202e\x9b31m<b>"
     report = _report(listed_keys=False, title=hostile)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from intelgraph.drill import faults
+from intelgraph.drill.course import LOST_FOR_S_MIN, check_long_enough
 from intelgraph.drill.faults import clock
 from intelgraph.drill.faults.disk_full import DiskFull
 from intelgraph.fleet.places import Fleet
@@ -37,3 +39,14 @@ def test_no_disk_is_filled_but_a_small_one_of_the_region_s_own(fleet: Fleet) -> 
         fault.inject(1.0)
     assert refused.value.denied.code == "fault_not_injected"
     assert list(fleet.region("us-east").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", faults.FAULTS)
+def test_a_loss_lasts_as_long_as_a_takeover_takes(fleet: Fleet, name: str) -> None:
+    fault = faults.make(name, fleet, "us-east")
+    check_long_enough(fault, LOST_FOR_S_MIN)
+    if not fault.loses_region:
+        check_long_enough(fault, 1.0)
+        return
+    with pytest.raises(PermanentError, match=rf"it would last 1 s, .* it must last {LOST_FOR_S_MIN:g} s at least"):
+        check_long_enough(fault, 1.0)

@@ -76,6 +76,9 @@ def test_every_mistake_is_told_at_once() -> None:
         (TWO + '[[link]]\nbetween = ["us-east"]\n', "between"),
         (TWO + '[[link]]\nbetween = ["us-east", "us-east"]\n', "to itself"),
         (TWO + '[[link]]\nbetween = ["us-east", "eu-west"]\ndelay_ms = -1\n', "delay_ms is -1"),
+        (TWO + '[[link]]\nbetween = ["us-east", "eu-west"]\ndelay_ms = nan\n', "delay_ms is nan"),
+        (TWO + '[[link]]\nbetween = ["us-east", "eu-west"]\ndelay_ms = inf\n', "delay_ms is inf"),
+        (TWO + "[postgres.settings]\nrandom_page_cost = nan\n", "random_page_cost must be text, a finite number or"),
         (TWO + "[edge]\nport = 99999\n", "edge.port is 99999"),
         (TWO + "[edge]\nport = 7401\n", "port 7401 is wanted by us-east/api and global-edge"),
         (TWO + "[api]\nworkers = 0\n", "api.workers is 0"),
@@ -133,7 +136,7 @@ def test_a_setting_that_a_promise_stands_on_is_refused_with_the_reason(line: str
         ("x = " + "9" * 5_000, "a number in it has too many digits to be read"),
         ("state = 0x" + "f" * 10_000, "state must be a directory, not something too large to show"),
         ("state" + ".a" * 5_000 + " = 1", "state must be a directory, not something too large to show"),
-        ("[postgres.settings]\nwork_mem = 0x" + "f" * 10_000, "work_mem must be text, a number or true/false"),
+        ("[postgres.settings]\nwork_mem = 0x" + "f" * 10_000, "work_mem must be text, a finite number or true/false"),
         (f'state = "{"s" * 5_000}"', "that is no directory's path (File name too long)"),
     ],
 )

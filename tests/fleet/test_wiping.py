@@ -31,6 +31,19 @@ def wipe(file: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=file.parent)
 
 
+@pytest.mark.parametrize(
+    ("typed", "told"), [("n\n", "it was not confirmed"), ("\n", "it was not confirmed"), ("", "--yes deletes without")]
+)
+def test_what_is_not_confirmed_is_neither_stopped_nor_deleted(place: Path, typed: str, told: str) -> None:
+    file = topology(place / "unsure", state="kept")
+    fleet = settle(load_topology(file), start=file.parent)
+    command = [sys.executable, "-m", "intelgraph.cli.main", "down", "--wipe", "--json", "--topology", str(file)]
+    done = subprocess.run(command, input=typed, capture_output=True, text=True, timeout=60, check=False, cwd=place)
+    assert refusal(done) == "not_confirmed"
+    assert told in done.stderr and "interrupted" not in done.stderr
+    assert fleet.state.exists()
+
+
 def refusal(done: subprocess.CompletedProcess[str]) -> str:
     assert done.returncode == 1, done.stdout + done.stderr
     return str(json.loads(done.stdout)["error"]["code"])

@@ -74,6 +74,8 @@ class _Asked:
         facts = dict(error.denied.facts)
         number = facts.get("index")
         members = http.of_denied(error)
+        if error.denied.code == "revision_mismatch":
+            members["message"] = _IF_REVISION.sub(r"; ifRevision says \1", members["message"])
         if isinstance(number, int) and number < len(self._given):
             given = self._given[number]
             facts["index"] = facts.pop("part", given.index)
@@ -178,6 +180,7 @@ _GIVEN = {
     "validUntil": "valid_until",
 }
 _WRITTEN = {**{name: given for given, name in _GIVEN.items()}, "if_revision": "ifRevision"}
+_IF_REVISION = re.compile(r"; if_revision says ([0-9]+)\Z")
 _STEP = re.compile(r"\.([a-z_]+)")
 _ARGUMENTS = {
     "upsertEntities": "entities",

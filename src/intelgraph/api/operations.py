@@ -17,7 +17,7 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -117,6 +117,7 @@ class Erase(_Strict, kw_only=True, tag_field="op", tag="erase"):
 
 
 Operation = UpsertEntity | UpsertRelationship | DeleteEntity | DeleteRelationship | Erase
+_KNOWN = tuple(str(each.__struct_config__.tag) for each in get_args(Operation))
 
 
 class Changes(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -262,10 +263,17 @@ def _decode(read: Callable[[], Changes], body: bytes, naming: Naming) -> Changes
         problem = misshapen(error)
         found = _IN_OPERATION.fullmatch(problem.path)
         if found is not None:
-            raise bad_operation(int(found[1]), Problem(found[2], problem.what), naming) from None
+            raise bad_operation(int(found[1]), _with_known(Problem(found[2], problem.what)), naming) from None
         raise refuse("bad_request", f"{_member(problem.path)} is refused: {problem.what}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise refuse("bad_json", f"the request's body is not JSON: {not_json(error, body)}") from None
+
+
+def _with_known(problem: Problem) -> Problem:
+    """Name the operations that there are where one is missing or not among them."""
+    if problem.path == ".op" or (problem.path, problem.what) == ("", "it lacks the member op"):
+        return Problem(problem.path, f"{problem.what}; known are {', '.join(_KNOWN)}")
+    return problem
 
 
 def _member(path: str) -> str:

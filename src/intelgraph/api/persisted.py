@@ -8,6 +8,7 @@ are in memory, bounded in bytes in all and for each tenant, and may be forgotten
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from collections.abc import Callable
 
@@ -21,6 +22,7 @@ from intelgraph.graph.query.document import QueryRefused
 from intelgraph.model.errors import IntelGraphError, refuse
 
 VERSION = 1
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _BYTES_MAX, _BYTES_EACH = 32 * 1024 * 1024, 4 * 1024 * 1024
 """Of one worker, and of one tenant in it."""
 
@@ -51,6 +53,8 @@ class PersistedDocuments:
         if version != VERSION or isinstance(version, bool):
             raise _bad(f"the version of persistedQuery must be {VERSION}")
         digest = digest.lower()
+        if not _SHA256.fullmatch(digest):
+            raise _bad("sha256Hash of persistedQuery must be 64 hexadecimal digits")
         if not asked.query:
             return self._remembered(tenant, digest, _unknown)
         if hashlib.sha256(asked.query.encode()).hexdigest() != digest:

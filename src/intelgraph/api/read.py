@@ -24,6 +24,7 @@ from intelgraph.api.response import Header, Response
 from intelgraph.api.write import checked_key
 from intelgraph.model.bookmark import Bookmark
 from intelgraph.model.errors import IntelGraphError, refuse, retry
+from intelgraph.model.form import quoted
 from intelgraph.model.placement import Placement
 
 PAGE_DEFAULT = 100
@@ -74,7 +75,7 @@ async def read_entity(door: Door, request: Request) -> Response:
     arguments = (admitted.placement.id, admitted.principal.tenant, entity_id, bookmark)
     answer = await ask(door, admitted.placement, bookmark, (READ_ENTITY, *arguments), EntityAnswer)
     if bytes(answer.entity) == b"null":
-        raise refuse("not_found", "there is no such entity")
+        raise refuse("not_found", "there is no such entity", id=entity_id)
     return Response(
         status=200, body=bytes(answer.entity), headers=facts(door, admitted.placement.id, answer, answer.bookmark)
     )
@@ -237,7 +238,9 @@ def limit_of(query: dict[str, str], limit_max: int) -> int:
         return min(PAGE_DEFAULT, limit_max)
     if not text.isascii() or not text.isdigit() or len(text) > 9 or not 1 <= int(text) <= limit_max:
         raise refuse(
-            "bad_request", f"the request is refused: limit must be a number from 1 to {limit_max}", limit=limit_max
+            "bad_request",
+            f"the request is refused: limit is {quoted(text)}; it must be a number from 1 to {limit_max}",
+            limit=limit_max,
         )
     return int(text)
 

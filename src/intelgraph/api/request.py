@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from intelgraph.api.incoming import Incoming
 from intelgraph.model.errors import Denied, PermanentError, refuse
+from intelgraph.model.form import quoted
 
 SINGLE = frozenset(
     {
@@ -112,7 +113,8 @@ class Request:
             name_bytes, _, value_bytes = part.partition(b"=")
             name = _text(name_bytes, "the query")
             if name not in known:
-                raise _bad(f"it has a query parameter that is not known here; known are {', '.join(sorted(known))}")
+                told = f"known are {', '.join(sorted(known))}" if known else "none is"
+                raise _bad(f"its query parameter {quoted(name)} is not known here; {told}")
             if name in found:
                 raise _bad(f"its query parameter {name} occurs more than once")
             found[name] = _text(value_bytes.replace(b"+", b" "), f"the query parameter {name}")

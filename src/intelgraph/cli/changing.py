@@ -7,6 +7,8 @@ without a fleet) the epoch is raised and opened here.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import dataclass, replace
 
 from intelgraph.cli.moves import Options, follow, given_up
@@ -24,6 +26,7 @@ from intelgraph.placement.membership import by_hand
 from intelgraph.placement.plan import is_under_way
 
 TIMEOUT_S = 30.0
+_LOOK_S = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +53,7 @@ async def change(site: Site, record: PlacementRecord, following: Placement, *, f
             )
         if agents:
             await _by_plan(store, record, following, force=force, quiet=quiet)
-            record = await Directory(store).placement(before.id)
+            record = await _settled(store, before.id)
         elif following != before:
             record = await Directory(store).update_placement(record, following)
     finally:
@@ -77,6 +80,25 @@ async def _by_plan(
         plan = by_hand(before, following, recorded.plan, force=force)
         recorded = await record_by_hand(store, record, recorded, plan)
     await _until_over(store, recorded, quiet=quiet)
+
+
+async def _settled(store: ControlStore, name: str) -> PlacementRecord:
+    """Read the placement when no plan of it is under way: the agents open what a plan has raised."""
+    until_s = time.monotonic() + TIMEOUT_S
+    while True:
+        plan = (await read_plan(store, name)).plan
+        record = await Directory(store).placement(name)
+        if plan is None or not is_under_way(record.placement, plan):
+            return record
+        if time.monotonic() >= until_s:
+            raise refuse(
+                "not_finished",
+                f"{name} is changed, but plan {plan.id}, which followed, is not finished after {TIMEOUT_S:g} s; the "
+                "agents go on: see `intelgraph status`",
+                placement=name,
+                plan=plan.id,
+            )
+        await asyncio.sleep(_LOOK_S)
 
 
 async def _until_over(store: ControlStore, recorded: PlanRecord, *, quiet: bool) -> None:

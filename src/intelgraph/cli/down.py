@@ -48,7 +48,7 @@ def command(topology: Path | None, delete: bool, yes: bool, timeout_s: float, as
     if delete:
         check_may_be_wiped(file, start=Path.cwd())
     if delete and not yes:
-        click.confirm(f"Delete all data, logs and keys in {fleet.state}?", abort=True, err=as_json)
+        _confirm(fleet, as_json=as_json)
     stopped = _stop(fleet, timeout_s) if fleet.id else 0
     if delete:
         wipe(fleet)
@@ -58,6 +58,24 @@ def command(topology: Path | None, delete: bool, yes: bool, timeout_s: float, as
     say(f"The fleet is stopped ({stopped} parts)." if stopped else "The fleet was not running.")
     if delete:
         say(f"{fleet.state} is deleted.")
+
+
+def _confirm(fleet: Fleet, *, as_json: bool) -> None:
+    """Ask a person; ``not_confirmed`` for every answer but yes, and where nobody answers."""
+    try:
+        confirmed = click.confirm(f"Delete all data, logs and keys in {fleet.state}?", err=as_json)
+    except click.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        raise _not_confirmed(fleet, "nobody answered; --yes deletes without asking") from error
+    if not confirmed:
+        raise _not_confirmed(fleet, "it was not confirmed")
+
+
+def _not_confirmed(fleet: Fleet, why: str) -> IntelGraphError:
+    return refuse(
+        "not_confirmed", f"nothing was stopped and nothing in {fleet.state} was deleted: {why}", state=str(fleet.state)
+    )
 
 
 def _stop(fleet: Fleet, timeout_s: float) -> int:

@@ -14,13 +14,15 @@ import click
 
 from intelgraph.cli.duration import Duration
 from intelgraph.cli.fleet_place import json_option, the_fleet, topology_option
+from intelgraph.cli.number import Number
 from intelgraph.cli.output import say, say_json, say_lines, style
 from intelgraph.drill import faults, kept
-from intelgraph.drill.course import FOR_S_MAX, FOR_S_MIN, Drill, DrillSettings, Told, drills_directory
+from intelgraph.drill.course import FOR_S_MAX, FOR_S_MIN, LOST_FOR_S_MIN, Drill, DrillSettings, Told, drills_directory
 from intelgraph.drill.dead_man import Whereabouts
 from intelgraph.drill.report import Report, text_lines
 from intelgraph.drill.workload import WorkloadSettings
 from intelgraph.fleet.topology_file import find_topology_file
+from intelgraph.model.errors import refuse
 from intelgraph.model.placement import Durability
 
 SCENARIOS = ("region-loss",)
@@ -55,9 +57,9 @@ def command() -> None:
     type=Duration(least_s=FOR_S_MIN, most_s=FOR_S_MAX),
     default="30s",
     show_default=True,
-    help="How long it lasts.",
+    help=f"How long it lasts; {LOST_FOR_S_MIN:g}s at least where the fault loses the region.",
 )
-@click.option("--rate", type=click.FloatRange(min=1.0), default=60.0, show_default=True, help="Requests a second.")
+@click.option("--rate", type=Number(min=1.0), default=60.0, show_default=True, help="Requests a second.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Chooses the requests.")
 @topology_option
 @json_option
@@ -123,7 +125,12 @@ def show_(id: str, page: bool, topology: Path | None, as_json: bool) -> None:
     """
     found = kept.load(drills_directory(the_fleet(topology)), id)
     if found.report is None:
-        raise click.ClickException(f"drill {id} was interrupted: what there is of it is in {found.directory}")
+        raise refuse(
+            "drill_interrupted",
+            f"there is no report of drill {id}: it was interrupted; what there is of it is in {found.directory}",
+            id=id,
+            directory=str(found.directory),
+        )
     _show(found.report, found.directory, as_json=as_json, page=page)
 
 

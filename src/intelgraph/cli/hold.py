@@ -16,7 +16,9 @@ from intelgraph.model.errors import refuse
 
 @click.command()
 @click.argument("part")
-@click.option("--for", "for_s", type=Duration(), help="Release it by itself after this long, such as 60s.")
+@click.option(
+    "--for", "for_s", type=Duration(above_zero=True), help="Release it by itself after this long, such as 60s."
+)
 @topology_option
 @json_option
 def command(part: str, for_s: float | None, topology: Path | None, as_json: bool) -> None:

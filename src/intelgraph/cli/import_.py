@@ -8,7 +8,7 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -31,7 +31,7 @@ from intelgraph.graph.import_run import ImportPolicy, ImportRun
 from intelgraph.graph.rejects import Rejects
 from intelgraph.graph.sample_attack import SampleAttack
 from intelgraph.graph.stix_read import Limits
-from intelgraph.model.errors import IntelGraphError, refuse, retry
+from intelgraph.model.errors import IntelGraphError, refuse, retry, what_failed
 
 SAMPLES = ("attack",)
 _OWN = ("file", "sample", "rejects", "journal", "resume", "replace", "as_json")
@@ -113,7 +113,7 @@ def command(**options: Any) -> int:
     client = open_door(asked.door, role="writer")
     _check_places(asked)
     asyncio.run(_check_tenant(open_door(asked.door, role="writer")))
-    with contextlib.ExitStack() as stack:
+    with _done_although_not_listed() as done, contextlib.ExitStack() as stack:
         listed = stack.enter_context(rejects_file(asked.rejects))
         rejects = Rejects(listed.sink)
         steps = stack.enter_context(Steps(quiet=asked.as_json))
@@ -122,7 +122,8 @@ def command(**options: Any) -> int:
         listed.keep()
         run, retries = asyncio.run(_send(asked, client, plan, rejects, steps))
         summary = _summary(asked, plan, run, rejects, retries, time.monotonic() - began_s)
-    _report(summary, rejects, as_json=asked.as_json)
+        done.append(lambda: _report(summary, rejects, plan.elements, as_json=asked.as_json))
+    done[0]()
     if run.batches_unconfirmed:
         raise retry(
             "not_confirmed",
@@ -131,9 +132,23 @@ def command(**options: Any) -> int:
             retry_after_s=5.0,
         )
     if plan.elements and not summary.entities + summary.relationships + summary.unchanged:
-        say(f"intelgraph: nothing was taken: each of the {plan.elements:,} elements was rejected", err=True)
+        elements = "its one element" if plan.elements == 1 else f"each of the {plan.elements:,} elements"
+        say(f"intelgraph: nothing was taken: {elements} was rejected", err=True)
         return 1
     return 0
+
+
+@contextlib.contextmanager
+def _done_although_not_listed() -> Iterator[list[Callable[[], None]]]:
+    """An import that is done is reported (what the block appends) also when the list of rejects cannot be written."""
+    done: list[Callable[[], None]] = []
+    try:
+        yield done
+    except IntelGraphError as error:
+        if not done:
+            raise
+        done[0]()
+        raise refuse("rejects_not_written", f"the import is done, but {error.denied.reason}") from error
 
 
 def _check_places(asked: ImportOptions) -> None:
@@ -150,7 +165,7 @@ def _scan(asked: ImportOptions, rejects: Rejects, steps: Steps) -> ImportPlan:
         try:
             return scan(BundleSource(raw), Limits(), rejects, lambda taken, elements: steps.set(taken))
         except OSError as error:
-            raise refuse("cannot_read", f"the import is refused while reading: {error.strerror or error}") from error
+            raise refuse("cannot_read", f"the import is refused while reading: {what_failed(error)}") from error
 
 
 async def _check_tenant(client: DoorClient) -> None:
@@ -256,14 +271,22 @@ def _summary(
     )
 
 
-def _report(summary: Summary, rejects: Rejects, *, as_json: bool) -> None:
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def _report(summary: Summary, rejects: Rejects, elements: int, *, as_json: bool) -> None:
     if as_json:
         say_json(summary)
         return
+    entities = _counted(summary.entities, "entity", "entities")
+    relationships = _counted(summary.relationships, "relationship", "relationships")
     say(
-        f"imported into {summary.tenant}: {summary.entities:,} entities and {summary.relationships:,} relationships in "
+        f"imported into {summary.tenant}: {entities} and {relationships} in "
         f"{summary.seconds:.1f} s ({summary.objects_per_s:,.0f} objects/s)"
     )
+    if not elements:
+        say("the bundle holds no objects: there was nothing to import")
     if summary.unchanged:
         say(f"unchanged: {summary.unchanged:,}")
     if summary.batches_resumed:
@@ -272,7 +295,7 @@ def _report(summary: Summary, rejects: Rejects, *, as_json: bool) -> None:
         say(f"bookmark {summary.bookmark}")
     if rejects.total:
         counts = ", ".join(f"{count:,} {code}" for code, count in summary.rejected.items())
-        say(f"not taken: {rejects.total:,} ({counts})")
+        say(f"not taken: {rejects.total:,} ({counts}); elements are counted from 0")
         for rejected in rejects.shown:
             place = f"element {rejected.position}" if rejected.position is not None else "an element"
             say(f"  {place} {rejected.id or '(no id)'}: {rejected.reason}")

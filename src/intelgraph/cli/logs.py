@@ -26,7 +26,15 @@ _CHECKS = frozenset({"/healthz", "/readyz", "/metrics"})
 @click.argument("names", nargs=-1, metavar="[REGION] [PART]")
 @topology_option
 @click.option("-f", "--follow", is_flag=True, help="Go on as lines are added; Ctrl-C ends it.")
-@click.option("-n", "--lines", "count", default=20, show_default=True, help="How many last lines of each log.")
+@click.option(
+    "-n",
+    "--lines",
+    "count",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    help="How many last lines of each log.",
+)
 @click.option("--checks", is_flag=True, help="Show the health checks that passed, too.")
 @json_option
 def command(names: tuple[str, ...], topology: Path | None, follow: bool, count: int, **how: bool) -> None:

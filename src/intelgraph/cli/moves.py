@@ -20,7 +20,7 @@ from intelgraph.cli.site import Site, run
 from intelgraph.control.directory import unknown_placement
 from intelgraph.control.opened import open_store
 from intelgraph.control.operating import OperatorsView, look, record_by_hand
-from intelgraph.control.plans import PlanRecord, read_plan
+from intelgraph.control.plans import PlanRecord, read_plan, what_became_of
 from intelgraph.control.store import ControlStore
 from intelgraph.model.errors import Denied, IntelGraphError, TransientError, refuse
 from intelgraph.placement.decision import Decision, Start
@@ -179,11 +179,9 @@ async def follow(store: ControlStore, records: list[PlanRecord], options: Option
     ended: list[PlanRecord] = []
     while waiting:
         for name, before in list(waiting.items()):
-            now = await read_plan(store, before.placement)
-            if now.plan is None or now.plan.id != name:
-                raise refuse("plan_replaced", f"plan {name} was overtaken by another: see `intelgraph status`")
+            now = what_became_of(before, await read_plan(store, before.placement))
             _tell(now, told, options)
-            if now.plan.turn is None:
+            if now.plan is None or now.plan.turn is None:
                 ended.append(now)
                 del waiting[name]
         if waiting and time.monotonic() >= until_s:

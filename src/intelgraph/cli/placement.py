@@ -13,6 +13,7 @@ import click
 from intelgraph.changelog.removal import Removal, complete_removal
 from intelgraph.cli.changing import Changed, change
 from intelgraph.cli.duration import Duration
+from intelgraph.cli.number import Number
 from intelgraph.cli.owner import owner_connection
 from intelgraph.cli.site import Site, fleet_options, json_option, run, show, the_site
 from intelgraph.control.directory import PlacementRecord, describe
@@ -60,7 +61,7 @@ def command() -> None:
 @click.option(
     "--rpo",
     "rpo_s",
-    type=float,
+    type=Number(),
     default=RPO_S_MAX,
     show_default=True,
     help="Seconds: how old the oldest write may become that the standby lacks.",
@@ -131,7 +132,7 @@ def open_(name: str, home: str, state: Path | None, topology: Path | None, **res
 @click.option("--home", help="Which region is to be its home; `failback` moves it there.")
 @click.option("--durability", type=click.Choice([each.value for each in Durability]), help="As for `create`.")
 @click.option("--on-standby-loss", type=click.Choice([each.value for each in StandbyLoss]), help="As for `create`.")
-@click.option("--rpo", "rpo_s", type=float, help="Seconds, as for `create`.")
+@click.option("--rpo", "rpo_s", type=Number(), help="Seconds, as for `create`.")
 @fleet_options
 @json_option
 def declare_(name: str, state: Path | None, topology: Path | None, as_json: bool, **given: Any) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from intelgraph.cli.output import say_if_possible
 from intelgraph.model.errors import PermanentError, refuse
 from intelgraph.model.output_file import check_writable, whole_file
 
@@ -43,9 +44,12 @@ def rejects_file(path: Path | None) -> Iterator[RejectsFile]:
         listed = RejectsFile(cast(BinaryIO, spooled))
         try:
             yield listed
-        finally:
+        except BaseException:
             if listed.kept:
-                _write(cast(BinaryIO, spooled), path)
+                _write_besides(cast(BinaryIO, spooled), path)
+            raise
+        if listed.kept:
+            _write(cast(BinaryIO, spooled), path)
 
 
 def _write(spooled: BinaryIO, path: Path) -> None:
@@ -55,6 +59,14 @@ def _write(spooled: BinaryIO, path: Path) -> None:
             shutil.copyfileobj(spooled, file)
     except OSError as error:
         raise _not_writable("what was not taken is not listed", path, error) from error
+
+
+def _write_besides(spooled: BinaryIO, path: Path) -> None:
+    """Write the list of an import that failed: why it failed is what matters, so a failing list is only said."""
+    try:
+        _write(spooled, path)
+    except PermanentError as error:
+        say_if_possible(f"intelgraph: {error.denied.reason}")
 
 
 def _not_writable(what: str, path: Path, error: OSError) -> PermanentError:

@@ -129,6 +129,9 @@ def _decide(decision: ByHand, *, state: Path | None, topology: Path | None, as_j
     show({"placement": decision.placement, verb: names, "reason": decision.reason}, text, as_json=as_json)
 
 
+_IS_THERE = "select exists (select from ig.change where placement = $1 and (origin, life, position) = ($2, $3, $4))"
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Home:
     """The database of a placement's home, and that region's directory."""
@@ -204,6 +207,7 @@ async def _show(site: Site, placement: str, name: RowName) -> dict[str, Any]:
         waiting = {row.name: row for row in await beyond(home, placement)}
         row = waiting.get(name)
         if row is None:
+            await _check_there(home, placement, (name,))
             raise refuse("not_inert", f"{name_text(name)} waits for no decision in {placement}", row=name_text(name))
         body = await home.ask("select body::text from ig.change where (origin, life, position) = ($1, $2, $3)", *name)
         objects = [
@@ -219,7 +223,20 @@ async def _standing(home: _Home, tenant: str, then: dict[str, Any]) -> Any:
 
 async def _decide_at_home(site: Site, decision: ByHand) -> None:
     async with _home(site, decision.placement) as home:
+        await _check_there(home, decision.placement, decision.rows)
         await decide_by_hand(home, audit_file(home.directory), decision)
+
+
+async def _check_there(home: _Home, placement: str, names: tuple[RowName, ...]) -> None:
+    """Refuse rows that the home's log does not have: nobody can have decided about them."""
+    for name in names:
+        if not await home.ask(_IS_THERE, placement, *name):
+            raise refuse(
+                "unknown_row",
+                f"there is no row {name_text(name)} in {placement}: `intelgraph salvage list` names those that wait",
+                row=name_text(name),
+                placement=placement,
+            )
 
 
 def _value(placement: str, row: Beyond) -> dict[str, Any]:

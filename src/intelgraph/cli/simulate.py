@@ -31,6 +31,8 @@ def command(schedules: int, seed: int, again: int | None, smallest: bool, **rest
       intelgraph simulate --replay 4711
     """
     as_json = bool(rest["as_json"])
+    if smallest and again is None:
+        raise click.UsageError("--smallest goes with --replay: it is one seed's faults that are made fewer")
     if again is not None:
         plan, lines, outcome = replay(again, smallest=smallest)
         text = transcript(plan, lines, outcome)

@@ -10,6 +10,8 @@ import click
 from intelgraph.cli.moves import Intent, Options, carry_out, check_choice, chosen, intent_of, move_options
 from intelgraph.cli.site import fleet_options, the_site
 from intelgraph.control.operating import OperatorsView
+from intelgraph.model.placement import Placement
+from intelgraph.placement.plan import Plan, is_under_way
 from intelgraph.placement.switchover import fail_back, switch_to
 
 
@@ -39,15 +41,27 @@ def command(
     def decide(view: OperatorsView) -> list[Intent]:
         intents = []
         for name in chosen(view, placement):
-            place = view.known.placements[name].placement
-            if every and (place.home == target or target not in place.regions):
-                why = f"{target} writes already" if place.home == target else f"it may not live in {target}"
-                intents.append(Intent(placement=name, note=f"stays in {place.home}: {why}"))
+            place, plan = view.known.placements[name].placement, view.known.plan_of(name).plan
+            note = nothing_to_move(place, plan, target, every=every)
+            if note is not None:
+                intents.append(Intent(placement=name, note=note))
             else:
                 intents.append(intent_of(name, switch_to(view.view(name, as_of=target), target, site.policy)))
         return intents
 
     return carry_out(site, Options(**rest), decide)
+
+
+def nothing_to_move(placement: Placement, plan: Plan | None, target: str, *, every: bool) -> str | None:
+    """Say why nothing is to be moved; none where a move is to be decided about, as while a plan is under way."""
+    if every and target not in placement.regions:
+        return f"stays in {placement.home}: it may not live in {target}"
+    if placement.home != target or is_under_way(placement, plan):
+        return None
+    if placement.wanted.home == target:
+        return f"is at home in {target} already"
+    declaring = f"`intelgraph placement declare {placement.id} --home {target}` declares it its home"
+    return f"is in {target} already, and its declared home is {placement.wanted.home}: {declaring}"
 
 
 @click.command()

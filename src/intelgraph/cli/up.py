@@ -73,7 +73,8 @@ def command(topology: Path | None, control: str | None, foreground: bool, timeou
                 "already_up",
                 f"the fleet in {fleet.state} runs in the background already (pid {already.supervisor_pid})",
             )
-        _finish(fleet, _until_ready(fleet, None, timeout_s, quiet=as_json), as_json=as_json, already=already.ready)
+        status = already if already.ready else _until_ready(fleet, None, timeout_s, quiet=as_json)
+        _finish(fleet, status, as_json=as_json, already=already.ready)
         return
     if foreground:
         with the_only_one(fleet):

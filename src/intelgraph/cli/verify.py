@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import asyncpg
 import click
 import msgspec
 
+from intelgraph.changelog.comparison import Stream
 from intelgraph.changelog.repair import Compared, compare, report
 from intelgraph.cli.duration import Duration
 from intelgraph.cli.owner import owner_connection
@@ -26,7 +28,14 @@ _AGAIN_S = 0.05
 
 @click.command()
 @click.option("--placement", help="Only this placement [default: all].")
-@click.option("--wait", "wait_s", type=Duration(), default="0s", show_default=True, help="For equality.")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=Duration(),
+    default="0s",
+    show_default=True,
+    help="For equality, and until all that was written before is compared.",
+)
 @fleet_options
 @json_option
 def command(state: Path | None, topology: Path | None, **rest: Any) -> None:
@@ -57,6 +66,15 @@ class _Line:
     @property
     def good(self) -> bool:
         return self.compared.equal and self.gap is None
+
+    @property
+    def ends(self) -> dict[Stream, int]:
+        """By stream: the last position that was given out when this was looked at."""
+        return {**self.compared.cut, **self.compared.beyond}
+
+    def compares(self, ends: Mapping[Stream, int]) -> bool:
+        """Whether everything up to ``ends`` is settled in both regions, and so was compared."""
+        return all(self.compared.cut.get(stream, 0) >= last for stream, last in ends.items())
 
     def value(self) -> dict[str, Any]:
         cut = {f"{stream.origin}/{stream.life}": position for stream, position in self.compared.cut.items()}
@@ -101,9 +119,11 @@ async def _verify(site: Site, only: str | None, wait_s: float) -> list[_Line]:
         lines = []
         for record in records:
             for one, other in itertools.combinations(record.placement.regions, 2):
+                ends: dict[Stream, int] | None = None
                 while True:
                     line = await _compare(at, record.placement.id, one, other)
-                    if line.good or time.monotonic() >= deadline:
+                    ends = line.ends if ends is None else ends
+                    if (line.good and line.compares(ends)) or time.monotonic() >= deadline:
                         break
                     await asyncio.sleep(_AGAIN_S)
                 lines.append(line)

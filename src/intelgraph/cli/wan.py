@@ -9,23 +9,29 @@ import msgspec
 
 from intelgraph.cli.duration import Duration
 from intelgraph.cli.fleet_place import json_option, the_fleet, topology_option
+from intelgraph.cli.number import Number
 from intelgraph.cli.output import say, say_json, style
 from intelgraph.fleet import wan
 from intelgraph.fleet.places import Fleet
 from intelgraph.fleet.topology import Link
 from intelgraph.fleet.wan_main import Report
-from intelgraph.fleet.wan_settings import Ask, Cut, Direction
+from intelgraph.fleet.wan_settings import DELAY_MS_MAX, FOR_S_MAX, Ask, Cut, Direction
 from intelgraph.model.errors import refuse
 
 
 @click.command()
 @click.argument("regions", nargs=-1, metavar="[A B]")
 @topology_option
-@click.option("--delay-ms", type=float, help="Delay each direction by this much.")
+@click.option("--delay-ms", type=Number(min=0.0, max=DELAY_MS_MAX), help="Delay each direction by this much.")
 @click.option("--cut", type=click.Choice(["a-to-b", "b-to-a", "both"]), help="Let nothing through.")
 @click.option("--reset", is_flag=True, help="With --cut: end and refuse connections instead of falling silent.")
 @click.option("--heal", is_flag=True, help="End cuts and temporary settings.")
-@click.option("--for", "for_s", type=Duration(), help="Go back by itself after this long, such as 30s.")
+@click.option(
+    "--for",
+    "for_s",
+    type=Duration(above_zero=True, most_s=FOR_S_MAX),
+    help="Go back by itself after this long, such as 30s.",
+)
 @json_option
 def command(regions: tuple[str, ...], topology: Path | None, as_json: bool, **wanted: object) -> None:
     """Show every link, or the one between regions A and B, or change it while the fleet runs.
@@ -40,8 +46,8 @@ def command(regions: tuple[str, ...], topology: Path | None, as_json: bool, **wa
       intelgraph wan us-east eu-west --heal
       intelgraph wan us-east witness --cut both     (with --control etcd)
     """
-    fleet = the_fleet(topology)
     request = _request(**wanted)  # type: ignore[arg-type]
+    fleet = the_fleet(topology)
     links = _links(fleet, regions)
     if request != Ask() and not regions and request != Ask(heal=True):
         raise click.UsageError("say between which two regions: intelgraph wan A B …")
@@ -58,6 +64,8 @@ def command(regions: tuple[str, ...], topology: Path | None, as_json: bool, **wa
 def _request(*, delay_ms: float | None, cut: str | None, reset: bool, heal: bool, for_s: float | None) -> Ask:
     if reset and cut is None:
         raise click.UsageError("--reset says how to cut: give --cut as well")
+    if heal and cut is not None:
+        raise click.UsageError("--cut and --heal contradict each other: give one of them")
     if for_s is not None and delay_ms is None and cut is None:
         raise click.UsageError("--for says how long: give --delay-ms or --cut as well")
     how = Cut.RESET if reset else Cut.SILENT

@@ -18,6 +18,7 @@ import orjson
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from intelgraph.model.duration import duration_text
 from intelgraph.model.errors import refuse
 from intelgraph.model.names import check_name
 
@@ -56,7 +57,10 @@ def sign(state: Path, tenant: str, role: str, ttl_s: float) -> str:
     if role not in ROLES:
         raise refuse("bad_role", f"the token is refused: its role is {role!r}; it must be one of {', '.join(ROLES)}")
     if not 1 <= ttl_s <= TTL_S_MAX:
-        raise refuse("bad_ttl", f"the token is refused: it would live {ttl_s:g} s; the limit is 1 to {TTL_S_MAX} s")
+        raise refuse(
+            "bad_ttl",
+            f"the token is refused: it would live {duration_text(ttl_s)}; it may be 1 s to {duration_text(TTL_S_MAX)}",
+        )
     key = _read_key(key_directory(state) / "private.pem")
     now_s = int(time.time())
     claims = {

@@ -100,6 +100,31 @@ async def read_plan(store: ControlStore, placement: str) -> PlanRecord:
     return plan_from((await store.read([key])).entries[key])
 
 
+def what_became_of(wanted: PlanRecord, now: PlanRecord) -> PlanRecord:
+    """Return the record of ``wanted``'s plan as it is now, although another may have been recorded since.
+
+    Refuses with ``plan_replaced`` a plan that was given up or overtaken, and one that is remembered no longer.
+    """
+    plan = wanted.plan
+    if plan is None or (now.plan is not None and now.plan.id == plan.id):
+        return now
+    over = next((each for each in reversed(now.past) if each.id == plan.id), None)
+    if over is None:
+        raise refuse(
+            "plan_replaced",
+            f"it is not known what became of plan {plan.id}: only the last {PAST_MAX} plans of {wanted.placement} are "
+            "remembered; see `intelgraph status`",
+            plan=plan.id,
+        )
+    if over.given_up is not None:
+        raise refuse(
+            "plan_replaced",
+            f"plan {plan.id} was not carried out: {over.given_up}; see `intelgraph status`",
+            plan=plan.id,
+        )
+    return replace(now, plan=replace(plan, next=len(plan.actions)), times=over.times)
+
+
 async def record(store: ControlStore, placement: PlacementRecord, before: PlanRecord, plan: Plan, times: Times) -> bool:
     """Record ``plan`` in the place of what was read; returns whether that, and the placement, were still the same."""
     past = before.past

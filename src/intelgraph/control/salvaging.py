@@ -20,7 +20,7 @@ import msgspec
 
 from intelgraph.changelog.salvage_policy import ADOPTED, DUPLICATE, Inert, SalvageClass, salvage
 from intelgraph.control.own_session import Asking
-from intelgraph.model.errors import Denied, Fact, PermanentError, refuse
+from intelgraph.model.errors import Denied, Fact, PermanentError, refuse, what_failed
 from intelgraph.model.names import REGION_PATTERN
 
 PAGE_OBJECTS_MAX = 200
@@ -188,7 +188,7 @@ def write_audit(path: Path, entry: dict[str, object]) -> None:
             os.close(descriptor)
     except OSError as error:
         raise refuse(
-            "audit_unwritable", f"nothing is decided: the audit file {path} cannot be written: {error.strerror}"
+            "audit_unwritable", f"nothing is decided: the audit file {path} cannot be written: {what_failed(error)}"
         ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -53,7 +54,7 @@ class Stage:
     def run(self, *arguments: str, quiet: bool = False) -> str:
         """Type one ``intelgraph`` command, show it and its output, and return its output; its failure ends the demo."""
         if not quiet:
-            click.echo(click.style("   $ intelgraph " + " ".join(arguments), fg="cyan"))
+            click.echo(click.style(f"   $ {shlex.join(('intelgraph', *arguments))}", fg="cyan"))
         topology = ["--topology", str(self.topology)] if self.topology else []
         done = subprocess.run(
             [sys.executable, "-m", "intelgraph.cli.main", *arguments, *topology],
@@ -66,7 +67,7 @@ class Stage:
             for line in done.stdout.splitlines():
                 click.echo("     " + line)
         if done.returncode != 0:
-            raise ActFailed(f"`intelgraph {' '.join(arguments)}` ended with {done.returncode}")
+            raise ActFailed(f"`{shlex.join(('intelgraph', *arguments))}` ended with {done.returncode}")
         return done.stdout
 
     def site(self) -> Site:

@@ -28,9 +28,13 @@ from intelgraph.drill.workload import Recorder, Workload, WorkloadSettings
 from intelgraph.fleet.places import Fleet
 from intelgraph.model.errors import refuse
 from intelgraph.model.placement import Durability
+from intelgraph.placement.policy import Policy
 
 FOR_S_MIN, FOR_S_MAX = 1.0, 3_600.0
 INJECTED, HEALED = "injected", "healed"
+_TAKEOVER = Policy()
+LOST_FOR_S_MIN = _TAKEOVER.lease.over_after_s + _TAKEOVER.lease.look_gap_max_s + _TAKEOVER.gather_s_max
+"""What a takeover takes: the lease is over, the agent looks, and the new home fetches what the survivors hold."""
 _HEALING_S = 120.0
 """A drill that has not healed so long after it should have is as good as dead."""
 
@@ -54,6 +58,18 @@ class DrillSettings:
         if not FOR_S_MIN <= self.for_s <= FOR_S_MAX:
             limits = f"it may be {FOR_S_MIN:.0f} to {FOR_S_MAX:.0f}"
             raise refuse("bad_duration", f"the drill is refused: it would last {self.for_s:g} s; {limits}")
+
+
+def check_long_enough(fault: Fault, for_s: float) -> None:
+    """Refuse a loss that is over before another region can have taken over: nothing could be said of the takeover."""
+    if fault.loses_region and for_s < LOST_FOR_S_MIN:
+        raise refuse(
+            "bad_duration",
+            f"the drill {fault.name} is refused: it would last {for_s:g} s, and {fault.region} would be back before "
+            f"another region can have taken over; it must last {LOST_FOR_S_MIN:g} s at least",
+            for_s=for_s,
+            for_s_min=LOST_FOR_S_MIN,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +101,7 @@ class Drill:
         stage = Stage(fleet=self.fleet, region=settings.region, durability=settings.durability)
         stage.check()
         fault = faults.make(settings.fault, self.fleet, settings.region)
+        check_long_enough(fault, settings.for_s)
         missing = await asyncio.to_thread(fault.missing)
         if missing is not None:
             raise refuse("fault_not_to_be_had", f"the drill {settings.fault} is refused: {missing}", fault=fault.name)

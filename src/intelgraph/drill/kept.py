@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from intelgraph.drill.report import Report, as_html, as_json, from_json
-from intelgraph.model.errors import PermanentError, refuse
+from intelgraph.model.errors import PermanentError, refuse, what_failed
 
 REPORT, PAGE, HISTORY = "report.json", "report.html", "history.jsonl"
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9][a-z0-9-]{0,60}")
@@ -89,4 +89,4 @@ def _report(directory: Path) -> Report | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as error:
-        raise refuse("bad_report", f"the report in {directory} cannot be read: {error}") from error
+        raise refuse("bad_report", f"the report in {directory} cannot be read: {what_failed(error)}") from error

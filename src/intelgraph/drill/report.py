@@ -14,7 +14,7 @@ import msgspec
 
 from intelgraph.drill.checker.verdict import Anomaly, Verdict
 from intelgraph.drill.history import History, Mark, Operation
-from intelgraph.drill.score import Outage, Score
+from intelgraph.drill.score import BUCKET_S, Outage, Score
 from intelgraph.drill.timeline import draw
 from intelgraph.model.printable import in_markup, printable
 
@@ -107,6 +107,20 @@ def figures(score: Score) -> list[tuple[str, str, str]]:
     ]
 
 
+def broken_words(score: Score) -> list[str]:
+    """Say what was promised and not kept, where no check of the history says so: one sentence each."""
+    said = []
+    if score.fault is not None and score.fault.region is not None and score.rto_s is None:
+        until_s = score.buckets[-1].at_s + BUCKET_S if score.buckets else score.fault.injected_s
+        said.append(
+            f"nobody took over: no write was acknowledged elsewhere within {until_s - score.fault.injected_s:.1f} s "
+            f"after {score.fault.region} was lost, when the drill ended"
+        )
+    if score.doomed_writes:
+        said.append(f"{score.doomed_writes:,} writes were acknowledged in an epoch that was over")
+    return said
+
+
 def as_text(report: Report) -> str:
     """The report as text, each line of visible characters only."""
     return "\n".join(printable(line) for line in text_lines(report)) + "\n"
@@ -133,6 +147,7 @@ def text_lines(report: Report) -> list[str]:
         f"{change.placement} epoch {change.epoch} in {change.home} at {change.at_s:.2f} s" for change in score.epochs
     ]
     lines += [f"  epochs: {'; '.join(changes) or 'none'}", ""]
+    lines += [f"  BROKEN: {sentence}" for sentence in broken_words(score)]
     for verdict in report.verdicts:
         found = score.anomalies.get(verdict.check, 0)
         said = "holds" if not found else f"BROKEN: {found:,} anomalies"
@@ -150,13 +165,17 @@ def as_html(report: Report) -> str:
         title=in_markup(report.title),
         subtitle=in_markup(f"{report.began} · seed {report.seed} · {report.id}"),
         verdict="holds" if report.holds else "broken",
-        verdict_words="every promise held" if report.holds else "promises were broken",
+        verdict_words=in_markup("; ".join(_verdict_words(report))),
         figures="\n".join(_card(*figure) for figure in figures(report.score)),
         timeline=draw(report.score, report.marks),
         checks="\n".join(_check_row(report, verdict) for verdict in report.verdicts),
         anomalies=_anomalies(report),
         counts="\n".join(_tables(report)),
     )
+
+
+def _verdict_words(report: Report) -> list[str]:
+    return ["every promise held"] if report.holds else ["promises were broken", *broken_words(report.score)]
 
 
 def _card(name: str, value: str, meaning: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from intelgraph.fleet.topology import Control, ControlKind
-from intelgraph.model.errors import refuse
+from intelgraph.model.errors import refuse, what_failed
 
 _PORT_MAX = 65_535
 
@@ -46,8 +46,8 @@ def read_kept(state: Path) -> Kept | None:
     except (OSError, ValueError) as error:
         raise refuse(
             "fleet_unreadable",
-            f"nothing is done with the fleet in {state}: {kept_path(state)} cannot be understood ({error}), so what of "
-            "it runs cannot be told; correct that file, or put it back from a copy",
+            f"nothing is done with the fleet in {state}: {kept_path(state)} cannot be understood "
+            f"({what_failed(error)}), so what of it runs cannot be told; correct that file, or put it back from a copy",
             state=str(state),
         ) from error
 

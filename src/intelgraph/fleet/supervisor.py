@@ -34,6 +34,13 @@ _STEP_RETRY_S = 0.5
 _ROTATE_EVERY_S = 10.0
 
 
+def unknown_part(wanted: str, known: list[str]) -> str:
+    """Say that there is no such part or region, and what may be meant: a bare kind names its part of every region."""
+    meant = [name for name in known if name.endswith(f"/{wanted}")]
+    hint = f"one of them is meant: {', '.join(meant)}" if meant else f"known are {', '.join(known)}"
+    return f"there is no part or region {wanted!r}: {hint}"
+
+
 class Supervisor:
     """The one supervisor of a fleet; the caller holds the fleet's lock."""
 
@@ -254,10 +261,7 @@ class Supervisor:
                 tended for tended in self._tended.values() if request.part in (tended.part.name, tended.part.region)
             ]
             if not chosen:
-                known = ", ".join(self._tended)
-                return Failed(
-                    code="unknown_part", reason=f"there is no part or region {request.part!r}: known are {known}"
-                )
+                return Failed(code="unknown_part", reason=unknown_part(str(request.part), list(self._tended)))
             held = [tended.part.name for tended in chosen if tended.is_held]
             if request.do == "restart" and held:
                 names = f"{', '.join(held)} {'is' if len(held) == 1 else 'are'} held down"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ from intelgraph.fleet.topology import (
     port_conflicts,
     with_control,
 )
-from intelgraph.model.errors import IntelGraphError, refuse
+from intelgraph.model.errors import IntelGraphError, refuse, what_failed
 from intelgraph.model.names import check_name
 
 FILE_NAME = "intelgraph.toml"
@@ -114,7 +115,7 @@ def load_topology(path: Path | None) -> TopologyFile:
     try:
         text = path.read_text(encoding="utf-8-sig")  # editors may write a byte order mark
     except OSError as error:
-        raise refuse("no_topology", f"the topology {path} cannot be read: {error.strerror}") from error
+        raise refuse("no_topology", f"the topology {path} cannot be read: {what_failed(error)}") from error
     except UnicodeDecodeError as error:
         raise refuse("no_topology", f"the topology {path} cannot be read: it is not UTF-8 text") from error
     return parse_topology(text, path)
@@ -174,8 +175,7 @@ def _state(reading: _Reading, value: object, path: Path) -> Path | None:
         with contextlib.suppress(FileNotFoundError, PermissionError):
             state.stat()
     except (RuntimeError, OSError) as error:  # an account that is not there, links in a circle, a name too long
-        why = error.strerror if isinstance(error, OSError) else error
-        reading.mistakes.append(f"state is {_shown(value)}: that is no directory's path ({why})")
+        reading.mistakes.append(f"state is {_shown(value)}: that is no directory's path ({what_failed(error)})")
         return None
     return state
 
@@ -339,7 +339,9 @@ def _settings(reading: _Reading, value: object) -> Mapping[str, str]:
         elif name in settings:
             reading.mistakes.append(f"postgres.settings: {name} is given twice")
         elif value is None:
-            reading.mistakes.append(f"postgres.settings: {name} must be text, a number or true/false on one line")
+            reading.mistakes.append(
+                f"postgres.settings: {name} must be text, a finite number or true/false on one line"
+            )
         elif why is not None:
             reading.mistakes.append(f"postgres.settings: {name} is fixed by IntelGraph: {why}")
         else:
@@ -350,6 +352,8 @@ def _settings(reading: _Reading, value: object) -> Mapping[str, str]:
 def _setting_value(entry: object) -> str | None:
     if isinstance(entry, bool):
         return "on" if entry else "off"
+    if isinstance(entry, float) and not math.isfinite(entry):
+        return None
     if not isinstance(entry, str | int | float) or (isinstance(entry, int) and abs(entry) > _SETTING_MAX):
         return None
     text = str(entry)

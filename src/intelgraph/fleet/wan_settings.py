@@ -10,6 +10,7 @@ from enum import Enum
 
 import msgspec
 
+from intelgraph.model.duration import duration_text
 from intelgraph.model.errors import refuse
 
 DELAY_MS_MAX = 10_000.0
@@ -95,7 +96,9 @@ def change(kept: Kept, ask: Ask, *, now_unix_s: float) -> Kept:
     """Apply a change. A temporary one is laid over what holds now; a lasting one replaces it."""
     if ask.for_s is not None and not 0.0 < ask.for_s <= FOR_S_MAX:
         raise refuse(
-            "bad_duration", f"a duration of {ask.for_s:g} s is refused: it must be above 0 and at most {FOR_S_MAX:.0f}"
+            "bad_duration",
+            f"a duration of {duration_text(ask.for_s)} is refused: it must be more than 0 s, and "
+            f"{duration_text(FOR_S_MAX)} at most",
         )
     base = kept.lasting if ask.heal else kept.effective
     wanted = Settings(

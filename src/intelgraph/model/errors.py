@@ -51,6 +51,15 @@ class TransientError(IntelGraphError):
         self.retry_after_s = retry_after_s
 
 
+def what_failed(error: Exception) -> str:
+    """What an error says of itself, as a clause for people: of the system's errors without number and file name."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8 at byte {error.start}"
+    return str(error) or type(error).__name__
+
+
 def refuse(code: str, reason: str, **facts: Fact) -> PermanentError:
     """Build the permanent error of one refusal."""
     return PermanentError(Denied(code=code, reason=reason, facts=facts))

@@ -79,7 +79,8 @@ def not_json(error: Exception, text: bytes) -> str:
     return f"it is malformed{where}"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A client's own text in a refusal: in quotation marks, and not longer than a sentence bears."""
     return json.dumps(text[:_SHOWN_MAX], ensure_ascii=False) + ("..." if len(text) > _SHOWN_MAX else "")
 
 
@@ -112,11 +113,11 @@ _CLAUSES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"Object missing required field `(.*)`", re.DOTALL), lambda found: f"it lacks the member {found[1]}"),
     (
         re.compile(r"Object contains unknown field `(.*)`", re.DOTALL),
-        lambda found: f"its member {_quoted(found[1])} is not known here",
+        lambda found: f"its member {quoted(found[1])} is not known here",
     ),
     (
         re.compile(r"Invalid (?:enum )?value '(.*)'", re.DOTALL),
-        lambda found: f"{_quoted(found[1])} is not known here",
+        lambda found: f"{quoted(found[1])} is not known here",
     ),
     (re.compile(r"(?:Integer value|Number) out of range"), lambda _: OUT_OF_RANGE),
 )

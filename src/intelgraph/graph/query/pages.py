@@ -386,8 +386,12 @@ def _valid_at(at: str) -> str:
 
 def _words(given: Mapping[str, Any]) -> str:
     value = text(dict(given), "text")
-    if not (value.isalnum() or any(c.isalnum() for c in value)) or len(value) > _TEXT_CHARS_MAX:
+    if not value:
+        raise ArgumentRefused("text is refused: it is empty; it must hold a letter or a digit")
+    if len(value) > _TEXT_CHARS_MAX:
         raise ArgumentRefused(
-            f"text is refused: it must hold a letter or a digit, and {_TEXT_CHARS_MAX} characters at most"
+            f"text is refused: it has {len(value):,} characters; it may have {_TEXT_CHARS_MAX:,} at most"
         )
+    if not (value.isalnum() or any(c.isalnum() for c in value)):
+        raise ArgumentRefused("text is refused: it holds no letter and no digit, so there is no word to look for")
     return value

@@ -77,9 +77,12 @@ def _lists(field: Selected) -> bool:
 
 
 def _bookmark(args: Args) -> str | None:
-    if (args.get("bookmark") is None) == (args.get("time") is None):
-        raise ArgumentRefused("asOf is refused: it takes a bookmark or a time, and not both")
-    return None if args.get("bookmark") is None else checked_bookmark(args["bookmark"], "bookmark")
+    bookmark, time = args.get("bookmark"), args.get("time")
+    if bookmark is None and time is None:
+        raise ArgumentRefused("asOf is refused: it needs a bookmark or a time, and neither is given")
+    if bookmark is not None and time is not None:
+        raise ArgumentRefused("asOf is refused: it takes a bookmark or a time, and both are given")
+    return None if bookmark is None else checked_bookmark(bookmark, "bookmark")
 
 
 def _time(args: Args) -> datetime | None:
