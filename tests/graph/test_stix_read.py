@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -135,6 +136,91 @@ def test_text_that_only_looks_like_half_a_surrogate_is_kept() -> None:
         results = list(read_bundle(BundleSource(Dribble(data, sizes)), LIMITS))
         got = [result.thing.properties["x"] for result in results if isinstance(result, Read)]
         assert got == [json.loads(f'"{text}"') for text in texts]
+
+
+NINES = b"9" * 5_000
+TOO_LONG = [
+    NINES,
+    b"-" + NINES,
+    b"1." + NINES,
+    b"1e" + NINES,
+    b"1e999999999999999999999",
+    b"1E+999999999999999999999",
+    b"1e-999999999999999999999",
+    b"0." + b"0" * 70_000 + b"1",
+    b"9" * 200_000 + b"." + b"9" * 200_000 + b"e-" + b"9" * 200_000,
+]
+
+
+@pytest.mark.parametrize("number", TOO_LONG, ids=lambda number: f"{number[:6].decode()}-of-{len(number)}")
+def test_a_number_that_is_too_long_costs_only_its_object(number: bytes) -> None:
+    good = orjson.dumps(GOOD)
+    elements = [good[:-1] + b',"x":%b}' % number, good, good[:-1] + b',"x":[1,%b ]}' % number, good, number, good]
+    expected = ["number_out_of_range", "read", "number_out_of_range", "read", "not_an_object", "read"]
+    assert codes(read(bundle(*elements))) == expected
+
+
+@pytest.mark.parametrize("number", TOO_LONG, ids=lambda number: f"{number[:6].decode()}-of-{len(number)}")
+@pytest.mark.parametrize("form", [b'{"x":%b,"type":"bundle"}', b'{"type":"bundle","x":{"y":[1,%b]}}'])
+def test_a_number_that_is_too_long_in_the_bundle_itself_is_refused_by_the_members_name(
+    form: bytes, number: bytes
+) -> None:
+    with pytest.raises(IntelGraphError) as refused:
+        read(form % number)
+    assert refused.value.denied.code == "number_out_of_range"
+    assert "in its member 'x' a number is" in refused.value.denied.reason
+
+
+@pytest.mark.parametrize("text", [NINES, b"[" + NINES, b'{"a"' + NINES, NINES + b"-", b"true" + NINES, b"0" + NINES])
+def test_a_number_that_is_too_long_where_no_bundle_is_refuses_the_file(text: bytes) -> None:
+    for sizes in ([1_000_000], [1], [700], [1_001, 3]):
+        with pytest.raises(IntelGraphError) as refused:
+            list(read_bundle(BundleSource(Dribble(text, sizes)), LIMITS))
+        assert refused.value.denied.code in ("not_json", "not_a_bundle")
+        assert "<" not in refused.value.denied.reason, "Python's words"
+
+
+def test_a_number_without_an_end_is_refused_in_bounded_memory() -> None:
+    def endless() -> Iterator[bytes]:
+        yield b'{"type":"bundle","objects":[{"type":'
+        while True:
+            yield b"9" * 65_536
+
+    with pytest.raises(IntelGraphError) as refused:
+        list(read_bundle(BundleSource(PieceReader(endless())), LIMITS))
+    assert refused.value.denied.code == "value_too_large"
+
+
+_RUNS = st.sampled_from(["9" * length for length in (1, 2, 300, 332, 999, 1_000, 1_001, 1_500)])
+_NUMBER_TEXTS = st.builds(
+    lambda sign, whole, fraction, exponent: sign + whole + fraction + exponent,
+    st.sampled_from(["", "-"]),
+    _RUNS | st.just("0"),
+    st.just("") | _RUNS.map(lambda run: "." + run),
+    st.just("")
+    | st.builds(str.__add__, st.sampled_from(["e", "E+", "e-"]), st.sampled_from(["1", "0" * 30 + "3", "9" * 20])),
+)
+_LOOKALIKES = st.lists(
+    _NUMBER_TEXTS | st.sampled_from(['"', "\\", "\n", ",", ":", "[", " ", "e", "1e" + "9" * 20, "é", "😀"])
+).map("".join)
+
+
+@GENERATED
+@given(
+    st.lists(st.tuples(_LOOKALIKES, _NUMBER_TEXTS), max_size=3),
+    st.lists(st.integers(1, 900), min_size=1),
+    st.booleans(),
+)
+def test_numbers_are_bounded_and_texts_are_not_touched_whatever_pieces_they_come_in(
+    values: list[tuple[str, str]], sizes: list[int], ascii: bool
+) -> None:
+    texts = [(json.dumps(text, ensure_ascii=ascii), number) for text, number in values]
+    data = ("[" + ",".join(f"{text}, {number} ,{text}" for text, number in texts) + "]").encode()
+    is_short = {number: len(number) <= 1_000 and re.search("[eE][-+]?9{20}$", number) is None for _, number in texts}
+    short = [(text, number if is_short[number] else "1e9999") for text, number in texts]
+    expected = ("[" + ",".join(f"{text}, {number} ,{text}" for text, number in short) + "]").encode()
+    source = BundleSource(Dribble(data, sizes))
+    assert b"".join(iter(source.read, b"")) == expected
 
 
 def test_gzip_and_a_byte_order_mark_are_understood_and_do_not_change_the_hash() -> None:

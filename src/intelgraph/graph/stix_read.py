@@ -19,7 +19,7 @@ import ijson
 from intelgraph.graph.bundle_source import BundleSource
 from intelgraph.graph.file_kinds import ELEVATE, Foreign, foreign_json, foreign_list, foreign_value, json_fault
 from intelgraph.graph.objects import INTEGER_MAX, INTEGER_MIN, GraphObject, Json
-from intelgraph.graph.rejects import Rejected
+from intelgraph.graph.rejects import REASONS, Rejected
 from intelgraph.graph.stix_mapping import NotMapped, from_stix
 from intelgraph.model.errors import PermanentError, refuse
 
@@ -63,7 +63,7 @@ def read_bundle(source: BundleSource, limits: Limits) -> Iterator[Read | Rejecte
     except (ijson.JSONError, ValueError, ArithmeticError, SystemError) as error:
         raise refuse(
             "not_json",
-            f"the file is refused: it is not JSON at or before byte {source.handed_on_bytes}: {_complaint(error)}",
+            f"the file is refused: it is not JSON at or before byte {source.text_bytes}: {_complaint(error)}",
         ) from error
 
 
@@ -89,12 +89,33 @@ def _bundle(source: BundleSource, events: Iterator[Event], limits: Limits) -> It
             raise refuse("not_a_bundle", "the file is refused: its objects are no list, so there is nothing to take")
         else:
             head[name] = value if event not in _STARTS else _STARTS[event]()
-            if event in _STARTS:
-                _skip(source, events)
+            _pass_member(source, events, name, (event, value))
         del members[_MEMBERS_MAX:]
     for _ in events:  # whatever follows the bundle is a syntax error, which the parser raises
         pass
     _check_head(head, members)
+
+
+def _pass_member(source: BundleSource, events: Iterator[Event], name: str, first: Event) -> None:
+    """Go behind a member of the bundle itself; its numbers must be numbers that objects may have."""
+    depth = 0
+    event, value = first
+    while True:
+        source.idle_bytes = 0
+        if event == "number":
+            _check_number_of_head(name, value)
+        depth += (event in _STARTS) - (event in _ENDS)
+        if depth == 0:
+            return
+        event, value = next(events)
+
+
+def _check_number_of_head(name: str, number: int | Decimal) -> None:
+    try:
+        _number(number)
+    except _Fault as fault:
+        reason = f"the file is refused: in its member {name[:60]!r} {REASONS[fault.code]}"
+        raise refuse(fault.code, reason, member=name[:60]) from fault
 
 
 def _first_of_list(source: BundleSource, events: Iterator[Event]) -> Foreign:
@@ -130,10 +151,11 @@ def _no_bundle(found: Foreign) -> PermanentError:
 
 
 def _complaint(error: Exception) -> str:
-    text = error.args[0] if error.args else ""
+    """What is wrong, in the parser's words; what others say of it is about Python."""
+    text = error.args[0] if error.args and isinstance(error, ijson.JSONError) else ""
     if isinstance(text, bytes):
         text = text.decode(errors="replace")
-    return json_fault(str(text)) or type(error).__name__
+    return json_fault(str(text)) or "a value in it cannot be read"
 
 
 def _names(events: Iterator[Event]) -> Iterator[str]:
