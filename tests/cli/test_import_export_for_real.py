@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
+import msgspec
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -119,7 +119,7 @@ def test_an_import_that_was_cut_finds_what_the_real_door_has_taken(fleet: Site) 
     heading = Heading(tenant="tyrell", content_hash="", operations_max=1, bytes_max=1, run=new_run())
 
     async def one_run(way: type[DoorSender]) -> ImportRun:
-        rejects, data = Rejects(), orjson.dumps({"type": "bundle", "objects": things})
+        rejects, data = Rejects(), msgspec.json.encode({"type": "bundle", "objects": things})
         with scan(BundleSource(io.BytesIO(data)), Limits(), rejects) as plan:
             journal = ImportJournal(path, heading, resume=True)
             async with DoorClient(url=fleet.us.url, token=lambda: token) as client:
@@ -143,7 +143,7 @@ def test_what_the_door_takes_comes_back_from_postgresql_property_by_property(
 ) -> None:
     async def there_and_back() -> tuple[set[str], list[dict[str, Any]]]:
         rejects = Rejects()
-        data = orjson.dumps({"type": "bundle", "objects": objects})
+        data = msgspec.json.encode({"type": "bundle", "objects": objects})
         token = fleet.issuer.token("acme")
         with scan(BundleSource(io.BytesIO(data)), Limits(), rejects) as plan:
             heading = Heading(tenant="acme", content_hash="", operations_max=1, bytes_max=1, run=new_run())

@@ -7,7 +7,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
-import orjson
+import msgspec
 import pytest
 from hypothesis import example, given
 
@@ -32,7 +32,7 @@ MALWARE = {
 
 def as_read(stix: dict[str, Any]) -> GraphObject:
     """The object as it is read from a bundle."""
-    data = orjson.dumps({"type": "bundle", "objects": [stix]})
+    data = msgspec.json.encode({"type": "bundle", "objects": [stix]})
     (result,) = read_bundle(BundleSource(io.BytesIO(data)), Limits())
     assert isinstance(result, Read), result
     return result.thing
@@ -49,7 +49,7 @@ def through_the_store(thing: GraphObject) -> GraphObject:
             return {name: rewrite(value[name]) for name in sorted(value, key=lambda name: (len(name), name))}
         return [rewrite(member) for member in value] if isinstance(value, list) else value
 
-    given_back = orjson.loads(json.dumps({**rewrite(thing_as_dict(thing)), "revision": 7}))
+    given_back = json.loads(json.dumps({**rewrite(thing_as_dict(thing)), "revision": 7}))
     return read_object(thing.kind, given_back)
 
 

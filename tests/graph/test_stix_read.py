@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intelgraph.graph.bundle_source import BundleSource, PieceReader
+from intelgraph.graph.content_digest import canonical_json
 from intelgraph.graph.rejects import Rejected
 from intelgraph.graph.stix_mapping import from_stix
 from intelgraph.graph.stix_read import Limits, Read, read_bundle
@@ -61,7 +62,8 @@ def test_a_bundle_is_read_whatever_pieces_it_comes_in(
 ) -> None:
     data = json.dumps({"objects": stix, "type": "bundle"}, ensure_ascii=ascii).encode()
     results = list(read_bundle(BundleSource(Dribble(data, sizes)), LIMITS))
-    assert [result.thing for result in results if isinstance(result, Read)] == [from_stix(one) for one in stix]
+    read_ones = [canonical_json(result.thing) for result in results if isinstance(result, Read)]
+    assert read_ones == [canonical_json(from_stix(one)) for one in stix]
 
 
 @GENERATED
@@ -118,7 +120,9 @@ def test_one_bad_element_costs_only_itself() -> None:
         b'{"x":"' + b"a" * 800_000 + b'","y":[1]}': "object_too_large",
         good[:-1] + b',"x":1e400}': "number_out_of_range",
         good[:-1] + b',"x":[1e-400]}': "number_out_of_range",
-        good[:-1] + b',"x":18446744073709551617}': "number_out_of_range",
+        good[:-1] + b',"x":1' + b"0" * 64 + b"}": "number_out_of_range",
+        good[:-1] + b',"x":[1e64]}': "number_out_of_range",
+        good[:-1] + b',"x":-1e-65}': "number_out_of_range",
         good[:-1] + b',"x":"a\\u0000b"}': "unstorable_text",
         good[:-1] + b',"x":"\\ud800"}': "unstorable_text",
         good[:-1] + b',"x\\udfff":1}': "unstorable_text",

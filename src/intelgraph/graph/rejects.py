@@ -26,7 +26,7 @@ REASONS: dict[str, str] = {
     "missing_property": "relationship_type, source_ref or target_ref is missing",
     "missing_type": "there is no type",
     "not_an_object": "the element of objects is not a JSON object",
-    "number_out_of_range": "a number is no 64-bit integer and no IEEE 754 double, or has over 1,000 characters",
+    "number_out_of_range": "a number is not 0 or of a magnitude from 1e-64 to below 1e64, or has over 1,000 characters",
     "object_too_large": "the object is larger than the limit",
     "older_version": "there is a newer modified time of the same id",
     "revision_mismatch": "somebody else wrote the object each time that it was about to be written",

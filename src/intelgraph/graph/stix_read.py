@@ -18,9 +18,10 @@ import ijson
 
 from intelgraph.graph.bundle_source import BundleSource
 from intelgraph.graph.file_kinds import ELEVATE, Foreign, foreign_json, foreign_list, foreign_value, json_fault
-from intelgraph.graph.objects import INTEGER_MAX, INTEGER_MIN, GraphObject, Json
+from intelgraph.graph.objects import GraphObject, Json, normal_number
 from intelgraph.graph.rejects import REASONS, Rejected
 from intelgraph.graph.stix_mapping import NotMapped, from_stix
+from intelgraph.model.content import problem_of
 from intelgraph.model.errors import PermanentError, refuse
 
 Event = tuple[str, Json]
@@ -267,18 +268,12 @@ def _is_storable(text: str) -> bool:
 
 
 def _number(number: int | Decimal) -> int | float:
-    """The number as a 64-bit integer or the nearest double; a fault where that would be another number altogether.
+    """The number as the API stores it: exact if it is written without a point or an exponent, otherwise the nearest
+    double; a fault where that is out of the API's range.
 
-    A whole double beyond 2^53 becomes the integer it is: its shortest spelling, 6.352348041570061e16, would be taken by
-    a decimal store for ...610, while the double is ...608.
+    A whole double beyond 2^53 becomes a whole number, so that no later reader is left to choose its digits.
     """
-    if isinstance(number, int) and INTEGER_MIN <= number <= INTEGER_MAX:
-        return number
-    try:
-        double = float(number)
-    except OverflowError as error:
-        raise _Fault("number_out_of_range") from error
-    whole_changed = isinstance(number, int) and int(double) != number
-    if double in (float("inf"), float("-inf")) or whole_changed or (double == 0 and number != 0):
+    value = number if isinstance(number, int) else float(number)
+    if problem_of(value) is not None or (value == 0 and number != 0):
         raise _Fault("number_out_of_range")
-    return int(double) if abs(double) >= 2**53 and INTEGER_MIN <= double <= INTEGER_MAX else double
+    return normal_number(value) if abs(value) >= 2**53 else value
