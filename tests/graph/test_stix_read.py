@@ -15,11 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from intelgraph.api.operations import STORED_BYTES_MAX
 from intelgraph.graph.bundle_source import BundleSource, PieceReader
 from intelgraph.graph.content_digest import canonical_json
+from intelgraph.graph.objects import Entity
 from intelgraph.graph.rejects import Rejected
 from intelgraph.graph.stix_mapping import from_stix
 from intelgraph.graph.stix_read import Limits, Read, read_bundle
+from intelgraph.graph.stix_write import BundleWriter
 from intelgraph.model.errors import IntelGraphError
 
 from .stix_objects import GENERATED, STIX
@@ -117,7 +120,7 @@ def test_one_bad_element_costs_only_itself() -> None:
         b"[[1],{}]": "not_an_object",
         b"{}": "missing_type",
         deep: "too_deeply_nested",
-        b'{"x":"' + b"a" * 800_000 + b'","y":[1]}': "object_too_large",
+        b'{"x":"' + b"a" * (12 * 1024**2) + b'","y":[1]}': "object_too_large",
         good[:-1] + b',"x":1e400}': "number_out_of_range",
         good[:-1] + b',"x":[1e-400]}': "number_out_of_range",
         good[:-1] + b',"x":1' + b"0" * 64 + b"}": "number_out_of_range",
@@ -131,6 +134,40 @@ def test_one_bad_element_costs_only_itself() -> None:
     elements = [part for one in bad for part in (one, good)]
     expected = [part for code in bad.values() for part in (code, "read")]
     assert codes(read(bundle(*elements))) == expected
+
+
+_UNIT = 64 * 1024
+# The largest of their kind that an API with a limit of 12 units stores, when PostgreSQL has written them with spaces.
+AS_LARGE_AS_STORED: dict[str, Any] = {
+    "sources": {"sources": ["s"] * (2 * _UNIT)},
+    "a text": {"properties": {"x": "é" * (4 * _UNIT - 1_000)}},
+    "zeros": {"properties": {"x": [0] * (4 * _UNIT - 1_000)}},
+    "empty lists": {"properties": {"x": [[]] * (3 * _UNIT - 1_000)}},
+    "long numbers": {"properties": {"x": [10**63] * (12 * _UNIT // 66 - 1_000)}},
+    "members": {"properties": {f"{number:x}": None for number in range(50_000)}},
+}
+
+
+@pytest.mark.parametrize("name", AS_LARGE_AS_STORED)
+def test_whatever_size_the_api_stores_is_taken_when_it_was_exported(name: str) -> None:
+    assert LIMITS.object_bytes_max == STORED_BYTES_MAX
+    exported = export(AS_LARGE_AS_STORED[name])
+    assert codes(read(exported, Limits(object_bytes_max=12 * _UNIT))) == ["read"]
+    assert codes(read(exported, Limits(object_bytes_max=len(exported) // 4))) == ["object_too_large"]
+
+
+def test_an_entity_with_more_sources_than_anybody_needs_is_taken_when_it_was_exported() -> None:
+    assert codes(read(export({"sources": ["s"] * 300_001}))) == ["read"]
+
+
+def export(more: dict[str, Any]) -> bytes:
+    members = {"created": "2026-01-01T00:00:00.000000Z", "updated": "2026-01-01T00:00:00.000000Z"}
+    thing = Entity(id="host/1", type="Host", name="web", **members, **more)
+    target = io.BytesIO()
+    writer = BundleWriter(target)
+    writer.add(thing)
+    writer.finish()
+    return target.getvalue()
 
 
 def test_text_that_only_looks_like_half_a_surrogate_is_kept() -> None:

@@ -34,9 +34,11 @@ _MEMBERS_MAX = 8
 class Limits:
     """What one element may be: ``object_bytes_max`` counts its text, ``depth_max`` its nested lists and objects.
 
-    The door takes properties of 32 levels, which an ``x-intelgraph-object`` carries two levels down."""
+    The API stores objects of up to 12 MiB (``ig.row_bytes_max``). Texts and places are counted as it writes them, with
+    spaces, and numbers as a little less, so that whatever it stores is taken here. It takes properties of 32 levels,
+    which an ``x-intelgraph-object`` carries two levels down."""
 
-    object_bytes_max: int = 768 * 1024
+    object_bytes_max: int = 12 * 1024 * 1024
     depth_max: int = 34
 
 
@@ -217,28 +219,31 @@ class _Builder:
         for event, value in events:
             if event == "map_key":
                 self._take(value)
+                self._count(len(": ") + len(", "))
                 if value in container:
                     raise _Fault("duplicate_name", value[:60])
                 name = value
                 continue
             if event == "string":
                 self._take(value)
+            elif event == "number":
+                value = _number(value)
+                self._count(1 + value.bit_length() // 4 if isinstance(value, int) else 3)
             elif event in _ENDS:
                 self.depth -= 1
                 if self.depth == 0:
                     return
+                self._count(0 if container else len("[]"))
                 container = outer.pop()
                 continue
             elif event in _STARTS:
                 self._descend()
                 value = _STARTS[event]()
-            elif event == "number":
-                value = _number(value)
             if isinstance(container, dict):
                 container[name] = value
             else:
                 container.append(value)
-                self._take("")
+                self._count(len(", "))
             if event in _STARTS:
                 outer.append(container)
                 container = value
@@ -249,14 +254,17 @@ class _Builder:
             raise _Fault("too_deeply_nested", f"the limit is {self._limits.depth_max} levels")
 
     def _take(self, text: str) -> None:
-        """Count a text or a place in a list; a fault when it is one too many, or when it cannot be stored."""
+        """Count a text; a fault when it is one too many, or when it cannot be stored."""
         plain = text.isascii()
-        self._bytes_left -= 4 + (len(text) if plain else len(text.encode(errors="surrogatepass")))
+        self._count(2 + (len(text) if plain else len(text.encode(errors="surrogatepass"))))
+        if "\x00" in text or not (plain or _is_storable(text)):
+            raise _Fault("unstorable_text")
+
+    def _count(self, size: int) -> None:
+        self._bytes_left -= size
         if self._bytes_left < 0:
             raise _Fault("object_too_large", f"the limit is {self._limits.object_bytes_max} bytes")
         self._source.idle_bytes = 0
-        if "\x00" in text or not (plain or _is_storable(text)):
-            raise _Fault("unstorable_text")
 
 
 def _is_storable(text: str) -> bool:
