@@ -112,6 +112,31 @@ def test_a_file_that_is_not_a_bundle_is_refused_as_a_whole(data: bytes, code: st
     assert refused.value.denied.code == code
 
 
+@pytest.mark.parametrize("version", ["2.1", "2", "true", "[]", "{}", "null"])
+def test_a_spec_version_that_is_no_text_is_told_so(version: str) -> None:
+    elsewhere = {**GOOD, "spec_version": json.loads(version)}
+    with pytest.raises(IntelGraphError) as refused:
+        read(f'{{"type":"bundle","spec_version":{version},"objects":[]}}'.encode())
+    assert refused.value.denied.code == "wrong_spec_version"
+    assert 'it must be the text "2.1"' in refused.value.denied.reason
+    (result,) = read(bundle(orjson.dumps(elsewhere)))
+    if version != "null":
+        assert isinstance(result, Rejected)
+        assert 'it must be the text "2.1"' in result.reason
+
+
+@pytest.mark.parametrize("name", ["objects", "type", "spec_version", "id", "x"])
+@pytest.mark.parametrize("between", [b"", b"".join(b'"m%d":0,' % number for number in range(2_000))])
+def test_a_bundle_with_a_member_twice_is_refused_by_its_name(name: str, between: bytes) -> None:
+    members = {"type": b'"bundle"', "spec_version": b'"2.1"', "id": b'"bundle--1"', "x": b"1"}
+    members["objects"] = b"[" + orjson.dumps(GOOD) + b"]"
+    first = b"".join(b'"%b":%b,' % (member.encode(), value) for member, value in members.items())
+    with pytest.raises(IntelGraphError) as refused:
+        read(b"{" + first + between + b'"%b":%b}' % (name.encode(), members[name]))
+    assert refused.value.denied.code == "duplicate_name"
+    assert f"its member '{name}' occurs twice" in refused.value.denied.reason
+
+
 def test_one_bad_element_costs_only_itself() -> None:
     good = orjson.dumps(GOOD)
     deep = b'{"x":' * 40 + b"1" + b"}" * 40

@@ -17,7 +17,7 @@ from decimal import Decimal
 import ijson
 
 from intelgraph.graph.bundle_source import BundleSource
-from intelgraph.graph.file_kinds import ELEVATE, Foreign, foreign_json, foreign_list, foreign_value, json_fault
+from intelgraph.graph.file_kinds import ELEVATE, Foreign, foreign_json, foreign_list, foreign_value, json_fault, kind_of
 from intelgraph.graph.objects import GraphObject, Json, normal_number
 from intelgraph.graph.rejects import REASONS, Rejected
 from intelgraph.graph.stix_mapping import NotMapped, from_stix
@@ -28,6 +28,8 @@ Event = tuple[str, Json]
 _STARTS: dict[str, type[dict[str, Json]] | type[list[Json]]] = {"start_map": dict, "start_array": list}
 _ENDS = frozenset({"end_map", "end_array"})
 _MEMBERS_MAX = 8
+_READ = frozenset({"type", "spec_version", "objects"})
+_SEEN_MAX = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +80,10 @@ def _bundle(source: BundleSource, events: Iterator[Event], limits: Limits) -> It
         raise _no_bundle(foreign_value(value))
     head: dict[str, Json] = {}
     members: list[str] = []
+    seen: set[str] = set()
     position = 0
     for name in _names(events):
+        _check_new(name, seen)
         members.append(name)
         event, value = next(events)
         if name == "objects" and event == "start_array":
@@ -91,12 +95,25 @@ def _bundle(source: BundleSource, events: Iterator[Event], limits: Limits) -> It
         elif name == "objects":
             raise refuse("not_a_bundle", "the file is refused: its objects are no list, so there is nothing to take")
         else:
-            head[name] = value if event not in _STARTS else _STARTS[event]()
+            if name in _READ:
+                head[name] = value if event not in _STARTS else _STARTS[event]()
             _pass_member(source, events, name, (event, value))
         del members[_MEMBERS_MAX:]
     for _ in events:  # whatever follows the bundle is a syntax error, which the parser raises
         pass
     _check_head(head, members)
+
+
+def _check_new(name: str, seen: set[str]) -> None:
+    """Refuse a member of the bundle that was there already; of names that nobody reads, the first ones are known."""
+    if name in seen:
+        raise refuse(
+            "duplicate_name",
+            f"the file is refused: its member {name[:60]!r} occurs twice, so nobody can say which one counts",
+            member=name[:60],
+        )
+    if name in _READ or len(seen) < _SEEN_MAX:
+        seen.add(name)
 
 
 def _pass_member(source: BundleSource, events: Iterator[Event], name: str, first: Event) -> None:
@@ -142,10 +159,15 @@ def _check_head(head: dict[str, Json], members: list[str]) -> None:
     if head.get("type") != "bundle":
         raise _no_bundle(foreign_json(members, head.get("type"), has_type="type" in head))
     version = head.get("spec_version", "2.1")
+    if not isinstance(version, str):
+        reason = (
+            f'the file is refused: the spec_version of its bundle is {kind_of(version)}, and it must be the text "2.1"'
+        )
+        raise refuse("wrong_spec_version", reason)
     if version != "2.1":
         raise refuse(
             "wrong_spec_version",
-            f"the file is refused: it is a bundle of STIX {str(version)[:20]!r}, and 2.1 is read; {ELEVATE}",
+            f"the file is refused: it is a bundle of STIX {version[:20]!r}, and 2.1 is read; {ELEVATE}",
         )
 
 
