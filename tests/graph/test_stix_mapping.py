@@ -13,7 +13,7 @@ from hypothesis import example, given
 
 from intelgraph.graph.bundle_source import BundleSource
 from intelgraph.graph.content_digest import canonical_json
-from intelgraph.graph.objects import Entity, GraphObject, Relationship, normal_value, read_object
+from intelgraph.graph.objects import Entity, GraphObject, Relationship, exact_time, normal_value, read_object
 from intelgraph.graph.stix_mapping import UNKNOWN_TIME, WRAPPER_TYPE, NotMapped, from_stix, to_stix
 from intelgraph.graph.stix_read import Limits, Read, read_bundle
 
@@ -183,6 +183,40 @@ def test_a_wrapper_cannot_claim_another_objects_id() -> None:
     stix["object"]["id"] = "host/2"
     with pytest.raises(NotMapped, match="bad_id"):
         from_stix(stix)
+
+
+@pytest.mark.parametrize(
+    ("written", "exact"),
+    [
+        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000000Z"),
+        ("2015-06-30T23:59:60.25Z", "2015-07-01T00:00:00.250000Z"),
+    ],
+)
+def test_a_leap_second_is_taken_and_comes_back_as_it_was_written(written: str, exact: str) -> None:
+    stix = {**MALWARE, "created": written, "modified": written, "valid_from": written}
+    entity = through_the_store(as_read(stix))
+    assert (entity.created, entity.updated, entity.valid_from) == (exact, exact, exact)
+    assert to_stix(entity) == stix
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2016-12-30T23:59:60Z",
+        "2016-12-31T22:59:60Z",
+        "2016-12-31T23:58:60Z",
+        "9999-12-31T23:59:60Z",
+        "2016-12-31T23:59:61Z",
+    ],
+)
+def test_a_leap_second_that_cannot_be_is_no_time(written: str) -> None:
+    with pytest.raises(NotMapped, match="bad_timestamp"):
+        from_stix({**MALWARE, "created": written})
+
+
+def test_a_leap_second_is_known_in_every_zone() -> None:
+    assert exact_time("2017-01-01T01:59:60.5+02:00") == exact_time("2016-12-31T23:59:60.5Z")
+    assert exact_time("2016-12-31T23:59:60+02:00") is None
 
 
 def test_an_id_in_capitals_is_the_same_id() -> None:

@@ -91,19 +91,27 @@ def canonical_json(value: Json) -> bytes:
 
 @lru_cache(maxsize=8_192)
 def exact_time(text: str) -> str | None:
-    """``text`` (RFC 3339) as UTC with microseconds and ``Z``, finer digits cut off; None when it is not a time."""
+    """``text`` (RFC 3339) as UTC with microseconds and ``Z``, finer digits cut off; None when it is not a time.
+
+    A leap second, 23:59:60 at the end of a month, is the first second of the next one, as in PostgreSQL.
+    """
     match = _TIMESTAMP.fullmatch(text)
     if match is None:
         return None
     seconds, fraction, zone = match.groups()
     try:
-        moment = datetime.fromisoformat(seconds).replace(tzinfo=UTC)
+        leaps = seconds.endswith(":60")
+        moment = datetime.fromisoformat(seconds[:-2] + "59" if leaps else seconds).replace(tzinfo=UTC)
         if zone != "Z":
             hours, minutes = int(zone[1:3]), int(zone[4:6])
             if hours > 23 or minutes > 59:
                 return None
             offset = timedelta(hours=hours, minutes=minutes)
             moment = moment - offset if zone[0] == "+" else moment + offset
+        if leaps:
+            moment += timedelta(seconds=1)
+            if (moment.day, moment.hour, moment.minute) != (1, 0, 0):
+                return None
     except (ValueError, OverflowError):
         return None
     micros = (fraction or "")[:6].ljust(6, "0")

@@ -15,7 +15,7 @@ import orjson
 REASONS: dict[str, str] = {
     "bad_id": "the id does not read type--UUID with the object's own type, at most 256 characters",
     "bad_reference": "source_ref or target_ref does not read type--UUID",
-    "bad_timestamp": "a time does not read YYYY-MM-DDTHH:MM:SS[.s+]Z",
+    "bad_timestamp": "a time does not read YYYY-MM-DDTHH:MM:SS[.s+]Z, or there is no such time",
     "bad_type": "the type is not 3 to 250 of a-z, 0-9 and single dashes",
     "bad_wrapped_object": "an x-intelgraph-object does not hold an object of IntelGraph",
     "contradiction": "the same id with the same modified time says something else",
