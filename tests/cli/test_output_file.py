@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -65,6 +66,52 @@ def test_a_files_owner_stays(tmp_path: Path) -> None:
     os.chown(path, 12345, 23456)
     write(path)
     assert (path.stat().st_uid, path.stat().st_gid, path.read_bytes()) == (12345, 23456, b"new")
+
+
+def _set(path: Path, attributes: dict[str, bytes]) -> None:
+    try:
+        for name, value in attributes.items():
+            os.setxattr(path, name, value)
+    except OSError as error:
+        pytest.skip(f"this file system has no extended attributes: {error}")
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="this system has no extended attributes")
+def test_a_files_extended_attributes_stay(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(b"before")
+    path.chmod(0o640)
+    attributes = {"user.origin": b"https://example.org/", "user.empty": b"", "user.bytes": bytes(range(256))}
+    _set(path, attributes)
+    before = path.stat().st_ino
+    write(path)
+    assert {name: os.getxattr(path, name) for name in os.listxattr(path)} == attributes
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"new", 0o640)
+    assert path.stat().st_ino != before, "it was not replaced whole"
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="this system has no extended attributes")
+def test_a_file_whose_attribute_no_other_may_have_is_written_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(b"before, and longer")
+    _set(path, {"user.origin": b"x"})
+    before = path.stat().st_ino
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "setxattr", refuse)
+    write(path)
+    assert (path.read_bytes(), path.stat().st_ino, os.getxattr(path, "user.origin")) == (b"new", before, b"x")
+
+
+@pytest.mark.parametrize("number", ["99999999999999999999", "2147483648", "9" * 4_500])
+def test_a_descriptor_that_cannot_be_is_an_error_of_the_system(number: str) -> None:
+    for place in (f"/dev/fd/{number}", f"/proc/self/fd/{number}"):
+        with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+            write(Path(place))
 
 
 @pytest.mark.parametrize("exists", [True, False])

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
+import msgspec
 from aiohttp import web
 
 Objects = dict[str, dict[str, Any]]
@@ -49,7 +49,7 @@ class Store:
             if first_body != body:
                 raise Refusal(409, "key_reused")
             return {**outcome, "status": "repeated"}
-        operations = orjson.loads(body)["operations"]
+        operations = msgspec.json.decode(body)["operations"]
         if not 1 <= len(operations) <= 1_000:
             raise Refusal(413, "too_many_operations")
         changed: dict[str, Objects] = {"entity": {}, "relationship": {}}
@@ -161,7 +161,7 @@ class FakeDoor:
 
     async def _forms(self, request: web.Request, tenant: str) -> web.Response:
         """The importer's one question: objects of one kind by their ids, ``o0``, ``o1``, ..."""
-        asked = orjson.loads(await request.read())
+        asked = msgspec.json.decode(await request.read())
         kind = "relationship" if "relationship(" in asked["query"] else "entity"
         names = {"valid_from": "validFrom", "valid_until": "validUntil", "source": "sourceId", "target": "targetId"}
         data = {}
@@ -197,7 +197,7 @@ class FakeDoor:
 
     def _json(self, value: object, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
         return web.Response(
-            body=orjson.dumps(value),
+            body=msgspec.json.encode(value),
             status=status,
             content_type="application/json",
             headers={"IG-Region": self.region, **(headers or {})},

@@ -10,20 +10,24 @@ from hypothesis import strategies as st
 
 from intelgraph.graph.objects import Entity, Relationship
 from intelgraph.graph.stix_mapping import OBSERVABLES
+from intelgraph.model.content import problem_of
 
 GENERATED = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 NUL_FREE = st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",)), max_size=20)
 NUMBERS = (
-    st.integers(-(2**63), 2**64 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
+    st.integers(-(10**64) + 1, 10**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False).filter(lambda number: problem_of(number) is None)
     | st.sampled_from(
         [
             0.0,
             -0.0,
             1.0,
             1e22,
-            1e300,
-            5e-324,
+            9.999999999999999e63,
+            1e-64,
+            10**64 - 1,
+            1.2345678901234568e29,
+            123456789012345678901234567890,
             6.352348041570061e16,
             1.2345678901234567e22,
             2**53,

@@ -7,13 +7,13 @@ import json
 from decimal import Decimal
 from typing import Any
 
-import orjson
+import msgspec
 import pytest
 from hypothesis import example, given
 
 from intelgraph.graph.bundle_source import BundleSource
 from intelgraph.graph.content_digest import canonical_json
-from intelgraph.graph.objects import Entity, GraphObject, Relationship, normal_value, read_object
+from intelgraph.graph.objects import Entity, GraphObject, Relationship, exact_time, normal_value, read_object
 from intelgraph.graph.stix_mapping import UNKNOWN_TIME, WRAPPER_TYPE, NotMapped, from_stix, to_stix
 from intelgraph.graph.stix_read import Limits, Read, read_bundle
 
@@ -32,7 +32,7 @@ MALWARE = {
 
 def as_read(stix: dict[str, Any]) -> GraphObject:
     """The object as it is read from a bundle."""
-    data = orjson.dumps({"type": "bundle", "objects": [stix]})
+    data = msgspec.json.encode({"type": "bundle", "objects": [stix]})
     (result,) = read_bundle(BundleSource(io.BytesIO(data)), Limits())
     assert isinstance(result, Read), result
     return result.thing
@@ -49,7 +49,7 @@ def through_the_store(thing: GraphObject) -> GraphObject:
             return {name: rewrite(value[name]) for name in sorted(value, key=lambda name: (len(name), name))}
         return [rewrite(member) for member in value] if isinstance(value, list) else value
 
-    given_back = orjson.loads(json.dumps({**rewrite(thing_as_dict(thing)), "revision": 7}))
+    given_back = json.loads(json.dumps({**rewrite(thing_as_dict(thing)), "revision": 7}))
     return read_object(thing.kind, given_back)
 
 
@@ -183,6 +183,40 @@ def test_a_wrapper_cannot_claim_another_objects_id() -> None:
     stix["object"]["id"] = "host/2"
     with pytest.raises(NotMapped, match="bad_id"):
         from_stix(stix)
+
+
+@pytest.mark.parametrize(
+    ("written", "exact"),
+    [
+        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000000Z"),
+        ("2015-06-30T23:59:60.25Z", "2015-07-01T00:00:00.250000Z"),
+    ],
+)
+def test_a_leap_second_is_taken_and_comes_back_as_it_was_written(written: str, exact: str) -> None:
+    stix = {**MALWARE, "created": written, "modified": written, "valid_from": written}
+    entity = through_the_store(as_read(stix))
+    assert (entity.created, entity.updated, entity.valid_from) == (exact, exact, exact)
+    assert to_stix(entity) == stix
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2016-12-30T23:59:60Z",
+        "2016-12-31T22:59:60Z",
+        "2016-12-31T23:58:60Z",
+        "9999-12-31T23:59:60Z",
+        "2016-12-31T23:59:61Z",
+    ],
+)
+def test_a_leap_second_that_cannot_be_is_no_time(written: str) -> None:
+    with pytest.raises(NotMapped, match="bad_timestamp"):
+        from_stix({**MALWARE, "created": written})
+
+
+def test_a_leap_second_is_known_in_every_zone() -> None:
+    assert exact_time("2017-01-01T01:59:60.5+02:00") == exact_time("2016-12-31T23:59:60.5Z")
+    assert exact_time("2016-12-31T23:59:60+02:00") is None
 
 
 def test_an_id_in_capitals_is_the_same_id() -> None:

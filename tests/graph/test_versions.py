@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -157,6 +158,65 @@ def test_a_form_without_modified_has_the_time_of_its_creation_as_it_was_written(
     without = {name: value for name, value in fine.items() if name != "modified"}
     assert version_of(from_stix(without)).modified == ordered_time(fine["created"])
     assert version_of(from_stix(fine)).modified == ordered_time(DAY_1)
+
+
+FINE = "2026-01-01T00:00:00.1234567Z"
+UNKNOWN = {"type": "malware", "spec_version": "2.1", "id": f"malware--{uuid_of(1)}"}
+EDGE = {
+    "type": "relationship",
+    "spec_version": "2.1",
+    "id": f"relationship--{uuid_of(1)}",
+    "relationship_type": "uses",
+    "source_ref": malware(1)["id"],
+    "target_ref": malware(2)["id"],
+}
+
+
+@pytest.mark.parametrize("zeros", ["0", "00", "000000000"])
+def test_zeros_behind_a_fine_time_change_nothing(zeros: str) -> None:
+    longer = FINE.replace("Z", zeros + "Z")
+    assert ordered_time(longer) == ordered_time(FINE)
+    assert ordered_time(DAY_1.replace("Z", "000" + zeros + "Z")) == ordered_time(DAY_1)
+    for name in ("created", "modified", "valid_from"):
+        ours, theirs = (version_of(from_stix({**malware(), name: time})) for time in (longer, FINE))
+        assert judge(ours, theirs, replace=False) is Verdict.UNCHANGED, name
+    assert (
+        version_of(from_stix(malware(modified=longer))).modified
+        < version_of(from_stix(malware(modified=FINE.replace("Z", zeros + "1Z")))).modified
+    )
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_what_differs_in_its_time_alone_is_not_unchanged(replace: bool) -> None:
+    made = "2026-01-01T00:00:00.0000009Z"
+    without = {name: value for name, value in malware(created=made).items() if name != "modified"}
+    early, late = version_of(from_stix(malware(created=made))), version_of(from_stix(without))
+    assert (early.content, early.modified < late.modified) == (late.content, True)
+    assert judge(late, early, replace=replace) is Verdict.WRITE
+    assert judge(early, late, replace=replace) is (Verdict.WRITE if replace else Verdict.OLDER)
+
+
+def test_what_marks_a_property_as_absent_is_no_content() -> None:
+    marked = from_stix(UNKNOWN)
+    for name in ("name", "spec_version", "created", "modified", "valid_from"):
+        with_null = msgspec.structs.replace(marked, properties={**marked.properties, name: None})
+        without = {other: value for other, value in marked.properties.items() if other != name}
+        assert version_of(with_null) == version_of(msgspec.structs.replace(marked, properties=without)), name
+    other = msgspec.structs.replace(marked, properties={**marked.properties, "x": None})
+    assert version_of(other) != version_of(marked)
+
+
+def test_a_relationships_validity_is_compared_by_the_names_that_relationships_have() -> None:
+    start, stop = "start_time", "stop_time"
+    plain = {start: "2026-01-01T00:00:00Z", stop: "2026-01-02T00:00:00Z"}
+    spelled = {start: "2026-01-01T00:00:00.0000000Z", stop: "2026-01-02T00:00:00.000Z"}
+    fine = {**plain, start: FINE}
+    same, also, other = (version_of(from_stix({**EDGE, **times})) for times in (plain, spelled, fine))
+    assert judge(same, also, replace=False) is Verdict.UNCHANGED
+    assert other.content != same.content
+    for name in ("valid_from", "valid_until"):
+        own = {**EDGE, **plain, name: plain[start if name == "valid_from" else stop]}
+        assert version_of(from_stix(own)).content != same.content, f"{name} is a property of its own"
 
 
 FORMS = st.lists(

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+import msgspec
 import orjson
 from yarl import URL
 
@@ -57,10 +58,10 @@ class Reply:
     retry_after_s: float | None
 
     def json(self) -> Any:
-        """The body; refuses with ``bad_answer`` what is not JSON."""
+        """The body, whole numbers exact; refuses with ``bad_answer`` what is not JSON."""
         try:
-            return orjson.loads(self.body)
-        except orjson.JSONDecodeError as error:
+            return msgspec.json.decode(self.body)
+        except msgspec.DecodeError as error:
             raise refuse("bad_answer", f"the API's answer of status {self.status} is not JSON") from error
 
     def error(self) -> IntelGraphError:

@@ -3,9 +3,9 @@
 A ``BundleSource`` is read once, in pieces. It undoes gzip (told by its first two bytes, not by a name), refuses what
 its first bytes tell to be something else (``file_kinds``), drops a byte order mark, hashes what it hands on
 (``content_hash``), counts what it took from below (``bytes_taken``, for a progress bar) and refuses a single JSON token
-that would not fit in memory. A lone surrogate escape, which the parser would silently turn into a question mark, is
-handed on as ``\\u0000`` instead: both are text that cannot be stored, and the
-object they are in is rejected for it.
+that would not fit in memory. What the parser would not survive or would silently change is handed on as something else
+that cannot be stored, so that only the object that it is in is rejected for it: a lone surrogate escape as ``\\u0000``,
+a number that is too long as one that is too large (``long_numbers``).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Protocol, cast
 
 from intelgraph.graph.file_kinds import HEAD_BYTES, foreign_bytes
+from intelgraph.graph.long_numbers import NumberBound
 from intelgraph.model.errors import refuse
 
 _GZIP, _MARK = b"\x1f\x8b", b"\xef\xbb\xbf"
@@ -36,15 +37,17 @@ class _Readable(Protocol):
 
 
 class BundleSource:
-    """A readable of UTF-8 JSON over ``raw``; reset ``idle_bytes`` whenever a token came out."""
+    """A readable of UTF-8 JSON over ``raw``; reset ``idle_bytes`` whenever a token came out. ``text_bytes`` counts what
+    was read of the text, uncompressed: the parser has seen no more."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self._counted = _Counted(raw)
         self._hash = hashlib.sha256()
         self._carried = b""
+        self._numbers = NumberBound()
         self._stream: _Readable | None = None
         self.idle_bytes = 0
-        self.handed_on_bytes = 0
+        self.text_bytes = 0
 
     @property
     def bytes_taken(self) -> int:
@@ -62,17 +65,17 @@ class BundleSource:
             return b""
         while True:
             piece = self._next_piece()
+            self.text_bytes += len(piece)
+            self.idle_bytes += len(piece)
+            if self.idle_bytes > TOKEN_BYTES_MAX:
+                raise refuse(
+                    "value_too_large",
+                    f"the file is refused: one value in it is larger than {TOKEN_BYTES_MAX // 1024**2} MiB",
+                    limit_bytes=TOKEN_BYTES_MAX,
+                )
             whole = self._mend(self._carried + piece, last=not piece)
-            if whole or not piece or len(self._carried) > TOKEN_BYTES_MAX:
+            if whole or not piece:
                 break
-        self.idle_bytes += len(whole)
-        if self.idle_bytes + len(self._carried) > TOKEN_BYTES_MAX:
-            raise refuse(
-                "value_too_large",
-                f"the file is refused: one value in it is larger than {TOKEN_BYTES_MAX // 1024**2} MiB",
-                limit_bytes=TOKEN_BYTES_MAX,
-            )
-        self.handed_on_bytes += len(whole)
         self._hash.update(whole)
         return whole
 
@@ -99,13 +102,12 @@ class BundleSource:
 
     def _mend(self, piece: bytes, *, last: bool) -> bytes:
         self._carried = b""
-        if b"\\" not in piece:
-            return piece
-        if not last:
-            piece, self._carried = _split_between_escapes(piece)
-        if b"\\ud" not in piece and b"\\uD" not in piece:
-            return piece
-        return _ESCAPE.sub(lambda match: b"\\u0000" if match[1] else match[0], piece)
+        if b"\\" in piece:
+            if not last:
+                piece, self._carried = _split_between_escapes(piece)
+            if b"\\ud" in piece or b"\\uD" in piece:
+                piece = _ESCAPE.sub(lambda match: b"\\u0000" if match[1] else match[0], piece)
+        return self._numbers.take(piece, last=last)
 
 
 def _split_between_escapes(piece: bytes) -> tuple[bytes, bytes]:

@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import hashlib
 
-import orjson
-
 from intelgraph.graph.objects import GraphObject, normal_object
+from intelgraph.graph.objects import canonical_json as canonical_value
 from intelgraph.model.errors import refuse
 
 
 def canonical_json(thing: GraphObject) -> bytes:
     """The bytes that stand for one object in the digest."""
-    return orjson.dumps(normal_object(thing), option=orjson.OPT_SORT_KEYS)
+    return canonical_value(normal_object(thing))
 
 
 class ContentDigest:

@@ -107,7 +107,7 @@ def foreign_json(members: Sequence[str], type_: Json, *, has_type: bool) -> Fore
             return Foreign(found=f"one object of type {type_!r}, and no bundle", remedy=_WRAP)
         return Foreign(found=f"an object of type {type_[:40]!r}, not 'bundle'", remedy="a bundle's type is 'bundle'")
     if has_type:
-        return Foreign(found=f"an object whose type is {_kind(type_)}, not 'bundle'", remedy=_WRAP)
+        return Foreign(found=f"an object whose type is {kind_of(type_)}, not 'bundle'", remedy=_WRAP)
     if named & {"Event", "Attribute", "response"}:
         return Foreign(found="JSON of MISP", remedy=_MISP)
     if named & {"stix_header", "STIX_Package"}:
@@ -132,10 +132,11 @@ def foreign_list(members: Sequence[str], type_: Json, *, empty: bool) -> Foreign
 
 def foreign_value(value: Json) -> Foreign:
     """What a JSON text is that is neither an object nor a list."""
-    return Foreign(found=f"JSON, but {_kind(value)}", remedy="a STIX bundle is a JSON object")
+    return Foreign(found=f"JSON, but {kind_of(value)}", remedy="a STIX bundle is a JSON object")
 
 
-def _kind(value: Json) -> str:
+def kind_of(value: Json) -> str:
+    """The word for a JSON value, with its article."""
     if value is None:
         return "null"
     if isinstance(value, bool):

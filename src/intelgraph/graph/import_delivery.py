@@ -14,7 +14,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Protocol
 
-import orjson
+import msgspec
 
 from intelgraph.graph.import_answer import Answer, Step, decide
 from intelgraph.graph.import_journal import ABSENT, ImportJournal, Sent
@@ -135,7 +135,8 @@ class Delivery:
             await asyncio.sleep(_COMPARED_AGAIN_S * 2**part.compared)
         kind = self._batch.kind
         things = {
-            index: read_object(kind, orjson.loads(self._batch.operations[index])[kind]) for index, _ in part.items
+            index: read_object(kind, msgspec.json.decode(self._batch.operations[index])[kind])
+            for index, _ in part.items
         }
         forms = await self._sender.forms(kind, [thing.id for thing in things.values()])
         left = []

@@ -4,8 +4,9 @@ An ``Entity`` or ``Relationship`` is what an upsert carries (docs/log.md, "Rows"
 from JSON ignores members that are not content (``kind``, ``revision``). What does not belong here: STIX (see
 ``stix_mapping``), HTTP, files.
 
-Numbers are 64-bit integers or IEEE 754 doubles, as in STIX 2.1: whatever stores them may print ``1e2`` as ``100``, so
-comparisons are made on values, never on digits.
+Numbers are whole and exact, or IEEE 754 doubles (``model.content``): whatever stores them may print ``1e2`` as ``100``,
+so comparisons are made on values, never on digits. JSON is read and written by msgspec, which keeps a whole number of
+any length; orjson makes a double of one beyond 64 bits.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -24,8 +26,7 @@ from intelgraph.model.form import misshapen
 Json = Any
 Kind = Literal["entity", "relationship"]
 
-INTEGER_MIN = -(2**63)
-INTEGER_MAX = 2**64 - 1
+_CANONICAL = msgspec.json.Encoder(order="deterministic")
 _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -83,21 +84,34 @@ def upsert_operation(thing: GraphObject) -> bytes:
     return msgspec.json.encode({"op": f"upsert_{thing.kind}", thing.kind: thing})
 
 
+def canonical_json(value: Json) -> bytes:
+    """The JSON of a value: members sorted by name, no spaces."""
+    return _CANONICAL.encode(value)
+
+
 @lru_cache(maxsize=8_192)
 def exact_time(text: str) -> str | None:
-    """``text`` (RFC 3339) as UTC with microseconds and ``Z``, finer digits cut off; None when it is not a time."""
+    """``text`` (RFC 3339) as UTC with microseconds and ``Z``, finer digits cut off; None when it is not a time.
+
+    A leap second, 23:59:60 at the end of a month, is the first second of the next one, as in PostgreSQL.
+    """
     match = _TIMESTAMP.fullmatch(text)
     if match is None:
         return None
     seconds, fraction, zone = match.groups()
     try:
-        moment = datetime.fromisoformat(seconds).replace(tzinfo=UTC)
+        leaps = seconds.endswith(":60")
+        moment = datetime.fromisoformat(seconds[:-2] + "59" if leaps else seconds).replace(tzinfo=UTC)
         if zone != "Z":
             hours, minutes = int(zone[1:3]), int(zone[4:6])
             if hours > 23 or minutes > 59:
                 return None
             offset = timedelta(hours=hours, minutes=minutes)
             moment = moment - offset if zone[0] == "+" else moment + offset
+        if leaps:
+            moment += timedelta(seconds=1)
+            if (moment.day, moment.hour, moment.minute) != (1, 0, 0):
+                return None
     except (ValueError, OverflowError):
         return None
     micros = (fraction or "")[:6].ljust(6, "0")
@@ -105,20 +119,14 @@ def exact_time(text: str) -> str | None:
 
 
 def normal_number(number: float) -> int | float:
-    """The one form of a number: an integer wherever 64 bits hold it, otherwise a double."""
-    if isinstance(number, int):
-        if INTEGER_MIN <= number <= INTEGER_MAX:
-            return number
-        try:
-            return float(number)
-        except OverflowError as error:
-            raise refuse(
-                "number_out_of_range",
-                "a number is refused: it lies beyond IEEE 754 doubles, which hold up to about 1.8e308",
-            ) from error
-    if number.is_integer() and INTEGER_MIN <= number <= INTEGER_MAX:
-        return int(number)
-    return number
+    """The one form of a number: exact if it is whole, otherwise a double.
+
+    Of a whole double beyond 2^53 its shortest spelling counts, as for a store of decimals: 6.352348041570061e16 is
+    63523480415700610, whatever the double's last digits are.
+    """
+    if isinstance(number, int) or not number.is_integer():
+        return number
+    return int(number) if abs(number) < 2**53 else int(Decimal(repr(number)))
 
 
 def normal_value(value: Json) -> Json:

@@ -15,7 +15,7 @@ import orjson
 REASONS: dict[str, str] = {
     "bad_id": "the id does not read type--UUID with the object's own type, at most 256 characters",
     "bad_reference": "source_ref or target_ref does not read type--UUID",
-    "bad_timestamp": "a time does not read YYYY-MM-DDTHH:MM:SS[.s+]Z",
+    "bad_timestamp": "a time does not read YYYY-MM-DDTHH:MM:SS[.s+]Z, or there is no such time",
     "bad_type": "the type is not 3 to 250 of a-z, 0-9 and single dashes",
     "bad_wrapped_object": "an x-intelgraph-object does not hold an object of IntelGraph",
     "contradiction": "the same id with the same modified time says something else",
@@ -26,7 +26,7 @@ REASONS: dict[str, str] = {
     "missing_property": "relationship_type, source_ref or target_ref is missing",
     "missing_type": "there is no type",
     "not_an_object": "the element of objects is not a JSON object",
-    "number_out_of_range": "a number is neither a 64-bit integer nor held by an IEEE 754 double",
+    "number_out_of_range": "a number is not 0 or of a magnitude from 1e-64 to below 1e64, or has over 1,000 characters",
     "object_too_large": "the object is larger than the limit",
     "older_version": "there is a newer modified time of the same id",
     "revision_mismatch": "somebody else wrote the object each time that it was about to be written",

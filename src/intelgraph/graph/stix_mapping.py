@@ -26,6 +26,7 @@ from typing import Any, TypeGuard
 
 import msgspec
 
+from intelgraph.graph.file_kinds import kind_of
 from intelgraph.graph.objects import (
     Entity,
     GraphObject,
@@ -125,8 +126,10 @@ def _check_version(stix: Mapping[str, Json], stix_type: str) -> None:
     version = stix.get("spec_version")
     if version == "2.1" or (version is None and stix_type in OBSERVABLES):
         return
+    if isinstance(version, str):
+        raise NotMapped("wrong_spec_version", f"its spec_version is {version[:20]!r}")
     if version is not None:
-        raise NotMapped("wrong_spec_version", f"its spec_version is {str(version)[:20]!r}")
+        raise NotMapped("wrong_spec_version", f'its spec_version is {kind_of(version)}, and it must be the text "2.1"')
     if stix_type in _VERSIONED or stix.get("created") is not None or stix.get("modified") is not None:
         raise NotMapped("wrong_spec_version", f"a {stix_type} without spec_version is of STIX 2.0")
 

@@ -17,25 +17,30 @@ from decimal import Decimal
 import ijson
 
 from intelgraph.graph.bundle_source import BundleSource
-from intelgraph.graph.file_kinds import ELEVATE, Foreign, foreign_json, foreign_list, foreign_value, json_fault
-from intelgraph.graph.objects import INTEGER_MAX, INTEGER_MIN, GraphObject, Json
-from intelgraph.graph.rejects import Rejected
+from intelgraph.graph.file_kinds import ELEVATE, Foreign, foreign_json, foreign_list, foreign_value, json_fault, kind_of
+from intelgraph.graph.objects import GraphObject, Json, normal_number
+from intelgraph.graph.rejects import REASONS, Rejected
 from intelgraph.graph.stix_mapping import NotMapped, from_stix
+from intelgraph.model.content import problem_of
 from intelgraph.model.errors import PermanentError, refuse
 
 Event = tuple[str, Json]
 _STARTS: dict[str, type[dict[str, Json]] | type[list[Json]]] = {"start_map": dict, "start_array": list}
 _ENDS = frozenset({"end_map", "end_array"})
 _MEMBERS_MAX = 8
+_READ = frozenset({"type", "spec_version", "objects"})
+_SEEN_MAX = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """What one element may be: ``object_bytes_max`` counts its text, ``depth_max`` its nested lists and objects.
 
-    The door takes properties of 32 levels, which an ``x-intelgraph-object`` carries two levels down."""
+    The API stores objects of up to 12 MiB (``ig.row_bytes_max``). Texts and places are counted as it writes them, with
+    spaces, and numbers as a little less, so that whatever it stores is taken here. It takes properties of 32 levels,
+    which an ``x-intelgraph-object`` carries two levels down."""
 
-    object_bytes_max: int = 768 * 1024
+    object_bytes_max: int = 12 * 1024 * 1024
     depth_max: int = 34
 
 
@@ -63,7 +68,7 @@ def read_bundle(source: BundleSource, limits: Limits) -> Iterator[Read | Rejecte
     except (ijson.JSONError, ValueError, ArithmeticError, SystemError) as error:
         raise refuse(
             "not_json",
-            f"the file is refused: it is not JSON at or before byte {source.handed_on_bytes}: {_complaint(error)}",
+            f"the file is refused: it is not JSON at or before byte {source.text_bytes}: {_complaint(error)}",
         ) from error
 
 
@@ -75,8 +80,10 @@ def _bundle(source: BundleSource, events: Iterator[Event], limits: Limits) -> It
         raise _no_bundle(foreign_value(value))
     head: dict[str, Json] = {}
     members: list[str] = []
+    seen: set[str] = set()
     position = 0
     for name in _names(events):
+        _check_new(name, seen)
         members.append(name)
         event, value = next(events)
         if name == "objects" and event == "start_array":
@@ -88,13 +95,47 @@ def _bundle(source: BundleSource, events: Iterator[Event], limits: Limits) -> It
         elif name == "objects":
             raise refuse("not_a_bundle", "the file is refused: its objects are no list, so there is nothing to take")
         else:
-            head[name] = value if event not in _STARTS else _STARTS[event]()
-            if event in _STARTS:
-                _skip(source, events)
+            if name in _READ:
+                head[name] = value if event not in _STARTS else _STARTS[event]()
+            _pass_member(source, events, name, (event, value))
         del members[_MEMBERS_MAX:]
     for _ in events:  # whatever follows the bundle is a syntax error, which the parser raises
         pass
     _check_head(head, members)
+
+
+def _check_new(name: str, seen: set[str]) -> None:
+    """Refuse a member of the bundle that was there already; of names that nobody reads, the first ones are known."""
+    if name in seen:
+        raise refuse(
+            "duplicate_name",
+            f"the file is refused: its member {name[:60]!r} occurs twice, so nobody can say which one counts",
+            member=name[:60],
+        )
+    if name in _READ or len(seen) < _SEEN_MAX:
+        seen.add(name)
+
+
+def _pass_member(source: BundleSource, events: Iterator[Event], name: str, first: Event) -> None:
+    """Go behind a member of the bundle itself; its numbers must be numbers that objects may have."""
+    depth = 0
+    event, value = first
+    while True:
+        source.idle_bytes = 0
+        if event == "number":
+            _check_number_of_head(name, value)
+        depth += (event in _STARTS) - (event in _ENDS)
+        if depth == 0:
+            return
+        event, value = next(events)
+
+
+def _check_number_of_head(name: str, number: int | Decimal) -> None:
+    try:
+        _number(number)
+    except _Fault as fault:
+        reason = f"the file is refused: in its member {name[:60]!r} {REASONS[fault.code]}"
+        raise refuse(fault.code, reason, member=name[:60]) from fault
 
 
 def _first_of_list(source: BundleSource, events: Iterator[Event]) -> Foreign:
@@ -118,10 +159,15 @@ def _check_head(head: dict[str, Json], members: list[str]) -> None:
     if head.get("type") != "bundle":
         raise _no_bundle(foreign_json(members, head.get("type"), has_type="type" in head))
     version = head.get("spec_version", "2.1")
+    if not isinstance(version, str):
+        reason = (
+            f'the file is refused: the spec_version of its bundle is {kind_of(version)}, and it must be the text "2.1"'
+        )
+        raise refuse("wrong_spec_version", reason)
     if version != "2.1":
         raise refuse(
             "wrong_spec_version",
-            f"the file is refused: it is a bundle of STIX {str(version)[:20]!r}, and 2.1 is read; {ELEVATE}",
+            f"the file is refused: it is a bundle of STIX {version[:20]!r}, and 2.1 is read; {ELEVATE}",
         )
 
 
@@ -130,10 +176,11 @@ def _no_bundle(found: Foreign) -> PermanentError:
 
 
 def _complaint(error: Exception) -> str:
-    text = error.args[0] if error.args else ""
+    """What is wrong, in the parser's words; what others say of it is about Python."""
+    text = error.args[0] if error.args and isinstance(error, ijson.JSONError) else ""
     if isinstance(text, bytes):
         text = text.decode(errors="replace")
-    return json_fault(str(text)) or type(error).__name__
+    return json_fault(str(text)) or "a value in it cannot be read"
 
 
 def _names(events: Iterator[Event]) -> Iterator[str]:
@@ -194,28 +241,31 @@ class _Builder:
         for event, value in events:
             if event == "map_key":
                 self._take(value)
+                self._count(len(": ") + len(", "))
                 if value in container:
                     raise _Fault("duplicate_name", value[:60])
                 name = value
                 continue
             if event == "string":
                 self._take(value)
+            elif event == "number":
+                value = _number(value)
+                self._count(1 + value.bit_length() // 4 if isinstance(value, int) else 3)
             elif event in _ENDS:
                 self.depth -= 1
                 if self.depth == 0:
                     return
+                self._count(0 if container else len("[]"))
                 container = outer.pop()
                 continue
             elif event in _STARTS:
                 self._descend()
                 value = _STARTS[event]()
-            elif event == "number":
-                value = _number(value)
             if isinstance(container, dict):
                 container[name] = value
             else:
                 container.append(value)
-                self._take("")
+                self._count(len(", "))
             if event in _STARTS:
                 outer.append(container)
                 container = value
@@ -226,14 +276,17 @@ class _Builder:
             raise _Fault("too_deeply_nested", f"the limit is {self._limits.depth_max} levels")
 
     def _take(self, text: str) -> None:
-        """Count a text or a place in a list; a fault when it is one too many, or when it cannot be stored."""
+        """Count a text; a fault when it is one too many, or when it cannot be stored."""
         plain = text.isascii()
-        self._bytes_left -= 4 + (len(text) if plain else len(text.encode(errors="surrogatepass")))
+        self._count(2 + (len(text) if plain else len(text.encode(errors="surrogatepass"))))
+        if "\x00" in text or not (plain or _is_storable(text)):
+            raise _Fault("unstorable_text")
+
+    def _count(self, size: int) -> None:
+        self._bytes_left -= size
         if self._bytes_left < 0:
             raise _Fault("object_too_large", f"the limit is {self._limits.object_bytes_max} bytes")
         self._source.idle_bytes = 0
-        if "\x00" in text or not (plain or _is_storable(text)):
-            raise _Fault("unstorable_text")
 
 
 def _is_storable(text: str) -> bool:
@@ -245,18 +298,12 @@ def _is_storable(text: str) -> bool:
 
 
 def _number(number: int | Decimal) -> int | float:
-    """The number as a 64-bit integer or the nearest double; a fault where that would be another number altogether.
+    """The number as the API stores it: exact if it is written without a point or an exponent, otherwise the nearest
+    double; a fault where that is out of the API's range.
 
-    A whole double beyond 2^53 becomes the integer it is: its shortest spelling, 6.352348041570061e16, would be taken by
-    a decimal store for ...610, while the double is ...608.
+    A whole double beyond 2^53 becomes a whole number, so that no later reader is left to choose its digits.
     """
-    if isinstance(number, int) and INTEGER_MIN <= number <= INTEGER_MAX:
-        return number
-    try:
-        double = float(number)
-    except OverflowError as error:
-        raise _Fault("number_out_of_range") from error
-    whole_changed = isinstance(number, int) and int(double) != number
-    if double in (float("inf"), float("-inf")) or whole_changed or (double == 0 and number != 0):
+    value = number if isinstance(number, int) else float(number)
+    if problem_of(value) is not None or (value == 0 and number != 0):
         raise _Fault("number_out_of_range")
-    return int(double) if abs(double) >= 2**53 and INTEGER_MIN <= double <= INTEGER_MAX else double
+    return normal_number(value) if abs(value) >= 2**53 else value

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from typing import BinaryIO
 
-import orjson
+import msgspec
 
 from intelgraph.graph.content_digest import ContentDigest
 from intelgraph.graph.objects import GraphObject
@@ -29,7 +29,7 @@ class BundleWriter:
     def add(self, thing: GraphObject) -> None:
         """Write the next object."""
         self.digest.add(thing)
-        self._target.write(self._separator + b"\n" + orjson.dumps(to_stix(thing)))
+        self._target.write(self._separator + b"\n" + msgspec.json.encode(to_stix(thing)))
         self._separator = b","
 
     def finish(self) -> None:

@@ -17,9 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-import orjson
-
-from intelgraph.graph.objects import Entity, GraphObject, Json, exact_time, normal_object
+from intelgraph.graph.objects import Entity, GraphObject, Json, canonical_json, exact_time, normal_object
 from intelgraph.graph.stix_mapping import UNKNOWN_TIME
 
 _FINER = re.compile(r"\.\d{6}(\d+)", re.ASCII)
@@ -47,7 +45,7 @@ class Verdict(Enum):
 
 def version_of(thing: GraphObject) -> Version:
     """The version of a graph object."""
-    content = hashlib.sha256(orjson.dumps(_content(thing), option=orjson.OPT_SORT_KEYS)).digest()[:16]
+    content = hashlib.sha256(canonical_json(_content(thing))).digest()[:16]
     versioned = exact_time(thing.updated) != UNKNOWN_TIME
     return Version(modified=_modified(thing), content=content, is_versioned=versioned)
 

@@ -1,9 +1,10 @@
 """A file that a person named, written so that nothing but its content changes.
 
-A regular file takes its new content whole or not at all; its mode and its owner stay, and a link keeps pointing where
-it does. What is no regular file (a device, a pipe, ``/dev/stdout``, ``/dev/fd/3``) is written through: nothing takes
-its place. A file that cannot be replaced by another (it has several names, or it is a mount) is written in place at the
-end. What fails raises ``OSError``: what to say of it is the caller's.
+A regular file takes its new content whole or not at all; its mode, its owner and its extended attributes (an access
+control list is one) stay, and a link keeps pointing where it does. What is no regular file (a device, a pipe,
+``/dev/stdout``, ``/dev/fd/3``) is written through: nothing takes its place. A file that cannot be replaced by another
+(it has several names, it is a mount, or an attribute cannot be given to another file) is written in place at the end.
+What fails raises ``OSError``: what to say of it is the caller's.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 _LINKS_MAX = 40
+_DESCRIPTOR_DIGITS_MAX = 9
+"""No descriptor has more: it is a C int."""
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|thread-self|[0-9]+))/fd/([0-9]+)")
 
 
@@ -71,6 +74,8 @@ def _target(path: Path) -> Path | int:
     for _ in range(_LINKS_MAX):
         found = _DESCRIPTOR.fullmatch(str(here))
         if found is not None and _is_own(here):
+            if len(found[1]) > _DESCRIPTOR_DIGITS_MAX:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF), str(path))
             return int(found[1])
         if not here.is_symlink():
             return here
@@ -107,7 +112,7 @@ def _take_place(draft: Path | None, stream: BinaryIO, target: Path, before: os.s
     if draft is not None and (before is None or before.st_nlink == 1):
         if before is None:
             os.fchmod(stream.fileno(), 0o666 & ~_umask())
-        elif _keeps_owner(stream, before):
+        elif _keeps_owner(stream, before) and _keeps_attributes(stream, target):
             os.fchmod(stream.fileno(), stat.S_IMODE(before.st_mode))
         else:
             draft = None
@@ -134,6 +139,32 @@ def _keeps_owner(stream: BinaryIO, before: os.stat_result) -> bool:
     except OSError:
         return False
     return True
+
+
+def _keeps_attributes(stream: BinaryIO, target: Path) -> bool:
+    """Give the draft the target's extended attributes, and no others; where there are none, it has them already."""
+    if not hasattr(os, "listxattr"):
+        return True
+    try:
+        before, made = _attributes(target), _attributes(stream.fileno())
+        for name, value in before.items():
+            if made.get(name) != value:
+                os.setxattr(stream.fileno(), name, value)
+        for name in made.keys() - before.keys():
+            os.removexattr(stream.fileno(), name)
+    except OSError:
+        return False
+    return True
+
+
+def _attributes(file: Path | int) -> dict[str, bytes]:
+    try:
+        names = os.listxattr(file)
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return {}
+        raise
+    return {name: os.getxattr(file, name) for name in names}
 
 
 def _umask() -> int:
