@@ -147,6 +147,12 @@ create function ig.may_erase(p_op jsonb) returns boolean language sql immutable 
        and not exists (select from jsonb_array_elements(case jsonb_typeof(p_op -> 'ids') when 'array' then p_op -> 'ids' else '[]' end) e
                        where jsonb_typeof(e) <> 'string' or length(e #>> '{}') not between 1 and 256);
 
+-- The ends of a relationship that is there. It is looked up by itself (the limit): no plan that was made for a small table
+-- reads all of a large one.
+create function ig.ends_of(p_tenant text, p_id text) returns setof ig.relationship language sql stable as $$
+    select * from ig.relationship x where x.tenant = p_tenant and x.id = p_id and not x.deleted limit 1;
+$$;
+
 -- May these properties be stored? The rule of `intelgraph.model.content`, for whoever appends without it: 32 levels,
 -- numbers of 0 or a magnitude from 1e-64 to below 1e64. (`jsonb` itself takes no NUL and no half of a surrogate pair.)
 create function ig.has_content(p_properties jsonb) returns boolean language sql immutable parallel safe

@@ -31,7 +31,6 @@ begin
 end $$;
 
 -- Every lock an append needs, taken in one sorted pass; a second pass catches a relationship that appeared meanwhile.
--- Relationships are looked up one by one (the limit): no plan that was made for a small table reads all of a large one.
 -- With `p_wait` false it waits for none of them: false when another holds one.
 create function ig.lock_objects(p_tenant text, p_ops jsonb, p_key text, p_wait boolean default true) returns boolean
 language plpgsql set plan_cache_mode = auto as $$
@@ -59,19 +58,14 @@ begin
                 where name = 'upsert_relationship' and e.id is not null
                 union all
                 select ig.touch(p_tenant, 'entity', e.id), false
-                from op, lateral (select * from ig.relationship x
-                                  where x.tenant = p_tenant and x.id = op.id and not x.deleted limit 1) r,
-                     lateral (values (r.source), (r.target)) e(id)
+                from op, ig.ends_of(p_tenant, op.id) r, lateral (values (r.source), (r.target)) e(id)
                 where name in ('upsert_relationship', 'delete_relationship')
                 union all
                 select ig.touch(p_tenant, k, e), true from op, unnest(ig.op_erases(o)) e,
                        unnest(array['entity', 'relationship']) k
                 union all
                 select ig.touch(p_tenant, 'entity', e.id), false
-                from op, unnest(ig.op_erases(o)) i,
-                     lateral (select * from ig.relationship x
-                              where x.tenant = p_tenant and x.id = i and not x.deleted limit 1) r,
-                     lateral (values (r.source), (r.target)) e(id)
+                from op, unnest(ig.op_erases(o)) i, ig.ends_of(p_tenant, i) r, lateral (values (r.source), (r.target)) e(id)
                 union all
                 select ig.touch(p_tenant, 'key', p_key), true where p_key is not null
             )
