@@ -240,22 +240,22 @@ class _Builder:
         outer: list[dict[str, Json] | list[Json]] = []
         for event, value in events:
             if event == "map_key":
-                self._take(value)
-                self._count(len(": ") + len(", "))
+                self._take(value, len('"": , '))
                 if value in container:
                     raise _Fault("duplicate_name", value[:60])
                 name = value
                 continue
             if event == "string":
-                self._take(value)
+                self._take(value, len('""'))
             elif event == "number":
                 value = _number(value)
-                self._count(1 + value.bit_length() // 4 if isinstance(value, int) else 3)
+                self._bytes_left -= 1 + value.bit_length() // 4 if isinstance(value, int) else 3
             elif event in _ENDS:
                 self.depth -= 1
                 if self.depth == 0:
                     return
-                self._count(0 if container else len("[]"))
+                if not container:
+                    self._count(len("[]"))
                 container = outer.pop()
                 continue
             elif event in _STARTS:
@@ -275,10 +275,10 @@ class _Builder:
         if self.depth > self._limits.depth_max:
             raise _Fault("too_deeply_nested", f"the limit is {self._limits.depth_max} levels")
 
-    def _take(self, text: str) -> None:
-        """Count a text; a fault when it is one too many, or when it cannot be stored."""
+    def _take(self, text: str, around: int) -> None:
+        """Count a text and what is written around it; a fault when it is one too many, or when it cannot be stored."""
         plain = text.isascii()
-        self._count(2 + (len(text) if plain else len(text.encode(errors="surrogatepass"))))
+        self._count(around + (len(text) if plain else len(text.encode(errors="surrogatepass"))))
         if "\x00" in text or not (plain or _is_storable(text)):
             raise _Fault("unstorable_text")
 
@@ -303,6 +303,8 @@ def _number(number: int | Decimal) -> int | float:
 
     A whole double beyond 2^53 becomes a whole number, so that no later reader is left to choose its digits.
     """
+    if isinstance(number, int) and -(2**63) <= number < 2**63:
+        return number
     value = number if isinstance(number, int) else float(number)
     if problem_of(value) is not None or (value == 0 and number != 0):
         raise _Fault("number_out_of_range")
