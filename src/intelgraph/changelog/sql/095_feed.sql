@@ -6,8 +6,9 @@
 -- one that is stopped where it is keeps its session, and its lock.
 create function ig.feed_silent_s() returns float8 language sql volatile security definer set search_path = '' as $$
     select max(extract(epoch from clock_timestamp() - a.query_start))::float8
-    from pg_locks l join pg_stat_activity a on a.pid = l.pid
-    where l.locktype = 'advisory' and l.classid = 7 and l.objid = 1 and l.granted and a.datname = current_database();
+    from pg_locks l, pg_stat_get_activity(l.pid) a
+    where l.locktype = 'advisory' and l.classid = 7 and l.objid = 1 and l.granted
+      and l.database = (select d.oid from pg_database d where d.datname = current_database());
 $$;
 
 create function ig.feed(p_subscriber text, p_max int) returns table (
