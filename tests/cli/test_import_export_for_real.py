@@ -165,7 +165,7 @@ def test_what_the_door_takes_comes_back_from_postgresql_property_by_property(
     assert got == expected
 
 
-def test_what_the_api_takes_of_numbers_and_of_size_is_exported_and_imported_whole(fleet: Site) -> None:
+def test_what_the_api_takes_of_numbers_and_of_size_is_exported_and_imported_whole(fleet: Site, tmp_path: Path) -> None:
     numbers = [10**64 - 1, 123456789012345678901234567890, 2**64, -(2**63) - 1, 1e63, 1.2345678901234567e22, 1e-64]
     entities = [
         {"id": "host/numbers", "type": "Host", "name": "n", "properties": {"k": numbers}},
@@ -181,7 +181,7 @@ def test_what_the_api_takes_of_numbers_and_of_size_is_exported_and_imported_whol
 
     assert asyncio.run(write()) == 200
     digest = ig(fleet, "export", "--digest-only", "--tenant", "wonka")
-    path = str(fleet.directory / "whole.json")
+    path = str(tmp_path / "whole.json")
     ig(fleet, "export", path, "--tenant", "wonka")
     summary = json.loads(ig(fleet, "import", path, "--tenant", "umbrella", "--json"))
     assert (summary["entities"], summary["rejected"]) == (2, {})

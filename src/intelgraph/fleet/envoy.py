@@ -183,6 +183,7 @@ def _listener(name: str, port: int, routes: list[Json], *, in_a_region: bool, fr
                 "typed_config": {
                     "@type": f"{_TYPES}.filters.http.router.v3.Router",
                     "suppress_envoy_headers": True,
+                    "dynamic_stats": False,
                 },
             }
         ],
@@ -291,6 +292,8 @@ def _bootstrap(admin_socket: str, listeners: list[Json], cluster: Json) -> Json:
         "admin": {"address": {"pipe": {"path": admin_socket, "mode": 0o600}}},
         "static_resources": {"listeners": listeners, "clusters": [cluster]},
         "overload_manager": _overload(),
+        # Nobody reads an edge's own numbers; keeping them costs a request 3 % of its time there.
+        "stats_config": {"stats_matcher": {"reject_all": True}},
     }
 
 
