@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -78,10 +79,10 @@ def test_attack_goes_in_by_one_region_and_comes_out_of_the_other(fleet: Site) ->
 
 
 @pytest.mark.prove
-def test_attack_exported_and_imported_has_the_same_digest(fleet: Site) -> None:
+def test_attack_exported_and_imported_has_the_same_digest(fleet: Site, tmp_path: Path) -> None:
     ig(fleet, "import", "--sample", "attack", "--tenant", "acme")
     digest = ig(fleet, "export", "--digest-only", "--tenant", "acme")
-    path = str(fleet.directory / "attack.json")
+    path = str(tmp_path / "attack.json")
     ig(fleet, "export", path, "--tenant", "acme")
     ig(fleet, "import", path, "--tenant", "globex")
     assert ig(fleet, "export", "--digest-only", "--tenant", "globex") == digest
