@@ -24,6 +24,8 @@ from intelgraph.control.observing import WAITS_S
 from intelgraph.control.own_database import OpenTransaction, transaction_text
 
 _AGAIN_S = 0.05
+_SETTLES_S = 3.0
+"""For so long in all it is waited for what is equal to be settled too: the end of a life that is over never is."""
 
 
 @click.command()
@@ -34,7 +36,7 @@ _AGAIN_S = 0.05
     type=Duration(),
     default="0s",
     show_default=True,
-    help="For equality, and until all that was written before is compared.",
+    help="For equality, and a few seconds more until all that was written before is compared.",
 )
 @fleet_options
 @json_option
@@ -115,7 +117,7 @@ async def _verify(site: Site, only: str | None, wait_s: float) -> list[_Line]:
         }
         async with site.directory() as directory:
             records = [await directory.placement(only)] if only else await directory.placements()
-        deadline = time.monotonic() + wait_s
+        deadline, settling_s = time.monotonic() + wait_s, 0.0
         lines = []
         for record in records:
             for one, other in itertools.combinations(record.placement.regions, 2):
@@ -123,8 +125,11 @@ async def _verify(site: Site, only: str | None, wait_s: float) -> list[_Line]:
                 while True:
                     line = await _compare(at, record.placement.id, one, other)
                     ends = line.ends if ends is None else ends
-                    if (line.good and line.compares(ends)) or time.monotonic() >= deadline:
+                    now = time.monotonic()
+                    if now >= deadline or (line.good and (line.compares(ends) or settling_s >= _SETTLES_S)):
                         break
+                    if line.good:
+                        settling_s += _AGAIN_S
                     await asyncio.sleep(_AGAIN_S)
                 lines.append(line)
         return lines
