@@ -39,6 +39,7 @@ READ_SOME_CHANGES = "select ig.read_changes($1, $2, $3, $4, $5)"
 KEY_ANSWER = "select ig.key_answer($1, $2, $3)"
 READABLE = "select ig.readable(p, b) from unnest($1::text[], $2::text[]) with ordinality as t (p, b, n) order by n"
 FEED_AT_WORK = "select coalesce(ig.feed_silent_s() < 2, false)"
+"""A feed asks many times a second: one that has not for two seconds is not at work, whatever lock it holds."""
 SCHEMA_IS_THERE = "select has_function_privilege('ig.append(text, bigint, text, text, bytea, jsonb)', 'execute')"
 FEED_CHANNEL = "ig_feed"
 

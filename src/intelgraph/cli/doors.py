@@ -106,13 +106,16 @@ def find_places(state: Path | None, topology: Path | None) -> Places:
 
 
 def fleet_state(options: DoorOptions) -> Path | None:
-    """Where the fleet's state is that the options mean; none if there is none, or that cannot be told.
+    """Where the state of the fleet is that the options mean; none if no fleet was started there.
 
     It is looked for also where the options name an address and a token, and no fleet is needed: it may lie there.
+    What keeps it from being found (a topology that is refused) is raised: nothing is written where it may be.
     """
     try:
         return the_site(options.state, options.topology).state
-    except IntelGraphError:
+    except IntelGraphError as error:
+        if error.denied.code != "no_fleet":
+            raise
         return None
 
 

@@ -32,18 +32,18 @@ language plpgsql immutable parallel safe as $$
 declare
     given text := concat(replace(left(p_name, 10000), e'\x01', '-'), e'\x01',
                          replace(left(p_properties ->> 'description', 40000), e'\x01', '-'));
-    told text := ig.cut(ig.without_accents(given));
+    pieces text := ig.cut(ig.without_accents(given));
     tag text := ig.tag(p_tenant);
-    words text := replace(replace(replace(told, ' ', e'\n'), '-', e'\n'), e'\x01', e'\n');
-    runs text[] := string_to_array(replace(btrim(split_part(told, e'\x01', 1), ' -'), ' ', '-'), '-');
+    words text := replace(replace(replace(pieces, ' ', e'\n'), '-', e'\n'), e'\x01', e'\n');
+    runs text[] := string_to_array(replace(btrim(split_part(pieces, e'\x01', 1), ' -'), ' ', '-'), '-');
     joined text[] := '{}';
     piece text;
 begin
     for n in 1 .. cardinality(runs) - 1 loop
         joined := joined || ('-' || array_to_string(runs[n:n + 7], '-'));
     end loop;
-    if strpos(told, '-') > 0 then
-        for piece in select m[1] from regexp_matches(split_part(told, e'\x01', 2), '[^ -]+(?:-[^ -]+)+', 'g') m loop
+    if strpos(pieces, '-') > 0 then
+        for piece in select m[1] from regexp_matches(split_part(pieces, e'\x01', 2), '[^ -]+(?:-[^ -]+)+', 'g') m loop
             runs := string_to_array(piece, '-');
             for n in 1 .. cardinality(runs) - 1 loop
                 joined := joined || ('-' || array_to_string(runs[n:n + 7], '-'));

@@ -275,7 +275,7 @@ declare
     body jsonb;
     stored text;
 begin
-    select g as region, o as placement, e.id is not null as there, e.type, e.revision, e.deleted, e.created,
+    select g as region, o as placement, e.type, e.revision, e.deleted, e.created,
            exists (select from ig.erased x where x.tenant = p_tenant and x.touch = p_touch) as erased,
            exists (select from ig.outcome x where x.tenant = p_tenant and x.key_hash = hashed_key) as used,
            (select l.bytes from ig.largest l where l.tenant = p_tenant) as largest
@@ -312,24 +312,15 @@ begin
         insert into ig.outcome (tenant, key_hash, origin, life, position, placement, epoch, request_hash)
         values (p_tenant, hashed_key, local.name, local.life, at, p.id, p.epoch, p_request_hash);
     end if;
-    if old.there then  -- an insert would cut its words twice
-        update ig.entity e set
-            type = o.type, name = o.name, properties = o.properties, confidence = o.confidence,
-            valid_from = o.valid_from, valid_until = o.valid_until, sources = o.sources, created = o.created,
-            updated = o.updated, revision = o.revision, deleted = o.deleted, epoch = o.epoch, position = o.position, words = o.words
-        from ig.entity_rows(p.id, p.epoch, array[p_tenant], array[at], array[body -> 'objects']) o
-        where e.tenant = p_tenant and e.id = entity_id and (e.epoch, e.position) < (o.epoch, o.position);
-    else
-        insert into ig.entity as e (tenant, id, placement, type, name, properties, confidence, valid_from, valid_until,
-                                    sources, created, updated, revision, deleted, epoch, position, words)
-        select o.* from ig.entity_rows(p.id, p.epoch, array[p_tenant], array[at], array[body -> 'objects']) o
-        on conflict (tenant, id) do update set
-            type = excluded.type, name = excluded.name, properties = excluded.properties, confidence = excluded.confidence,
-            valid_from = excluded.valid_from, valid_until = excluded.valid_until, sources = excluded.sources,
-            created = excluded.created, updated = excluded.updated, revision = excluded.revision,
-            deleted = excluded.deleted, epoch = excluded.epoch, position = excluded.position, words = excluded.words
-        where (e.epoch, e.position) < (excluded.epoch, excluded.position);
-    end if;
+    insert into ig.entity as e (tenant, id, placement, type, name, properties, confidence, valid_from, valid_until,
+                                sources, created, updated, revision, deleted, epoch, position, words)
+    select o.* from ig.entity_rows(p.id, p.epoch, array[p_tenant], array[at], array[body -> 'objects']) o
+    on conflict (tenant, id) do update set
+        type = excluded.type, name = excluded.name, properties = excluded.properties, confidence = excluded.confidence,
+        valid_from = excluded.valid_from, valid_until = excluded.valid_until, sources = excluded.sources,
+        created = excluded.created, updated = excluded.updated, revision = excluded.revision,
+        deleted = excluded.deleted, epoch = excluded.epoch, position = excluded.position, words = excluded.words
+    where (e.epoch, e.position) < (excluded.epoch, excluded.position);
     return jsonb_build_object('status', 'ok', 'bookmark', concat_ws('/', local.name, local.life, p.epoch, at),
         'objects', jsonb_build_array(jsonb_build_object('kind', 'entity', 'id', entity_id, 'revision', made)));
 end $$;
