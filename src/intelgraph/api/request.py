@@ -113,8 +113,8 @@ class Request:
             name_bytes, _, value_bytes = part.partition(b"=")
             name = _text(name_bytes, "the query")
             if name not in known:
-                told = f"known are {', '.join(sorted(known))}" if known else "none is"
-                raise _bad(f"its query parameter {quoted(name)} is not known here; {told}")
+                names = f"known are {', '.join(sorted(known))}" if known else "none is"
+                raise _bad(f"its query parameter {quoted(name)} is not known here; {names}")
             if name in found:
                 raise _bad(f"its query parameter {name} occurs more than once")
             found[name] = _text(value_bytes.replace(b"+", b" "), f"the query parameter {name}")
