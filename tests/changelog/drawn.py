@@ -51,3 +51,4 @@ wrong = st.sampled_from(
 )
 operations = st.one_of(plain, plain, plain, plain, linked, linked, deleted, unlinked, erased, conditional)
 batches = st.one_of(st.lists(plain, min_size=1, max_size=2), st.lists(operations, min_size=1, max_size=3))
+deletions = st.lists(st.one_of(deleted, deleted, unlinked), min_size=1, max_size=2)

@@ -236,4 +236,16 @@ PLANTED = (
             ),
         ),
     ),
+    Planted(
+        name="a deletion is adoptable whatever was related to the entity since",
+        law="docs/log.md, salvage",
+        changes=(("080_salvage.sql", "          or ig.leaves_loose(r) then\n", "          then\n"),),
+        steps=frozenset({"delete_in_a_tail", "write_another", "carry"}),
+    ),
+    Planted(
+        name="a relationship that a deletion takes along keeps it from being adopted",
+        law="docs/log.md, salvage",
+        changes=(("080_salvage.sql", "x(id), taken t\n", "x(id), (select '{}'::text[] as ids) t\n"),),
+        steps=frozenset({"delete_in_a_tail", "write_another", "carry"}),
+    ),
 )

@@ -21,7 +21,7 @@ from intelgraph.changelog.model.log import Class, Kind, classify, digests, state
 
 from .answers import append_together
 from .comparison import compare
-from .drawn import IDS, batches, entity, ids, linked, plain, wrong
+from .drawn import IDS, batches, deletions, entity, ids, linked, plain, wrong
 from .regions import Cluster, Json
 from .world import REPEATED_KEYS, World
 
@@ -252,6 +252,21 @@ class Histories(RuleBasedStateMachine):
                     while self.world.deliver(origin, self.name(without)):
                         pass
                 self.looked(self.name(without))
+
+    @rule(where=index, tail=deletions, after=st.lists(linked, min_size=1, max_size=2), first=linked)
+    def delete_in_a_tail(self, where: int, tail: list[Any], after: list[Any], first: Any) -> None:
+        """What only the lost home deleted, the next one relates."""
+        home, name = self.home, self.name(where)
+        if home is None or name == home or self.world.epoch >= EPOCHS_MAX or not self.world.may_open(name):
+            return
+        self.world.append(home, self.request(0, 5, self.world.believed(home), [first]))
+        self.carry_all_to(where)
+        self.world.append(home, self.request(0, 5, self.world.believed(home), tail))
+        self.world.open(name, self.world.names, force=False)
+        for operation in after:
+            self.world.append(name, self.request(0, 5, self.world.believed(name), [operation]))
+        self.carry_all_to(where)
+        self.looked(home, name)
 
     @rule(where=index)
     def live_again(self, where: int) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from intelgraph.changelog.model.holding import arrive
-from intelgraph.changelog.model.log import Class, Identity, Kind, accepted, classify
+from intelgraph.changelog.model.log import Class, Identity, Kind, accepted, classify, dangling
 from intelgraph.changelog.salvage_policy import Inert, SalvageClass, salvage
 
-from .test_model import Story, entity, stories, write
+from .test_model import Story, entity, stories, takeovers, write
 
 
 def inert(story: Story) -> list[Inert]:
@@ -20,6 +21,15 @@ def inert(story: Story) -> list[Inert]:
             tenant=str(rows[identity].tenant),
             key=str(rows[identity].key),
             kind=SalvageClass(found.value),
+            removes=frozenset(
+                item["id"] for item in rows[identity].objects if item["kind"] == "entity" and item.get("deleted")
+            ),
+            needs=frozenset(
+                item[end]
+                for item in rows[identity].objects
+                if item["kind"] == "relationship" and not item.get("deleted")
+                for end in ("source", "target")
+            ),
         )
         for identity, found in classify(rows).items()
     ]
@@ -37,15 +47,17 @@ def settle(story: Story) -> int:
     raise AssertionError("it never ends")
 
 
-@given(stories())
+@given(st.one_of(stories(), takeovers(), takeovers()))
 @settings(deadline=None)
 def test_it_ends_and_leaves_to_people_what_only_they_can_decide(story: Story) -> None:
     for name, holding in story.holdings.items():
         for row in story.rows:
             holding = arrive(holding, row)
         story.holdings[name] = holding
+    loose = dangling(story.holdings[story.home].rows)
     settle(story)
     rows = story.holdings[story.home].rows
+    assert dangling(rows) <= loose
     assert set(classify(rows).values()) <= {Class.CONFLICT, Class.ILLEGAL}
     people = salvage(inert(story)).people
     assert {Identity(*one) for one in people} == classify(rows).keys()
@@ -73,6 +85,16 @@ def test_two_tails_with_one_key_are_adopted_once_and_then_a_duplicate() -> None:
     twice = [*inert(story), Inert(row=("us-west", 1, 9), epoch=1, tenant="t", key="k", kind=SalvageClass.ADOPTABLE)]
     said = salvage(twice)
     assert (len(said.adopt), said.reject, said.people) == (1, (), ())
+
+
+def test_a_round_adopts_no_relationship_together_with_the_deletion_of_its_end() -> None:
+    kind = SalvageClass.ADOPTABLE
+    deletion = Inert(row=("us-east", 1, 9), epoch=1, tenant="t", key="k", kind=kind, removes=frozenset("a"))
+    relating = Inert(row=("eu-west", 1, 9), epoch=2, tenant="t", key="l", kind=kind, needs=frozenset("ab"))
+    other = Inert(row=("eu-west", 1, 10), epoch=2, tenant="u", key="m", kind=kind, needs=frozenset("ab"))
+    assert salvage([deletion, relating, other]).adopt == (deletion.row, other.row)
+    earlier = Inert(row=("eu-west", 1, 5), epoch=1, tenant="t", key="n", kind=kind, needs=frozenset("a"))
+    assert salvage([deletion, earlier]).adopt == (earlier.row,)
 
 
 def test_by_hand_means_that_nothing_is_decided() -> None:

@@ -1,8 +1,8 @@
 """What becomes by itself of rows beyond a cut: adopted, rejected as duplicates, or left for people. Pure.
 
-Rows are whole or not at all. Adopting changes the classes of others (a key has an outcome now, an endpoint exists
-now), so a round decides only what no other decision of the same round can change, and rounds are repeated on what
-the database then says until one decides nothing. What is left then is for people: `intelgraph salvage`.
+Rows are whole or not at all. Adopting changes the classes of others (a key has an outcome now, an endpoint exists now
+or is gone), so a round decides only what no other decision of the same round can change, and rounds are repeated on
+what the database then says until one decides nothing. What is left then is for people: `intelgraph salvage`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ class Inert:
     tenant: str
     key: str
     kind: SalvageClass
+    removes: frozenset[str] = frozenset()
+    """The entities it deletes."""
+    needs: frozenset[str] = frozenset()
+    """The entities that its relationships end at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +63,19 @@ def salvage(rows: Iterable[Inert], *, automatic: bool = True) -> Salvage:
     reject: list[tuple[str, int, int]] = []
     people: list[tuple[str, int, int]] = []
     taken: set[tuple[str, str]] = set()
+    removed: set[tuple[str, str]] = set()
+    needed: set[tuple[str, str]] = set()
     for one in ordered:
         if one.kind is SalvageClass.DUPLICATE:
             reject.append(one.row)
-        elif one.kind is SalvageClass.ADOPTABLE:
-            if (one.tenant, one.key) not in taken:  # the next one with this key is a duplicate by then
-                taken.add((one.tenant, one.key))
-                adopt.append(one.row)
-        else:
+        elif one.kind is not SalvageClass.ADOPTABLE:
             people.append(one.row)
+        else:
+            removes, needs = ({(one.tenant, id_) for id_ in ids} for ids in (one.removes, one.needs))
+            # The next one with this key is a duplicate by then; who needs what another removes is classed again first.
+            if (one.tenant, one.key) not in taken and not needs & removed and not removes & needed:
+                taken.add((one.tenant, one.key))
+                removed |= removes
+                needed |= needs
+                adopt.append(one.row)
     return Salvage(adopt=tuple(adopt), reject=tuple(reject), people=tuple(people))

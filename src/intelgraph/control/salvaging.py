@@ -50,6 +50,10 @@ class Beyond(msgspec.Struct, frozen=True, kw_only=True):
     written_at: str
     objects: list[dict[str, Any]]
     kind: SalvageClass = msgspec.field(name="class")
+    removes: list[str] = []
+    """The entities it deletes."""
+    needs: list[str] = []
+    """The entities that its relationships end at."""
 
     @property
     def name(self) -> RowName:
@@ -133,7 +137,16 @@ async def salvage_page(database: Asking, placement: str, *, after: str | None) -
     """Decide by policy about what can be decided so of one page; what changed its class meanwhile is left."""
     page = await page_of(database, placement, after=after, objects_max=PAGE_OBJECTS_MAX)
     decided = salvage(
-        Inert(row=row.name, epoch=row.epoch, tenant=row.tenant, key=row.key, kind=row.kind) for row in page.rows
+        Inert(
+            row=row.name,
+            epoch=row.epoch,
+            tenant=row.tenant,
+            key=row.key,
+            kind=row.kind,
+            removes=frozenset(row.removes),
+            needs=frozenset(row.needs),
+        )
+        for row in page.rows
     )
     return Salvaged(
         adopted=await _decide_if(database, placement, decided.adopt, SalvageClass.ADOPTABLE, ADOPTED),

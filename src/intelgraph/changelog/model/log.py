@@ -16,7 +16,8 @@ Decisions taken where docs/log.md leaves room:
 - *Erasure reads every whole row of a known version*: inert rows, and rows kept while the placement is held. A held
   placement may not delay an erasure. Stubs have no body and rows of unknown version are not read.
 - *The classes are asked in the order* illegal, duplicate, conflict, adoptable: an erased id blocks adoption, whatever
-  else is true of the row. A relationship's endpoint exists if it has a live state or if the row itself brings it.
+  else is true of the row. A relationship's endpoint exists if it has a live state or if the row itself brings it. A row
+  whose adoption would leave a relationship without an end, because it deletes one, is a conflict too.
 - *A writer is (origin, life)*: a region in a new life is not the home that its former life was.
 """
 
@@ -233,7 +234,10 @@ def outcomes(rows: Rows) -> dict[tuple[str, str], Identity]:
 
 def dangling(rows: Rows) -> set[ObjectKey]:
     """The live relationships of which an endpoint has no live state (an adoption by hand may leave some)."""
-    forms = state(rows)
+    return _dangling(state(rows))
+
+
+def _dangling(forms: Mapping[ObjectKey, Form]) -> set[ObjectKey]:
     return {key for key, form in forms.items() if form.alive and _loose_ends(forms, key.tenant, form.object)}
 
 
@@ -277,6 +281,8 @@ def _class_of(rows: Rows, row: Row) -> Class:
             return Class.CONFLICT
         if _loose_ends(forms, tenant, item) - brought:
             return Class.CONFLICT
+    if _dangling(forms_of(rows, accepted(rows) | {row.identity})) - _dangling(forms):
+        return Class.CONFLICT
     return Class.ADOPTABLE
 
 

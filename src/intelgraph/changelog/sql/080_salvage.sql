@@ -1,5 +1,31 @@
 -- Rows beyond a cut: list them, class them whole, adopt or reject them.
 
+-- The entities that a row deletes.
+create function ig.removes(p_objects jsonb) returns text[] language sql immutable parallel safe
+    return array(select o ->> 'id' from jsonb_array_elements(p_objects) o
+                 where o ->> 'kind' = 'entity' and not ig.is_live(o));
+
+-- The entities that a row's live relationships end at.
+create function ig.needs(p_objects jsonb) returns text[] language sql immutable parallel safe
+    return array(select distinct x from jsonb_array_elements(p_objects) o, unnest(array[o ->> 'source', o ->> 'target']) x
+                 where o ->> 'kind' = 'relationship' and o ? 'source' and ig.is_live(o));
+
+-- Would adopting a row delete an entity at which a relationship lives that the row does not delete with it? The next home
+-- may have made it after the row was left behind.
+create function ig.leaves_loose(r ig.change) returns boolean language sql stable as $$
+    with taken as materialized (
+        select array(select o ->> 'id' from jsonb_array_elements(r.body -> 'objects') o where o ->> 'kind' = 'relationship') as ids
+    )
+    select exists (
+        select from unnest(ig.removes(r.body -> 'objects')) x(id), taken t
+        where exists (select from ig.entity e where e.tenant = r.tenant and e.id = x.id and not e.deleted
+                      and (e.epoch, e.position) < (r.epoch, r.position) offset 0)
+          and (exists (select from ig.relationship l where l.tenant = r.tenant and l.source = x.id and not l.deleted
+                       and not (l.id = any (t.ids) and (l.epoch, l.position) < (r.epoch, r.position)) offset 0)
+            or exists (select from ig.relationship l where l.tenant = r.tenant and l.target = x.id and not l.deleted
+                       and not (l.id = any (t.ids) and (l.epoch, l.position) < (r.epoch, r.position)) offset 0)));
+$$;
+
 -- `offset 0`: each object is looked up by its id. Without it a plan that was made while the tables were small, or before
 -- the statistics knew of the tail, goes through all that the tenant has for each row.
 create function ig.class_of(r ig.change) returns text language plpgsql stable as $$
@@ -20,7 +46,8 @@ begin
                    select from unnest(array[o ->> 'source', o ->> 'target']) x
                    where not exists (select from ig.entity e where e.tenant = r.tenant and e.id = x and not e.deleted offset 0)
                      and not exists (select from jsonb_array_elements(r.body -> 'objects') s
-                                     where s ->> 'kind' = 'entity' and s ->> 'id' = x and ig.is_live(s))))) then
+                                     where s ->> 'kind' = 'entity' and s ->> 'id' = x and ig.is_live(s)))))
+          or ig.leaves_loose(r) then
         return 'conflict';
     end if;
     return 'adoptable';
@@ -50,7 +77,8 @@ language sql stable security definer set search_path = '' as $$
         'rows', (select coalesce(jsonb_agg(jsonb_build_object(
                      'origin', w.origin, 'life', w.life, 'position', w.position, 'epoch', w.epoch,
                      'tenant', (w.held).tenant, 'class', ig.class_of(w.held), 'written_at', ig.stamp((w.held).written_at),
-                     'objects', ig.result_of((w.held).body), 'key', encode((w.held).key_hash, 'hex'))
+                     'objects', ig.result_of((w.held).body), 'key', encode((w.held).key_hash, 'hex'),
+                     'removes', ig.removes((w.held).body -> 'objects'), 'needs', ig.needs((w.held).body -> 'objects'))
                      order by w.epoch, w.position, w.origin, w.life), '[]') from waiting w),
         'next', case when (select count(*) from inert) > (select count(*) from page) then (
                     select concat_ws('/', g.origin, g.life, g.epoch, g.position) from page g
