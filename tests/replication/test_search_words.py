@@ -192,3 +192,34 @@ def test_no_text_is_too_much(ask: Ask, piece: str, times: int) -> None:
 def test_the_largest_texts_are_cut_not_refused(ask: Ask, piece: str) -> None:
     long = (piece * 45_000)[:45_000]
     assert ask(long, long, piece * 2) is True
+
+
+ONE, OTHER = {"description": "made of gold"}, {"description": "made of lead"}
+STEPS = {
+    "a property alone": ({"name": "ring", "properties": ONE}, {"name": "ring", "properties": {**ONE, "size": 7}}),
+    "the name": ({"name": "ring", "properties": ONE}, {"name": "crown", "properties": ONE}),
+    "the description": ({"name": "ring", "properties": ONE}, {"name": "ring", "properties": OTHER}),
+    "no description any more": ({"name": "ring", "properties": ONE}, {"name": "ring", "properties": {}}),
+    "a description at last": ({"name": "ring"}, {"name": "ring", "properties": OTHER}),
+    "a description that is a list": (
+        {"name": "ring", "properties": {"description": "a"}},
+        {"name": "ring", "properties": {"description": ["a", "b"]}},
+    ),
+}
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+@pytest.mark.parametrize("step", STEPS)
+def test_what_is_searched_is_what_was_written_last(_lone_server: Scratch, step: str, deleted: bool) -> None:
+    async def story() -> None:
+        async with lone(_lone_server) as region:
+            await region.open(1)
+            for number, fields in enumerate(STEPS[step]):
+                operation = {"op": "upsert_entity", "entity": {"id": "x", "type": "thing", **fields}}
+                if deleted and number == 1:
+                    assert (await region.append(1, {"op": "delete_entity", "id": "x"}))["status"] == "ok"
+                assert (await region.append(1, operation))["status"] == "ok"
+                words = "words = ig.words(tenant, name, properties)"
+                assert await region.ask(f"select {words} from ig.entity where id = 'x'")
+
+    asyncio.run(story())

@@ -130,8 +130,9 @@ class Coalescer:
         statement = read.statement
         bytes_max = object_bytes_max(read.objects)
         by_tenant = bytes_max is not None and self._largest.get(read.placement, 0) > bytes_max
-        told = await self._query(read, guarded(statement.text, bytes_max, by_tenant=by_tenant))
-        if bytes_max is None or told[1] is not None or statement.weigh is None or not self._may_be_large(read, told[0]):
+        text = statement.text if bytes_max is None else guarded(statement.text, bytes_max, by_tenant=by_tenant)
+        told = await self._database.query(text, read.tenant, read.placement, read.bookmark, *read.values)
+        if told[1] is not None or bytes_max is None or statement.weigh is None or not self._may_be_large(read, told[0]):
             return told
         if not by_tenant:
             told = await self._query(read, guarded(statement.text, bytes_max, by_tenant=True))

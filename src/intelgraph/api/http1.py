@@ -181,16 +181,17 @@ class Connection(asyncio.Protocol):
         self._header_count += 1
         if self._unended_bytes > HEAD_BYTES_MAX or not self._in_head:  # else no head can be too long
             self._head_bytes += len(name) + len(value)
-        if self._header_count > HEADERS_MAX or (self._head_bytes > HEAD_BYTES_MAX and not self._in_head):
+            if not self._in_head:
+                if self._header_count > HEADERS_MAX or self._head_bytes > HEAD_BYTES_MAX:
+                    raise _Flawed(HEAD_TOO_LARGE)
+                return
+        if self._header_count > HEADERS_MAX:
             raise _Flawed(HEAD_TOO_LARGE)
-        if not self._in_head:
-            return
-        before = self._headers.get(name)
-        if before is not None:
+        if name in self._headers:
             if name in SINGLE:
                 self._flaw = flaw_of_repeated(name)
             elif name in _JOINED:
-                value = b"%b, %b" % (before, value)
+                value = b"%b, %b" % (self._headers[name], value)
         self._headers[name] = value
 
     def on_headers_complete(self) -> None:

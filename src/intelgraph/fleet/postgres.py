@@ -63,6 +63,8 @@ SETTINGS: Mapping[str, str] = {
     # each row (an apply worker did); every query of the log has an index that was made for it
     "enable_seqscan": "off",
     "autovacuum_max_workers": "2",
+    # until a table's first analyze a search reads all of its tenant; looking whether one is due takes milliseconds
+    "autovacuum_naptime": "15s",
     # a killed server recovers within two seconds: little to replay
     "checkpoint_timeout": "60s",
     "checkpoint_completion_target": "0.5",

@@ -9,8 +9,9 @@ create function ig.page_bytes_max() returns int language sql immutable parallel 
 create function ig.answer_bytes_max() returns int language sql immutable parallel safe return 16777216;
 
 -- From above, as a power of two, how large any form of any object of a tenant is that this database ever held, and of any
--- of a placement's tenants. It only rises, so that few writes touch it. Tenants whose objects are all small have no row.
-create function ig.small_bytes() returns int language sql immutable parallel safe return 512;
+-- of a placement's tenants. It only rises, so that few writes touch it. Tenants whose objects are all small have no row,
+-- and a write of a small one looks for none.
+create function ig.small_bytes() returns int language sql immutable parallel safe return 2048;
 create table ig.largest (
     tenant text primary key,
     bytes int not null

@@ -169,7 +169,8 @@ create function ig.has_shape(p_op jsonb, p_given jsonb) returns boolean language
            when 'null' then true else not p_given ? 'properties' end
        and case jsonb_typeof(p_given -> 'sources') when 'array' then not p_given @? '$.sources[*] ? (@.type() != "string")'
            when 'null' then true else not p_given ? 'sources' end
-       and case jsonb_typeof(p_given -> 'confidence') when 'number' then p_given ->> 'confidence' ~ '^(100|[0-9]{1,2})$'
+       and case jsonb_typeof(p_given -> 'confidence')
+           when 'number' then (p_given -> 'confidence')::numeric between 0 and 100 and scale((p_given -> 'confidence')::numeric) = 0
            when 'null' then true else not p_given ? 'confidence' end
        and (not p_op ? 'if_revision' or coalesce(p_op ->> 'if_revision' ~ '^[0-9]{1,18}$', false));
 

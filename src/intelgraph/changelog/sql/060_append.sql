@@ -278,7 +278,8 @@ begin
     select g as region, o as placement, e.type, e.revision, e.deleted, e.created,
            exists (select from ig.erased x where x.tenant = p_tenant and x.touch = p_touch) as erased,
            exists (select from ig.outcome x where x.tenant = p_tenant and x.key_hash = hashed_key) as used,
-           (select l.bytes from ig.largest l where l.tenant = p_tenant) as largest
+           case when e.name = given ->> 'name' and e.properties ->> 'description' is not distinct from given #>> '{properties,description}'
+                then e.words end as words
     into old from ig.region g cross join ig.open_here(p_placement, p_epoch) o
     left join ig.entity e on e.tenant = p_tenant and e.id = entity_id;
     if not found or old.used or old.erased or length(entity_id) not between 1 and 256
@@ -293,7 +294,7 @@ begin
     body := jsonb_build_object('objects', jsonb_build_array(
         ig.entity_form(given, case when not old.deleted then old.created end, made, ig.stamp(this_moment))));
     stored := body::text;
-    if octet_length(stored) > least(coalesce(old.largest, ig.small_bytes()), ig.row_bytes_max()) then
+    if octet_length(stored) > ig.small_bytes() then
         if octet_length(stored) > ig.row_bytes_max() then
             return null;
         end if;
@@ -314,7 +315,11 @@ begin
     end if;
     insert into ig.entity as e (tenant, id, placement, type, name, properties, confidence, valid_from, valid_until,
                                 sources, created, updated, revision, deleted, epoch, position, words)
-    select o.* from ig.entity_rows(p.id, p.epoch, array[p_tenant], array[at], array[body -> 'objects']) o
+    select p_tenant, entity_id, p.id, o.type, o.name, o.properties, o.confidence, o.valid_from, o.valid_until,
+           o.sources, o.created, o.updated, made, false, p.epoch, at,
+           coalesce(old.words, ig.words(p_tenant, o.name, o.properties))
+    from jsonb_to_record(body #> '{objects,0}') as o(type text, name text, properties jsonb, confidence smallint,
+        valid_from timestamptz, valid_until timestamptz, sources text[], created timestamptz, updated timestamptz)
     on conflict (tenant, id) do update set
         type = excluded.type, name = excluded.name, properties = excluded.properties, confidence = excluded.confidence,
         valid_from = excluded.valid_from, valid_until = excluded.valid_until, sources = excluded.sources,

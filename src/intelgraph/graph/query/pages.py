@@ -369,7 +369,7 @@ def _filter(objects: Objects, number: int, given: Mapping[str, Any] | None) -> d
     conditions: dict[str, Callable[[], str]] = {
         "ids": lambda: f"e.id = any ({bound('text[]', lambda f: texts(f, 'ids'))})",
         "types": lambda: f"{_OF_TYPES}{bound('text[]', lambda f: texts(f, 'types'))})",
-        "text": lambda: f"e.words @@ ig.word_query({TENANT}, {bound('text', _words)})",
+        "text": lambda: f"e.words @@ (select ig.word_query({TENANT}, {bound('text', _words)}))",
         "properties": lambda: f"e.properties @> {bound('jsonb', lambda f: json.dumps(f['properties']).encode())}",
         "confidenceMin": lambda: f"e.confidence >= {bound('int', lambda f: f['confidenceMin'])}",
         "confidenceMax": lambda: f"e.confidence <= {bound('int', lambda f: f['confidenceMax'])}",

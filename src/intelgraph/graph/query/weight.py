@@ -17,7 +17,6 @@ ANSWER_BYTES_MAX = 16 * 1024 * 1024
 """What one statement makes at most; the same as `ig.answer_bytes_max`."""
 OBJECT_BYTES_MAX = 12 * 1024 * 1024
 """No object is larger: the same as `ig.row_bytes_max`."""
-_SMALL_BYTES = 512
 _LARGEST = f"coalesce((select l.bytes from ig.largest l where l.tenant = {TENANT}), ig.small_bytes())"
 FULL_OF_LARGEST = f"greatest(1, ig.page_bytes_max() / {_LARGEST})"
 """The SQL of how many of the tenant's objects fill a page, were they all the largest."""
@@ -27,6 +26,7 @@ ASKED = "->> 'status' = 'ok' then"
 _ASKED = re.compile(r"(\w+)\.r " + re.escape(ASKED))
 
 
+@functools.lru_cache(maxsize=4096)
 def object_bytes_max(objects: int) -> int | None:
     """Return how large each of so many objects may be, as a power of two; nothing if it may be as large as any is."""
     each = ANSWER_BYTES_MAX // max(1, objects)
