@@ -221,6 +221,7 @@ def test_every_setting_that_intelgraph_gives_itself_is_looked_at() -> None:
         "io_method",
         "jit",
         "autovacuum_max_workers",
+        "autovacuum_naptime",
         "checkpoint_timeout",
         "checkpoint_completion_target",
         "min_wal_size",
