@@ -23,6 +23,7 @@ create table ig.peer (
     got bigint,
     token_ns bigint,                     -- newest of our echo tokens that came back through the peer's log
     heard_at timestamptz,
+    missed_at timestamptz,               -- when marks of it were last found missing
     stands_ms bigint not null default 0, -- for how long its own settled position stood when it said so last
     slots_made int not null default 0,   -- slots for it that were made here; beyond the first, rows may have gone by
     slot_made_at timestamptz,

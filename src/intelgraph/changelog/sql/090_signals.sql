@@ -104,6 +104,7 @@ begin
     if before.got is not null and (m ->> 'number')::bigint <> before.got + 1 then
         perform ig.note_gap(p_from, format('marks %s to %s from %s never arrived', before.got + 1,
                                            (m ->> 'number')::bigint - 1, p_from));
+        update ig.peer set missed_at = clock_timestamp() where name = p_from;
     end if;
     update ig.peer set got = (m ->> 'number')::bigint, reads = (m ->> 'reads')::int, heard_at = clock_timestamp(),
                        stands_ms = coalesce((m ->> 'stands_ms')::bigint, 0),
