@@ -1,7 +1,7 @@
 """What a failure of the region's database means to a client: which of our errors, and in which words. Pure.
 
-A server's own message may hold data and is never told; its SQLSTATE is. Of a write that was sent nobody claims that it
-did not happen.
+A server's own message may hold data, so clients see its SQLSTATE only. No error claims that a write which was sent did
+not happen.
 """
 
 from __future__ import annotations

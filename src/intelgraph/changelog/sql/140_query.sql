@@ -57,9 +57,9 @@ create function ig.word_query(p_tenant text, p_text text) returns tsquery langua
 
 -- The words are kept beside the entity: to cut its text anew for each row that a search looks at would cost 30 times as much.
 create index entity_words on ig.entity using gin (words) with (gin_pending_list_limit = 256) where not deleted;
--- A session keeps its plan of a search until the statistics change, and an analyze that finds as many rows as the vacuum
--- just before it tells no session that they have: what was planned between a table's first two of these went through all
--- of a tenant for each search, for good. So the first thing that many new rows bring about is an analyze alone.
+-- New rows bring about an ANALYZE, and no VACUUM. A session plans a search anew when the row count in pg_class changes.
+-- An ANALYZE that finds the count of the VACUUM just before it changes nothing there: a plan made between the two, without
+-- statistics, stayed for good, and read all of a tenant for each search.
 alter table ig.entity set (autovacuum_vacuum_insert_threshold = -1);
 create index entity_type on ig.entity (tenant, type, id) where not deleted;
 create index entity_updated on ig.entity (tenant, updated, id) where not deleted;
