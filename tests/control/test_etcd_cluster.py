@@ -212,11 +212,12 @@ def test_a_watch_goes_on_at_another_member_without_its_reader_noticing(cluster: 
         watcher = EtcdControlStore([cluster.members[number] for number in order])
         seen: list[bytes | None] = []
         silent_s = 0.0
+        since = (await store.read()).revision
 
         async def follow() -> None:
             nonlocal silent_s
             heard_s = time.monotonic()
-            async for change in watcher.watch("w/", since=(await store.read()).revision):
+            async for change in watcher.watch("w/", since=since):
                 silent_s, heard_s = max(silent_s, time.monotonic() - heard_s), time.monotonic()
                 seen.extend(entry.value for entry in change.entries)
                 if b"19" in seen:

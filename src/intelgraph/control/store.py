@@ -71,7 +71,10 @@ class ControlStore(Protocol):
         ...
 
     def watch(self, prefix: str, *, since: int) -> AsyncIterator[Change]:
-        """Yield what is written under ``prefix`` after revision ``since``, and a heartbeat when nothing is."""
+        """Yield what is written under ``prefix`` after revision ``since``, and a heartbeat when nothing is.
+
+        Of several writes to one key, a change may have the last one only.
+        """
         ...
 
     async def close(self) -> None:
