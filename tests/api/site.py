@@ -3,7 +3,8 @@
 ``two_regions`` yields ``us-east`` and ``eu-west``, linked, with their doors and feeds running and these placements:
 
 - ``both`` (us-east and eu-west, home us-east, durability home): tenants ``acme``, ``globex``, ``cyberdyne``,
-  ``tyrell``, and those of one test module each (``umbrella``, ``wonka``, ``soylent``, ``massive``)
+  ``tyrell``, and those of one test module each (``umbrella``, ``wonka``, ``soylent``, ``massive``,
+  ``weyland``)
 - ``sure`` (the same with durability remote): tenant ``initech``
 - ``europe`` (eu-west alone): tenant ``hooli``
 """
@@ -60,6 +61,7 @@ TENANTS = {
     "wonka": "both",
     "soylent": "both",
     "massive": "both",
+    "weyland": "both",
     "initech": "sure",
     "hooli": "europe",
 }

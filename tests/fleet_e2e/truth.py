@@ -14,20 +14,17 @@ _ANSWER_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
-    """One look. ``limits``: of the region's own API, where it answers; ``findings``: by code, what they are about."""
+class Status:
+    """One look by ``status``; ``findings``: by code, what they are about; ``unready``: by part, why it is not ready."""
 
     exit_code: int
     ready: bool
     placements: dict[str, dict[str, Any]]
     findings: dict[str, list[str]]
     unready: dict[str, str]
-    """By part that is not ready: why."""
-    limits: dict[str, str] | None
-    metrics: dict[str, float]
 
     def read_only(self, placement: str) -> str | None:
-        """Why a placement takes no writes, as ``status`` has it."""
+        """Why a placement takes no writes."""
         why: str | None = self.placements[placement]["read_only"]
         return why
 
@@ -36,29 +33,41 @@ class Said:
         return str(self.placements[placement]["home"])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Said(Status):
+    """One look everywhere. ``limits``: of the region's own API, where it answers."""
+
+    limits: dict[str, str] | None
+    metrics: dict[str, float]
+
+
 def said(fleet: RunningFleet, region: str) -> Said:
     """Ask everybody once; ``limits`` and ``metrics`` are the region's."""
-    exit_code, status = fleet.cli_with_code("status")
-    standing = status["standing"]
+    return Said(**vars(status(fleet)), limits=limits(fleet, region), metrics=metrics(fleet, region))
+
+
+def status(fleet: RunningFleet) -> Status:
+    """Ask ``status`` once."""
+    exit_code, told = fleet.cli_with_code("status")
+    standing = told["standing"]
     findings: dict[str, list[str]] = {}
     for each in standing["findings"]:
         findings.setdefault(each["code"], []).append(each["about"])
-    return Said(
+    return Status(
         exit_code=exit_code,
-        ready=status["ready"],
+        ready=told["ready"],
         placements={each["placement"]: each for each in standing["placements"]},
         findings=findings,
         unready={
             each["part"]["name"]: each["part"]["reason"] or ""
-            for each in status["parts"]
+            for each in told["parts"]
             if each["part"]["phase"] != "ready"
         },
-        limits=_limits(fleet, region),
-        metrics=metrics(fleet, region),
     )
 
 
-def _limits(fleet: RunningFleet, region: str) -> dict[str, str] | None:
+def limits(fleet: RunningFleet, region: str) -> dict[str, str] | None:
+    """What ``/readyz`` of a region's API says that it lacks; none where nobody answers."""
     text = _text(f"http://127.0.0.1:{fleet.fleet.ports[f'{region}/api']}/readyz")
     return None if text is None else dict(json.loads(text)["limits"])
 

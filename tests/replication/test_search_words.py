@@ -129,6 +129,20 @@ def test_every_beginning_of_what_is_typed_is_found(ask: Ask) -> None:
             assert ask(name, None, name[:end]) is True, name[:end]
 
 
+@pytest.mark.parametrize(("text", "read"), [("apt28", 1), ("cve-2021", 1), ("28", 1), ("apt28-x", 20)])
+def test_one_run_or_two_joined_ones_are_one_entry_of_the_index(sql: Sql, text: str, read: int) -> None:
+    """However the names go on: an index of lexemes is read once for each that begins as the search does."""
+    found = sql(
+        """
+        select count(distinct lexeme) from generate_series(1, 20) n,
+        lateral unnest(ig.words('t', 'APT28-x' || chr(96 + n) || ' CVE-2021-' || n, '{}')) w
+        where array_to_tsvector(array[lexeme]) @@ ig.word_query('t', $1)
+        """,
+        text,
+    )
+    assert found == read
+
+
 def test_a_text_of_signs_alone_asks_for_nothing(ask: Ask) -> None:
     assert ask("-- !! --", None, "-- !! --") is None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
@@ -52,9 +53,7 @@ def command(topology: Path | None, as_json: bool, quick: bool) -> int:
     told = ask(fleet, Request(do="status"))
     status = told or _without_supervisor(fleet)
     seen = [_look(part) for part in status.parts]
-    logs = [] if quick else read_region_logs(fleet)
-    control = None if quick else read_control_status(fleet)
-    standing = None if quick else _standing(fleet)
+    logs, control, standing = ([], None, None) if quick else _asked(fleet)
     supervisor_bytes = part_pss_bytes(status.supervisor_pid, descendants=False) if status.supervisor_pid else None
     total = sum(each.pss_bytes or 0 for each in seen) + (supervisor_bytes or 0)
     stopped = [each.placement for each in standing.placements if each.read_only] if standing else []
@@ -82,6 +81,15 @@ def command(topology: Path | None, as_json: bool, quick: bool) -> int:
         if standing is not None:
             print_standing(standing)
     return 0 if is_well else 1
+
+
+def _asked(fleet: Fleet) -> tuple[list[RegionLog], ControlStatus | None, Standing]:
+    """Ask the databases, the control store and what agents reported, all at once: one that hangs delays no other."""
+    with ThreadPoolExecutor() as pool:
+        logs = pool.submit(read_region_logs, fleet)
+        control = pool.submit(read_control_status, fleet)
+        standing = pool.submit(_standing, fleet)
+        return logs.result(), control.result(), standing.result()
 
 
 def _headline(status: FleetStatus, standing: Standing | None) -> str:

@@ -41,8 +41,8 @@ class FindingPolicy:
     link_down_s: float = 3.0
     clock_news_s: float = 600.0
     """For so long it is said that a clock was set, unless most others agree with it before."""
-    transaction_s: float = 5.0
-    """How old a transaction may become that the feed waits for."""
+    transaction_s: float = 3.0
+    """How old a transaction may become that the feed waits for: with the look and the report it is said within 5 s."""
     feed_silent_s: float = 5.0
     unknown_s: float = 5.0
     """For how long a placement may be open here before the control store has it: it is read once a second."""

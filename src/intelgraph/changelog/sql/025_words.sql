@@ -23,8 +23,10 @@ create function ig.cut(p_text text) returns text language sql immutable parallel
 create function ig.runs(p_text text) returns text language sql immutable parallel safe
     return btrim(ig.cut(ig.without_accents(replace(p_text, e'\x01', '-'))), ' -');
 
--- The words of an entity: every run of its name and its description and, behind a hyphen, from every run up to eight
--- joined ones (the runs of a name are all joined). A text search vector has 1 MB at most: more is not searched. A lexeme
+-- The words of an entity: every run of its name and its description and, where runs are joined (those of a name all are),
+-- each run with the next one behind a hyphen, and from each run three to eight of them behind two hyphens. Two have lexemes of
+-- their own because most identifiers begin so (APT28, CVE-2021): a search reads one entry of the index, not one for each
+-- way to go on. A text search vector has 1 MB at most: more is not searched. A lexeme
 -- has 2,046 bytes at most with its tag, so that of a larger text 500 characters are left of each. It has no search path of
 -- its own, which would cost each write 4 microseconds: all who write have an empty one.
 create function ig.words(p_tenant text, p_name text, p_properties jsonb) returns tsvector
@@ -35,21 +37,24 @@ declare
     pieces text := ig.cut(ig.without_accents(given));
     tag text := ig.tag(p_tenant);
     words text := replace(replace(replace(pieces, ' ', e'\n'), '-', e'\n'), e'\x01', e'\n');
-    runs text[] := string_to_array(replace(btrim(split_part(pieces, e'\x01', 1), ' -'), ' ', '-'), '-');
+    stretches text[] := array[replace(btrim(split_part(pieces, e'\x01', 1), ' -'), ' ', '-')];
+    stretch text;
+    runs text[];
     joined text[] := '{}';
-    piece text;
 begin
-    for n in 1 .. cardinality(runs) - 1 loop
-        joined := joined || ('-' || array_to_string(runs[n:n + 7], '-'));
-    end loop;
     if strpos(pieces, '-') > 0 then
-        for piece in select m[1] from regexp_matches(split_part(pieces, e'\x01', 2), '[^ -]+(?:-[^ -]+)+', 'g') m loop
-            runs := string_to_array(piece, '-');
-            for n in 1 .. cardinality(runs) - 1 loop
-                joined := joined || ('-' || array_to_string(runs[n:n + 7], '-'));
-            end loop;
-        end loop;
+        stretches := stretches || array(
+            select m[1] from regexp_matches(split_part(pieces, e'\x01', 2), '[^ -]+(?:-[^ -]+)+', 'g') m);
     end if;
+    foreach stretch in array stretches loop
+        runs := string_to_array(stretch, '-');
+        for n in 1 .. cardinality(runs) - 1 loop
+            joined := joined || ('-' || array_to_string(runs[n:n + 1], '-'));
+            if n + 1 < cardinality(runs) then
+                joined := joined || ('--' || array_to_string(runs[n:n + 7], '-'));
+            end if;
+        end loop;
+    end loop;
     words := concat(words, e'\n', array_to_string(joined, e'\n'));
     if octet_length(words) > 1000 then
         words := array_to_string(array(

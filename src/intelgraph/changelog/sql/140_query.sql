@@ -50,7 +50,7 @@ create function ig.word_query(p_tenant text, p_text text) returns tsquery langua
     return ('''' || ig.tag(p_tenant) || replace(replace(regexp_replace(regexp_replace(regexp_replace(
                 nullif(ig.runs(p_text), ''),
                 '((?:[^ -]+-){7}[^ -]+)-', '\1. ', 'g'),
-                '(^| )([^ -]+-)', '\1-\2', 'g'),
+                '(^| )([^ -]+-[^ -]+)(-?)', '\1\3-\2\3', 'g'),
                 case when octet_length(p_text) < 40 then '(\x01)' else '([^ .]{250}[^ .]{250})[^ .]+' end, '\1', 'g'),
                 ' ', ''':* & ''' || ig.tag(p_tenant)), '.'':*', '''')
             || ''':*')::tsquery;
