@@ -88,14 +88,14 @@ class Report(Struct, frozen=True, kw_only=True):
     rows: list[Row]
 
 
-async def measure(base: Path, *, pairs: int, seconds: float, say: Say) -> Report:
+async def measure(base: Path, loads: Sequence[str], *, pairs: int, seconds: float, say: Say) -> Report:
     """Bring both up and load them in turn."""
     async with _fleet("base", base, say) as before, _fleet("this tree", Path(__file__).parents[1], say) as now:
-        for load in _LOADS:
+        for load in loads:
             say(f"warming up: {load}")
             for tree in (before, now):
                 await _load(tree, load, f"warm-{load}", seconds)
-        rows = [await _row(load, before, now, pairs=pairs, seconds=seconds, say=say) for load in _LOADS]
+        rows = [await _row(load, before, now, pairs=pairs, seconds=seconds, say=say) for load in loads]
     release, at = release_and_time()
     return Report(release=release, at=at, base=str(base), rows=rows)
 
@@ -200,14 +200,18 @@ def main() -> int:
     parser = options("against", "Compare this tree with another one.", quick="windows of half a second, for a look")
     parser.add_argument("base", type=Path, metavar="DIRECTORY", help="the other tree, set up by `make setup-dev`")
     parser.add_argument("--pairs", type=int, default=PAIRS_MIN + 5, help="of each kind of request (default: 20)")
+    parser.add_argument("--only", action="append", choices=_LOADS, help="of these kinds of request (may be repeated)")
     given = parser.parse_args()
     if given.pairs < PAIRS_MIN:
         parser.error(f"--pairs {given.pairs} is too few; at least {PAIRS_MIN} say something")
     seconds = 0.5 if given.quick else 1.5
     base = given.base.resolve()
     return show(
-        given, parser.prog, lambda say: measure(base, pairs=given.pairs, seconds=seconds, say=say), lines
-    )  # fmt: skip
+        given,
+        parser.prog,
+        lambda say: measure(base, given.only or list(_LOADS), pairs=given.pairs, seconds=seconds, say=say),
+        lines,
+    )
 
 
 if __name__ == "__main__":
