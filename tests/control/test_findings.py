@@ -164,6 +164,7 @@ def test_a_clock_that_was_set_is_said_until_most_agree_with_it_or_for_ten_minute
 def test_a_transaction_that_the_log_waits_for_is_named_when_it_is_old() -> None:
     session = OpenTransaction(pid=77, user="ig_admin", application="psql", state="idle in transaction", age_s=2.9)
     assert codes(own=own(oldest=session)) == {}
+    assert set(codes(own=own(oldest=replace_fields(session, age_s=3.0)))) == {"transaction_open"}
     (found,) = findings(state(own=own(oldest=replace_fields(session, age_s=12.0))), FindingPolicy())
     assert (found.code, about(found)) == ("transaction_open", US)
     assert "pid 77 (ig_admin, psql, idle in transaction)" in found.reason and "for 12 s" in found.reason

@@ -143,6 +143,17 @@ def test_one_run_or_two_joined_ones_are_one_entry_of_the_index(sql: Sql, text: s
     assert found == read
 
 
+@pytest.mark.parametrize("characters", [240, 249, 250, 499, 500, 501, 600, 2_000])
+@pytest.mark.parametrize("form", ["{}", "{}-b", "b-{}", "{}-{}", "b-{}-c", "{}.{}.{}", "a-b-c-d-e-f-g-h-{}-j"])
+def test_runs_of_any_length_are_found_by_their_beginning(ask: Ask, characters: int, form: str) -> None:
+    name = form.format(*["x" * characters] * 3)
+    for text in (name, name[: len(name) * 2 // 3], "x" * characters):
+        assert ask(name, None, text) is True
+        assert ask("n", f"({name})", text) is True
+    if characters < 500:
+        assert ask(name, None, "x" * (characters + 1)) is False
+
+
 def test_a_text_of_signs_alone_asks_for_nothing(ask: Ask) -> None:
     assert ask("-- !! --", None, "-- !! --") is None
 

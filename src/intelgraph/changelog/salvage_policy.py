@@ -2,12 +2,13 @@
 
 Rows are whole or not at all. Adopting changes the classes of others (a key has an outcome now, an endpoint exists now
 or is gone), so a round decides only what no other decision of the same round can change, and rounds are repeated on
-what the database then says until one decides nothing. What is left then is for people: `intelgraph salvage`.
+what the database then says until one decides nothing. A deletion waits for the rows before it that need what it
+deletes, as long as anything else can be decided. What is left at last is for people: `intelgraph salvage`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -28,7 +29,8 @@ class Inert:
     row: tuple[str, int, int]
     epoch: int
     tenant: str
-    key: str
+    key: str | None
+    """None: a step of a removal, which is no repeat of another one."""
     kind: SalvageClass
     removes: frozenset[str] = frozenset()
     """The entities it deletes."""
@@ -59,6 +61,12 @@ def salvage(rows: Iterable[Inert], *, automatic: bool = True) -> Salvage:
     ordered = sorted(rows, key=lambda one: (one.epoch, one.row[2], one.row))
     if not automatic:
         return Salvage(people=tuple(one.row for one in ordered))
+    patient = _round(ordered, waits=True)
+    return patient if patient.decides else _round(ordered, waits=False)
+
+
+def _round(ordered: Sequence[Inert], *, waits: bool) -> Salvage:
+    """Go through the rows once. ``waits``: what is for people now may be adopted later, before what comes after it."""
     adopt: list[tuple[str, int, int]] = []
     reject: list[tuple[str, int, int]] = []
     people: list[tuple[str, int, int]] = []
@@ -70,11 +78,14 @@ def salvage(rows: Iterable[Inert], *, automatic: bool = True) -> Salvage:
             reject.append(one.row)
         elif one.kind is not SalvageClass.ADOPTABLE:
             people.append(one.row)
+            if waits and one.kind is SalvageClass.CONFLICT:
+                needed |= {(one.tenant, id_) for id_ in one.needs}
         else:
             removes, needs = ({(one.tenant, id_) for id_ in ids} for ids in (one.removes, one.needs))
             # The next one with this key is a duplicate by then; who needs what another removes is classed again first.
             if (one.tenant, one.key) not in taken and not needs & removed and not removes & needed:
-                taken.add((one.tenant, one.key))
+                if one.key is not None:
+                    taken.add((one.tenant, one.key))
                 removed |= removes
                 needed |= needs
                 adopt.append(one.row)

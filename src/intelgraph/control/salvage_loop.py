@@ -82,7 +82,14 @@ class SalvageLoop:
         due = self._due()
         if not due:
             self._session.close()
-        goes_on = [await self._page(name, seen) for name, seen in due]
+        goes_on, broken = [], None
+        for name, seen in due:
+            try:
+                goes_on.append(await self._page(name, seen))
+            except Exception as error:  # a placement whose rows cannot be read keeps no other's from being decided
+                broken = broken or error
+        if broken is not None:
+            raise broken
         return any(goes_on)
 
     def _due(self) -> list[tuple[str, Seen]]:

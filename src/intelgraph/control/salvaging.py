@@ -46,7 +46,8 @@ class Beyond(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     epoch: int
     tenant: str
-    key: str
+    key: str | None
+    """The hash of the write's idempotency key; a step of a removal has none."""
     written_at: str
     objects: list[dict[str, Any]]
     kind: SalvageClass = msgspec.field(name="class")

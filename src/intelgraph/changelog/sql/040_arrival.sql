@@ -118,10 +118,10 @@ begin
         -- Newly allowed here, after rows were written that were not addressed here, or told of it by reissue: say so
         -- until reissue has filled it.
         update ig.placement set gap = 'this region joined the placement at epoch ' || top.epoch where id = r.placement;
-    elsif known.id is null and exists (select from ig.peer q where q.name = any (top.regions) and q.name <> r.origin
-                                       and q.missed_at > clock_timestamp() - interval '1 hour') then
-        -- What another region has lost on its way here may have been of this placement, and of a later epoch: its first
-        -- open comes late, or comes again. A placement that is new since is found whole by the first comparison.
+    elsif exists (select from ig.peer q where q.name = any (top.regions) and q.name <> all (coalesce(known.regions, '{}'))
+                  and q.name <> r.origin and q.missed_at > clock_timestamp() - interval '1 hour') then
+        -- What another region has lost on its way here may have been of this placement, and of a later epoch: the open
+        -- that names it comes late, or comes again. What is new since is found whole by the first comparison.
         update ig.placement set gap = 'rows from another region were lost before this one heard of the placement'
         where id = r.placement;
     elsif known.holes then

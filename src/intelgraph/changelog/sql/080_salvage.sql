@@ -45,8 +45,11 @@ begin
            or (o ->> 'kind' = 'relationship' and o ? 'source' and exists (
                    select from unnest(array[o ->> 'source', o ->> 'target']) x
                    where not exists (select from ig.entity e where e.tenant = r.tenant and e.id = x and not e.deleted offset 0)
-                     and not exists (select from jsonb_array_elements(r.body -> 'objects') s
-                                     where s ->> 'kind' = 'entity' and s ->> 'id' = x and ig.is_live(s)))))
+                     and not (exists (select from jsonb_array_elements(r.body -> 'objects') s
+                                      where s ->> 'kind' = 'entity' and s ->> 'id' = x and ig.is_live(s))
+                              -- Deleted since, by a row that was behind this one: adopted, this one does not bring it back.
+                              and not exists (select from ig.entity e where e.tenant = r.tenant and e.id = x
+                                              and (e.epoch, e.position) > (r.epoch, r.position) offset 0)))))
           or ig.leaves_loose(r) then
         return 'conflict';
     end if;
