@@ -65,7 +65,6 @@ def test_a_transaction_of_another_database_or_of_a_reader_holds_nothing(site: Si
                 # Another session of the site's own may be about something at this very moment.
                 oldest = json.loads(await reader.fetchval("select ig.oldest_transaction()::text") or "{}")
                 assert oldest.get("pid") != pid
-                assert oldest.get("age_s", 0.0) < 1.0
             finally:
                 await other.execute("rollback")
                 await here.execute("drop role horizon_reader")

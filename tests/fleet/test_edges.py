@@ -163,16 +163,15 @@ def test_when_a_region_dies_no_read_fails(place: Path) -> None:
 
 def test_a_region_whose_processes_are_stopped_costs_no_read_a_second(place: Path) -> None:
     async def scenario(globe: Globe) -> None:
-        loop = asyncio.get_running_loop()
         globe.near.delay_s = float("inf")
         for _ in range(40):
-            began = loop.time()
+            began_s = time.monotonic()
             assert await globe.get() == (200, "far")
-            assert loop.time() - began < 1.0
+            assert time.monotonic() - began_s < stretched(1.0, began_s)
             await asyncio.sleep(0.05)
-        began = loop.time()
+        began_s = time.monotonic()
         assert await globe.post() == (200, "far")
-        assert loop.time() - began < 1.0
+        assert time.monotonic() - began_s < stretched(1.0, began_s)
 
     _with_globe(place, scenario)
 

@@ -110,3 +110,51 @@ def test_a_relationship_and_the_deletion_of_its_end_do_not_go_in_together(alone:
         assert await left(region) == {4: "conflict"} and await dangling(region) == []
 
     alone(story)
+
+
+def erased(object_id: str) -> Any:
+    return {"kind": "erased", "id": object_id}
+
+
+def test_an_erasure_that_only_the_lost_home_had_leaves_nothing_at_its_id(alone: Tell) -> None:
+    """It holds although its row does not count; what lived at the id is deleted by the home, in its own log."""
+
+    async def story(region: Lone) -> None:
+        known = write(2, entity("a"), entity("b"), relation("r", "a", "b"), relation("s", "b", "a"))
+        tail = write(3, erased("b"), gone("r", "relationship")), write(4, gone("a"))
+        await come_back(region, *tail, before=(known,))
+        assert await region.ask("select array_agg(id order by id) from ig.entity where not deleted") == ["a", "z"]
+        async with Home(region) as home:
+            assert await home.people() == 1
+        assert await left(region) == {3: "illegal"} and await dangling(region) == []
+        assert await region.ask("select count(*) from ig.relationship where not deleted") == 0
+        assert await region.ask("select array_agg(id) from ig.entity where not deleted") == ["z"]
+
+    alone(story)
+
+
+def test_what_the_next_home_related_to_an_id_that_is_erased_goes_in_steps(alone: Tell) -> None:
+    async def story(region: Lone) -> None:
+        await come_back(region, before=(write(2, entity("a"), entity("b")),))
+        count = 1_500
+        for start in range(0, count, 500):
+            relate = [
+                {
+                    "op": "upsert_relationship",
+                    "relationship": {"id": f"r{n}", "type": "uses", "source": "a", "target": "b"},
+                }
+                for n in range(start, start + 500)
+            ]
+            assert (await region.append(2, *relate))["status"] == "ok"
+        await region.apply(await touched(region, write(3, erased("b"))))
+        async with Home(region) as home:
+            assert await home.people() == 1
+        assert await dangling(region) == []
+        assert await region.ask("select count(*) from ig.relationship where deleted") == count
+        steps = """
+            select array_agg(jsonb_array_length(body -> 'objects') order by position)
+            from ig.change where kind = 'write' and epoch = 2 and key_hash is null
+        """
+        assert await region.ask(steps) == [1_000, 500]
+
+    alone(story)

@@ -120,8 +120,15 @@ class SalvageLoop:
             self._agent.log("salvage_waits", placement=name, code=error.denied.code, reason=error.denied.reason)
             return False
         self._passes[name] = stands.turned(seen, after=done.next, decided=done.tried, people=done.people)
-        if done.adopted or done.rejected:
+        if done.adopted or done.rejected or done.unlinked:
             self._metrics.salvaged(adopted=done.adopted, rejected=done.rejected)
             left = self._passes[name].people
-            self._agent.log("salvaged", placement=name, adopted=done.adopted, rejected=done.rejected, left=left)
-        return done.next is not None or done.adopted + done.rejected > 0
+            self._agent.log(
+                "salvaged",
+                placement=name,
+                adopted=done.adopted,
+                rejected=done.rejected,
+                unlinked=done.unlinked,
+                left=left,
+            )
+        return done.next is not None or done.adopted + done.rejected + done.unlinked > 0

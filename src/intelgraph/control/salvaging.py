@@ -85,6 +85,8 @@ class Salvaged:
     adopted: int = 0
     rejected: int = 0
     people: int = 0
+    unlinked: int = 0
+    """How many relationships were deleted that lived at ids which these rows have erased."""
     tried: bool = False
     """Whether any was to be decided about, even if it had changed its class by then: it is to be looked at again."""
     next: str | None = None
@@ -149,13 +151,22 @@ async def salvage_page(database: Asking, placement: str, *, after: str | None) -
         )
         for row in page.rows
     )
+    illegal = [row.name for row in page.rows if row.kind is SalvageClass.ILLEGAL]
+    unlinked = await _unlink_erased(database, placement, illegal)
     return Salvaged(
+        unlinked=unlinked,
         adopted=await _decide_if(database, placement, decided.adopt, SalvageClass.ADOPTABLE, ADOPTED),
         rejected=await _decide_if(database, placement, decided.reject, SalvageClass.DUPLICATE, DUPLICATE),
         people=len(decided.people),
-        tried=decided.decides,
+        tried=decided.decides or unlinked > 0,
         next=page.next,
     )
+
+
+async def _unlink_erased(database: Asking, placement: str, rows: Sequence[RowName]) -> int:
+    if not rows:
+        return 0
+    return (await _ask(database, "select ig.unlink_erased($1, $2)::text", placement, _rows(rows))).rows
 
 
 async def _decide_if(database: Asking, placement: str, rows: Sequence[RowName], kind: SalvageClass, reason: str) -> int:

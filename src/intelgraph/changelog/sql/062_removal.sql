@@ -88,7 +88,7 @@ begin
     select ig.of_epoch(jsonb_agg(ig.tombstone(jsonb_build_object('kind', 'relationship', 'id', r.id, 'revision', r.revision))
                                  order by r.id), p.epoch)
     into objects from ig.relationship r where r.tenant = p_tenant and r.id = any (found) and not r.deleted;
-    if objects is not null then
+    if jsonb_array_length(objects) > 0 then
         perform ig.write_row(p, 'write', p_tenant, null, null, jsonb_build_object('objects', objects),
                              ig.touches_of(p_tenant, objects), p.regions, p.epoch, p.digest_key);
     end if;
