@@ -122,7 +122,7 @@ begin
                   and q.name <> r.origin and q.missed_at > clock_timestamp() - interval '1 hour') then
         -- What another region has lost on its way here may have been of this placement, and of a later epoch: the open
         -- that names it comes late, or comes again. What is new since is found whole by the first comparison.
-        update ig.placement set gap = 'rows from another region were lost before this one heard of the placement'
+        update ig.placement set gap = 'rows from a region were lost before this one heard that the placement is there'
         where id = r.placement;
     elsif known.holes then
         update ig.placement set gap = 'rows were lost while this region was the home' where id = r.placement and gap is null;

@@ -56,6 +56,22 @@ begin
     return null;
 end $$;
 
+-- Delete those of `p_ids` that live, by one row without a key, and answer how many; without any there is no row.
+create function ig.delete_relationships(p ig.placement, p_tenant text, p_ids text[]) returns int language plpgsql as $$
+declare
+    objects jsonb;
+begin
+    select jsonb_agg(ig.tombstone(jsonb_build_object('kind', 'relationship', 'id', r.id, 'revision', r.revision)) order by r.id)
+    into objects from ig.relationship r where r.tenant = p_tenant and r.id = any (p_ids) and not r.deleted;
+    if objects is null then
+        return 0;
+    end if;
+    objects := ig.of_epoch(objects, p.epoch);
+    perform ig.write_row(p, 'write', p_tenant, null, null, jsonb_build_object('objects', objects),
+                         ig.touches_of(p_tenant, objects), p.regions, p.epoch, p.digest_key);
+    return jsonb_array_length(objects);
+end $$;
+
 -- One step of a request that `ig.append` refused as one to be done in steps: delete relationships of its entities, as
 -- many as one row may hold. `more`: there may be others still. A request that would be refused changes nothing.
 create function ig.unlink(p_placement text, p_epoch bigint, p_tenant text, p_key text, p_ops jsonb)
@@ -64,7 +80,6 @@ declare
     p ig.placement;
     refused jsonb;
     found text[];
-    objects jsonb;
 begin
     if not ig.goes_in_steps(p_ops) then
         return ig.removal_refusal(p_tenant, p_key, p_ops);
@@ -85,13 +100,6 @@ begin
     found := array(select ig.relationships_of(p_tenant, ig.removed_ids(p_ops), ig.removed_together()));
     perform ig.lock_objects(p_tenant, (select coalesce(jsonb_agg(jsonb_build_object('op', 'delete_relationship', 'id', id)), '[]')
                                        from unnest(found) id), null);
-    select ig.of_epoch(jsonb_agg(ig.tombstone(jsonb_build_object('kind', 'relationship', 'id', r.id, 'revision', r.revision))
-                                 order by r.id), p.epoch)
-    into objects from ig.relationship r where r.tenant = p_tenant and r.id = any (found) and not r.deleted;
-    if jsonb_array_length(objects) > 0 then
-        perform ig.write_row(p, 'write', p_tenant, null, null, jsonb_build_object('objects', objects),
-                             ig.touches_of(p_tenant, objects), p.regions, p.epoch, p.digest_key);
-    end if;
-    return jsonb_build_object('status', 'ok', 'deleted', coalesce(jsonb_array_length(objects), 0),
+    return jsonb_build_object('status', 'ok', 'deleted', ig.delete_relationships(p, p_tenant, found),
                               'more', cardinality(found) = ig.removed_together());
 end $$;

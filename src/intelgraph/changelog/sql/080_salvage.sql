@@ -164,14 +164,13 @@ end $$;
 
 -- Delete what lives at ids that rows beyond a cut have erased. An erasure holds whatever becomes of its row; the
 -- relationships that the row deleted with the entity live on while it does not count, and the next home may have made others
--- before it heard of it. One row of the log each time, with as many as one may hold; answers how many were deleted.
+-- before it heard of it. One row of the log for each tenant, with as many as a row may delete; answers how many were deleted.
 create function ig.unlink_erased(p_placement text, p_rows jsonb) returns jsonb
 language plpgsql security definer set search_path = '' set lock_timeout = '1s' as $$
 declare
     p ig.placement;
     refused jsonb;
     of_tenant record;
-    objects jsonb;
     deleted int := 0;
 begin
     perform ig.lock_placement(p_placement);
@@ -188,16 +187,8 @@ begin
         where c.placement = p_placement and c.status = 'inert' and c.kind = 'write' and o ->> 'kind' = 'erased'
         group by c.tenant
     loop
-        select ig.of_epoch(jsonb_agg(ig.tombstone(jsonb_build_object('kind', 'relationship', 'id', r.id, 'revision', r.revision))
-                                     order by r.id), p.epoch)
-        into objects from ig.relationship r
-        where r.tenant = of_tenant.tenant and not r.deleted
-          and r.id in (select ig.relationships_of(of_tenant.tenant, of_tenant.ids, ig.removed_together()));
-        if jsonb_array_length(objects) > 0 then
-            perform ig.write_row(p, 'write', of_tenant.tenant, null, null, jsonb_build_object('objects', objects),
-                                 ig.touches_of(of_tenant.tenant, objects), p.regions, p.epoch, p.digest_key);
-            deleted := deleted + jsonb_array_length(objects);
-        end if;
+        deleted := deleted + ig.delete_relationships(p, of_tenant.tenant, array(
+            select ig.relationships_of(of_tenant.tenant, of_tenant.ids, ig.removed_together())));
     end loop;
     return jsonb_build_object('status', 'ok', 'rows', deleted);
 end $$;
