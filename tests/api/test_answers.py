@@ -237,3 +237,11 @@ def test_a_clients_clock_may_be_ahead_and_a_time_that_has_not_come_is_refused_at
     assert (told.status_code, told.json()["data"], error["path"]) == (200, None, ["then"])
     assert error["extensions"]["code"] == "bad_argument"
     assert "has not come yet" in error["message"]
+
+
+def test_the_answer_that_there_is_none_says_how_old_it_is_too(site: Site) -> None:
+    (never,) = names(1)
+    for region in (US, EU):
+        missing = site.client(region).entity(never)
+        assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+        assert missing.headers["ig-staleness-ms"].isdigit()

@@ -117,6 +117,24 @@ def test_a_body_that_is_far_too_large_ends_the_connection_after_the_answer(wire:
             wire.sendall(b"x" * 65_536)
 
 
+@pytest.mark.parametrize(("path", "status"), [("/v1/changes", 413), ("/v1/nowhere", 404)])
+def test_a_client_that_sends_all_of_a_refused_body_first_is_told(
+    site: Site, wire: socket.socket, path: str, status: int
+) -> None:
+    """An edge is one: where its connection is reset before it has read the answer, it says that nobody was reached."""
+    lines = (
+        f"POST {path} HTTP/1.1",
+        "host: x",
+        f"authorization: Bearer {site.issuer.token('acme')}",
+        "content-type: application/json",
+        "idempotency-key: far-too-large",
+        "content-length: 12000000",
+    )
+    wire.settimeout(WAIT_S)
+    wire.sendall("\r\n".join([*lines, "", ""]).encode() + b"x" * 12_000_000)
+    assert answer(wire.makefile("rb"))[0] == status
+
+
 @pytest.mark.parametrize(
     "raw",
     [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from intelgraph.cli import doors
 from intelgraph.cli.client import ClientPolicy, DoorClient, backoff_s, check_url
 from intelgraph.cli.doors import DoorOptions, open_door
 from intelgraph.model.errors import IntelGraphError, PermanentError, TransientError
@@ -78,6 +81,28 @@ def test_where_no_allowed_edge_is_known_the_refusal_is_the_doors() -> None:
                 await acme.post("/v1/changes", body=BODY, key="k")
             assert refused.value.denied.code == "region_not_allowed"
             assert us.bodies == 0
+
+    run(test)
+
+
+def test_a_region_that_was_named_is_asked_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who names a region that may not serve the tenant wants to see its refusal."""
+
+    async def test() -> None:
+        us = FakeDoor(region="us-east", allowed=["eu-west"])
+        eu = FakeDoor(region="eu-west", allowed=["eu-west"])
+        async with us.serve(), eu.serve():
+            edges = {"us-east": us.url, "eu-west": eu.url}
+            places = SimpleNamespace(url=us.url, edges=edges, edge=edges.__getitem__)
+            monkeypatch.setattr(doors, "find_places", lambda *_: places)
+            given = DoorOptions(tenant="acme", region="us-east", url=None, token="t", state=None, topology=None)
+            async with open_door(given, role="analyst") as acme:
+                assert (await acme.get("/v1/entities")).status == 421
+                with pytest.raises(PermanentError) as refused:
+                    await acme.check_tenant()
+                assert refused.value.denied.code == "region_not_allowed"
+            async with open_door(replace(given, region=None), role="analyst") as acme:
+                assert (await acme.get("/v1/entities")).region == "eu-west"
 
     run(test)
 

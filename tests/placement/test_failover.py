@@ -238,7 +238,8 @@ class TestByAnOperator:
 
     def test_a_home_that_is_up_is_not_failed_over(self) -> None:
         view = lost(leases={US: lease(), EU: lease()}, sightings={})
-        assert "the lease of us-east" in str(self.asked(view, EU, allow=True))
+        told = str(self.asked(view, EU, allow=True))
+        assert "us-east is up, its lease is renewed" in told and "`intelgraph switchover`" in told
 
     def test_no_flag_moves_it_where_it_may_not_live(self) -> None:
         reason = self.asked(lost(leases={US: lease(OVER_S), EU: lease(), WEST: lease()}), WEST, allow=True)

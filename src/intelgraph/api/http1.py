@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 UNWANTED_BYTES_MAX = 1_048_576
 PIPELINED_MAX = 16
 IDLE_S = 30.0
-LINGER_S = 2.0
+LINGER_S, LINGER_S_MAX = 2.0, 10.0
 STALLED_S = 30.0
 _ONE_WRITE_BYTES = 65_536
 _JOINED = frozenset({b"accept", b"host", b"transfer-encoding"})
@@ -380,8 +380,10 @@ class Connection(asyncio.Protocol):
 
     def _throw_away(self, size: int) -> None:
         self._unwanted_bytes += size
-        if self._unwanted_bytes > UNWANTED_BYTES_MAX and self._serving is None:
-            self._end(politely=not self._lingers)
+        if self._lingers:
+            self._idle_since = min(self._all.loop.time(), self._progressed_at + LINGER_S_MAX)
+        elif self._unwanted_bytes > UNWANTED_BYTES_MAX and self._serving is None:
+            self._end(politely=True)
 
     def _refuse(self, denied: Denied) -> None:
         """Take no more: behind the requests that are here, what came is refused."""
@@ -395,13 +397,17 @@ class Connection(asyncio.Protocol):
             self._next()
 
     def _end(self, *, politely: bool) -> None:
-        """Close; ``politely``: the client may still be sending, and would lose the answer if this end closed first."""
+        """Close; ``politely``: the client may still be sending, and would lose the answer if this end closed first.
+
+        So all that it sends is read and thrown away, however much that is, until nothing has come for ``LINGER_S``: a
+        close before it has read the answer takes the answer back, and an edge says that nobody was reached.
+        """
         self._deaf = self._closing = True
         if self._transport.is_closing():
             return
         if politely and not self._lingers:
             self._lingers = True
-            self._idle_since = self._all.loop.time()
+            self._idle_since = self._progressed_at = self._all.loop.time()
             self._unwanted_bytes = 0
             if not self._reading:
                 self._read(True)

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import msgspec
 
+from intelgraph.api import problem
 from intelgraph.api.bookmarks import Readable
 from intelgraph.api.database import KEY_ANSWER, READ_CHANGES, READ_ENTITY, READ_PAGE, READ_SOME_CHANGES, READABLE
 from intelgraph.api.door import Admitted, Door
@@ -23,7 +24,7 @@ from intelgraph.api.request import Request
 from intelgraph.api.response import Header, Response
 from intelgraph.api.write import checked_key
 from intelgraph.model.bookmark import Bookmark
-from intelgraph.model.errors import IntelGraphError, refuse, retry
+from intelgraph.model.errors import Denied, IntelGraphError, refuse, retry
 from intelgraph.model.form import quoted
 from intelgraph.model.placement import Placement
 
@@ -74,11 +75,12 @@ async def read_entity(door: Door, request: Request) -> Response:
     bookmark = wanted_bookmark(request)
     arguments = (admitted.placement.id, admitted.principal.tenant, entity_id, bookmark)
     answer = await ask(door, admitted.placement, bookmark, (READ_ENTITY, *arguments), EntityAnswer)
+    fresh = facts(door, admitted.placement.id, answer, answer.bookmark)
     if bytes(answer.entity) == b"null":
-        raise refuse("not_found", "there is no such entity", id=entity_id)
-    return Response(
-        status=200, body=bytes(answer.entity), headers=facts(door, admitted.placement.id, answer, answer.bookmark)
-    )
+        missing = problem.of_denied(Denied(code="not_found", reason="there is no such entity", facts={"id": entity_id}))
+        missing.headers.extend(fresh)  # how old this answer is matters as much
+        return missing
+    return Response(status=200, body=bytes(answer.entity), headers=fresh)
 
 
 async def read_entities(door: Door, request: Request) -> Response:

@@ -50,7 +50,7 @@ def door_options(command: F) -> F:
     """Add ``--tenant``, ``--region``, ``--url``, ``--token`` and which fleet is meant."""
     command = click.option("--token", envvar="INTELGRAPH_TOKEN", help="Bearer token [default: signed here].")(command)
     command = click.option("--url", help="The door's URL [default: the global edge].")(command)
-    command = click.option("--region", help="Go in by this region's edge.")(command)
+    command = click.option("--region", help="Go in by this region's edge, and by no other.")(command)
     command = click.option("--tenant", required=True, help="Whose graph it is.")(command)
     return fleet_options(command)
 
@@ -65,8 +65,9 @@ def open_door(options: DoorOptions, *, role: str) -> DoorClient:
     if options.url is not None:
         return DoorClient(url=options.url, token=token)
     assert places is not None
-    url = places.url if options.region is None else places.edge(options.region)
-    return DoorClient(url=url, token=token, edges=places.edges)
+    if options.region is not None:  # and no other: what that region refuses is what was asked
+        return DoorClient(url=places.edge(options.region), token=token)
+    return DoorClient(url=places.url, token=token, edges=places.edges)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,10 @@ class Number(click.FloatRange):
 
     name = "float"
 
+    def _describe_range(self) -> str:
+        """What ``--help`` says of the limits; nothing where there are none."""
+        return "" if self.min is None and self.max is None else super()._describe_range()
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Turn what was typed into a number; refuses ``nan`` and ``inf``."""
         number: float = super().convert(value, param, ctx)

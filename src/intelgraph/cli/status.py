@@ -98,7 +98,7 @@ def _headline(status: FleetStatus, standing: Standing | None) -> str:
     if standing is not None:
         stopped = sum(each.read_only is not None for each in standing.placements)
         wrong += ["leases and placements are not known"] if standing.refusal is not None else []
-        wrong += [f"{stopped} of the placements take no writes"] if stopped else []
+        wrong += [f"{stopped} placement{' takes' if stopped == 1 else 's take'} no writes"] if stopped else []
         wrong += [f"no report from {', '.join(standing.silent)}"] if standing.silent else []
         codes = sorted({each.code for each in standing.findings if each.counts})
         wrong += [f"found: {', '.join(codes)}"] if codes else []

@@ -27,6 +27,7 @@ _LOOK_STARTING_S = 0.05
 _LOOK_READY_S = 1.5
 _MISSED_MAX = 2
 _POSTGRES_ORPHANS_S = 1.0
+HELD_DOWN = "it is held down until it is released"
 _POLICY = RestartPolicy()
 
 
@@ -96,11 +97,11 @@ class Tended:
             name=self.part.name,
             kind=self.part.kind.value,
             region=self.part.region,
-            phase=self.phase,
+            phase=Phase.HELD if self.is_held else self.phase,
             pid=self.running.identity.pid if self.running else None,
             started_unix_s=self.started_unix_s if self.running else None,
             restarts=self.restarts,
-            reason=self.reason,
+            reason=HELD_DOWN if self.is_held else self.reason,
             ports=list(self.part.ports),
             log=str(self.part.log),
         )
@@ -170,7 +171,7 @@ class Tended:
             await end_leftovers(mark(self.fleet, self.part.name), patience_s=patience_s)
             self.restarts += 1
         if self.is_held:
-            self._become(Phase.HELD, "it is held down until it is released")
+            self._become(Phase.HELD, HELD_DOWN)
         elif not asked:
             backoff = after_death(self.policy, streak=self._streak, uptime_s=uptime_s, chance=random.random())  # noqa: S311
             self._streak = backoff.streak

@@ -125,9 +125,10 @@ def _home_is_alive(view: View, policy: Policy, target: str | None = None) -> Sta
     points = vantage_points(view, home, policy)
     if view.here == target and not is_over(lease, policy.lease):
         fact = f"the lease of {home} has stood still for {lease.still_s:.1f} s"
-        return cannot(
-            f"promote {target}", fact, f"it is over after {policy.lease.over_after_s:g} s", code="lease_not_over"
-        )
+        limit = f"it is over after {policy.lease.over_after_s:g} s"
+        if is_renewed(view, home, policy):
+            fact, limit = f"{home} is up, its lease is renewed", "a home that is up is moved by `intelgraph switchover`"
+        return cannot(f"promote {target}", fact, limit, code="lease_not_over")
     if points < policy.vantage_points:
         fact = f"{points} vantage point{'' if points == 1 else 's'} saw the lease of {home} end"
         return cannot(

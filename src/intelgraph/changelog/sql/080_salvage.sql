@@ -115,7 +115,9 @@ begin
     if found then
         return ig.refusal(case when bad.status = 'inert' then 'erased' else 'not_inert' end,
             format('cannot decide about %s/%s/%s: it is %s', bad.origin, bad.life, bad.position,
-                   case when bad.status = 'inert' then 'about erased ids' else coalesce(bad.status, 'not held here') end));
+                   case bad.status when 'inert' then 'about erased ids'
+                       when 'applied' then 'counted already'
+                       else coalesce(bad.status, 'not held here') end));
     end if;
     if p_adopt then
         -- The rows go with the decision: a region that lacks one (the old home may be gone) must not lack what counts.
