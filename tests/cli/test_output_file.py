@@ -128,6 +128,18 @@ def test_a_link_leads_where_it_did(tmp_path: Path, exists: bool) -> None:
     assert target.read_bytes() == b"new"
 
 
+def test_a_link_that_goes_up_behind_another_leads_where_the_kernel_finds_it(tmp_path: Path) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    (there / "dir").mkdir(parents=True)
+    here.mkdir()
+    (here / "sub").symlink_to(there / "dir")
+    (here / "link").symlink_to("sub/../out")
+    (there / "out").write_bytes(b"old")
+    (here / "out").write_bytes(b"somebody else's")
+    write(here / "link", b"new")
+    assert ((there / "out").read_bytes(), (here / "out").read_bytes()) == (b"new", b"somebody else's")
+
+
 def test_a_second_name_of_a_file_sees_the_new_content(tmp_path: Path) -> None:
     path, other = tmp_path / "out", tmp_path / "other"
     path.write_bytes(b"a longer text than the new one")

@@ -28,6 +28,7 @@ async def _mark(region: Lone, origin: str, number: int) -> None:
     ("lost_from", "hours_ago", "regions", "gap"),
     [
         ("us-west", 0, PEERS, True),
+        ("us-west", 0.9, PEERS, True),
         ("us-east", 0, PEERS, False),  # whose open it is: what it sent before is about something else
         ("us-west", 2, PEERS, False),
         ("us-west", 0, PEERS[:1], False),  # which is none of the placement's
@@ -35,14 +36,16 @@ async def _mark(region: Lone, origin: str, number: int) -> None:
     ],
 )
 def test_what_another_region_lost_before_the_first_open_is_a_gap(
-    alone: Tell, lost_from: str | None, hours_ago: int, regions: list[str], gap: bool
+    alone: Tell, lost_from: str | None, hours_ago: float, regions: list[str], gap: bool
 ) -> None:
     async def story(region: Lone) -> None:
         await region.main.execute("insert into ig.peer (name) select unnest($1::text[]) on conflict do nothing", PEERS)
         for origin in PEERS:
             await _mark(region, origin, 1)
             await _mark(region, origin, 3 if origin == lost_from else 2)
-        await region.main.execute("update ig.peer set missed_at = missed_at - make_interval(hours => $1)", hours_ago)
+        await region.main.execute(
+            "update ig.peer set missed_at = missed_at - make_interval(secs => $1)", hours_ago * 3600.0
+        )
         await region.apply(opening(1, regions=[*regions, HERE]))
         assert (await _gap(region) is not None) is gap
 

@@ -79,8 +79,14 @@ def _target(path: Path) -> Path | int:
             return int(found[1])
         if not here.is_symlink():
             return here
-        here = Path(os.path.normpath(here.parent.resolve() / here.readlink()))
+        led = here.parent.resolve() / here.readlink()
+        here = led if _DESCRIPTOR.fullmatch(str(led)) else _as_the_kernel_has_it(led)
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+
+
+def _as_the_kernel_has_it(path: Path) -> Path:
+    """``path`` without ``..``, each of which goes up from where the links before it lead."""
+    return path.resolve() if path.name == ".." else path.parent.resolve() / path.name
 
 
 def _is_own(path: Path) -> bool:

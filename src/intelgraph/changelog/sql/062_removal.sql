@@ -25,8 +25,11 @@ create function ig.goes_in_steps(p_ops jsonb) returns boolean language sql immut
     return not p_ops @? '$[*] ? (@.op != "erase" && @.op != "delete_entity")'
        and (select count(*) = count(distinct id) from unnest(ig.removed_ids(p_ops)) id);
 
+-- Does a row with the key count? One that lies beyond a cut does not: its request is done anew, in steps if need be.
 create function ig.was_answered(p_tenant text, p_key text) returns boolean language sql stable
-    return exists (select from ig.outcome x where x.tenant = p_tenant and x.key_hash = sha256(convert_to(p_key, 'UTF8')));
+    return exists (select from ig.outcome x
+                   join ig.change c on (c.origin, c.life, c.position) = (x.origin, x.life, x.position) and c.status = 'applied'
+                   where x.tenant = p_tenant and x.key_hash = sha256(convert_to(p_key, 'UTF8')));
 
 -- Why a request would delete too many relationships at once, or null. Asked before any lock is taken.
 create function ig.removal_refusal(p_tenant text, p_key text, p_ops jsonb) returns jsonb language plpgsql stable as $$
