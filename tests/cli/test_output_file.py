@@ -91,6 +91,26 @@ def test_a_files_extended_attributes_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "setxattr"), reason="this system has no extended attributes")
+def test_an_attribute_that_the_directory_gives_to_new_files_is_not_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(b"before")
+    _set(path, {"user.origin": b"x"})
+    made = os.open
+
+    def inheriting(name: str | Path, *given: int) -> int:
+        descriptor = made(name, *given)
+        if str(name).endswith(".part"):
+            os.setxattr(descriptor, "user.inherited", b"y")
+        return descriptor
+
+    monkeypatch.setattr(os, "open", inheriting)
+    write(path)
+    assert (path.read_bytes(), os.listxattr(path)) == (b"new", ["user.origin"])
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="this system has no extended attributes")
 def test_a_file_whose_attribute_no_other_may_have_is_written_in_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
