@@ -12,6 +12,9 @@ from dataclasses import dataclass, replace
 Seen = tuple[int, str]
 """What a look says of a placement's rows beyond a cut: its epoch and their tail. It is compared, nothing else."""
 
+SHORTER_MAX = 4
+"""A page of 200 objects that is quartered so often is of one row."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SalvagePass:
@@ -27,6 +30,8 @@ class SalvagePass:
     counted: int = 0
     people: int = 0
     """How many rows wait for a person, as far as is known: of a pass under way, and of the one before."""
+    shorter: int = 0
+    """How often a page took too long: so much less is in the next ones, and in the next pass once less so."""
 
     def is_due(self, seen: Seen) -> bool:
         """Whether a page is to be looked at now."""
@@ -39,9 +44,14 @@ class SalvagePass:
         decided = decided or (not first and self.decided)
         counted = people + (0 if first else self.counted)
         if after is None:
-            return SalvagePass(settled=None if decided else began, people=counted)
+            shorter = max(0, self.shorter - 1)
+            return SalvagePass(settled=None if decided else began, people=counted, shorter=shorter)
         most = max(self.people, counted)
         return replace(self, began=began, after=after, decided=decided, counted=counted, people=most)
+
+    def timed_out(self) -> SalvagePass:
+        """Try the same page again with less in it."""
+        return replace(self, shorter=min(self.shorter + 1, SHORTER_MAX))
 
     def interrupted(self) -> SalvagePass:
         """Begin anew when nothing stands in the way any more: what waits may be other rows by then."""

@@ -56,37 +56,52 @@ begin
     return 'adoptable';
 end $$;
 
+-- A row that waits, as a page tells it.
+create function ig.waiting_row(r ig.change) returns jsonb language sql stable as $$
+    select jsonb_build_object(
+        'origin', r.origin, 'life', r.life, 'position', r.position, 'epoch', r.epoch, 'tenant', r.tenant,
+        'class', ig.class_of(r), 'written_at', ig.stamp(r.written_at), 'objects', ig.result_of(r.body),
+        'key', encode(r.key_hash, 'hex'),
+        'removes', ig.removes(r.body -> 'objects'), 'needs', ig.needs(r.body -> 'objects'));
+$$;
+
+-- How much the rows of a page have together, one row at least: it is about what is adopted in a tenth of a second or two, and
+-- so long writes wait for it.
+create function ig.salvage_bytes_max() returns int language sql immutable parallel safe return 524288;
+
 -- A page of the rows that wait for a decision, oldest first, each with its class. It goes through the inert rows after
--- `p_after` until they have `p_objects_max` objects, one row at least; rows decided about count too, so that no page
--- takes much longer than another, however long the tail is. `next`: after which row to go on; none when that was all.
+-- `p_after` until they have `p_objects_max` objects, or those that wait have `ig.salvage_bytes_max()`; one row at least. Rows
+-- decided about count as objects too, so that no page takes much longer than another, however long the tail is; what they
+-- hold is not looked at. `next`: after which row to go on; none when that was all.
 create function ig.salvage(p_placement text, p_after text, p_objects_max int) returns jsonb
-language sql stable security definer set search_path = '' as $$
-    with inert as materialized (
-        select c as held, c.epoch, c.position, c.origin, c.life, coalesce(sum(greatest(cardinality(c.touches), 1)) over (
-                   order by c.epoch, c.position, c.origin, c.life
-                   rows between unbounded preceding and 1 preceding), 0) as objects_before
-        from ig.change c
+language plpgsql stable security definer set search_path = '' as $$
+declare
+    held ig.change;
+    waiting jsonb[] := '{}';
+    objects bigint := 0;
+    bytes bigint := 0;
+    gone_to text;
+begin
+    for held in
+        select c.* from ig.change c
         where c.placement = p_placement and c.status = 'inert' and c.kind = 'write'
           and (c.epoch, c.position, c.origin, c.life) > (
               coalesce(split_part(p_after, '/', 3)::bigint, 0), coalesce(split_part(p_after, '/', 4)::bigint, 0),
               coalesce(split_part(p_after, '/', 1), ''), coalesce(split_part(p_after, '/', 2)::int, 0))
         order by c.epoch, c.position, c.origin, c.life limit p_objects_max + 1
-    ), page as materialized (
-        select * from inert where objects_before < p_objects_max
-    ), waiting as materialized (
-        select * from page g where ig.verdict(p_placement, g.origin, g.life, g.position) is null
-    )
-    select jsonb_build_object(
-        'rows', (select coalesce(jsonb_agg(jsonb_build_object(
-                     'origin', w.origin, 'life', w.life, 'position', w.position, 'epoch', w.epoch,
-                     'tenant', (w.held).tenant, 'class', ig.class_of(w.held), 'written_at', ig.stamp((w.held).written_at),
-                     'objects', ig.result_of((w.held).body), 'key', encode((w.held).key_hash, 'hex'),
-                     'removes', ig.removes((w.held).body -> 'objects'), 'needs', ig.needs((w.held).body -> 'objects'))
-                     order by w.epoch, w.position, w.origin, w.life), '[]') from waiting w),
-        'next', case when (select count(*) from inert) > (select count(*) from page) then (
-                    select concat_ws('/', g.origin, g.life, g.epoch, g.position) from page g
-                    order by g.epoch desc, g.position desc, g.origin desc, g.life desc limit 1) end);
-$$;
+    loop
+        if gone_to is not null and (objects >= p_objects_max or bytes >= ig.salvage_bytes_max()) then
+            return jsonb_build_object('rows', to_jsonb(waiting), 'next', gone_to);
+        end if;
+        gone_to := concat_ws('/', held.origin, held.life, held.epoch, held.position);
+        objects := objects + greatest(cardinality(held.touches), 1);
+        if ig.verdict(p_placement, held.origin, held.life, held.position) is null then
+            bytes := bytes + octet_length(held.body::text);
+            waiting := waiting || ig.waiting_row(held);
+        end if;
+    end loop;
+    return jsonb_build_object('rows', to_jsonb(waiting), 'next', null);
+end $$;
 
 -- Log the decision about whole rows. `p_rows`: [{origin, life, position}], each held here and inert.
 create function ig.decide(p_placement text, p_rows jsonb, p_reason text, p_adopt boolean)
