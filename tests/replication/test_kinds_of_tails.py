@@ -98,6 +98,25 @@ def test_a_tail_that_nothing_stands_against_goes_in_whole(alone: Tell) -> None:
     alone(story)
 
 
+def test_what_a_deletion_that_waits_needs_is_not_deleted_before_it(alone: Tell) -> None:
+    """The third waits for the second; the fourth deletes what the third relates."""
+
+    async def story(region: Lone) -> None:
+        tail = (
+            write(3, entity("a")),
+            write(4, relation("r", "a", "b")),
+            write(5, gone("r", "relationship"), gone("a"), relation("s", "q", "b")),
+            write(6, gone("s", "relationship"), gone("q")),
+        )
+        await come_back(region, *tail, before=(write(2, entity("b"), entity("q")),))
+        async with Home(region) as home:
+            assert await home.people() == 0
+        assert await left(region) == {} and await dangling(region) == []
+        assert await region.ask("select array_agg(id order by id) from ig.entity where not deleted") == ["b", "z"]
+
+    alone(story)
+
+
 def test_a_relationship_and_the_deletion_of_its_end_do_not_go_in_together(alone: Tell) -> None:
     """Both could, one by one: from two homes that were lost one after the other."""
 

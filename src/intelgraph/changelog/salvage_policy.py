@@ -84,9 +84,10 @@ def _round(ordered: Sequence[Inert], *, waits: bool) -> Salvage:
             removes, needs = ({(one.tenant, id_) for id_ in ids} for ids in (one.removes, one.needs))
             # The next one with this key is a duplicate by then; who needs what another removes is classed again first.
             if (one.tenant, one.key) not in taken and not needs & removed and not removes & needed:
-                if one.key is not None:
-                    taken.add((one.tenant, one.key))
-                removed |= removes
-                needed |= needs
                 adopt.append(one.row)
+            # One that waits stands before what comes after it as one that goes in does: it is to find what it needs.
+            if one.key is not None:
+                taken.add((one.tenant, one.key))
+            removed |= removes
+            needed |= needs
     return Salvage(adopt=tuple(adopt), reject=tuple(reject), people=tuple(people))
