@@ -116,22 +116,28 @@ class SalvageLoop:
     async def _page(self, name: str, seen: Seen) -> bool:
         stands = self._passes[name]
         try:
-            done = await salvage_page(self._session, name, after=stands.after, shorter=stands.shorter)
+            done = await salvage_page(self._session, name, stands)
         except IntelGraphError as error:
             self._agent.log("salvage_waits", placement=name, code=error.denied.code, reason=error.denied.reason)
             if took_too_long(error):
                 self._passes[name] = stands.timed_out()
             return False
-        self._passes[name] = stands.turned(seen, after=done.next, decided=done.tried, people=done.people)
+        self._passes[name] = stands = stands.turned(
+            seen,
+            after=done.next,
+            decided=done.tried,
+            people=done.people,
+            passed_over=done.passed_over,
+            kept=done.kept,
+        )
         if done.adopted or done.rejected or done.unlinked:
             self._metrics.salvaged(adopted=done.adopted, rejected=done.rejected)
-            left = self._passes[name].people
             self._agent.log(
                 "salvaged",
                 placement=name,
                 adopted=done.adopted,
                 rejected=done.rejected,
                 unlinked=done.unlinked,
-                left=left,
+                left=stands.people,
             )
-        return done.next is not None or done.adopted + done.rejected + done.unlinked > 0
+        return done.next is not None or not stands.waits or done.adopted + done.rejected + done.unlinked > 0
