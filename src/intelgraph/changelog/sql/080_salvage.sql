@@ -103,6 +103,16 @@ begin
     return jsonb_build_object('rows', to_jsonb(waiting), 'next', null);
 end $$;
 
+-- The ids that rows beyond a cut have erased, by tenant.
+create function ig.erased_by(p_placement text, p_rows jsonb) returns table (tenant text, ids text[]) language sql stable as $$
+    select c.tenant, array_agg(o ->> 'id')
+    from jsonb_to_recordset(p_rows) as r(origin text, life int, position bigint)
+    join ig.change c on (c.origin, c.life, c.position) = (r.origin, r.life, r.position),
+    jsonb_array_elements(c.body -> 'objects') o
+    where c.placement = p_placement and c.status = 'inert' and c.kind = 'write' and o ->> 'kind' = 'erased'
+    group by c.tenant;
+$$;
+
 -- Log the decision about whole rows. `p_rows`: [{origin, life, position}], each held here and inert.
 create function ig.decide(p_placement text, p_rows jsonb, p_reason text, p_adopt boolean)
 returns jsonb language plpgsql set lock_timeout = '5s' as $$
@@ -133,6 +143,12 @@ begin
                    case bad.status when 'inert' then 'about erased ids'
                        when 'applied' then 'counted already'
                        else coalesce(bad.status, 'not held here') end));
+    end if;
+    -- Whoever deletes what lives at erased ids finds them by the rows that wait.
+    if exists (select from ig.erased_by(p_placement, p_rows) x where exists (
+            select from ig.relationships_of(x.tenant, x.ids, 1))) then
+        return ig.refusal('erasure_goes_on',
+            'cannot decide about these rows yet: relationships still live at ids that they have erased; the home deletes these by itself, within seconds');
     end if;
     if p_adopt then
         -- The rows go with the decision: a region that lacks one (the old home may be gone) must not lack what counts.
@@ -196,13 +212,7 @@ begin
     if refused is not null then
         return refused;
     end if;
-    for of_tenant in
-        select c.tenant, array_agg(o ->> 'id') as ids
-        from jsonb_to_recordset(p_rows) as r(origin text, life int, position bigint)
-        join ig.change c on (c.origin, c.life, c.position) = (r.origin, r.life, r.position),
-        jsonb_array_elements(c.body -> 'objects') o
-        where c.placement = p_placement and c.status = 'inert' and c.kind = 'write' and o ->> 'kind' = 'erased'
-        group by c.tenant
+    for of_tenant in select x.tenant, x.ids from ig.erased_by(p_placement, p_rows) x
     loop
         deleted := deleted + ig.delete_relationships(p, of_tenant.tenant, array(
             select ig.relationships_of(of_tenant.tenant, of_tenant.ids, ig.removed_together())));
