@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -95,6 +98,56 @@ def test_a_round_adopts_no_relationship_together_with_the_deletion_of_its_end() 
     assert salvage([deletion, relating, other]).adopt == (deletion.row, other.row)
     earlier = Inert(row=("eu-west", 1, 5), epoch=1, tenant="t", key="n", kind=kind, needs=frozenset("a"))
     assert salvage([deletion, earlier]).adopt == (earlier.row,)
+
+
+def row(position: int, key: str | None = "", *, tenant: str = "t", removes: str = "", needs: str = "") -> Inert:
+    """An adoptable row: its key is its own unless it is given."""
+    return Inert(
+        row=("us-east", 1, position),
+        epoch=1,
+        tenant=tenant,
+        key=f"k{position}" if key == "" else key,
+        kind=SalvageClass.ADOPTABLE,
+        removes=frozenset(removes),
+        needs=frozenset(needs),
+    )
+
+
+def adopted(*rows: Inert) -> list[int]:
+    return [position for _, _, position in salvage(rows).adopt]
+
+
+CONFLICT = SalvageClass.CONFLICT
+
+
+@pytest.mark.parametrize(
+    ("rows", "positions"),
+    [
+        pytest.param(
+            [row(1, needs="a"), row(2, removes="a", needs="qb"), row(3, removes="q")], [1], id="what it needs"
+        ),
+        pytest.param(
+            [row(1, needs="a"), row(2, removes="ab"), row(3, needs="b"), row(4)], [1, 4], id="what it removes"
+        ),
+        pytest.param([row(1, needs="a"), row(2, "k", removes="a"), row(3, "k")], [1], id="its key"),
+    ],
+)
+def test_what_waits_keeps_later_rows_from_what_would_make_it_a_conflict(
+    rows: list[Inert], positions: list[int]
+) -> None:
+    assert adopted(*rows) == positions
+
+
+def test_rows_without_a_key_are_no_repeats_of_each_other() -> None:
+    assert adopted(row(1, None), row(2, None)) == [1, 2]
+    assert adopted(row(1, "k"), row(2, "k"), row(3, "k", tenant="u")) == [1, 3]
+
+
+def test_what_one_tenant_needs_or_removes_keeps_no_other_s_rows() -> None:
+    there = replace(row(1, needs="a"), kind=CONFLICT)
+    assert adopted(there, row(2, removes="a", tenant="u"), row(3, removes="a")) == [2]
+    assert adopted(row(1, needs="a"), row(2, removes="a", tenant="u")) == [1, 2]
+    assert adopted(row(1, removes="a"), row(2, needs="a", tenant="u"), row(3, needs="a")) == [1, 2]
 
 
 def test_by_hand_means_that_nothing_is_decided() -> None:

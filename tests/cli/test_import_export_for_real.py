@@ -88,11 +88,15 @@ def test_attack_exported_and_imported_has_the_same_digest(fleet: Site, tmp_path:
     assert ig(fleet, "export", "--digest-only", "--tenant", "globex") == digest
 
 
-def test_a_european_tenants_import_through_the_other_region_sends_it_no_body(fleet: Site) -> None:
+def test_a_european_tenants_import_reaches_the_other_region_with_no_body(fleet: Site) -> None:
+    """Who names a region hears its refusal; who names none is led to the region that may, before a body is sent."""
     bundle = fleet.directory / "eu.json"
     thing = {"type": "url", "id": "url--31b940d4-6f7f-459a-80ea-9c1f17b5891b", "value": "https://example.org/"}
     bundle.write_text(json.dumps({"type": "bundle", "objects": [thing]}))
-    assert ig(fleet, "import", str(bundle), "--tenant", "hooli", "--region", US)
+    with pytest.raises(AssertionError, match="refused in us-east: the tenant's data may be served in eu-west only"):
+        ig(fleet, "import", str(bundle), "--tenant", "hooli", "--region", US)
+    assert fleet.client(EU, tenant="hooli").entity(thing["id"]).status_code == 404
+    assert ig(fleet, "import", str(bundle), "--tenant", "hooli")
     assert fleet.client(EU, tenant="hooli").entity(thing["id"]).status_code == 200
     assert fleet.client(US, tenant="hooli").entity(thing["id"]).status_code == 421
     assert not list((fleet.directory / "regions").rglob(".intelgraph-import-*"))

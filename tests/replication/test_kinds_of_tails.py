@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from intelgraph.control import salvaging
+
 from .lone import Lone, entity, opening, relation, touched, upsert, write
 from .test_long_tails import Home
 
@@ -94,6 +96,67 @@ def test_a_tail_that_nothing_stands_against_goes_in_whole(alone: Tell) -> None:
         async with Home(region) as home:
             assert await home.people() == 0
         assert await left(region) == {} and await dangling(region) == []
+
+    alone(story)
+
+
+@pytest.mark.parametrize("objects_max", [4, 200])
+def test_a_deletion_on_a_later_page_waits_as_one_on_the_same_page_does(
+    alone: Tell, monkeypatch: pytest.MonkeyPatch, objects_max: int
+) -> None:
+    monkeypatch.setattr(salvaging, "PAGE_OBJECTS_MAX", objects_max)
+
+    async def story(region: Lone) -> None:
+        tail = (
+            write(3, entity("a")),
+            write(4, relation("r", "a", "b"), entity("w")),
+            write(5, *[entity(f"f{number}") for number in range(objects_max)]),
+            write(6, gone("r", "relationship"), gone("a")),
+        )
+        await come_back(region, *tail, before=(write(2, entity("b")),))
+        async with Home(region) as home:
+            assert await home.people() == 0
+        assert await left(region) == {} and await dangling(region) == []
+        alive = "select array_agg(id order by id) from ig.entity where not deleted and id !~ '^f'"
+        assert await region.ask(alive) == ["b", "w", "z"]
+
+    alone(story)
+
+
+def test_a_deletion_goes_in_when_nothing_else_can_be_decided_on_any_page(
+    alone: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it would wait for is for people; each page is of one object."""
+    monkeypatch.setattr(salvaging, "PAGE_OBJECTS_MAX", 1)
+
+    async def story(region: Lone) -> None:
+        known = write(2, entity("a"), entity("b"))
+        tail = write(3, entity("z"), relation("r", "a", "b")), write(4, entity("x")), write(5, gone("a"))
+        await come_back(region, *tail, before=(known,))
+        async with Home(region) as home:
+            assert await home.people() == 1
+        assert await left(region) == {3: "conflict"} and await dangling(region) == []
+        alive = "select array_agg(id order by id) from ig.entity where not deleted"
+        assert await region.ask(alive) == ["b", "x", "z"]
+
+    alone(story)
+
+
+def test_what_a_deletion_that_waits_needs_is_not_deleted_before_it(alone: Tell) -> None:
+    """The third waits for the second; the fourth deletes what the third relates."""
+
+    async def story(region: Lone) -> None:
+        tail = (
+            write(3, entity("a")),
+            write(4, relation("r", "a", "b")),
+            write(5, gone("r", "relationship"), gone("a"), relation("s", "q", "b")),
+            write(6, gone("s", "relationship"), gone("q")),
+        )
+        await come_back(region, *tail, before=(write(2, entity("b"), entity("q")),))
+        async with Home(region) as home:
+            assert await home.people() == 0
+        assert await left(region) == {} and await dangling(region) == []
+        assert await region.ask("select array_agg(id order by id) from ig.entity where not deleted") == ["b", "z"]
 
     alone(story)
 

@@ -4,6 +4,10 @@ Rows are whole or not at all. Adopting changes the classes of others (a key has 
 or is gone), so a round decides only what no other decision of the same round can change, and rounds are repeated on
 what the database then says until one decides nothing. A deletion waits for the rows before it that need what it
 deletes, as long as anything else can be decided. What is left at last is for people: `intelgraph salvage`.
+
+A long tail is decided about part by part, oldest first. What the rows that wait need, remove and are called is carried
+from part to part (``Kept``), and whether deletions wait is said for all parts of a round alike (``salvage_part``):
+where a tail is divided makes no difference to which rows go in.
 """
 
 from __future__ import annotations
@@ -39,12 +43,30 @@ class Inert:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What rows that wait keep the rows after them from: each as (tenant, key) or (tenant, id)."""
+
+    keys: frozenset[tuple[str, str]] = frozenset()
+    removes: frozenset[tuple[str, str]] = frozenset()
+    """Nobody may need these yet."""
+    needs: frozenset[tuple[str, str]] = frozenset()
+    """Nobody may remove these yet."""
+
+
+NOTHING_KEPT = Kept()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Salvage:
     """What one round decides."""
 
     adopt: tuple[tuple[str, int, int], ...] = ()
     reject: tuple[tuple[str, int, int], ...] = ()
     people: tuple[tuple[str, int, int], ...] = ()
+    passed_over: int = 0
+    """How many could be adopted and wait all the same."""
+    kept: Kept = NOTHING_KEPT
+    """For the rows that come after these."""
 
     @property
     def decides(self) -> bool:
@@ -57,36 +79,69 @@ DUPLICATE = "rejected by policy: a write with the same key counts already"
 
 
 def salvage(rows: Iterable[Inert], *, automatic: bool = True) -> Salvage:
-    """Decide one round. Not ``automatic``: everything is for people."""
-    ordered = sorted(rows, key=lambda one: (one.epoch, one.row[2], one.row))
+    """Decide one round about all rows. Not ``automatic``: everything is for people."""
+    ordered = _ordered(rows)
     if not automatic:
         return Salvage(people=tuple(one.row for one in ordered))
-    patient = _round(ordered, waits=True)
-    return patient if patient.decides else _round(ordered, waits=False)
+    patient = salvage_part(ordered, waits=True)
+    return patient if patient.decides else salvage_part(ordered, waits=False)
 
 
-def _round(ordered: Sequence[Inert], *, waits: bool) -> Salvage:
-    """Go through the rows once. ``waits``: what is for people now may be adopted later, before what comes after it."""
+def salvage_part(rows: Iterable[Inert], *, waits: bool, kept: Kept = NOTHING_KEPT) -> Salvage:
+    """Go once through some rows, behind others of the same round, which kept these from something.
+
+    ``waits``: what is for people now may be adopted later, before what comes after it. A round without is due when one
+    with it has decided nothing of any row and has passed over some.
+    """
     adopt: list[tuple[str, int, int]] = []
     reject: list[tuple[str, int, int]] = []
     people: list[tuple[str, int, int]] = []
-    taken: set[tuple[str, str]] = set()
-    removed: set[tuple[str, str]] = set()
-    needed: set[tuple[str, str]] = set()
-    for one in ordered:
+    passed_over: list[Inert] = []
+    needing: list[Inert] = []
+    taken, removed, needed = set(kept.keys), set(kept.removes), set(kept.needs)
+    for one in _ordered(rows):
         if one.kind is SalvageClass.DUPLICATE:
             reject.append(one.row)
         elif one.kind is not SalvageClass.ADOPTABLE:
             people.append(one.row)
             if waits and one.kind is SalvageClass.CONFLICT:
-                needed |= {(one.tenant, id_) for id_ in one.needs}
+                needing.append(one)
+                needed |= _needs(one)
         else:
-            removes, needs = ({(one.tenant, id_) for id_ in ids} for ids in (one.removes, one.needs))
             # The next one with this key is a duplicate by then; who needs what another removes is classed again first.
-            if (one.tenant, one.key) not in taken and not needs & removed and not removes & needed:
-                if one.key is not None:
-                    taken.add((one.tenant, one.key))
-                removed |= removes
-                needed |= needs
+            if _keys(one) & taken or _needs(one) & removed or _removes(one) & needed:
+                passed_over.append(one)
+            else:
                 adopt.append(one.row)
-    return Salvage(adopt=tuple(adopt), reject=tuple(reject), people=tuple(people))
+            # One that waits stands before what comes after it as one that goes in does: it is to find what it needs.
+            taken |= _keys(one)
+            removed |= _removes(one)
+            needed |= _needs(one)
+    return Salvage(
+        adopt=tuple(adopt),
+        reject=tuple(reject),
+        people=tuple(people),
+        passed_over=len(passed_over),
+        # Not what is adopted: what comes next is classed when that counts.
+        kept=Kept(
+            keys=kept.keys.union(*map(_keys, passed_over)),
+            removes=kept.removes.union(*map(_removes, passed_over)),
+            needs=kept.needs.union(*map(_needs, [*passed_over, *needing])),
+        ),
+    )
+
+
+def _ordered(rows: Iterable[Inert]) -> Sequence[Inert]:
+    return sorted(rows, key=lambda one: (one.epoch, one.row[2], one.row))
+
+
+def _keys(one: Inert) -> frozenset[tuple[str, str]]:
+    return frozenset() if one.key is None else frozenset({(one.tenant, one.key)})
+
+
+def _removes(one: Inert) -> frozenset[tuple[str, str]]:
+    return frozenset((one.tenant, id_) for id_ in one.removes)
+
+
+def _needs(one: Inert) -> frozenset[tuple[str, str]]:
+    return frozenset((one.tenant, id_) for id_ in one.needs)

@@ -25,6 +25,11 @@ class Asking(Protocol):
         ...
 
 
+def took_too_long(error: Exception) -> bool:
+    """Whether what a session raised means that the statement was not done in time: less might be."""
+    return isinstance(error.__cause__, TimeoutError | asyncpg.QueryCanceledError)
+
+
 class OwnSession:
     """A session that is made when something is asked; ``timeout_s`` bounds each call, ``session`` sets the server's."""
 

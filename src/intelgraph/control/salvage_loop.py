@@ -14,7 +14,7 @@ from typing import Protocol
 from intelgraph.control.agent_metrics import AgentMetrics
 from intelgraph.control.observing import Known
 from intelgraph.control.own_database import Observed
-from intelgraph.control.own_session import Asking
+from intelgraph.control.own_session import Asking, took_too_long
 from intelgraph.control.salvage_pass import SalvagePass, Seen
 from intelgraph.control.salvaging import salvage_page
 from intelgraph.model.errors import IntelGraphError
@@ -24,7 +24,8 @@ ROUND_S = 0.5
 PAUSE_S = 0.1
 """Between two pages: a page that decides has the placement's lock alone for about as long, and writes want it too."""
 PAGE_TIMEOUT_S = 5.0
-"""A page takes a tenth of a second; so long bounds only what a database does that is overloaded or gone."""
+"""A page takes a tenth of a second or two, and one row of the largest size two seconds; so long bounds only what a
+database does that is overloaded or gone. What took longer is tried again with less in it."""
 
 
 class Telling(Protocol):
@@ -115,20 +116,28 @@ class SalvageLoop:
     async def _page(self, name: str, seen: Seen) -> bool:
         stands = self._passes[name]
         try:
-            done = await salvage_page(self._session, name, after=stands.after)
+            done = await salvage_page(self._session, name, stands)
         except IntelGraphError as error:
             self._agent.log("salvage_waits", placement=name, code=error.denied.code, reason=error.denied.reason)
+            if took_too_long(error):
+                self._passes[name] = stands.timed_out()
             return False
-        self._passes[name] = stands.turned(seen, after=done.next, decided=done.tried, people=done.people)
+        self._passes[name] = stands = stands.turned(
+            seen,
+            after=done.next,
+            decided=done.tried,
+            people=done.people,
+            passed_over=done.passed_over,
+            kept=done.kept,
+        )
         if done.adopted or done.rejected or done.unlinked:
             self._metrics.salvaged(adopted=done.adopted, rejected=done.rejected)
-            left = self._passes[name].people
             self._agent.log(
                 "salvaged",
                 placement=name,
                 adopted=done.adopted,
                 rejected=done.rejected,
                 unlinked=done.unlinked,
-                left=left,
+                left=stands.people,
             )
-        return done.next is not None or done.adopted + done.rejected + done.unlinked > 0
+        return done.next is not None or not stands.waits or done.adopted + done.rejected + done.unlinked > 0

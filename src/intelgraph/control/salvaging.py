@@ -18,15 +18,24 @@ from typing import Any
 
 import msgspec
 
-from intelgraph.changelog.salvage_policy import ADOPTED, DUPLICATE, Inert, SalvageClass, salvage
+from intelgraph.changelog.salvage_policy import (
+    ADOPTED,
+    DUPLICATE,
+    NOTHING_KEPT,
+    Inert,
+    Kept,
+    SalvageClass,
+    salvage_part,
+)
 from intelgraph.control.own_session import Asking
+from intelgraph.control.salvage_pass import SalvagePass
 from intelgraph.model.errors import Denied, Fact, PermanentError, refuse, what_failed
 from intelgraph.model.names import REGION_PATTERN
 
 PAGE_OBJECTS_MAX = 200
-"""Rows of so many objects are decided about at once, one row at least: in one row of the log, which an adoption carries
-to every region with them, and under the placement's lock, which writes wait for (0.1 s on 2 cores; a row of 1,000
-objects takes 0.3 s)."""
+"""Rows of so many objects, or of as many bytes as ``ig.salvage`` says, are decided about at once, one row at least: in
+one row of the log, which an adoption carries to every region with them, and under the placement's lock, which writes
+wait for (0.1 s on 2 cores; a row of 1,000 objects takes 0.3 s, one of 12 MB 1.6 s)."""
 LIST_OBJECTS_MAX = 1_000
 
 RowName = tuple[str, int, int]
@@ -89,6 +98,10 @@ class Salvaged:
     """How many relationships were deleted that lived at ids which these rows have erased."""
     tried: bool = False
     """Whether any was to be decided about, even if it had changed its class by then: it is to be looked at again."""
+    passed_over: bool = False
+    """Whether any could be adopted and waits all the same."""
+    kept: Kept = NOTHING_KEPT
+    """What those that wait keep the rows of the next pages from."""
     next: str | None = None
     """After which row to go on; none when there are no more."""
 
@@ -136,20 +149,25 @@ async def beyond(database: Asking, placement: str) -> list[Beyond]:
     return found
 
 
-async def salvage_page(database: Asking, placement: str, *, after: str | None) -> Salvaged:
-    """Decide by policy about what can be decided so of one page; what changed its class meanwhile is left."""
-    page = await page_of(database, placement, after=after, objects_max=PAGE_OBJECTS_MAX)
-    decided = salvage(
-        Inert(
-            row=row.name,
-            epoch=row.epoch,
-            tenant=row.tenant,
-            key=row.key,
-            kind=row.kind,
-            removes=frozenset(row.removes),
-            needs=frozenset(row.needs),
-        )
-        for row in page.rows
+async def salvage_page(database: Asking, placement: str, stands: SalvagePass) -> Salvaged:
+    """Decide by policy about what can be decided so of the next page; what changed its class meanwhile is left."""
+    objects_max = max(1, PAGE_OBJECTS_MAX // 4**stands.shorter)
+    page = await page_of(database, placement, after=stands.after, objects_max=objects_max)
+    decided = salvage_part(
+        (
+            Inert(
+                row=row.name,
+                epoch=row.epoch,
+                tenant=row.tenant,
+                key=row.key,
+                kind=row.kind,
+                removes=frozenset(row.removes),
+                needs=frozenset(row.needs),
+            )
+            for row in page.rows
+        ),
+        waits=stands.waits,
+        kept=stands.kept,
     )
     illegal = [row.name for row in page.rows if row.kind is SalvageClass.ILLEGAL]
     unlinked = await _unlink_erased(database, placement, illegal)
@@ -159,6 +177,8 @@ async def salvage_page(database: Asking, placement: str, *, after: str | None) -
         rejected=await _decide_if(database, placement, decided.reject, SalvageClass.DUPLICATE, DUPLICATE),
         people=len(decided.people),
         tried=decided.decides or unlinked > 0,
+        passed_over=decided.passed_over > 0,
+        kept=decided.kept,
         next=page.next,
     )
 

@@ -56,36 +56,63 @@ begin
     return 'adoptable';
 end $$;
 
+-- A row that waits, as a page tells it.
+create function ig.waiting_row(r ig.change) returns jsonb language sql stable as $$
+    select jsonb_build_object(
+        'origin', r.origin, 'life', r.life, 'position', r.position, 'epoch', r.epoch, 'tenant', r.tenant,
+        'class', ig.class_of(r), 'written_at', ig.stamp(r.written_at), 'objects', ig.result_of(r.body),
+        'key', encode(r.key_hash, 'hex'),
+        'removes', ig.removes(r.body -> 'objects'), 'needs', ig.needs(r.body -> 'objects'));
+$$;
+
+-- How much the rows of a page have together, one row at least: it is about what is adopted in a tenth of a second or two, and
+-- so long writes wait for it.
+create function ig.salvage_bytes_max() returns int language sql immutable parallel safe return 524288;
+
 -- A page of the rows that wait for a decision, oldest first, each with its class. It goes through the inert rows after
--- `p_after` until they have `p_objects_max` objects, one row at least; rows decided about count too, so that no page
--- takes much longer than another, however long the tail is. `next`: after which row to go on; none when that was all.
+-- `p_after` until they have `p_objects_max` objects, or those that wait have `ig.salvage_bytes_max()`; one row at least. Rows
+-- decided about count as objects too, so that no page takes much longer than another, however long the tail is; what they
+-- hold is not looked at. `next`: after which row to go on; none when that was all.
 create function ig.salvage(p_placement text, p_after text, p_objects_max int) returns jsonb
-language sql stable security definer set search_path = '' as $$
-    with inert as materialized (
-        select c as held, c.epoch, c.position, c.origin, c.life, coalesce(sum(greatest(cardinality(c.touches), 1)) over (
-                   order by c.epoch, c.position, c.origin, c.life
-                   rows between unbounded preceding and 1 preceding), 0) as objects_before
-        from ig.change c
+language plpgsql stable security definer set search_path = '' as $$
+declare
+    held ig.change;
+    waiting jsonb[] := '{}';
+    objects bigint := 0;
+    bytes bigint := 0;
+    gone_to text;
+begin
+    for held in
+        select c.* from ig.change c
         where c.placement = p_placement and c.status = 'inert' and c.kind = 'write'
           and (c.epoch, c.position, c.origin, c.life) > (
               coalesce(split_part(p_after, '/', 3)::bigint, 0), coalesce(split_part(p_after, '/', 4)::bigint, 0),
               coalesce(split_part(p_after, '/', 1), ''), coalesce(split_part(p_after, '/', 2)::int, 0))
         order by c.epoch, c.position, c.origin, c.life limit p_objects_max + 1
-    ), page as materialized (
-        select * from inert where objects_before < p_objects_max
-    ), waiting as materialized (
-        select * from page g where ig.verdict(p_placement, g.origin, g.life, g.position) is null
-    )
-    select jsonb_build_object(
-        'rows', (select coalesce(jsonb_agg(jsonb_build_object(
-                     'origin', w.origin, 'life', w.life, 'position', w.position, 'epoch', w.epoch,
-                     'tenant', (w.held).tenant, 'class', ig.class_of(w.held), 'written_at', ig.stamp((w.held).written_at),
-                     'objects', ig.result_of((w.held).body), 'key', encode((w.held).key_hash, 'hex'),
-                     'removes', ig.removes((w.held).body -> 'objects'), 'needs', ig.needs((w.held).body -> 'objects'))
-                     order by w.epoch, w.position, w.origin, w.life), '[]') from waiting w),
-        'next', case when (select count(*) from inert) > (select count(*) from page) then (
-                    select concat_ws('/', g.origin, g.life, g.epoch, g.position) from page g
-                    order by g.epoch desc, g.position desc, g.origin desc, g.life desc limit 1) end);
+    loop
+        if gone_to is not null and (objects >= p_objects_max or bytes >= ig.salvage_bytes_max()) then
+            return jsonb_build_object('rows', to_jsonb(waiting), 'next', gone_to);
+        end if;
+        gone_to := concat_ws('/', held.origin, held.life, held.epoch, held.position);
+        objects := objects + greatest(cardinality(held.touches), 1);
+        if ig.verdict(p_placement, held.origin, held.life, held.position) is null then
+            bytes := bytes + octet_length(held.body::text);
+            waiting := waiting || ig.waiting_row(held);
+        end if;
+    end loop;
+    return jsonb_build_object('rows', to_jsonb(waiting), 'next', null);
+end $$;
+
+-- The ids that rows beyond a cut have erased, by tenant. Each row is found by its name: a tail that has just arrived is in
+-- no statistics.
+create function ig.erased_by(p_placement text, p_rows jsonb) returns table (tenant text, ids text[]) language sql stable as $$
+    select c.tenant, array_agg(o ->> 'id')
+    from jsonb_to_recordset(p_rows) as r(origin text, life int, position bigint)
+    cross join lateral (select * from ig.change x
+                        where x.origin = r.origin and x.life = r.life and x.position = r.position limit 1) c,
+    jsonb_array_elements(c.body -> 'objects') o
+    where c.placement = p_placement and c.status = 'inert' and c.kind = 'write' and o ->> 'kind' = 'erased'
+    group by c.tenant;
 $$;
 
 -- Log the decision about whole rows. `p_rows`: [{origin, life, position}], each held here and inert.
@@ -118,6 +145,12 @@ begin
                    case bad.status when 'inert' then 'about erased ids'
                        when 'applied' then 'counted already'
                        else coalesce(bad.status, 'not held here') end));
+    end if;
+    -- Whoever deletes what lives at erased ids finds them by the rows that wait.
+    if not p_adopt and exists (select from ig.erased_by(p_placement, p_rows) x where exists (
+            select from ig.relationships_of(x.tenant, x.ids, 1))) then
+        return ig.refusal('erasure_goes_on',
+            'cannot decide about these rows yet: relationships still live at ids that they have erased; the home deletes these by itself, within seconds');
     end if;
     if p_adopt then
         -- The rows go with the decision: a region that lacks one (the old home may be gone) must not lack what counts.
@@ -181,13 +214,7 @@ begin
     if refused is not null then
         return refused;
     end if;
-    for of_tenant in
-        select c.tenant, array_agg(o ->> 'id') as ids
-        from jsonb_to_recordset(p_rows) as r(origin text, life int, position bigint)
-        join ig.change c on (c.origin, c.life, c.position) = (r.origin, r.life, r.position),
-        jsonb_array_elements(c.body -> 'objects') o
-        where c.placement = p_placement and c.status = 'inert' and c.kind = 'write' and o ->> 'kind' = 'erased'
-        group by c.tenant
+    for of_tenant in select x.tenant, x.ids from ig.erased_by(p_placement, p_rows) x
     loop
         deleted := deleted + ig.delete_relationships(p, of_tenant.tenant, array(
             select ig.relationships_of(of_tenant.tenant, of_tenant.ids, ig.removed_together())));
