@@ -60,12 +60,6 @@ class _Flawed(Exception):
         self.denied = denied
 
 
-def _origin_form(target: bytes) -> bytes:
-    """Return the path and query of a target that names scheme and host too; others as they are."""
-    _, scheme_ends, rest = target.partition(b"://")
-    return b"/" + rest.partition(b"/")[2] if scheme_ends else target
-
-
 class Connection(asyncio.Protocol):
     """One connection: the parser's callbacks, the queue of requests, the answers."""
 
@@ -205,7 +199,7 @@ class Connection(asyncio.Protocol):
         self._head_bytes = self._header_count = 0  # of the trailers from now on
         self._arriving = incoming = Incoming(self._wanted)
         method = self._parser.get_method()
-        target = self._url if self._url.startswith(b"/") else _origin_form(self._url)
+        target = self._url if self._url.startswith(b"/") else origin_form(self._url)
         request = Request(_METHODS.get(method) or method.decode("latin-1"), target, self._headers, self._flaw, incoming)
         request.keeps_alive = self._parser.should_keep_alive()
         request.old = old

@@ -146,3 +146,9 @@ def _text(raw: bytes, where: str) -> str:
 
 def _bad(what: str) -> PermanentError:
     return refuse("bad_request", f"the request is refused: {what}")
+
+
+def origin_form(target: bytes) -> bytes:
+    """Return the path and query of a target that names scheme and host too; others as they are."""
+    _, scheme_ends, rest = target.partition(b"://")
+    return b"/" + rest.partition(b"/")[2] if scheme_ends else target
