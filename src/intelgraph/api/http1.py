@@ -23,7 +23,7 @@ from intelgraph.api import problem
 from intelgraph.api.heads import CLOSE, lines_of
 from intelgraph.api.incoming import BUFFERED_MAX, Incoming
 from intelgraph.api.kernel_buffer import unacknowledged
-from intelgraph.api.request import SINGLE, Request
+from intelgraph.api.request import SINGLE, Request, origin_form
 from intelgraph.api.response import Header, Response, Stream
 from intelgraph.model.errors import Denied
 from intelgraph.model.head_refusals import (
@@ -84,7 +84,7 @@ class Connection(asyncio.Protocol):
         """What is said behind their answers, if what came after them was no request."""
         self._closing = False
         """The answer under way is the last."""
-        self._lingers = False
+        self._lingers = self._is_silent = False
         self._idle_since = self._progressed_at = all_.loop.time()
         self._waited = 0
         """How many bytes waited to be taken by the client at the last look."""
@@ -102,6 +102,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and begin with the first request if there is one."""
+        self._is_silent = False
         if self._deaf:
             self._throw_away(len(data))
             return
@@ -123,9 +124,8 @@ class Connection(asyncio.Protocol):
             return
         if self._queue and self._serving is None:
             self._next()
-        if len(self._queue) > PIPELINED_MAX or (
-            self._arriving is not None and self._arriving.size > BUFFERED_MAX and not self._arriving.whole
-        ):
+        lies_here = self._arriving is not None and self._arriving.size > BUFFERED_MAX and not self._arriving.whole
+        if not self._lingers and (lies_here or len(self._queue) > PIPELINED_MAX):
             self._read(False)
 
     def eof_received(self) -> None:
@@ -324,6 +324,9 @@ class Connection(asyncio.Protocol):
             return
         waits = self._transport.get_write_buffer_size()
         if not waits and now - self._idle_since <= (LINGER_S if self._lingers else IDLE_S):
+            return
+        if not (waits or self._is_silent or (self._lingers and now - self._progressed_at > LINGER_S_MAX)):
+            self._is_silent = True  # as far as was read: what came while this process had to wait is read by then
             return
         waits = waits or unacknowledged(self._transport)
         if not waits:
