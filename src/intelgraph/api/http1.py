@@ -41,12 +41,10 @@ from intelgraph.model.head_refusals import repeated as flaw_of_repeated
 if TYPE_CHECKING:
     from intelgraph.api.connections import Connections
 
-UNWANTED_BYTES_MAX = 1_048_576
+UNWANTED_BYTES_MAX, _ONE_WRITE_BYTES = 1_048_576, 65_536
 PIPELINED_MAX = 16
-IDLE_S = 30.0
+IDLE_S, STALLED_S = 30.0, 30.0
 LINGER_S, LINGER_S_MAX = 2.0, 10.0
-STALLED_S = 30.0
-_ONE_WRITE_BYTES = 65_536
 _JOINED = frozenset({b"accept", b"host", b"transfer-encoding"})
 """Their lines are read as one list; for the last two that is one value too many."""
 _METHODS = {name.encode(): name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")}
