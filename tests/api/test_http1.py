@@ -108,6 +108,15 @@ def test_a_body_that_nobody_wants_does_not_hide_the_answer_nor_become_a_request(
     assert (status, body) == (200, ALIVE)
 
 
+def test_what_lies_here_of_a_body_that_nobody_wants_does_not_end_the_reading(wire: socket.socket) -> None:
+    wire.settimeout(WAIT_S)
+    wire.sendall(b"POST /v1/nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 900000\r\n\r\n" + b"x" * 300_000)
+    file = wire.makefile("rb")
+    assert answer(file)[0] == 404
+    wire.sendall(b"x" * 600_000 + get())
+    assert answer(file)[::2] == (200, ALIVE)
+
+
 def test_a_body_that_is_far_too_large_ends_the_connection_after_the_answer(wire: socket.socket) -> None:
     wire.sendall(b"POST /v1/nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 100000000\r\n\r\n")
     file = wire.makefile("rb")

@@ -297,7 +297,7 @@ class Connection(asyncio.Protocol):
             self._end(politely=not request.incoming.whole)
             return
         if not request.incoming.whole:
-            self._throw_away(request.incoming.size)
+            self._throw_away(len(request.incoming.take()))
         if not self._reading and len(self._queue) <= PIPELINED_MAX:
             self._read(True)
         self._next()
