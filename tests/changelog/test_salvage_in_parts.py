@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intelgraph.changelog.model.log import Class, Identity, Kind, classify, dangling, state
-from intelgraph.changelog.salvage_policy import NOTHING_KEPT, Inert, Kept, SalvageClass, salvage_part
+from intelgraph.changelog.salvage_policy import (
+    NOTHING_RESERVED,
+    RESERVED_NAMES_MAX,
+    Inert,
+    Reserved,
+    SalvageClass,
+    salvage_part,
+)
 from intelgraph.control.salvage_pass import SalvagePass
 
 from .test_model import Story, entity, relationship, takeovers, write
@@ -41,7 +48,7 @@ def settle(story: Story, rows: int) -> int:
             return stands.people
         left = [one for one in ordered(story) if (one.epoch, one.row[2], one.row) > after]
         page, more = left[:rows], len(left) > rows
-        said = salvage_part(page, waits=stands.waits, kept=stands.kept)
+        said = salvage_part(page, waits=stands.waits, reserved=stands.reserved)
         for kind, chosen in ((Kind.ADOPT, said.adopt), (Kind.REJECT, said.reject)):
             if chosen:
                 story.write(story.home, kind, story.epoch, named=frozenset(Identity(*one) for one in chosen))
@@ -52,7 +59,7 @@ def settle(story: Story, rows: int) -> int:
             decided=said.decides,
             people=len(said.people),
             passed_over=said.passed_over > 0,
-            kept=said.kept,
+            reserved=said.reserved,
         )
     raise AssertionError("it never ends")
 
@@ -115,13 +122,24 @@ def test_what_waits_in_one_part_keeps_the_rows_of_the_next_from_what_it_needs() 
     a, b = frozenset("a"), frozenset("b")
     waiting = row(1, kind=SalvageClass.CONFLICT, needs=a)
     part = salvage_part([waiting, row(2, removes=a, needs=b)], waits=True)
-    assert (part.adopt, part.passed_over, part.kept.needs) == ((), 1, {("t", "a"), ("t", "b")})
+    assert (part.adopt, part.passed_over, part.reserved.needs) == ((), 1, {("t", "a"), ("t", "b")})
     for_later = [row(3, removes=b), row(4, needs=a), row(5)]
-    later = salvage_part(for_later, waits=True, kept=part.kept)
+    later = salvage_part(for_later, waits=True, reserved=part.reserved)
     assert later.adopt == (("us-east", 1, 5),)
-    assert part.kept.needs <= later.kept.needs and later.passed_over == 2
+    assert part.reserved.needs <= later.reserved.needs and later.passed_over == 2
     # Nothing but what waits is carried: what was adopted is in the state that the next part is classed by.
-    assert salvage_part([row(1, needs=a)], waits=True).kept == NOTHING_KEPT
+    assert salvage_part([row(1, needs=a)], waits=True).reserved == NOTHING_RESERVED
     # Not waiting for what is for people is not passing it over for ever: the first that can be goes in.
     assert salvage_part([waiting, row(2, removes=a)], waits=False).adopt == (("us-east", 1, 2),)
-    assert salvage_part([waiting], waits=False).kept == Kept()
+    assert salvage_part([waiting], waits=False).reserved == Reserved()
+
+
+def test_what_is_carried_from_part_to_part_is_bounded() -> None:
+    """The agent that keeps the lease carries it: a tail may have any number of rows that wait."""
+    full = Reserved(needs=frozenset(("t", f"e{number}") for number in range(RESERVED_NAMES_MAX - 1)))
+    one, two = (
+        Inert(row=("us-east", 1, 1), epoch=1, tenant="t", key="k", kind=SalvageClass.CONFLICT, needs=frozenset(needs))
+        for needs in ("a", "ab")
+    )
+    assert len(salvage_part([one], waits=True, reserved=full).reserved.needs) == RESERVED_NAMES_MAX
+    assert salvage_part([two], waits=True, reserved=full).reserved == full

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from intelgraph.changelog.salvage_policy import NOTHING_KEPT, Kept
+from intelgraph.changelog.salvage_policy import NOTHING_RESERVED, Reserved
 from intelgraph.control.salvage_pass import SHORTER_MAX, SalvagePass
 from intelgraph.control.salvaging import PAGE_OBJECTS_MAX
 
@@ -55,11 +55,13 @@ def test_a_page_that_took_too_long_is_tried_again_with_less_and_later_ones_are_a
 
 
 def test_deletions_wait_through_a_whole_pass_before_one_in_which_they_do_not() -> None:
-    kept = Kept(needs=frozenset({("t", "a")}))
-    stands = SalvagePass().turned(BEFORE, after="us/1/2/7", decided=False, people=1, passed_over=True, kept=kept)
-    assert stands.waits and stands.kept == kept
+    reserved = Reserved(needs=frozenset({("t", "a")}))
+    stands = SalvagePass().turned(
+        BEFORE, after="us/1/2/7", decided=False, people=1, passed_over=True, reserved=reserved
+    )
+    assert stands.waits and stands.reserved == reserved
     stands = stands.turned(BEFORE, after=None, decided=False, people=0)
-    assert (stands.waits, stands.is_due(BEFORE), stands.kept, stands.people) == (False, True, NOTHING_KEPT, 1)
+    assert (stands.waits, stands.is_due(BEFORE), stands.reserved, stands.people) == (False, True, NOTHING_RESERVED, 1)
     stands = stands.turned(BEFORE, after="us/1/2/7", decided=True, people=1)
     assert not stands.waits
     stands = stands.turned(BEFORE, after=None, decided=False, people=0)

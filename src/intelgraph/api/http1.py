@@ -6,8 +6,9 @@ both end the connection. Trailers have the head's bounds and are passed over: th
 connection is idle from when nothing waits to be sent any more: idle for ``IDLE_S`` between two answers it is closed,
 and so is one whose client takes nothing of what waits for ``STALLED_S``; a client that reads slowly gets all of its
 answer. A body that nobody wanted is thrown away up to ``UNWANTED_BYTES_MAX``; beyond that, and after an answer that
-says so, the connection ends once the client has had ``LINGER_S`` to read the answer. Which process accepts (``server``)
-and what all connections share (``connections``) does not belong here.
+says so, the connection ends: once nothing has come for ``LINGER_S``, after ``LINGER_S_MAX`` at the latest. What comes
+until then is read and thrown away. Which process accepts (``server``) and what all connections share (``connections``)
+does not belong here.
 """
 
 from __future__ import annotations

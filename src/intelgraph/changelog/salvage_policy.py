@@ -6,7 +6,7 @@ what the database then says until one decides nothing. A deletion waits for the 
 deletes, as long as anything else can be decided. What is left at last is for people: `intelgraph salvage`.
 
 A long tail is decided about part by part, oldest first. What the rows that wait need, remove and are called is carried
-from part to part (``Kept``), and whether deletions wait is said for all parts of a round alike (``salvage_part``):
+from part to part (``Reserved``), and whether deletions wait is said for all parts of a round alike (``salvage_part``):
 where a tail is divided makes no difference to which rows go in.
 """
 
@@ -43,8 +43,8 @@ class Inert:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
-    """What rows that wait keep the rows after them from: each as (tenant, key) or (tenant, id)."""
+class Reserved:
+    """What rows that wait still need, so that no later row may take it: each as (tenant, key) or (tenant, id)."""
 
     keys: frozenset[tuple[str, str]] = frozenset()
     removes: frozenset[tuple[str, str]] = frozenset()
@@ -53,7 +53,10 @@ class Kept:
     """Nobody may remove these yet."""
 
 
-NOTHING_KEPT = Kept()
+NOTHING_RESERVED = Reserved()
+RESERVED_NAMES_MAX = 20_000
+"""So many names are carried from part to part, 12 MB at most: an id has 512 bytes. Of a tail in which more rows wait
+than that, a row that waits may be left to people."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +68,7 @@ class Salvage:
     people: tuple[tuple[str, int, int], ...] = ()
     passed_over: int = 0
     """How many could be adopted and wait all the same."""
-    kept: Kept = NOTHING_KEPT
+    reserved: Reserved = NOTHING_RESERVED
     """For the rows that come after these."""
 
     @property
@@ -87,8 +90,8 @@ def salvage(rows: Iterable[Inert], *, automatic: bool = True) -> Salvage:
     return patient if patient.decides else salvage_part(ordered, waits=False)
 
 
-def salvage_part(rows: Iterable[Inert], *, waits: bool, kept: Kept = NOTHING_KEPT) -> Salvage:
-    """Go once through some rows, behind others of the same round, which kept these from something.
+def salvage_part(rows: Iterable[Inert], *, waits: bool, reserved: Reserved = NOTHING_RESERVED) -> Salvage:
+    """Go once through some rows, behind others of the same round; ``reserved`` says what those that wait still need.
 
     ``waits``: what is for people now may be adopted later, before what comes after it. A round without is due when one
     with it has decided nothing of any row and has passed over some.
@@ -98,7 +101,7 @@ def salvage_part(rows: Iterable[Inert], *, waits: bool, kept: Kept = NOTHING_KEP
     people: list[tuple[str, int, int]] = []
     passed_over: list[Inert] = []
     needing: list[Inert] = []
-    taken, removed, needed = set(kept.keys), set(kept.removes), set(kept.needs)
+    taken, removed, needed = set(reserved.keys), set(reserved.removes), set(reserved.needs)
     for one in _ordered(rows):
         if one.kind is SalvageClass.DUPLICATE:
             reject.append(one.row)
@@ -123,12 +126,18 @@ def salvage_part(rows: Iterable[Inert], *, waits: bool, kept: Kept = NOTHING_KEP
         people=tuple(people),
         passed_over=len(passed_over),
         # Not what is adopted: what comes next is classed when that counts.
-        kept=Kept(
-            keys=kept.keys.union(*map(_keys, passed_over)),
-            removes=kept.removes.union(*map(_removes, passed_over)),
-            needs=kept.needs.union(*map(_needs, [*passed_over, *needing])),
-        ),
+        reserved=_with(reserved, passed_over, needing),
     )
+
+
+def _with(reserved: Reserved, passed_over: Sequence[Inert], needing: Sequence[Inert]) -> Reserved:
+    """Add what rows that wait need, as long as there is room for all of it."""
+    more = Reserved(
+        keys=reserved.keys.union(*map(_keys, passed_over)),
+        removes=reserved.removes.union(*map(_removes, passed_over)),
+        needs=reserved.needs.union(*map(_needs, [*passed_over, *needing])),
+    )
+    return more if len(more.keys) + len(more.removes) + len(more.needs) <= RESERVED_NAMES_MAX else reserved
 
 
 def _ordered(rows: Iterable[Inert]) -> Sequence[Inert]:

@@ -128,7 +128,7 @@ class SalvageLoop:
             decided=done.tried,
             people=done.people,
             passed_over=done.passed_over,
-            kept=done.kept,
+            reserved=done.reserved,
         )
         if done.adopted or done.rejected or done.unlinked:
             self._metrics.salvaged(adopted=done.adopted, rejected=done.rejected)

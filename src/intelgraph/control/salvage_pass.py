@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from intelgraph.changelog.salvage_policy import NOTHING_KEPT, Kept
+from intelgraph.changelog.salvage_policy import NOTHING_RESERVED, Reserved
 
 Seen = tuple[int, str]
 """What a look says of a placement's rows beyond a cut: its epoch and their tail. It is compared, nothing else."""
@@ -31,7 +31,7 @@ class SalvagePass:
     """Behind which row the pass under way goes on; none between two passes."""
     waits: bool = True
     """Whether deletions wait in this pass, or in the next one between two, for what may still need what they delete."""
-    kept: Kept = NOTHING_KEPT
+    reserved: Reserved = NOTHING_RESERVED
     """What those of the pass under way that wait keep the rows after them from."""
     passed_over: bool = False
     decided: bool = False
@@ -53,7 +53,7 @@ class SalvagePass:
         decided: bool,
         people: int,
         passed_over: bool = False,
-        kept: Kept = NOTHING_KEPT,
+        reserved: Reserved = NOTHING_RESERVED,
     ) -> SalvagePass:
         """Take one page into account: ``after`` which row there are more, and what became of those in it."""
         first = self.after is None
@@ -69,7 +69,7 @@ class SalvagePass:
                 after=after,
                 decided=decided,
                 passed_over=passed_over,
-                kept=kept,
+                reserved=reserved,
                 counted=counted,
                 people=most,
             )

@@ -21,9 +21,9 @@ import msgspec
 from intelgraph.changelog.salvage_policy import (
     ADOPTED,
     DUPLICATE,
-    NOTHING_KEPT,
+    NOTHING_RESERVED,
     Inert,
-    Kept,
+    Reserved,
     SalvageClass,
     salvage_part,
 )
@@ -100,7 +100,7 @@ class Salvaged:
     """Whether any was to be decided about, even if it had changed its class by then: it is to be looked at again."""
     passed_over: bool = False
     """Whether any could be adopted and waits all the same."""
-    kept: Kept = NOTHING_KEPT
+    reserved: Reserved = NOTHING_RESERVED
     """What those that wait keep the rows of the next pages from."""
     next: str | None = None
     """After which row to go on; none when there are no more."""
@@ -167,7 +167,7 @@ async def salvage_page(database: Asking, placement: str, stands: SalvagePass) ->
             for row in page.rows
         ),
         waits=stands.waits,
-        kept=stands.kept,
+        reserved=stands.reserved,
     )
     illegal = [row.name for row in page.rows if row.kind is SalvageClass.ILLEGAL]
     unlinked = await _unlink_erased(database, placement, illegal)
@@ -178,7 +178,7 @@ async def salvage_page(database: Asking, placement: str, stands: SalvagePass) ->
         people=len(decided.people),
         tried=decided.decides or unlinked > 0,
         passed_over=decided.passed_over > 0,
-        kept=decided.kept,
+        reserved=decided.reserved,
         next=page.next,
     )
 
