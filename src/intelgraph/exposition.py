@@ -158,7 +158,9 @@ async def _run(host: str, port: int, files: str | None) -> None:
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin.buffer)
     sent = _Sent()
-    serving = asyncio.create_task(Exposition(_source_of_files(files) if files else sent.source).serve(host, port))
+    source = _source_of_files(files) if files else sent.source
+    os.nice(_NICE)  # from here on: on a busy machine starting would take it half a minute
+    serving = asyncio.create_task(Exposition(source).serve(host, port))
     reading = asyncio.create_task(sent.read(stdin))
     await asyncio.wait({serving, reading}, return_when=asyncio.FIRST_COMPLETED)
 
@@ -176,7 +178,6 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--files", help="the directory in which workers count; without it, texts come by stdin")
     given = parser.parse_args()
-    os.nice(_NICE)
     asyncio.run(_run(given.host, given.port, given.files))
     os._exit(0)
 

@@ -43,7 +43,7 @@ from intelgraph.fleet.ports import free_ports
 from intelgraph.fleet.scratch import Scratch, start_scratch
 from intelgraph.model.placement import Durability, Placement, Tenant
 from intelgraph.settings import ApiPolicy, Issuer, Peer, RegionConfig, SqliteControl, dump_region_config
-from tests.machine import WAIT_S
+from tests.machine import WAIT_S, is_over
 
 READY_TIMEOUT_S = WAIT_S
 US, EU = "us-east", "eu-west"
@@ -108,11 +108,21 @@ class Region:
         return f"http://{self.config.api_host}:{self.config.api_port}"
 
     def metrics(self) -> str:
-        """What the workers counted up to now, as Prometheus reads it."""
+        """What the workers counted up to now, as Prometheus reads it.
+
+        The process that answers starts beside the workers and yields to others: it may come after they are ready.
+        """
         url = f"http://{self.config.api_host}:{self.config.metrics_port}/metrics"
-        answer = requests.get(url, timeout=10)
-        assert answer.status_code == 200, answer.text
-        return answer.text
+        began_s = time.monotonic()
+        while True:
+            try:
+                answer = requests.get(url, timeout=WAIT_S)
+            except requests.ConnectionError:
+                assert not is_over(WAIT_S, began_s), f"nothing answers at {url}"
+                time.sleep(0.05)
+            else:
+                assert answer.status_code == 200, answer.text
+                return answer.text
 
     def start(self, part: str, *arguments: str) -> None:
         """Start ``api``, ``feed`` or ``agent``."""

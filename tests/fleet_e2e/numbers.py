@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import time
 import urllib.request
 from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fleet_e2e.running import RunningFleet
-
-_TIMEOUT_S = 5.0
+from tests.machine import WAIT_S, is_over
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +24,23 @@ class Numbers:
         return sum(value for (each, found), value in self.samples.items() if each == name and wanted <= found)
 
 
+def _asked(url: str) -> str:
+    began_s = time.monotonic()
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=WAIT_S) as answer:
+                return answer.read().decode()
+        except OSError as error:
+            assert not is_over(WAIT_S, began_s), f"nothing answers at {url}: {error}"
+            time.sleep(0.05)
+
+
 def scrape(fleet: RunningFleet, part: str) -> Numbers:
-    """Ask a part for its numbers: ``REGION/agent`` or ``REGION/api``."""
-    port = fleet.fleet.ports[part.replace("/api", "/metrics")]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=_TIMEOUT_S) as answer:
-        text = answer.read().decode()
+    """Ask a part for its numbers: ``REGION/agent`` or ``REGION/api``.
+
+    The process that answers starts beside its part and yields to others: it may come later than its part.
+    """
+    text = _asked(f"http://127.0.0.1:{fleet.fleet.ports[part.replace('/api', '/metrics')]}/metrics")
     return Numbers(
         samples={
             (sample.name, frozenset(sample.labels.items())): sample.value
