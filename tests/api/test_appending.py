@@ -49,7 +49,7 @@ def with_appends(site: Site, story: Callable[[Appends, list[int]], Awaitable[Non
         finally:
             await database.stop()
 
-    asyncio.run(asyncio.wait_for(run(), 60))
+    asyncio.run(run())
 
 
 def told(answer: Any) -> Any:

@@ -55,7 +55,7 @@ def with_database(site: Site, story: Callable[[Database], Awaitable[None]], **po
         finally:
             await database.stop()
 
-    asyncio.run(asyncio.wait_for(run(), 120))
+    asyncio.run(run())
 
 
 def coalescer(database: Database, batches: list[int], batch_max: int = 32) -> Coalescer:

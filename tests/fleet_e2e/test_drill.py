@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from intelgraph.drill.history import History, Kind, read_history
 from intelgraph.drill.mix import MixSettings
 from intelgraph.drill.workload import Recorder, Target, Workload, WorkloadSettings
 from tests.fleet_e2e.running import AWAY, GLOBAL, HOME, RunningFleet
+from tests.machine import contention
 
 pytestmark = [pytest.mark.fleet, pytest.mark.alone]
 RUN_S = 8.0
@@ -50,21 +52,28 @@ async def _drill(
 def _history(
     fleet: RunningFleet, tenant: str, settings: WorkloadSettings, path: Path, disturb: Callable[[Recorder], None]
 ) -> History:
+    began_s = time.monotonic()
     asyncio.run(_drill(fleet, _target(fleet, tenant), settings, path, disturb))
-    return read_history(path)
+    history = read_history(path)
+    _says_enough(history, contention(began_s))
+    return history
 
 
 def _has_nothing_to_find(history: History) -> None:
     verdicts = check(history)
     found = [anomaly.reason for verdict in verdicts for anomaly in verdict.anomalies]
     assert not found, found[:10]
-    counted = {verdict.check: verdict.counted for verdict in verdicts}
-    assert counted["set"]["acknowledged"] > 50
-    assert counted["list-append"]["elements"] > 20
+
+
+def _says_enough(history: History, times_slower: float) -> None:
+    """Each check had something to judge; on a busy machine clients do less in the same time."""
+    counted = {verdict.check: verdict.counted for verdict in check(history)}
+    assert counted["set"]["acknowledged"] > 50 / times_slower
+    assert counted["list-append"]["elements"] > 20 / times_slower
     assert min(counted["register"].values()) > 0
-    assert counted["bank"]["reads"] > 5
-    assert counted["bookmark"]["seen"] > 50
-    assert counted["fence"]["acknowledged"] > 100
+    assert counted["bank"]["reads"] > 5 / times_slower
+    assert counted["bookmark"]["seen"] > 50 / times_slower
+    assert counted["fence"]["acknowledged"] > 100 / times_slower
 
 
 @pytest.mark.parametrize(
