@@ -159,7 +159,7 @@ async def _run(host: str, port: int, files: str | None) -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin.buffer)
     sent = _Sent()
     source = _source_of_files(files) if files else sent.source
-    os.nice(_NICE)  # from here on: on a busy machine starting would take it half a minute
+    os.nice(_NICE)  # not before: on a busy machine it would be ready long after the process that it answers for
     serving = asyncio.create_task(Exposition(source).serve(host, port))
     reading = asyncio.create_task(sent.read(stdin))
     await asyncio.wait({serving, reading}, return_when=asyncio.FIRST_COMPLETED)

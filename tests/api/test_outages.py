@@ -118,10 +118,10 @@ def test_a_longer_outage_of_postgres_is_refused_with_a_type_and_told_by_readyz(b
         assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
         assert "retry-after" in answer.headers
         assert time.monotonic() - began < stretched(6, began)
-        ready = requests.get(f"{broken.us.url}/readyz", timeout=WAIT_S)
+        ready = requests.get(f"{broken.us.url}/readyz", timeout=5)
         assert ready.status_code == 503
         assert "database" in ready.json()["checks"]["database"]
-        assert requests.get(f"{broken.us.url}/healthz", timeout=WAIT_S).status_code == 200
+        assert requests.get(f"{broken.us.url}/healthz", timeout=5).status_code == 200
     finally:
         broken.us.postgres.start()
     began = time.monotonic()
@@ -242,8 +242,8 @@ def test_while_the_directory_cannot_be_read_reads_go_on_and_say_so_and_unleased_
         answer = broken.client(US).get("/v1/entities")
         assert answer.status_code == 200
         assert int(answer.headers["ig-directory-age-ms"]) >= 2000
-        until(lambda: requests.get(f"{broken.us.url}/readyz", timeout=WAIT_S).status_code == 200)
-        assert "silent" in requests.get(f"{broken.us.url}/readyz", timeout=WAIT_S).json()["limits"]["directory"]
+        until(lambda: requests.get(f"{broken.us.url}/readyz", timeout=5).status_code == 200)
+        assert "silent" in requests.get(f"{broken.us.url}/readyz", timeout=5).json()["limits"]["directory"]
         written = broken.client(US).write(entity(), **{"ig-deadline-ms": "300"})
         assert (written.status_code, written.json()["code"]) == (503, "directory_unreadable")
         unknown = broken.client(US, tenant="nobody").get("/v1/entities")
@@ -252,8 +252,8 @@ def test_while_the_directory_cannot_be_read_reads_go_on_and_say_so_and_unleased_
 
 def test_a_schema_that_is_missing_is_told_by_readyz(broken: Site) -> None:
     broken.eu.sql("revoke execute on function ig.append(text, bigint, text, text, bytea, jsonb) from ig_api")
-    until(lambda: requests.get(f"{broken.eu.url}/readyz", timeout=WAIT_S).status_code == 503)
-    assert "schema" in requests.get(f"{broken.eu.url}/readyz", timeout=WAIT_S).json()["checks"]["database"]
+    until(lambda: requests.get(f"{broken.eu.url}/readyz", timeout=5).status_code == 503)
+    assert "schema" in requests.get(f"{broken.eu.url}/readyz", timeout=5).json()["checks"]["database"]
 
 
 def test_no_region_s_log_holds_a_failure_of_ours(broken: Site) -> None:
@@ -265,7 +265,7 @@ def test_no_region_s_log_holds_a_failure_of_ours(broken: Site) -> None:
 def test_a_feed_that_hangs_is_said_by_the_age_of_what_is_read_and_by_readyz(broken: Site) -> None:
     """It keeps its session, and so the lock by which a feed is known."""
     client = broken.client(US)
-    until(lambda: requests.get(f"{broken.us.url}/readyz", timeout=WAIT_S).status_code == 200)
+    until(lambda: requests.get(f"{broken.us.url}/readyz", timeout=5).status_code == 200)
 
     def staleness_ms() -> int:
         return int(client.get("/v1/changes").headers["ig-staleness-ms"])
@@ -273,8 +273,8 @@ def test_a_feed_that_hangs_is_said_by_the_age_of_what_is_read_and_by_readyz(brok
     with paused(broken.us.processes["feed"].pid):
         assert client.write(entity("after-it-hung")).status_code == 200
         until(lambda: staleness_ms() > 1_500)
-        until(lambda: requests.get(f"{broken.us.url}/readyz", timeout=WAIT_S).json()["checks"]["feed"] is not None)
-    until(lambda: requests.get(f"{broken.us.url}/readyz", timeout=WAIT_S).status_code == 200)
+        until(lambda: requests.get(f"{broken.us.url}/readyz", timeout=5).json()["checks"]["feed"] is not None)
+    until(lambda: requests.get(f"{broken.us.url}/readyz", timeout=5).status_code == 200)
     until(lambda: staleness_ms() < 1_500)
 
 
@@ -282,7 +282,7 @@ def test_a_worker_whose_new_logins_are_refused_says_that_no_write_gets_through(b
     """Its sessions go on, and so does `/readyz`: what is asked is whether a new one could write."""
 
     def writes() -> requests.Response:
-        return requests.get(f"{broken.us.url}/readyz?writes", timeout=WAIT_S)
+        return requests.get(f"{broken.us.url}/readyz?writes", timeout=10)
 
     until(lambda: writes().status_code == 200)
     broken.us.sql("alter role ig_api nologin")
@@ -297,16 +297,16 @@ def test_a_worker_whose_new_logins_are_refused_says_that_no_write_gets_through(b
 
 
 def test_a_lock_that_stops_every_write_stops_the_probe_too(broken: Site) -> None:
-    until(lambda: requests.get(f"{broken.us.url}/readyz?writes", timeout=WAIT_S).status_code == 200)
+    until(lambda: requests.get(f"{broken.us.url}/readyz?writes", timeout=10).status_code == 200)
     done = threading.Event()
     locking = threading.Thread(target=_lock_the_log, args=(broken, done))
     locking.start()
     try:
-        until(lambda: requests.get(f"{broken.us.url}/readyz?writes", timeout=WAIT_S).status_code == 503)
+        until(lambda: requests.get(f"{broken.us.url}/readyz?writes", timeout=10).status_code == 503)
     finally:
         done.set()
         locking.join()
-    until(lambda: requests.get(f"{broken.us.url}/readyz?writes", timeout=WAIT_S).status_code == 200)
+    until(lambda: requests.get(f"{broken.us.url}/readyz?writes", timeout=10).status_code == 200)
 
 
 def _lock_the_log(site: Site, done: threading.Event) -> None:

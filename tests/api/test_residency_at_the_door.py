@@ -29,7 +29,7 @@ def test_a_tenant_of_other_regions_is_sent_there_with_the_reason(site: Site) -> 
 
 def test_the_body_of_a_refused_tenant_is_not_read(site: Site) -> None:
     token = site.issuer.token("hooli")
-    with socket.create_connection(("127.0.0.1", site.us.config.api_port), timeout=WAIT_S) as connection:
+    with socket.create_connection(("127.0.0.1", site.us.config.api_port), timeout=10) as connection:
         connection.sendall(
             b"POST /v1/changes HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nidempotency-key: k\r\n"
             b"expect: 100-continue\r\ncontent-length: 4000000\r\nauthorization: Bearer " + token.encode() + b"\r\n\r\n"
@@ -62,12 +62,10 @@ def test_nothing_of_a_refused_request_is_in_the_region_s_log_or_metrics(site: Si
         "x-tenant": marker,
     }
     url = site.us.url
-    requests.post(
-        f"{url}/v1/changes?q={marker}", data=f'{{"operations":["{marker}"]}}', headers=headers, timeout=WAIT_S
-    )
+    requests.post(f"{url}/v1/changes?q={marker}", data=f'{{"operations":["{marker}"]}}', headers=headers, timeout=10)
     for path in (f"/v1/entities/{marker}", f"/v1/entities?after={marker}", f"/v1/outcomes/{marker}", f"/{marker}"):
-        requests.get(url + path, headers=headers, timeout=WAIT_S)
-    requests.request(marker.upper(), f"{url}/v1/entities", headers=headers, timeout=WAIT_S)
+        requests.get(url + path, headers=headers, timeout=10)
+    requests.request(marker.upper(), f"{url}/v1/entities", headers=headers, timeout=10)
     log = log_of(site)
     metrics = site.us.metrics()
     assert '"code":"region_not_allowed"' in log

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from intelgraph.api.stream import STREAMS_OF_TENANT_MAX
-from tests.machine import WAIT_S, stretched
+from tests.machine import stretched
 
 from .site import EU, US, Site, entity
 
@@ -125,7 +125,7 @@ def test_a_client_that_reads_nothing_holds_nobody_else(site: Site) -> None:
     large = "x" * 60_000
     for n in range(100):
         writer.write(entity(f"large-{n}", properties={"text": large}))
-    idle = [socket.create_connection(("127.0.0.1", site.us.config.api_port), timeout=WAIT_S) for _ in range(10)]
+    idle = [socket.create_connection(("127.0.0.1", site.us.config.api_port), timeout=10) for _ in range(10)]
     try:
         for connection in idle:
             connection.sendall(
@@ -149,7 +149,7 @@ def test_one_tenant_cannot_take_all_the_streams_of_a_worker(site: Site) -> None:
     greedy, other = site.issuer.token("cyberdyne"), site.client(US, tenant="tyrell")
     with ExitStack() as opened:
         for _ in range(STREAMS_OF_TENANT_MAX):
-            connection = socket.create_connection(("127.0.0.1", site.us.config.api_port), timeout=WAIT_S)
+            connection = socket.create_connection(("127.0.0.1", site.us.config.api_port), timeout=10)
             opened.enter_context(closing(connection))
             connection.sendall(_opening(greedy))
             assert connection.recv(20).startswith(b"HTTP/1.1 200")
@@ -166,7 +166,7 @@ def test_one_tenant_cannot_take_all_the_streams_of_a_worker(site: Site) -> None:
             assert next(stream).id == written
     # Streams whose clients have gone do not count.
     for _ in range(100):
-        with closing(socket.create_connection(("127.0.0.1", site.us.config.api_port), timeout=WAIT_S)) as again:
+        with closing(socket.create_connection(("127.0.0.1", site.us.config.api_port), timeout=10)) as again:
             again.sendall(_opening(greedy))
             if again.recv(20).startswith(b"HTTP/1.1 200"):
                 return

@@ -99,7 +99,7 @@ def test_a_server_with_open_streams_stops_within_seconds_and_leaves_nobody(crowd
     server = psutil.Process(crowd.us.processes["api"].pid)
     family = [server, *server.children(recursive=True)]
     assert len(crowd.us.workers()) == WORKERS
-    streams = [socket.create_connection(("127.0.0.1", crowd.us.config.api_port), timeout=WAIT_S) for _ in range(5)]
+    streams = [socket.create_connection(("127.0.0.1", crowd.us.config.api_port), timeout=10) for _ in range(5)]
     for stream in streams:
         stream.sendall(
             b"GET /v1/changes HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\nauthorization: Bearer "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 
@@ -30,6 +31,8 @@ def _asked(url: str) -> str:
         try:
             with urllib.request.urlopen(url, timeout=WAIT_S) as answer:
                 return answer.read().decode()
+        except urllib.error.HTTPError:
+            raise  # it answers, and has no numbers
         except OSError as error:
             assert not is_over(WAIT_S, began_s), f"nothing answers at {url}: {error}"
             time.sleep(0.05)

@@ -19,7 +19,6 @@ from intelgraph.placement.plan import is_under_way
 from tests.fleet_e2e.moving import control, hold, release, until_placed
 from tests.fleet_e2e.patient import Patient
 from tests.fleet_e2e.running import RunningFleet, started, until
-from tests.machine import WAIT_S
 
 pytestmark = [pytest.mark.fleet, pytest.mark.prove]
 TOPOLOGY = Path(__file__).parents[1] / "fleet" / "four-regions.toml"
@@ -40,7 +39,7 @@ def entities(fleet: RunningFleet, region: str) -> set[str] | None:
     request = urllib.request.Request(f"{fleet.doors[region]}/v1/entities?limit=1000")
     request.add_header("authorization", f"Bearer {fleet.token(TENANT)}")
     try:
-        with urllib.request.urlopen(request, timeout=WAIT_S) as answer:
+        with urllib.request.urlopen(request, timeout=5) as answer:
             return {each["id"] for each in json.load(answer)["objects"]}
     except OSError:
         return None

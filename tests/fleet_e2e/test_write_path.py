@@ -27,7 +27,7 @@ from tests.fleet_e2e.running import (
     until,
 )
 from tests.fleet_e2e.truth import Said, said
-from tests.machine import WAIT_S, stretched
+from tests.machine import stretched
 from tests.pausing import paused
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(600)]
@@ -188,7 +188,7 @@ def test_clients_are_led_past_a_region_that_cannot_hand_writes_on(fleet: Running
     try:
 
         def is_passed_over() -> bool:
-            answer = requests.get(f"{fleet.doors[HOME]}/readyz", timeout=WAIT_S)
+            answer = requests.get(f"{fleet.doors[HOME]}/readyz", timeout=5)
             return answer.status_code == 200 and answer.headers.get("x-envoy-degraded") == "true"
 
         until(is_passed_over, SAID_WITHIN_S, f"{HOME} is not passed over")
@@ -208,7 +208,7 @@ def test_clients_are_led_past_a_region_that_cannot_hand_writes_on(fleet: Running
                     "idempotency-key": str(uuid.uuid4()),
                     "ig-deadline-ms": "3000",
                 },
-                timeout=WAIT_S,
+                timeout=10,
             )
             return answer.status_code == 200 and answer.headers["ig-region"] == AWAY
 
@@ -216,4 +216,4 @@ def test_clients_are_led_past_a_region_that_cannot_hand_writes_on(fleet: Running
     finally:
         fleet.cli("wan", HOME, AWAY, "--heal")
     well(fleet)
-    assert "x-envoy-degraded" not in requests.get(f"{fleet.doors[HOME]}/readyz", timeout=WAIT_S).headers
+    assert "x-envoy-degraded" not in requests.get(f"{fleet.doors[HOME]}/readyz", timeout=5).headers
