@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing
 import pytest
 
 from intelgraph.api.body import BODIES_OF_TENANT_MAX, BODY_BYTES_OF_TENANT_MAX
+from tests.machine import is_over
 
 from .layers import LAYERS, Layers, layers_before
 from .site import US, Site, entity
@@ -39,9 +40,9 @@ def begin(port: int, token: str, length: int, sent: bytes = b"{") -> socket.sock
 
 
 def until_in_use(site: Site, what: str, wanted: float) -> None:
-    until = time.monotonic() + 30
+    began_s = time.monotonic()
     while (found := in_use(site, what)) != wanted:
-        assert time.monotonic() < until, (what, found)
+        assert not is_over(30, began_s), (what, found)
 
 
 def read_status(connection: socket.socket) -> bytes:

@@ -22,6 +22,7 @@ from intelgraph.fleet.process import MARK, look
 from intelgraph.fleet.region_files import write_files
 from intelgraph.fleet.topology_file import load_topology
 from intelgraph.model.errors import IntelGraphError
+from tests.machine import is_over
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(300)"]
 
@@ -48,10 +49,10 @@ def a_process_of(fleet: Fleet, part: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def note_of(process: subprocess.Popen[bytes]) -> Note:
-    until = time.monotonic() + 10
+    began_s = time.monotonic()
     while True:  # it is another process's copy until it has become what it was started as
         seen = look(process.pid)
-        assert seen is not None and time.monotonic() < until
+        assert seen is not None and not is_over(10, began_s)
         if list(seen.command) == SLEEP:
             return Note(pid=seen.pid, birth=seen.birth, command=SLEEP, started_unix_s=0.0, restarts=0)
 

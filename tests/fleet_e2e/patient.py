@@ -15,6 +15,7 @@ from itertools import pairwise
 import aiohttp
 
 from tests.fleet_e2e.running import RunningFleet
+from tests.machine import contention
 
 DEADLINE_S = 15.0
 _AGAIN_S = 0.05
@@ -51,7 +52,7 @@ class Patient:
     door: str
     clients: int = 4
     pause_s: float = 0.01
-    deadline_s: float = DEADLINE_S
+    deadline_s: float = field(default_factory=lambda: DEADLINE_S * contention())
     writes: list[Write] = field(default_factory=list)
 
     @property

@@ -32,7 +32,9 @@ from tests.machine import WAIT_S, is_over, watch_the_machine
 
 HOME, AWAY = "us-east", "eu-west"
 GLOBAL = "global"
-_COMMAND_TIMEOUT_S = 240.0
+_COMMAND_TIMEOUT_S = 400.0
+_UP_S = 300.0
+"""How long ``up`` may take on a slow machine: four regions take 90 s where processors are twice slower than usual."""
 _POLL_S = 0.02
 _AGAIN_S = 0.2
 
@@ -75,8 +77,12 @@ class RunningFleet:
             raise CommandFailed(f"intelgraph {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
         return json.loads(done.stdout) if done.stdout.strip() else None
 
+    def up(self) -> None:
+        """Bring it up, or take over what runs of it, on a machine however slow."""
+        self.cli("up", "--timeout", f"{_UP_S:.0f}s")
+
     def move(self, *arguments: str) -> Any:
-        """The same for what changes a placement: agents may change it too, and one of them at a time may."""
+        """``cli`` for what changes a placement: agents may change it too, and one of them at a time may."""
         began_s = time.monotonic()
         while True:
             try:
@@ -218,7 +224,7 @@ def started(topology: str) -> Iterator[RunningFleet]:
     fleet = RunningFleet(directory, topology)
     watch_the_machine()
     try:
-        fleet.cli("up")
+        fleet.up()
         yield fleet
     finally:
         fleet.stop()

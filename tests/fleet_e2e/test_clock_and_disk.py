@@ -65,7 +65,7 @@ def fleet() -> Iterator[RunningFleet]:
         with own_file_system(directory / "state/regions" / HOME):
             fleet = RunningFleet(directory, clocks + TWO_REGIONS)
             try:
-                fleet.cli("up")
+                fleet.up()
                 yield fleet
             finally:
                 fleet.cli("down")

@@ -97,7 +97,7 @@ async def all_at_work(*clients: Patient) -> AsyncIterator[None]:
 
 
 async def first_write(client: Patient) -> None:
-    deadline_s = time.monotonic() + client.deadline_s + 2.0
+    deadline_s = time.monotonic() + client.deadline_s + 2.0 * contention()
     while not acknowledged(client):
         assert time.monotonic() < deadline_s, (client.tenant, client.door, client.writes[-1:])
         await asyncio.sleep(0.02)
@@ -196,7 +196,7 @@ async def the_tail_is_settled(fleet: RunningFleet, tail: set[str], away: str) ->
     async with aiohttp.ClientSession() as http:
         headers = {"authorization": f"Bearer {fleet.token(LOCAL)}"}
         outcomes: dict[str, str] = {}
-        deadline_s = time.monotonic() + 20.0
+        deadline_s = time.monotonic() + 20.0 * contention()
         while len(outcomes) < len(tail):
             for key in tail - outcomes.keys():
                 async with http.get(f"{fleet.doors[away]}/v1/outcomes/{key}", headers=headers) as answer:

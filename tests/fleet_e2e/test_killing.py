@@ -132,7 +132,7 @@ def test_killing_the_supervisor_interrupts_nothing(two_regions: RunningFleet, lo
     os.kill(supervisor.pid, signal.SIGKILL)
     until(lambda: look(supervisor.pid) != supervisor, 5.0, "the supervisor still runs")
     time.sleep(1.0)
-    two_regions.cli("up")
+    two_regions.up()
     assert two_regions.supervisor() != supervisor
     assert {part: two_regions.main_process(part) for part in parts} == before
     load.wait_for_success(time.monotonic())
