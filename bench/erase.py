@@ -19,7 +19,7 @@ from bench.figures import Spread, Verdict, percentile, spread
 from bench.http_wire import fixed_head, open_wire
 from bench.place import EPOCH, FAST, HOME, Place, intelgraph, throwaway_fleet
 from bench.write_report import release_and_time
-from intelgraph.api.database import APPEND, Database
+from intelgraph.api.database.database import APPEND, Database
 from intelgraph.settings import ApiPolicy
 
 NEIGHBOR = "neighbor"

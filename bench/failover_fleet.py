@@ -17,15 +17,15 @@ import msgspec
 from bench.place import HOME, OTHER, intelgraph, make_directory, take_away
 from intelgraph.cli.site import Site, find_site
 from intelgraph.control import issuer
-from intelgraph.control.directory import TENANTS, Directory
-from intelgraph.control.observing import Known, read_known
-from intelgraph.control.opened import open_store
-from intelgraph.control.opening import open_epoch
-from intelgraph.control.store import ABSENT, ControlStore
-from intelgraph.fleet.places import Fleet, locate
-from intelgraph.fleet.status import Request
-from intelgraph.fleet.supervision import ask
-from intelgraph.fleet.topology_file import load_topology
+from intelgraph.control.agent.controller.opening import open_epoch
+from intelgraph.control.agent.observer.observing import Known, read_known
+from intelgraph.control.directory.placements import TENANTS, Directory
+from intelgraph.control.store.opened import open_store
+from intelgraph.control.store.protocol import ABSENT, ControlStore
+from intelgraph.fleet.layout.places import Fleet, locate
+from intelgraph.fleet.layout.topology_file import load_topology
+from intelgraph.fleet.supervisor.status import Request
+from intelgraph.fleet.supervisor.supervision import ask
 from intelgraph.model.errors import TransientError
 from intelgraph.model.placement import Declared, Durability, Placement
 

@@ -23,9 +23,9 @@ from bench.http_wire import Wire, fixed_head, open_wire
 from bench.place import FAST, HOME, Place, throwaway_fleet
 from bench.run import busy_pct
 from bench.write_report import Machine, release_and_time, table, this_machine
-from intelgraph.fleet.memory import part_pss_bytes
-from intelgraph.fleet.parts import mark
-from intelgraph.fleet.process import marked
+from intelgraph.fleet.layout.parts import mark
+from intelgraph.fleet.supervisor.memory import part_pss_bytes
+from intelgraph.fleet.supervisor.process import marked
 
 AT_ONCE = 4
 _LOOK_S = 0.2

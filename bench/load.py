@@ -21,7 +21,7 @@ from msgspec import Struct
 from bench.figures import Sample
 from bench.http_wire import fixed_head, open_wire
 from bench.workload import Write, write_of
-from intelgraph.api.database import APPEND, Database
+from intelgraph.api.database.database import APPEND, Database
 from intelgraph.settings import ApiPolicy
 from intelgraph.settings import Database as Login
 

@@ -17,7 +17,7 @@ from bench.figures import Sample
 from bench.load import Door, Job, Library
 from bench.place import EPOCH, FAST, Place
 from bench.workload import pgbench_script
-from intelgraph.fleet.binaries import postgres_programs
+from intelgraph.fleet.layout.binaries import postgres_programs
 
 _GRACE_S = 60.0
 

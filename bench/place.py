@@ -21,12 +21,13 @@ from pathlib import Path
 import asyncpg
 
 from bench.workload import pool_batches
-from intelgraph.api.database import APPEND, Database
+from intelgraph.api.database.database import APPEND, Database
 from intelgraph.connection import connect
-from intelgraph.fleet import postgres, wan
-from intelgraph.fleet.places import Fleet, locate
-from intelgraph.fleet.topology_file import load_topology
-from intelgraph.fleet.wan_settings import Ask
+from intelgraph.fleet.layout.places import Fleet, locate
+from intelgraph.fleet.layout.topology_file import load_topology
+from intelgraph.fleet.postgres import server as postgres
+from intelgraph.fleet.wan import asking as wan
+from intelgraph.fleet.wan.settings import Ask
 from intelgraph.settings import ApiPolicy, load_region_config
 from intelgraph.settings import Database as Login
 

@@ -16,7 +16,7 @@ from bench.http_wire import open_wire
 from bench.read_node import node
 from bench.read_queries import READS, UNLOGGED, WRITE, Dialect, read_body
 from bench.read_site import CONNECTIONS, Site, cpu_s
-from intelgraph.fleet.ports import free_ports
+from intelgraph.fleet.layout.ports import free_ports
 from intelgraph.settings import ApiPolicy
 
 _READY_S = 30.0

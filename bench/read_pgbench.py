@@ -15,7 +15,7 @@ from bench.paths import pgbench_sample, run_program
 from bench.read_data import TENANT
 from bench.read_queries import Dialect, Query
 from bench.read_site import CONNECTIONS, PLACEMENT, Site
-from intelgraph.fleet.binaries import postgres_programs
+from intelgraph.fleet.layout.binaries import postgres_programs
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema
 

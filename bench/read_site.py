@@ -25,15 +25,15 @@ import psutil
 
 from bench.read_data import TENANT, batches
 from bench.read_node import install_peers
-from intelgraph.api.database import APPEND, Database
+from intelgraph.api.database.database import APPEND, Database
 from intelgraph.changelog.install import install_schema
 from intelgraph.connection import connect
 from intelgraph.control import issuer
-from intelgraph.control.directory import Directory
-from intelgraph.control.opening import open_epoch
-from intelgraph.control.sqlite import SqliteControlStore
-from intelgraph.fleet.ports import free_ports
-from intelgraph.fleet.scratch import Scratch, start_scratch
+from intelgraph.control.agent.controller.opening import open_epoch
+from intelgraph.control.directory.placements import Directory
+from intelgraph.control.store.sqlite import SqliteControlStore
+from intelgraph.fleet.layout.ports import free_ports
+from intelgraph.fleet.postgres.scratch import Scratch, start_scratch
 from intelgraph.model.placement import Durability, Placement, Tenant
 from intelgraph.settings import ApiPolicy, Issuer, RegionConfig, SqliteControl, dump_region_config
 from intelgraph.settings import Database as Login

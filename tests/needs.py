@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.fleet.binaries import etcd_program
+from intelgraph.fleet.layout.binaries import etcd_program
 from scripts import clients
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.control.sqlite import SqliteControlStore
+from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.model.errors import TransientError
 from tests.spoiled import spoiled
 

@@ -13,10 +13,10 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from intelgraph.fleet.binaries import envoy_program
-from intelgraph.fleet.envoy import Json, Upstream, global_edge, region_edge
-from intelgraph.fleet.ports import free_ports
-from intelgraph.fleet.process import Launch, start
+from intelgraph.fleet.edge.envoy import Json, Upstream, global_edge, region_edge
+from intelgraph.fleet.layout.binaries import envoy_program
+from intelgraph.fleet.layout.ports import free_ports
+from intelgraph.fleet.supervisor.process import Launch, start
 
 from .site import Site
 

@@ -36,11 +36,11 @@ from cryptography.hazmat.primitives import serialization
 from intelgraph.changelog import links
 from intelgraph.changelog.install import install_schema
 from intelgraph.control import issuer
-from intelgraph.control.directory import Directory
-from intelgraph.control.opening import open_epoch
-from intelgraph.control.sqlite import SqliteControlStore
-from intelgraph.fleet.ports import free_ports
-from intelgraph.fleet.scratch import Scratch, start_scratch
+from intelgraph.control.agent.controller.opening import open_epoch
+from intelgraph.control.directory.placements import Directory
+from intelgraph.control.store.sqlite import SqliteControlStore
+from intelgraph.fleet.layout.ports import free_ports
+from intelgraph.fleet.postgres.scratch import Scratch, start_scratch
 from intelgraph.model.placement import Durability, Placement, Tenant
 from intelgraph.settings import ApiPolicy, Issuer, Peer, RegionConfig, SqliteControl, dump_region_config
 from tests.machine import WAIT_S, is_over
@@ -129,7 +129,7 @@ class Region:
         module = {
             "api": "intelgraph.api",
             "feed": "intelgraph.changelog.feed_main",
-            "agent": "intelgraph.control.agent_main",
+            "agent": "intelgraph.control.agent",
         }[part]
         with self.log_path.open("ab") as log:
             self.processes[part] = subprocess.Popen(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from intelgraph.api.accept import EVENTS, best, fits
+from intelgraph.api.http.accept import EVENTS, best, fits
 
 JSON, GRAPHQL = b"application/json", b"application/graphql-response+json"
 OFFERED = (JSON, GRAPHQL, EVENTS)

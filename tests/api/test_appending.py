@@ -15,9 +15,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from intelgraph.api.appending import TOGETHER_OPERATIONS_MAX, Append, Appends
-from intelgraph.api.database import Database
-from intelgraph.api.operations import check_operations, in_changes
+from intelgraph.api.database.database import Database
+from intelgraph.api.write.appending import TOGETHER_OPERATIONS_MAX, Append, Appends
+from intelgraph.api.write.operations import check_operations, in_changes
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.settings import ApiPolicy
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from intelgraph.api.coalescing import Coalescer, Read
-from intelgraph.api.database import Database
+from intelgraph.api.database.coalescing import Coalescer, Read
+from intelgraph.api.database.database import Database
 from intelgraph.graph.query.compile import Statement
 from intelgraph.graph.query.document import QueryRefused
 from intelgraph.graph.query.many import ForMany

@@ -16,7 +16,7 @@ from intelgraph.model.errors import Denied
 
 SOURCE = Path(str(resources.files("intelgraph")))
 PACKAGES = ("api", "graph/query", "residency")
-FILES = ("model/bookmark.py", "model/names.py", "placement/routing.py", "control/directory_cache.py")
+FILES = ("model/bookmark.py", "model/names.py", "placement/routing.py", "control/directory/cache.py")
 ELSEWHERE = {
     # Told as 200 or as events, or by the process that starts; never the status of an answer.
     "internal": "a failure of ours, which is 500 by purpose",

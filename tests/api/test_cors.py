@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from intelgraph.api.cors import Cors
-from intelgraph.api.incoming import Incoming
-from intelgraph.api.request import Request
+from intelgraph.api.http.cors import Cors
+from intelgraph.api.http.incoming import Incoming
+from intelgraph.api.http.request import Request
 from intelgraph.model.errors import PermanentError
 
 APP, OTHER = "https://app.example", "https://app.example.evil"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.api.holding import STEP_S, Holding
 from intelgraph.api.metrics import Metrics
+from intelgraph.api.write.holding import STEP_S, Holding
 from intelgraph.model.errors import TransientError, retry
 from intelgraph.settings import ApiPolicy
 from tests.machine import WAIT_S, stretched

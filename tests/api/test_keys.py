@@ -13,10 +13,10 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from intelgraph.api.authentication import LEEWAY_S, Authenticator
-from intelgraph.api.incoming import Incoming
-from intelgraph.api.keys import KEYS_OF_ID_MAX, OLD_S, REREAD_MIN_S, STALE_MAX_S, KeySet, next_url
-from intelgraph.api.request import Request
+from intelgraph.api.auth.authentication import LEEWAY_S, Authenticator
+from intelgraph.api.auth.keys import KEYS_OF_ID_MAX, OLD_S, REREAD_MIN_S, STALE_MAX_S, KeySet, next_url
+from intelgraph.api.http.incoming import Incoming
+from intelgraph.api.http.request import Request
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.settings import Issuer
 

@@ -20,9 +20,9 @@ import psutil
 import pytest
 import requests
 
-from intelgraph.control.directory import Directory
-from intelgraph.control.opening import open_epoch
-from intelgraph.control.sqlite import SqliteControlStore
+from intelgraph.control.agent.controller.opening import open_epoch
+from intelgraph.control.directory.placements import Directory
+from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.model.placement import Placement
 from intelgraph.settings import ApiPolicy
 from tests.machine import WAIT_S, stretched

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from intelgraph.api.body import check_media_type
-from intelgraph.api.incoming import Incoming
-from intelgraph.api.request import Request
+from intelgraph.api.http.body import check_media_type
+from intelgraph.api.http.incoming import Incoming
+from intelgraph.api.http.request import Request
 from intelgraph.model.errors import IntelGraphError
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intelgraph.api.operations import read_operations
+from intelgraph.api.write.operations import read_operations
 from intelgraph.model.content import DEPTH_MAX, NUL, OUT_OF_RANGE, TOO_DEEP, shown
 from intelgraph.model.errors import IntelGraphError
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from intelgraph.api.incoming import Incoming
-from intelgraph.api.quota import ConnectionLoad, Quota
-from intelgraph.api.request import Request
+from intelgraph.api.http.incoming import Incoming
+from intelgraph.api.http.request import Request
+from intelgraph.api.limits.quota import ConnectionLoad, Quota
 from intelgraph.model.errors import TransientError
 
 

@@ -6,10 +6,10 @@ import hashlib
 
 import pytest
 
-from intelgraph.api.graphql_http import GraphQLRequest
-from intelgraph.api.persisted import PersistedDocuments
-from intelgraph.api.read import limit_of
-from intelgraph.api.request import Request
+from intelgraph.api.graphql.http import GraphQLRequest
+from intelgraph.api.graphql.persisted import PersistedDocuments
+from intelgraph.api.http.request import Request
+from intelgraph.api.read.read import limit_of
 from intelgraph.graph.query.document import QueryRefused
 from intelgraph.model.errors import PermanentError
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from intelgraph.api.database import Database
+from intelgraph.api.database.database import Database
 from intelgraph.graph.query import search
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema

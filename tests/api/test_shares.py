@@ -7,9 +7,9 @@ from collections.abc import Awaitable
 
 import pytest
 
-from intelgraph.api.outgoing import Outgoing
-from intelgraph.api.shares import OF_ALL, OF_TENANT, Full, Shares
-from intelgraph.api.slots import Slots
+from intelgraph.api.http.outgoing import Outgoing
+from intelgraph.api.limits.shares import OF_ALL, OF_TENANT, Full, Shares
+from intelgraph.api.limits.slots import Slots
 from intelgraph.graph.query.cache import Cache
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from intelgraph.api.slots import Slots
+from intelgraph.api.limits.slots import Slots
 
 
 def run(story: Awaitable[None]) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from intelgraph.api.connections import Connections
-from intelgraph.api.http1 import IDLE_S, STALLED_S, Connection
-from intelgraph.api.request import Request
-from intelgraph.api.response import Response
+from intelgraph.api.http.connections import Connections
+from intelgraph.api.http.http1 import IDLE_S, STALLED_S, Connection
+from intelgraph.api.http.request import Request
+from intelgraph.api.http.response import Response
 
 BODY = bytes(range(256)) * 65_536  # 16 MiB: more than any kernel's buffers hold
 PART = 1 << 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from intelgraph.api.steady_wall import BELIEVED_AFTER_S, SteadyWall
+from intelgraph.api.auth.steady_wall import BELIEVED_AFTER_S, SteadyWall
 
 _BOOT_S = 1_000_000.0
 _HOUR_S = 3_600.0

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from intelgraph.api.stream import STREAMS_OF_TENANT_MAX
+from intelgraph.api.read.stream import STREAMS_OF_TENANT_MAX
 from tests.machine import stretched
 
 from .site import EU, US, Site, entity

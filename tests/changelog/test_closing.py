@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from intelgraph.changelog.model.append import Request
 from intelgraph.changelog.model.log import Class, Kind, classify
-from intelgraph.fleet.scratch import Scratch
+from intelgraph.fleet.postgres.scratch import Scratch
 
 from .closing import ClosingWorld
 from .comparison import compare

@@ -16,7 +16,7 @@ from intelgraph.changelog.salvage_policy import (
     SalvageClass,
     salvage_part,
 )
-from intelgraph.control.salvage_pass import SalvagePass
+from intelgraph.control.agent.controller.salvage_pass import SalvagePass
 
 from .test_model import Story, entity, relationship, takeovers, write
 from .test_salvage_policy import inert

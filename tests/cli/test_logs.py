@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from intelgraph.cli.logs import Shown, _show_growth, is_no_check
-from intelgraph.fleet.log_files import last_lines
-from intelgraph.fleet.ports import free_ports
-from intelgraph.fleet.serving import why_not_ready
+from intelgraph.fleet.layout.ports import free_ports
+from intelgraph.fleet.supervisor.log_files import last_lines
+from intelgraph.fleet.supervisor.serving import why_not_ready
 
 CHECK = json.dumps({"event": "request", "method": "GET", "route": "/readyz", "status": 200, "code": None})
 FAILED = json.dumps({"event": "request", "method": "GET", "route": "/readyz", "status": 503, "code": None})

@@ -10,10 +10,10 @@ import pytest
 
 from intelgraph.cli.moves import Options, follow
 from intelgraph.cli.switchover import nothing_to_move
-from intelgraph.control.directory import PlacementRecord
-from intelgraph.control.plans import PAST_MAX, PlanRecord, Times, move, read_plan, record, wall_now
-from intelgraph.control.sqlite import SqliteControlStore
-from intelgraph.control.store import ABSENT, ControlStore
+from intelgraph.control.directory.placements import PlacementRecord
+from intelgraph.control.directory.plans import PAST_MAX, PlanRecord, Times, move, read_plan, record, wall_now
+from intelgraph.control.store.protocol import ABSENT, ControlStore
+from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.model.errors import Denied, PermanentError
 from intelgraph.model.placement import Declared, Durability, Placement
 from intelgraph.placement.plan import Kind, Plan

@@ -20,7 +20,7 @@ from intelgraph.changelog.salvage_policy import SalvageClass
 from intelgraph.cli.output import say_lines
 from intelgraph.cli.salvage import _lines, _Listed, _Unasked
 from intelgraph.cli.verbs import VERBS
-from intelgraph.control.salvaging import Beyond
+from intelgraph.control.agent.controller.salvaging import Beyond
 from intelgraph.model.printable import json_text, printable
 
 FULL = Path("/dev/full")

@@ -9,7 +9,7 @@ import pytest
 
 from intelgraph.cli import status
 from intelgraph.cli.standing import Standing
-from intelgraph.fleet.places import Fleet
+from intelgraph.fleet.layout.places import Fleet
 from tests.machine import WAIT_S
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import requests
 
-from intelgraph.api.authentication import LEEWAY_S
-from intelgraph.control.directory import Directory
-from intelgraph.control.opening import open_epoch
-from intelgraph.control.sqlite import SqliteControlStore
+from intelgraph.api.auth.authentication import LEEWAY_S
+from intelgraph.control.agent.controller.opening import open_epoch
+from intelgraph.control.directory.placements import Directory
+from intelgraph.control.store.sqlite import SqliteControlStore
 from tests.api.site import EU, US, Client, Site, entity
 from tests.next_epoch import moved
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page
 
-from intelgraph.fleet.ports import free_ports
+from intelgraph.fleet.layout.ports import free_ports
 from intelgraph.settings import ApiPolicy
 from tests.api.layers import LAYERS, Layers, layers_before
 from tests.api.site import Site, two_regions

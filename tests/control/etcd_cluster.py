@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from intelgraph.fleet.ports import free_ports
+from intelgraph.fleet.layout.ports import free_ports
 from tests.machine import WAIT_S
 from tests.needs import need_etcd
 from tests.pausing import pause

@@ -8,15 +8,15 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from intelgraph.changelog.links import slot_name
-from intelgraph.control.agent import Agent, Parts
-from intelgraph.control.directory import PlacementRecord
-from intelgraph.control.hook import RegionHook
-from intelgraph.control.leasing import LeaseValue
-from intelgraph.control.observing import Known
-from intelgraph.control.own_database import HeldHere, Links, Made, Observed, Slot
-from intelgraph.control.plans import PlanRecord
-from intelgraph.control.sqlite import SqliteControlStore
-from intelgraph.control.watching import Watching
+from intelgraph.control.agent.agent import Agent, Parts
+from intelgraph.control.agent.controller.controller import RegionHook
+from intelgraph.control.agent.leases.keeper import LeaseValue
+from intelgraph.control.agent.leases.watching import Watching
+from intelgraph.control.agent.observer.observing import Known
+from intelgraph.control.agent.observer.own_database import HeldHere, Links, Made, Observed, Slot
+from intelgraph.control.directory.placements import PlacementRecord
+from intelgraph.control.directory.plans import PlanRecord
+from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.model.placement import Declared, Durability, Placement, StandbyLoss
 from intelgraph.placement.lease import LeasePolicy, Watched
 from intelgraph.placement.plan import Kind, Plan

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from intelgraph.control.etcd import EtcdControlStore
-from intelgraph.control.sqlite import SqliteControlStore
-from intelgraph.control.store import Change, ControlStore, Snapshot
+from intelgraph.control.store.etcd import EtcdControlStore
+from intelgraph.control.store.protocol import Change, ControlStore, Snapshot
+from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.model.errors import retry
 
 from .etcd_cluster import etcd_cluster

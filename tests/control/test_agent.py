@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.control.agent import Agent, Hook, Loop, NoHook, Parts
-from intelgraph.control.directory import Directory
-from intelgraph.control.granting import serve_grants
-from intelgraph.control.leasing import LeaseKeeper
-from intelgraph.control.reports import REPORTS, Seen
-from intelgraph.control.sqlite import SqliteControlStore
-from intelgraph.control.steady import steady_s
-from intelgraph.control.watching import Watching
+from intelgraph.control.agent.agent import Agent, Hook, Loop, NoHook, Parts
+from intelgraph.control.agent.leases.grants import serve_grants
+from intelgraph.control.agent.leases.keeper import LeaseKeeper
+from intelgraph.control.agent.leases.steady import steady_s
+from intelgraph.control.agent.leases.watching import Watching
+from intelgraph.control.directory.placements import Directory
+from intelgraph.control.directory.reports import REPORTS, Seen
+from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.model.errors import Denied
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.lease import LeasePolicy

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.control.agent_metrics import AgentMetrics
+from intelgraph.control.agent.metrics import AgentMetrics
 from intelgraph.exposition import CONNECTIONS_MAX, HEAD_BYTES_MAX
-from intelgraph.fleet.ports import free_ports
+from intelgraph.fleet.layout.ports import free_ports
 
 pytestmark = pytest.mark.timeout(120)
 

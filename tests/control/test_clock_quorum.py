@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from intelgraph.control.clock_quorum import ahead_s
+from intelgraph.control.agent.leases.clock_quorum import ahead_s
 
 
 @pytest.mark.parametrize(

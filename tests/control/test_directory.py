@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from intelgraph.control.directory import Directory
-from intelgraph.control.directory_cache import CachedDirectory
-from intelgraph.control.sqlite import SqliteControlStore
+from intelgraph.control.directory.cache import CachedDirectory
+from intelgraph.control.directory.placements import Directory
+from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.model.placement import Declared, Durability, Placement, StandbyLoss, Tenant
 from tests.next_epoch import moved

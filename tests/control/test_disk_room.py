@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from intelgraph.control.disk_room import SEGMENT_BYTES, RoomyHeartbeat
-from intelgraph.control.leasing import Beat
+from intelgraph.control.agent.leases.disk_room import SEGMENT_BYTES, RoomyHeartbeat
+from intelgraph.control.agent.leases.keeper import Beat
 from intelgraph.model.errors import TransientError
 
 

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from intelgraph.control.etcd import PAGE_KEYS, EtcdControlStore, change_told
-from intelgraph.control.etcd_members import ANSWER_S, ANY_REVISION, ASIDE_S, Members
-from intelgraph.control.store import COMPACTED, WATCH_HEARTBEAT_S, Change
+from intelgraph.control.store.etcd import PAGE_KEYS, EtcdControlStore, change_told
+from intelgraph.control.store.etcd_members import ANSWER_S, ANY_REVISION, ASIDE_S, Members
+from intelgraph.control.store.protocol import COMPACTED, WATCH_HEARTBEAT_S, Change
 from intelgraph.model.errors import TransientError
 from tests.machine import WAIT_S, stretched
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace as replace_fields
 
-from intelgraph.control.findings import NOTICES, FindingPolicy, State, Surroundings, about, findings
-from intelgraph.control.own_database import HeldHere, Links, Made, Observed, OpenTransaction, Slot
+from intelgraph.control.agent.observer.findings import NOTICES, FindingPolicy, State, Surroundings, about, findings
+from intelgraph.control.agent.observer.own_database import HeldHere, Links, Made, Observed, OpenTransaction, Slot
 from intelgraph.model.errors import Denied
 
 US, EU = "us-east", "eu-west"

@@ -12,14 +12,14 @@ import asyncpg
 import pytest
 
 from intelgraph.changelog.install import install_schema
-from intelgraph.control.directory import Directory
-from intelgraph.control.heartbeat import PostgresHeartbeat
-from intelgraph.control.keys import LEASES
-from intelgraph.control.leasing import LeaseKeeper, lease_from
-from intelgraph.control.reports import Held, Holding, Seen
-from intelgraph.control.store import ControlStore
-from intelgraph.control.watching import REPORT_OLD_S, Watching
-from intelgraph.fleet.scratch import start_scratch
+from intelgraph.control.agent.leases.heartbeat import PostgresHeartbeat
+from intelgraph.control.agent.leases.keeper import LeaseKeeper, lease_from
+from intelgraph.control.agent.leases.watching import REPORT_OLD_S, Watching
+from intelgraph.control.directory.placements import Directory
+from intelgraph.control.directory.reports import Held, Holding, Seen
+from intelgraph.control.store.keys import LEASES
+from intelgraph.control.store.protocol import ControlStore
+from intelgraph.fleet.postgres.scratch import start_scratch
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.lease import LeasePolicy, is_over

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from intelgraph.control.findings import NOTICES, about
-from intelgraph.control.granting import Bound
-from intelgraph.control.limits import Limits
+from intelgraph.control.agent.leases.grants import Bound
+from intelgraph.control.agent.observer.findings import NOTICES, about
+from intelgraph.control.agent.observer.limits import Limits
 from intelgraph.model.errors import Denied
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.policy import Policy

@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from intelgraph.control.directory import PlacementRecord
-from intelgraph.control.leasing import LeaseValue
-from intelgraph.control.observing import Known, Observing
-from intelgraph.control.own_database import HeldHere, Links, Observed
-from intelgraph.control.reports import LeaseSeen, Report, encode_report, report_from
+from intelgraph.control.agent.leases.keeper import LeaseValue
+from intelgraph.control.agent.observer.observing import Known, Observing
+from intelgraph.control.agent.observer.own_database import HeldHere, Links, Observed
+from intelgraph.control.directory.placements import PlacementRecord
+from intelgraph.control.directory.reports import LeaseSeen, Report, encode_report, report_from
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.lease import LeasePolicy, Watched
 from intelgraph.placement.policy import Policy

@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 
 from intelgraph.changelog.install import install_schema
-from intelgraph.control.directory import PlacementRecord
-from intelgraph.control.opening import Openings
-from intelgraph.fleet.scratch import start_scratch
+from intelgraph.control.agent.controller.opening import Openings
+from intelgraph.control.directory.placements import PlacementRecord
+from intelgraph.fleet.postgres.scratch import start_scratch
 from intelgraph.model.placement import Durability, Placement
 
 pytestmark = pytest.mark.postgres

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.control.acting import Turn, act
-from intelgraph.control.directory import Directory, PlacementRecord
-from intelgraph.control.keys import LEASES
-from intelgraph.control.opening import Openings
-from intelgraph.control.own_database import OwnDatabase
-from intelgraph.control.plans import PAST_MAX, PlanRecord, Times, finished, move, read_plan, record, wall_now
-from intelgraph.control.store import ABSENT, ControlStore
+from intelgraph.control.agent.controller.acting import Turn, act
+from intelgraph.control.agent.controller.opening import Openings
+from intelgraph.control.agent.observer.own_database import OwnDatabase
+from intelgraph.control.directory.placements import Directory, PlacementRecord
+from intelgraph.control.directory.plans import PAST_MAX, PlanRecord, Times, finished, move, read_plan, record, wall_now
+from intelgraph.control.store.keys import LEASES
+from intelgraph.control.store.protocol import ABSENT, ControlStore
 from intelgraph.model.errors import Denied
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.plan import Kind, Plan

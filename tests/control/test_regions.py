@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from intelgraph.control.observing import read_known
-from intelgraph.control.regions import RegionState, declare, drain
-from intelgraph.control.sqlite import SqliteControlStore
+from intelgraph.control.agent.observer.observing import read_known
+from intelgraph.control.directory.regions import RegionState, declare, drain
+from intelgraph.control.store.sqlite import SqliteControlStore
 
 
 def test_a_reason_stays_until_another_is_given_or_the_region_is_resumed(tmp_path: Path) -> None:

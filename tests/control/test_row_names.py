@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from intelgraph.control.salvaging import name_text, parse_name
+from intelgraph.control.agent.controller.salvaging import name_text, parse_name
 from intelgraph.model.errors import IntelGraphError
 
 

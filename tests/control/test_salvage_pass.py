@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from intelgraph.changelog.salvage_policy import NOTHING_RESERVED, Reserved
-from intelgraph.control.salvage_pass import SHORTER_MAX, SalvagePass
-from intelgraph.control.salvaging import PAGE_OBJECTS_MAX
+from intelgraph.control.agent.controller.salvage_pass import SHORTER_MAX, SalvagePass
+from intelgraph.control.agent.controller.salvaging import PAGE_OBJECTS_MAX
 
 BEFORE, SINCE = (3, "1/5/5"), (3, "1/9/9")
 

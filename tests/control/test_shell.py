@@ -16,17 +16,18 @@ import pytest
 
 from intelgraph.changelog.install import install_schema
 from intelgraph.changelog.links import slot_name
-from intelgraph.control import acting, plans
-from intelgraph.control.directory import PLACEMENTS, Directory
-from intelgraph.control.keys import PLANS
-from intelgraph.control.leasing import LeaseKeeper
-from intelgraph.control.opening import Openings
-from intelgraph.control.own_database import OwnDatabase
-from intelgraph.control.plans import PlanRecord, Times, read_plan, wall_now
-from intelgraph.control.sqlite import SqliteControlStore
-from intelgraph.control.store import ControlStore, Snapshot
-from intelgraph.control.watching import Watching
-from intelgraph.fleet.scratch import Scratch, start_scratch
+from intelgraph.control.agent.controller import acting
+from intelgraph.control.agent.controller.opening import Openings
+from intelgraph.control.agent.leases.keeper import LeaseKeeper
+from intelgraph.control.agent.leases.watching import Watching
+from intelgraph.control.agent.observer.own_database import OwnDatabase
+from intelgraph.control.directory import plans
+from intelgraph.control.directory.placements import PLACEMENTS, Directory
+from intelgraph.control.directory.plans import PlanRecord, Times, read_plan, wall_now
+from intelgraph.control.store.keys import PLANS
+from intelgraph.control.store.protocol import ControlStore, Snapshot
+from intelgraph.control.store.sqlite import SqliteControlStore
+from intelgraph.fleet.postgres.scratch import Scratch, start_scratch
 from intelgraph.model.errors import Denied, PermanentError
 from intelgraph.model.placement import Placement, StandbyLoss
 from intelgraph.placement.plan import Do, Kind, Plan

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from intelgraph.control import operating
-from intelgraph.control.clock_set_back import ClockSetBack
-from intelgraph.control.directory import Directory, PlacementRecord
-from intelgraph.control.leasing import Grant, LeaseKeeper
-from intelgraph.control.observing import BY_HAND
-from intelgraph.control.plans import PlanRecord
-from intelgraph.control.reports import Seen
-from intelgraph.control.sqlite import SqliteControlStore
-from intelgraph.control.store import ControlStore
-from intelgraph.control.watching import REPORT_OLD_S, Watching
-from intelgraph.fleet.scratch import start_scratch
+from intelgraph.control.agent.leases.clock_set_back import ClockSetBack
+from intelgraph.control.agent.leases.keeper import Grant, LeaseKeeper
+from intelgraph.control.agent.leases.watching import REPORT_OLD_S, Watching
+from intelgraph.control.agent.observer.observing import BY_HAND
+from intelgraph.control.directory.placements import Directory, PlacementRecord
+from intelgraph.control.directory.plans import PlanRecord
+from intelgraph.control.directory.reports import Seen
+from intelgraph.control.store.protocol import ControlStore
+from intelgraph.control.store.sqlite import SqliteControlStore
+from intelgraph.fleet.postgres.scratch import start_scratch
 from intelgraph.model.errors import Denied, IntelGraphError
 from intelgraph.model.placement import Durability
 from intelgraph.placement.membership import by_hand, declare

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.control.etcd import EtcdControlStore
-from intelgraph.control.sqlite import SqliteControlStore
-from intelgraph.control.store import ABSENT, WATCH_HEARTBEAT_S, Change, ControlStore
+from intelgraph.control.store.etcd import EtcdControlStore
+from intelgraph.control.store.protocol import ABSENT, WATCH_HEARTBEAT_S, Change, ControlStore
+from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.model.errors import TransientError
 from tests.machine import WAIT_S, stretched
 

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from intelgraph.control.probing import PROBE_S, REACHED_AFTER, UNREACHED_AFTER, Probes
-from intelgraph.control.steady import Clock, steady_s
-from intelgraph.control.write_prober import WriteProber
-from intelgraph.fleet.ports import free_ports
+from intelgraph.control.agent.leases.steady import Clock, steady_s
+from intelgraph.control.agent.observer.probing import PROBE_S, REACHED_AFTER, UNREACHED_AFTER, Probes
+from intelgraph.control.agent.observer.write_prober import WriteProber
+from intelgraph.fleet.layout.ports import free_ports
 from intelgraph.placement.write_path import UNPROBED, WritePath, WritePathPolicy
 
 from .stores import run

@@ -10,9 +10,9 @@ import pytest
 
 from intelgraph.drill import faults
 from intelgraph.drill.faults.links import towards
-from intelgraph.fleet.places import Fleet
-from intelgraph.fleet.topology import ControlKind, Link, default_topology, port_names, with_control
-from intelgraph.fleet.wan_settings import Ask, Cut
+from intelgraph.fleet.layout.places import Fleet
+from intelgraph.fleet.layout.topology import ControlKind, Link, default_topology, port_names, with_control
+from intelgraph.fleet.wan.settings import Ask, Cut
 from intelgraph.model.errors import PermanentError
 
 HOME, AWAY = "us-east", "eu-west"

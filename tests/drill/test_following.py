@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from intelgraph.api import graphql_http
-from intelgraph.api.accept import EVENTS
+from intelgraph.api.graphql import http as graphql_http
+from intelgraph.api.http.accept import EVENTS
 from intelgraph.drill.following import Followed, Follower
 from intelgraph.drill.history import Operation, Outcome
 from intelgraph.model.errors import refuse

@@ -10,8 +10,8 @@ from intelgraph.drill import faults
 from intelgraph.drill.course import LOST_FOR_S_MIN, check_long_enough
 from intelgraph.drill.faults import clock
 from intelgraph.drill.faults.disk_full import DiskFull
-from intelgraph.fleet.places import Fleet
-from intelgraph.fleet.topology import default_topology
+from intelgraph.fleet.layout.places import Fleet
+from intelgraph.fleet.layout.topology import default_topology
 from intelgraph.model.errors import PermanentError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from intelgraph.control.leasing import Beat
+from intelgraph.control.agent.leases.keeper import Beat
 from intelgraph.model.errors import retry
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.fleet import binaries
+from intelgraph.fleet.layout import binaries
 from intelgraph.model.errors import TransientError
 
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from intelgraph.cli.doors import find_places
-from intelgraph.fleet.notes import Note, Notes, write_notes
-from intelgraph.fleet.parts import mark
-from intelgraph.fleet.places import Fleet, settle
-from intelgraph.fleet.postgres import ROLES
-from intelgraph.fleet.process import MARK, look
-from intelgraph.fleet.region_files import write_files
-from intelgraph.fleet.topology_file import load_topology
+from intelgraph.fleet.layout.parts import mark
+from intelgraph.fleet.layout.places import Fleet, settle
+from intelgraph.fleet.layout.region_files import write_files
+from intelgraph.fleet.layout.topology_file import load_topology
+from intelgraph.fleet.postgres.server import ROLES
+from intelgraph.fleet.supervisor.notes import Note, Notes, write_notes
+from intelgraph.fleet.supervisor.process import MARK, look
 from intelgraph.model.errors import IntelGraphError
 from tests.machine import is_over
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.fleet import clocks
-from intelgraph.fleet.binaries import faketime_library
-from intelgraph.fleet.places import Fleet
-from intelgraph.fleet.topology import default_topology
+from intelgraph.fleet.layout import clocks
+from intelgraph.fleet.layout.binaries import faketime_library
+from intelgraph.fleet.layout.places import Fleet
+from intelgraph.fleet.layout.topology import default_topology
 from tests.needs import skip_for_want_of
 
 PROBE = """

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.fleet import etcd
-from intelgraph.fleet.chosen_control import as_kept, choose
-from intelgraph.fleet.etcd import EtcdPolicy
-from intelgraph.fleet.places import settle
-from intelgraph.fleet.topology import (
+from intelgraph.fleet.etcd import members as etcd
+from intelgraph.fleet.etcd.chosen_control import as_kept, choose
+from intelgraph.fleet.etcd.members import EtcdPolicy
+from intelgraph.fleet.layout.places import settle
+from intelgraph.fleet.layout.topology import (
     REGIONS_MAX,
     WITNESS,
     Control,
@@ -26,7 +26,7 @@ from intelgraph.fleet.topology import (
     wan_port,
     with_control,
 )
-from intelgraph.fleet.topology_file import load_topology, parse_topology
+from intelgraph.fleet.layout.topology_file import load_topology, parse_topology
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.settings import EtcdControl
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from intelgraph.drill.course import drills_directory
 from intelgraph.drill.kept import make_id, reserve
-from intelgraph.fleet.places import settle
-from intelgraph.fleet.topology_file import load_topology
+from intelgraph.fleet.layout.places import settle
+from intelgraph.fleet.layout.topology_file import load_topology
 
 TOPOLOGY = 'state = "state"\nports = "free"\nzones = ["us"]\n[[region]]\nname = "us-east"\nzone = "us"\n'
 

@@ -16,10 +16,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from intelgraph.fleet.binaries import envoy_program
-from intelgraph.fleet.envoy import HEDGE_S, LOST_S, UNREACHED, Json, Upstream, global_edge, region_edge
-from intelgraph.fleet.ports import free_ports
-from intelgraph.fleet.process import Launch, start
+from intelgraph.fleet.edge.envoy import HEDGE_S, LOST_S, UNREACHED, Json, Upstream, global_edge, region_edge
+from intelgraph.fleet.layout.binaries import envoy_program
+from intelgraph.fleet.layout.ports import free_ports
+from intelgraph.fleet.supervisor.process import Launch, start
 from tests.machine import WAIT_S, stretched
 
 

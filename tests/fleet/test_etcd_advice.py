@@ -2,8 +2,8 @@
 
 import msgspec
 
-from intelgraph.fleet.etcd import EtcdPolicy
-from intelgraph.fleet.etcd_status import MemberStatus, advice_on
+from intelgraph.fleet.etcd.members import EtcdPolicy
+from intelgraph.fleet.etcd.status import MemberStatus, advice_on
 
 WELL = [MemberStatus(site=site, term=2, leads=site == "us-east") for site in ("us-east", "eu-west", "witness")]
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intelgraph.fleet.etcd_peers import PeersConfig, WayOut, greeting, wish
-from intelgraph.fleet.ports import free_ports
+from intelgraph.fleet.etcd.peers import PeersConfig, WayOut, greeting, wish
+from intelgraph.fleet.layout.ports import free_ports
 from tests.machine import WAIT_S
 
 HELLO = b"\x05\x01\x00"
@@ -67,7 +67,7 @@ async def leading_out(directory: Path) -> AsyncIterator[Callable[[int], Awaitabl
     ways = [WayOut(port=one, relays={"b.invalid": first}), WayOut(port=other, relays={"b.invalid": second})]
     config.write_bytes(msgspec.json.encode(PeersConfig(ways_out=ways)))
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "intelgraph.fleet.etcd_peers", "--config", str(config), stderr=asyncio.subprocess.PIPE
+        sys.executable, "-m", "intelgraph.fleet.etcd.peers", "--config", str(config), stderr=asyncio.subprocess.PIPE
     )
 
     async def connect(way: int) -> Talk:

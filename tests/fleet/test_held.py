@@ -6,8 +6,8 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-from intelgraph.fleet.status import Phase
-from intelgraph.fleet.tending import HELD_DOWN, Tended
+from intelgraph.fleet.supervisor.status import Phase
+from intelgraph.fleet.supervisor.tending import HELD_DOWN, Tended
 
 
 def test_a_part_that_is_held_down_is_not_called_ready() -> None:

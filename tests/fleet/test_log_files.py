@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from intelgraph.fleet.log_files import KEPT, last_lines, rotate
+from intelgraph.fleet.supervisor.log_files import KEPT, last_lines, rotate
 
 
 def test_a_log_that_is_too_large_is_put_aside_and_a_writer_goes_on_in_the_same_file(tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.fleet.binaries import ROOT_STATE, can_reach, server_account
-from intelgraph.fleet.notes import Note, Notes, may_adopt, plan_digest, read_notes, write_notes
-from intelgraph.fleet.parts import Kind, all_parts
-from intelgraph.fleet.places import Fleet, locate, locate_kept, settle, state_directory
-from intelgraph.fleet.stop_order import kind_of, stop_levels
-from intelgraph.fleet.topology import ControlKind, port_names
-from intelgraph.fleet.topology_file import load_topology
+from intelgraph.fleet.layout.binaries import ROOT_STATE, can_reach, server_account
+from intelgraph.fleet.layout.parts import Kind, all_parts
+from intelgraph.fleet.layout.places import Fleet, locate, locate_kept, settle, state_directory
+from intelgraph.fleet.layout.topology import ControlKind, port_names
+from intelgraph.fleet.layout.topology_file import load_topology
+from intelgraph.fleet.supervisor.notes import Note, Notes, may_adopt, plan_digest, read_notes, write_notes
+from intelgraph.fleet.supervisor.stop_order import kind_of, stop_levels
 from intelgraph.model.errors import IntelGraphError
 
 AS_ROOT = os.geteuid() == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.fleet.process import (
+from intelgraph.fleet.supervisor.process import (
     Identity,
     Launch,
     Recognition,

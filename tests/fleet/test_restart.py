@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intelgraph.fleet.restart import RestartPolicy, after_death
+from intelgraph.fleet.supervisor.restart import RestartPolicy, after_death
 
 POLICY = RestartPolicy()
 

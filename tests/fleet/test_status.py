@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from intelgraph.fleet.places import settle
-from intelgraph.fleet.topology_file import load_topology
+from intelgraph.fleet.layout.places import settle
+from intelgraph.fleet.layout.topology_file import load_topology
 
 
 def test_a_fleet_whose_control_store_nobody_has_named_yet_is_shown_and_says_so(two_regions: Path) -> None:

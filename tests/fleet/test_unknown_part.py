@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from intelgraph.fleet.supervisor import unknown_part
+from intelgraph.fleet.supervisor.supervisor import unknown_part
 
 PARTS = ["us-east/postgres", "us-east/api", "eu-west/postgres", "eu-west/api", "global-edge"]
 

@@ -22,14 +22,14 @@ import msgspec
 import pytest
 
 from intelgraph.connection import connect
-from intelgraph.fleet.notes import notes_path, read_notes, write_notes
-from intelgraph.fleet.parts import all_parts, mark
-from intelgraph.fleet.places import Fleet, locate
-from intelgraph.fleet.postgres import ADMIN
-from intelgraph.fleet.process import look, marked
-from intelgraph.fleet.status import Request
-from intelgraph.fleet.supervision import ask
-from intelgraph.fleet.topology_file import load_topology
+from intelgraph.fleet.layout.parts import all_parts, mark
+from intelgraph.fleet.layout.places import Fleet, locate
+from intelgraph.fleet.layout.topology_file import load_topology
+from intelgraph.fleet.postgres.server import ADMIN
+from intelgraph.fleet.supervisor.notes import notes_path, read_notes, write_notes
+from intelgraph.fleet.supervisor.process import look, marked
+from intelgraph.fleet.supervisor.status import Request
+from intelgraph.fleet.supervisor.supervision import ask
 from tests.machine import WAIT_S, stretched
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(400)]

@@ -15,13 +15,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from intelgraph.fleet import wan
-from intelgraph.fleet.places import Fleet
-from intelgraph.fleet.ports import free_ports
-from intelgraph.fleet.process import Launch, Running, start
-from intelgraph.fleet.topology import Link, default_topology
-from intelgraph.fleet.wan_main import LinkConfig, Listener, Report
-from intelgraph.fleet.wan_settings import Ask, Cut
+from intelgraph.fleet.layout.places import Fleet
+from intelgraph.fleet.layout.ports import free_ports
+from intelgraph.fleet.layout.topology import Link, default_topology
+from intelgraph.fleet.supervisor.process import Launch, Running, start
+from intelgraph.fleet.wan import asking as wan
+from intelgraph.fleet.wan.listener import LinkConfig, Listener, Report
+from intelgraph.fleet.wan.settings import Ask, Cut
 from tests.machine import WAIT_S, stretched
 
 LINK = Link(a="us-east", b="eu-west")
@@ -46,7 +46,7 @@ class Site:
 
     async def start(self) -> None:
         directory = self.config.parent
-        command = (sys.executable, "-m", "intelgraph.fleet.wan_main", "--config", str(self.config))
+        command = (sys.executable, "-m", "intelgraph.fleet.wan.listener", "--config", str(self.config))
         environment = dict(os.environ)
         self.process = start(
             Launch(command=command, directory=directory, log=directory / "log", environment=environment, mark="test")

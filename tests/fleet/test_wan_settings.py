@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from intelgraph.fleet.wan_settings import Ask, Cut, change, expire, fresh, resume
+from intelgraph.fleet.wan.settings import Ask, Cut, change, expire, fresh, resume
 from intelgraph.model.errors import IntelGraphError
 
 

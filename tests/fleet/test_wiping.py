@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.fleet.kept import kept_path, read_kept
-from intelgraph.fleet.places import settle
-from intelgraph.fleet.topology_file import load_topology
+from intelgraph.fleet.layout.kept import kept_path, read_kept
+from intelgraph.fleet.layout.places import settle
+from intelgraph.fleet.layout.topology_file import load_topology
 
 REGIONS = 'ports = "free"\nzones = ["us"]\n[[region]]\nname = "us-east"\nzone = "us"\n'
 

@@ -8,10 +8,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from intelgraph.control.etcd_members import Members
+from intelgraph.control.store.etcd_members import Members
 from intelgraph.drill.course import drills_directory
 from intelgraph.drill.report import Report, from_json
-from intelgraph.fleet.etcd_status import read_control_status
+from intelgraph.fleet.etcd.status import read_control_status
 from tests.fleet_e2e.running import RunningFleet, until
 
 KEPT = Path(__file__).resolve().parents[2] / ".proof" / "drills"

@@ -8,12 +8,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from intelgraph.control.observing import Known, read_known
-from intelgraph.control.opened import open_store
-from intelgraph.control.plans import PlanRecord
-from intelgraph.control.store import ControlStore
-from intelgraph.fleet.status import Phase, Request
-from intelgraph.fleet.supervision import ask
+from intelgraph.control.agent.observer.observing import Known, read_known
+from intelgraph.control.directory.plans import PlanRecord
+from intelgraph.control.store.opened import open_store
+from intelgraph.control.store.protocol import ControlStore
+from intelgraph.fleet.supervisor.status import Phase, Request
+from intelgraph.fleet.supervisor.supervision import ask
 from intelgraph.model.placement import Placement
 from intelgraph.placement.plan import is_under_way
 from tests.fleet_e2e.running import RunningFleet, until

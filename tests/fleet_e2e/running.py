@@ -23,11 +23,11 @@ import psutil
 from intelgraph.cli.site import Site, find_site
 from intelgraph.connection import connect
 from intelgraph.control import issuer
-from intelgraph.fleet.parts import all_parts, mark
-from intelgraph.fleet.places import Fleet, locate
-from intelgraph.fleet.process import Identity, look, marked
-from intelgraph.fleet.topology import GLOBAL_EDGE
-from intelgraph.fleet.topology_file import load_topology
+from intelgraph.fleet.layout.parts import all_parts, mark
+from intelgraph.fleet.layout.places import Fleet, locate
+from intelgraph.fleet.layout.topology import GLOBAL_EDGE
+from intelgraph.fleet.layout.topology_file import load_topology
+from intelgraph.fleet.supervisor.process import Identity, look, marked
 from tests.machine import WAIT_S, is_over, watch_the_machine
 
 HOME, AWAY = "us-east", "eu-west"

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from intelgraph.control.keys import PLANS
-from intelgraph.control.plans import PlanRecord, plan_from
-from intelgraph.control.store import Entry
+from intelgraph.control.directory.plans import PlanRecord, plan_from
+from intelgraph.control.store.keys import PLANS
+from intelgraph.control.store.protocol import Entry
 from intelgraph.placement.plan import ACTIONS, Do, Kind, is_under_way
 from tests.fleet_e2e.moving import control, hold, release, settled_at, until_placed, wait_until_nothing_moves
 from tests.fleet_e2e.patient import Patient

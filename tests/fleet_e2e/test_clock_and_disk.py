@@ -23,8 +23,8 @@ import pytest
 from intelgraph.drill.faults import clock
 from intelgraph.drill.faults.disk_full import DiskFull
 from intelgraph.drill.faults.fault import Fault
-from intelgraph.fleet.binaries import faketime_library
-from intelgraph.fleet.places import Fleet
+from intelgraph.fleet.layout.binaries import faketime_library
+from intelgraph.fleet.layout.places import Fleet
 from tests.fleet_e2e.moving import control, settled_at, until_placed
 from tests.fleet_e2e.patient import Patient
 from tests.fleet_e2e.running import AWAY, HOME, TWO_REGIONS, RunningFleet, until_true

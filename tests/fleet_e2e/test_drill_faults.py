@@ -17,7 +17,7 @@ import pytest
 from intelgraph.drill.faults.links import answer_s, paths
 from intelgraph.drill.faults.processes import is_stopped, processes_of
 from intelgraph.drill.report import Report
-from intelgraph.fleet.topology import ControlKind
+from intelgraph.fleet.layout.topology import ControlKind
 from tests.fleet_e2e.drilling import drill, home, leader
 from tests.fleet_e2e.running import AWAY, HOME, CommandFailed, RunningFleet, started, until
 from tests.fleet_e2e.test_etcd_fleet import ON_ETCD

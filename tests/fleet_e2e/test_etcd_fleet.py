@@ -15,13 +15,13 @@ from contextlib import asynccontextmanager, contextmanager
 import aiohttp
 import pytest
 
-from intelgraph.control.opened import open_store
-from intelgraph.control.store import ControlStore
-from intelgraph.fleet import wan
-from intelgraph.fleet.etcd import EtcdPolicy, control_at
-from intelgraph.fleet.etcd_status import ControlStatus, read_control_status
-from intelgraph.fleet.topology import WITNESS
-from intelgraph.fleet.wan_settings import Ask, Cut
+from intelgraph.control.store.opened import open_store
+from intelgraph.control.store.protocol import ControlStore
+from intelgraph.fleet.etcd.members import EtcdPolicy, control_at
+from intelgraph.fleet.etcd.status import ControlStatus, read_control_status
+from intelgraph.fleet.layout.topology import WITNESS
+from intelgraph.fleet.wan import asking as wan
+from intelgraph.fleet.wan.settings import Ask, Cut
 from intelgraph.model.errors import TransientError
 from tests.fleet_e2e.running import AWAY, HOME, TWO_REGIONS, CommandFailed, RunningFleet, started, until, until_true
 from tests.machine import contention

@@ -16,10 +16,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from intelgraph.fleet import wan
-from intelgraph.fleet.etcd_status import read_control_status
-from intelgraph.fleet.topology import WITNESS
-from intelgraph.fleet.wan_settings import Ask, Cut
+from intelgraph.fleet.etcd.status import read_control_status
+from intelgraph.fleet.layout.topology import WITNESS
+from intelgraph.fleet.wan import asking as wan
+from intelgraph.fleet.wan.settings import Ask, Cut
 from tests.fleet_e2e.moving import control, hold, known, release, settled_at, until_placed
 from tests.fleet_e2e.patient import Patient, Write
 from tests.fleet_e2e.running import AWAY, HOME, TWO_REGIONS, RunningFleet, started, until

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import psutil
 import pytest
 
-from intelgraph.fleet.process import Identity, look
-from intelgraph.fleet.topology import GLOBAL_EDGE
+from intelgraph.fleet.layout.topology import GLOBAL_EDGE
+from intelgraph.fleet.supervisor.process import Identity, look
 from tests.fleet_e2e.history import faults, longest_gap_s
 from tests.fleet_e2e.load import Load
 from tests.fleet_e2e.running import AWAY, HOME, RunningFleet, until

@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from intelgraph.control.plans import PlanRecord
+from intelgraph.control.directory.plans import PlanRecord
 from intelgraph.model.placement import Placement
 from intelgraph.placement.plan import is_under_way
 from tests.fleet_e2e.moving import control, hold, release, until_placed

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intelgraph.api.operations import STORED_BYTES_MAX
+from intelgraph.api.write.operations import STORED_BYTES_MAX
 from intelgraph.graph.bundle_source import BundleSource, PieceReader
 from intelgraph.graph.content_digest import canonical_json
 from intelgraph.graph.objects import Entity

@@ -13,7 +13,7 @@ import pytest
 
 from intelgraph.drill.report import Report
 from intelgraph.drill.score import percentile
-from intelgraph.fleet.topology import WITNESS
+from intelgraph.fleet.layout.topology import WITNESS
 from tests.fleet_e2e.drilling import drill, lead
 from tests.fleet_e2e.running import AWAY, HOME, RunningFleet
 from tests.proof.ledger import Ledger

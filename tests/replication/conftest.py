@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from intelgraph.fleet.scratch import Scratch
+from intelgraph.fleet.postgres.scratch import Scratch
 from tests.replication.lone import Lone, lone, lone_server
 from tests.replication.world import World, run, servers_of
 

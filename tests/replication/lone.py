@@ -17,7 +17,7 @@ import asyncpg
 
 from intelgraph.changelog.install import install_schema
 from intelgraph.changelog.links import REPLICATED_COLUMNS
-from intelgraph.fleet.scratch import Scratch, start_scratch
+from intelgraph.fleet.postgres.scratch import Scratch, start_scratch
 from tests.machine import WAIT_S
 
 HERE, PEERS = "eu-west", ["us-east", "eu-central"]

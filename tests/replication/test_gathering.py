@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from intelgraph.control.gathering import Wanted, gather
+from intelgraph.control.agent.controller.gathering import Wanted, gather
 from tests.machine import WAIT_S, stretched
 from tests.replication.lone import HERE, Lone, opening, write
 

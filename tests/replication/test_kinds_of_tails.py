@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from intelgraph.control import salvaging
+from intelgraph.control.agent.controller import salvaging
 
 from .lone import Lone, entity, opening, relation, touched, upsert, write
 from .test_long_tails import Home

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from intelgraph.control.own_session import OwnSession
-from intelgraph.control.salvaging import PAGE_OBJECTS_MAX
+from intelgraph.control.agent.controller.salvaging import PAGE_OBJECTS_MAX
+from intelgraph.control.agent.observer.own_session import OwnSession
 from tests.replication.lone import HERE, Lone, entity, touched, upsert, write
 from tests.replication.test_kinds_of_tails import come_back, left
 from tests.replication.test_long_tails import Home, login, names

@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from intelgraph.control.agent_metrics import AgentMetrics
-from intelgraph.control.directory import PlacementRecord
-from intelgraph.control.observing import Known
-from intelgraph.control.own_database import OwnDatabase
-from intelgraph.control.own_session import OwnSession
-from intelgraph.control.salvage_loop import SalvageLoop
-from intelgraph.control.salvaging import PAGE_OBJECTS_MAX, beyond
+from intelgraph.control.agent.controller.salvage_loop import SalvageLoop
+from intelgraph.control.agent.controller.salvaging import PAGE_OBJECTS_MAX, beyond
+from intelgraph.control.agent.metrics import AgentMetrics
+from intelgraph.control.agent.observer.observing import Known
+from intelgraph.control.agent.observer.own_database import OwnDatabase
+from intelgraph.control.agent.observer.own_session import OwnSession
+from intelgraph.control.directory.placements import PlacementRecord
 from intelgraph.model.placement import Durability, Placement
 from tests.replication.lone import HERE, INSERT_CHANGE, REGIONS, Lone, entity, opening, touched, upsert, write
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from intelgraph.api.database import APPEND_AND_PLACE
+from intelgraph.api.database.database import APPEND_AND_PLACE
 from intelgraph.changelog.durability import StandbyWaiter, lsn_number
 from tests.machine import WAIT_S
 from tests.replication.lone import Lone, upsert

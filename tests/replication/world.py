@@ -19,7 +19,7 @@ import asyncpg
 from intelgraph.changelog import links
 from intelgraph.changelog.feed_main import Feed
 from intelgraph.changelog.install import install_schema
-from intelgraph.fleet.scratch import Scratch, start_scratch
+from intelgraph.fleet.postgres.scratch import Scratch, start_scratch
 from intelgraph.settings import FeedPolicy, Issuer, Peer, RegionConfig, SqliteControl
 from tests.machine import WAIT_S
 

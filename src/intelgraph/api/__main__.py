@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 from intelgraph import exposition
-from intelgraph.api.lifeline import Lifeline
+from intelgraph.api.http.lifeline import Lifeline
 from intelgraph.settings import RegionConfig, load_region_config
 
 
@@ -34,8 +34,8 @@ def serve(config: RegionConfig, *, workers: int) -> None:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
 
     from intelgraph.api.app import App
-    from intelgraph.api.server import listen
-    from intelgraph.api.server import serve as serve_workers
+    from intelgraph.api.http.server import listen
+    from intelgraph.api.http.server import serve as serve_workers
 
     lifeline = Lifeline()
     application = App(config, lifeline=lifeline)

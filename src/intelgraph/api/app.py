@@ -19,40 +19,40 @@ import msgspec
 
 from intelgraph import __version__
 from intelgraph.api import problem
-from intelgraph.api.appending import Appends
-from intelgraph.api.authentication import Authenticator
-from intelgraph.api.body import BODIES_MAX, BODIES_OF_TENANT_MAX, BODY_BYTES_MAX, BODY_BYTES_OF_TENANT_MAX
-from intelgraph.api.bookmarks import BookmarkWaiters
-from intelgraph.api.coalescing import Coalescer
-from intelgraph.api.connections import CONNECTIONS_MAX, Connections
-from intelgraph.api.cors import Cors
-from intelgraph.api.database import Database
+from intelgraph.api.auth.authentication import Authenticator
+from intelgraph.api.auth.keys import KeySet
+from intelgraph.api.auth.steady_wall import SteadyWall
+from intelgraph.api.database.coalescing import Coalescer
+from intelgraph.api.database.database import Database
+from intelgraph.api.database.feed import FeedNotices
 from intelgraph.api.door import Door
-from intelgraph.api.durability import LeaseCheck, Unleased
-from intelgraph.api.feed import FeedNotices
-from intelgraph.api.forward import Forwarder
-from intelgraph.api.granted import GrantedLease
 from intelgraph.api.health import Readiness
-from intelgraph.api.holding import Holding
-from intelgraph.api.http1 import Connection
-from intelgraph.api.keys import KeySet
-from intelgraph.api.lifeline import Lifeline
+from intelgraph.api.http.body import BODIES_MAX, BODIES_OF_TENANT_MAX, BODY_BYTES_MAX, BODY_BYTES_OF_TENANT_MAX
+from intelgraph.api.http.connections import CONNECTIONS_MAX, Connections
+from intelgraph.api.http.cors import Cors
+from intelgraph.api.http.http1 import Connection
+from intelgraph.api.http.lifeline import Lifeline
+from intelgraph.api.http.outgoing import LARGE_BYTES
+from intelgraph.api.http.request import Request
+from intelgraph.api.http.response import Answer, Header, Response
+from intelgraph.api.limits.patience import SWITCH_S
+from intelgraph.api.limits.quota import ConnectionLoad, Quota
 from intelgraph.api.logs import Log
 from intelgraph.api.metrics import Metrics
-from intelgraph.api.outgoing import LARGE_BYTES
-from intelgraph.api.patience import SWITCH_S
-from intelgraph.api.quota import ConnectionLoad, Quota
-from intelgraph.api.request import Request
-from intelgraph.api.response import Answer, Header, Response
+from intelgraph.api.read.bookmarks import BookmarkWaiters
+from intelgraph.api.read.stream import STREAMS_MAX, STREAMS_OF_TENANT_MAX
 from intelgraph.api.routes import UNROUTED, Route, find_handler, find_route
-from intelgraph.api.steady_wall import SteadyWall
-from intelgraph.api.stream import STREAMS_MAX, STREAMS_OF_TENANT_MAX
-from intelgraph.api.write_probe import WriteProbe
+from intelgraph.api.write.appending import Appends
+from intelgraph.api.write.durability import LeaseCheck, Unleased
+from intelgraph.api.write.forward import Forwarder
+from intelgraph.api.write.granted import GrantedLease
+from intelgraph.api.write.holding import Holding
+from intelgraph.api.write.probe import WriteProbe
 from intelgraph.changelog.durability import StandbyWaiter
-from intelgraph.control.directory_cache import CachedDirectory
-from intelgraph.control.opened import open_store
-from intelgraph.control.steady import steady_s
-from intelgraph.control.store import ControlStore
+from intelgraph.control.agent.leases.steady import steady_s
+from intelgraph.control.directory.cache import CachedDirectory
+from intelgraph.control.store.opened import open_store
+from intelgraph.control.store.protocol import ControlStore
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema
 from intelgraph.model.errors import IntelGraphError

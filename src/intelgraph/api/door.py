@@ -10,24 +10,24 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from intelgraph.api.appending import Appends
-from intelgraph.api.authentication import Authenticator, Principal
-from intelgraph.api.bookmarks import BookmarkWaiters
-from intelgraph.api.coalescing import Coalescer
-from intelgraph.api.database import Database
-from intelgraph.api.durability import LeaseCheck, RemoteWaiter
-from intelgraph.api.feed import FeedNotices
-from intelgraph.api.forward import Forwarder
-from intelgraph.api.holding import Holding
+from intelgraph.api.auth.authentication import Authenticator, Principal
+from intelgraph.api.database.coalescing import Coalescer
+from intelgraph.api.database.database import Database
+from intelgraph.api.database.feed import FeedNotices
+from intelgraph.api.graphql.persisted import PersistedDocuments
+from intelgraph.api.http.request import Request
+from intelgraph.api.http.response import Header
+from intelgraph.api.limits.patience import Patience
+from intelgraph.api.limits.quota import ConnectionLoad, Quota
 from intelgraph.api.logs import Log
 from intelgraph.api.metrics import Metrics
-from intelgraph.api.patience import Patience
-from intelgraph.api.persisted import PersistedDocuments
-from intelgraph.api.quota import ConnectionLoad, Quota
-from intelgraph.api.request import Request
-from intelgraph.api.response import Header
-from intelgraph.api.write_probe import WriteProbe
-from intelgraph.control.directory_cache import CachedDirectory
+from intelgraph.api.read.bookmarks import BookmarkWaiters
+from intelgraph.api.write.appending import Appends
+from intelgraph.api.write.durability import LeaseCheck, RemoteWaiter
+from intelgraph.api.write.forward import Forwarder
+from intelgraph.api.write.holding import Holding
+from intelgraph.api.write.probe import WriteProbe
+from intelgraph.control.directory.cache import CachedDirectory
 from intelgraph.graph.query.planning import Planner
 from intelgraph.model.errors import PermanentError
 from intelgraph.model.placement import Placement

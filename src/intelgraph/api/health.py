@@ -16,8 +16,8 @@ from importlib.resources import files
 import orjson
 
 from intelgraph.api.door import Door
-from intelgraph.api.request import Request
-from intelgraph.api.response import Response
+from intelgraph.api.http.request import Request
+from intelgraph.api.http.response import Response
 from intelgraph.model.errors import IntelGraphError
 
 BELIEVED_S = 0.2

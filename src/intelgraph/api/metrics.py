@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from intelgraph.api.shares import OF_ALL, OF_TENANT, Full
+from intelgraph.api.limits.shares import OF_ALL, OF_TENANT, Full
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 WRITE_S = 0.05

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from intelgraph.api.response import Header, Response
+from intelgraph.api.http.response import Header, Response
 from intelgraph.model.errors import Denied, IntelGraphError, TransientError
 
 STATUSES: Mapping[int, tuple[str, ...]] = {

@@ -6,10 +6,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from intelgraph.api import graphql, health, ide, read, stream, write
+from intelgraph.api import health
 from intelgraph.api.door import Door
-from intelgraph.api.request import Request
-from intelgraph.api.response import Answer
+from intelgraph.api.graphql import handler as graphql
+from intelgraph.api.graphql import ide
+from intelgraph.api.http.request import Request
+from intelgraph.api.http.response import Answer
+from intelgraph.api.read import read, stream
+from intelgraph.api.write import write
 from intelgraph.model.errors import PermanentError, refuse
 from intelgraph.model.head_refusals import NO_SUCH_ROUTE
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 
 from intelgraph.cli.moves import Options, follow, given_up
 from intelgraph.cli.site import Site
-from intelgraph.control.directory import Directory, PlacementRecord
-from intelgraph.control.keys import LEASES
-from intelgraph.control.opened import open_store
-from intelgraph.control.opening import Opened, open_epoch
+from intelgraph.control.agent.controller.opening import Opened, open_epoch
+from intelgraph.control.directory.placements import Directory, PlacementRecord
+from intelgraph.control.directory.plans import PlanRecord, read_plan
 from intelgraph.control.operating import record_by_hand
-from intelgraph.control.plans import PlanRecord, read_plan
-from intelgraph.control.store import ControlStore
+from intelgraph.control.store.keys import LEASES
+from intelgraph.control.store.opened import open_store
+from intelgraph.control.store.protocol import ControlStore
 from intelgraph.model.errors import refuse
 from intelgraph.model.placement import Placement
 from intelgraph.placement.membership import by_hand

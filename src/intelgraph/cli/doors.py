@@ -17,9 +17,9 @@ import click
 from intelgraph.cli.client import DoorClient
 from intelgraph.cli.site import Site, find_site, fleet_options, the_site
 from intelgraph.control import issuer
-from intelgraph.fleet.places import locate
-from intelgraph.fleet.topology import GLOBAL_EDGE
-from intelgraph.fleet.topology_file import find_topology_file, load_topology
+from intelgraph.fleet.layout.places import locate
+from intelgraph.fleet.layout.topology import GLOBAL_EDGE
+from intelgraph.fleet.layout.topology_file import find_topology_file, load_topology
 from intelgraph.model.errors import IntelGraphError, refuse
 from intelgraph.model.names import check_name
 

@@ -11,9 +11,9 @@ import click
 from intelgraph.cli.duration import Duration
 from intelgraph.cli.fleet_place import json_option, read_topology, topology_option
 from intelgraph.cli.output import say, say_json
-from intelgraph.fleet.places import Fleet, check_may_be_wiped, locate_kept
-from intelgraph.fleet.status import Request
-from intelgraph.fleet.supervision import ask, log_path, stop_without_supervisor, the_only_one, wipe
+from intelgraph.fleet.layout.places import Fleet, check_may_be_wiped, locate_kept
+from intelgraph.fleet.supervisor.status import Request
+from intelgraph.fleet.supervisor.supervision import ask, log_path, stop_without_supervisor, the_only_one, wipe
 from intelgraph.model.errors import IntelGraphError, refuse
 
 _LOOK_S = 0.1

@@ -21,7 +21,7 @@ from intelgraph.drill.course import FOR_S_MAX, FOR_S_MIN, LOST_FOR_S_MIN, Drill,
 from intelgraph.drill.dead_man import Whereabouts
 from intelgraph.drill.report import Report, text_lines
 from intelgraph.drill.workload import WorkloadSettings
-from intelgraph.fleet.topology_file import find_topology_file
+from intelgraph.fleet.layout.topology_file import find_topology_file
 from intelgraph.model.errors import refuse
 from intelgraph.model.placement import Durability
 

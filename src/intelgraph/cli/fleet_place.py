@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import click
 
 from intelgraph.cli.output import style
-from intelgraph.fleet.places import Fleet, locate
-from intelgraph.fleet.status import FleetStatus, PartStatus, Phase
-from intelgraph.fleet.topology import GLOBAL_EDGE
-from intelgraph.fleet.topology_file import TopologyFile, find_topology_file, load_topology
+from intelgraph.fleet.layout.places import Fleet, locate
+from intelgraph.fleet.layout.topology import GLOBAL_EDGE
+from intelgraph.fleet.layout.topology_file import TopologyFile, find_topology_file, load_topology
+from intelgraph.fleet.supervisor.status import FleetStatus, PartStatus, Phase
 from intelgraph.model.errors import refuse
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -9,8 +9,8 @@ import click
 from intelgraph.cli.duration import Duration
 from intelgraph.cli.fleet_place import json_option, phase_text, the_fleet, topology_option
 from intelgraph.cli.output import say, say_json
-from intelgraph.fleet.status import FleetStatus, Request
-from intelgraph.fleet.supervision import ask
+from intelgraph.fleet.supervisor.status import FleetStatus, Request
+from intelgraph.fleet.supervisor.supervision import ask
 from intelgraph.model.errors import refuse
 
 

@@ -17,11 +17,11 @@ import click
 from intelgraph.cli.duration import Duration
 from intelgraph.cli.output import say, say_json
 from intelgraph.cli.site import Site, run
-from intelgraph.control.directory import unknown_placement
-from intelgraph.control.opened import open_store
+from intelgraph.control.directory.placements import unknown_placement
+from intelgraph.control.directory.plans import PlanRecord, read_plan, what_became_of
 from intelgraph.control.operating import OperatorsView, look, record_by_hand
-from intelgraph.control.plans import PlanRecord, read_plan, what_became_of
-from intelgraph.control.store import ControlStore
+from intelgraph.control.store.opened import open_store
+from intelgraph.control.store.protocol import ControlStore
 from intelgraph.model.errors import Denied, IntelGraphError, TransientError, refuse
 from intelgraph.placement.decision import Decision, Start
 from intelgraph.placement.drain import Leaving

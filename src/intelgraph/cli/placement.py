@@ -16,8 +16,8 @@ from intelgraph.cli.duration import Duration
 from intelgraph.cli.number import Number
 from intelgraph.cli.owner import owner_connection
 from intelgraph.cli.site import Site, fleet_options, json_option, run, show, the_site
-from intelgraph.control.directory import PlacementRecord, describe
-from intelgraph.control.opening import open_epoch
+from intelgraph.control.agent.controller.opening import open_epoch
+from intelgraph.control.directory.placements import PlacementRecord, describe
 from intelgraph.model.errors import Denied, PermanentError, TransientError
 from intelgraph.model.placement import RPO_S_MAX, Declared, Durability, Placement, StandbyLoss
 from intelgraph.placement.membership import declare, rearranged, without

@@ -11,7 +11,7 @@ import click
 
 from intelgraph.cli.owner import owner_connection
 from intelgraph.cli.site import fleet_options, run, the_site
-from intelgraph.fleet.binaries import postgres_programs
+from intelgraph.fleet.layout.binaries import postgres_programs
 from intelgraph.model.errors import refuse
 from intelgraph.settings import Database
 

@@ -10,11 +10,11 @@ import click
 
 from intelgraph.cli.moves import Intent, Options, carry_out, intent_of_leaving, move_options
 from intelgraph.cli.site import fleet_options, json_option, run, show, the_site
-from intelgraph.control.opened import open_store
+from intelgraph.control.directory.regions import RegionState, declare
+from intelgraph.control.directory.regions import drain as declare_drained
 from intelgraph.control.operating import OperatorsView
-from intelgraph.control.regions import RegionState, declare
-from intelgraph.control.regions import drain as declare_drained
-from intelgraph.control.store import ControlStore
+from intelgraph.control.store.opened import open_store
+from intelgraph.control.store.protocol import ControlStore
 from intelgraph.placement.drain import drain as leave
 from intelgraph.settings import ControlConfig
 

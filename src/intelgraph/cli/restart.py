@@ -10,10 +10,10 @@ import click
 from intelgraph.cli.duration import Duration
 from intelgraph.cli.fleet_place import json_option, phase_text, the_fleet, topology_option
 from intelgraph.cli.output import say, say_json
-from intelgraph.fleet.parts import Kind
-from intelgraph.fleet.serving import why_not_ready
-from intelgraph.fleet.status import PartStatus, Request
-from intelgraph.fleet.supervision import ask
+from intelgraph.fleet.layout.parts import Kind
+from intelgraph.fleet.supervisor.serving import why_not_ready
+from intelgraph.fleet.supervisor.status import PartStatus, Request
+from intelgraph.fleet.supervisor.supervision import ask
 from intelgraph.model.errors import refuse
 
 _LOOK_S = 0.1

@@ -17,8 +17,7 @@ from intelgraph.changelog.salvage_policy import SalvageClass
 from intelgraph.cli.owner import owner_connection
 from intelgraph.cli.site import Site, fleet_options, json_option, run, show, the_site
 from intelgraph.connection import DRIVER_ERRORS
-from intelgraph.control.directory import unknown_placement
-from intelgraph.control.salvaging import (
+from intelgraph.control.agent.controller.salvaging import (
     Beyond,
     ByHand,
     RowName,
@@ -28,6 +27,7 @@ from intelgraph.control.salvaging import (
     name_text,
     parse_name,
 )
+from intelgraph.control.directory.placements import unknown_placement
 from intelgraph.model.errors import IntelGraphError, refuse
 
 

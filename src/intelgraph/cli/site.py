@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 import click
 
 from intelgraph.cli.output import say_json, say_lines
-from intelgraph.control.directory import Directory
-from intelgraph.control.lease_times import lease_policy
-from intelgraph.control.opened import open_store
-from intelgraph.fleet.places import state_directory
-from intelgraph.fleet.topology_file import find_topology_file, load_topology
+from intelgraph.control.agent.leases.times import lease_policy
+from intelgraph.control.directory.placements import Directory
+from intelgraph.control.store.opened import open_store
+from intelgraph.fleet.layout.places import state_directory
+from intelgraph.fleet.layout.topology_file import find_topology_file, load_topology
 from intelgraph.model.errors import refuse
 from intelgraph.placement.policy import Policy
 from intelgraph.settings import ControlConfig, RegionConfig, load_control_config, load_region_config

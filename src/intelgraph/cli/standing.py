@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import msgspec
 
 from intelgraph.cli.output import say, style
-from intelgraph.control.findings import NOTICES, about
-from intelgraph.control.opened import open_store
+from intelgraph.control.agent.observer.findings import NOTICES, about
+from intelgraph.control.directory.plans import PlanRecord
 from intelgraph.control.operating import OperatorsView, look
-from intelgraph.control.plans import PlanRecord
+from intelgraph.control.store.opened import open_store
 from intelgraph.model.errors import Denied, IntelGraphError
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.lease import LeasePolicy

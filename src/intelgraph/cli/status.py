@@ -12,16 +12,16 @@ import msgspec
 from intelgraph.cli.fleet_place import addresses, json_option, phase_text, the_fleet, topology_option
 from intelgraph.cli.output import say, say_json, style
 from intelgraph.cli.standing import Standing, print_standing, read_standing
-from intelgraph.control.lease_times import lease_policy
-from intelgraph.fleet.etcd_status import ControlStatus, read_control_status
-from intelgraph.fleet.memory import part_pss_bytes
-from intelgraph.fleet.notes import read_notes
-from intelgraph.fleet.parts import all_parts
-from intelgraph.fleet.places import Fleet
-from intelgraph.fleet.process import adopt
-from intelgraph.fleet.replication_status import RegionLog, read_region_logs
-from intelgraph.fleet.status import FleetStatus, PartStatus, Phase, Request
-from intelgraph.fleet.supervision import ask
+from intelgraph.control.agent.leases.times import lease_policy
+from intelgraph.fleet.etcd.status import ControlStatus, read_control_status
+from intelgraph.fleet.layout.parts import all_parts
+from intelgraph.fleet.layout.places import Fleet
+from intelgraph.fleet.postgres.replication_status import RegionLog, read_region_logs
+from intelgraph.fleet.supervisor.memory import part_pss_bytes
+from intelgraph.fleet.supervisor.notes import read_notes
+from intelgraph.fleet.supervisor.process import adopt
+from intelgraph.fleet.supervisor.status import FleetStatus, PartStatus, Phase, Request
+from intelgraph.fleet.supervisor.supervision import ask
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.settings import load_control_config, load_region_config
 

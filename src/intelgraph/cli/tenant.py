@@ -8,7 +8,7 @@ import click
 
 from intelgraph.cli.placement import value_of
 from intelgraph.cli.site import Site, fleet_options, json_option, run, show, the_site
-from intelgraph.control.directory import describe
+from intelgraph.control.directory.placements import describe
 from intelgraph.model.placement import Placement, Tenant
 
 

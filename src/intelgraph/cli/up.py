@@ -21,14 +21,14 @@ from intelgraph.cli.fleet_place import (
     topology_option,
 )
 from intelgraph.cli.output import say, say_json, say_lines, style
-from intelgraph.fleet.log_files import last_lines
-from intelgraph.fleet.notes import plan_digest
-from intelgraph.fleet.places import Fleet, settle
-from intelgraph.fleet.region_files import prepare_servers, write_files
-from intelgraph.fleet.status import FleetStatus, PartStatus, Phase, Request
-from intelgraph.fleet.supervision import ask, log_path, spawn, the_only_one, told_refusal
-from intelgraph.fleet.supervisor import Supervisor
-from intelgraph.fleet.topology import ControlKind
+from intelgraph.fleet.layout.places import Fleet, settle
+from intelgraph.fleet.layout.region_files import prepare_servers, write_files
+from intelgraph.fleet.layout.topology import ControlKind
+from intelgraph.fleet.supervisor.log_files import last_lines
+from intelgraph.fleet.supervisor.notes import plan_digest
+from intelgraph.fleet.supervisor.status import FleetStatus, PartStatus, Phase, Request
+from intelgraph.fleet.supervisor.supervision import ask, log_path, spawn, the_only_one, told_refusal
+from intelgraph.fleet.supervisor.supervisor import Supervisor
 from intelgraph.model.errors import refuse
 
 _LOOK_S = 0.1

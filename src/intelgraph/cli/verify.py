@@ -20,8 +20,8 @@ from intelgraph.changelog.repair import Compared, compare, report
 from intelgraph.cli.duration import Duration
 from intelgraph.cli.owner import owner_connection
 from intelgraph.cli.site import Site, fleet_options, json_option, run, show, the_site
-from intelgraph.control.observing import WAITS_S
-from intelgraph.control.own_database import OpenTransaction, transaction_text
+from intelgraph.control.agent.observer.observing import WAITS_S
+from intelgraph.control.agent.observer.own_database import OpenTransaction, transaction_text
 
 _AGAIN_S = 0.05
 _SETTLES_S = 3.0

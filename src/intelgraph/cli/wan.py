@@ -11,11 +11,11 @@ from intelgraph.cli.duration import Duration
 from intelgraph.cli.fleet_place import json_option, the_fleet, topology_option
 from intelgraph.cli.number import Number
 from intelgraph.cli.output import say, say_json, style
-from intelgraph.fleet import wan
-from intelgraph.fleet.places import Fleet
-from intelgraph.fleet.topology import Link
-from intelgraph.fleet.wan_main import Report
-from intelgraph.fleet.wan_settings import DELAY_MS_MAX, FOR_S_MAX, Ask, Cut, Direction
+from intelgraph.fleet.layout.places import Fleet
+from intelgraph.fleet.layout.topology import Link
+from intelgraph.fleet.wan import asking as wan
+from intelgraph.fleet.wan.listener import Report
+from intelgraph.fleet.wan.settings import DELAY_MS_MAX, FOR_S_MAX, Ask, Cut, Direction
 from intelgraph.model.errors import refuse
 
 

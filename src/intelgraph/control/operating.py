@@ -11,14 +11,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from intelgraph.control import plans
-from intelgraph.control.directory import PlacementRecord, unknown_placement
-from intelgraph.control.keys import LEASES
-from intelgraph.control.leasing import lease_from
-from intelgraph.control.observing import BY_HAND, Known, read_known
-from intelgraph.control.plans import PlanRecord, Times, read_plan, wall_now
-from intelgraph.control.reports import REPORTS, WITNESS, Report, report_from
-from intelgraph.control.store import ControlStore
+from intelgraph.control.agent.leases.keeper import lease_from
+from intelgraph.control.agent.observer.observing import BY_HAND, Known, read_known
+from intelgraph.control.directory import plans
+from intelgraph.control.directory.placements import PlacementRecord, unknown_placement
+from intelgraph.control.directory.plans import PlanRecord, Times, read_plan, wall_now
+from intelgraph.control.directory.reports import REPORTS, WITNESS, Report, report_from
+from intelgraph.control.store.keys import LEASES
+from intelgraph.control.store.protocol import ControlStore
 from intelgraph.model.errors import IntelGraphError, retry
 from intelgraph.placement.lease import Watched
 from intelgraph.placement.plan import Plan

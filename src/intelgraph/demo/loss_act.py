@@ -10,8 +10,8 @@ from collections.abc import Callable
 import aiohttp
 
 from intelgraph.cli.doors import Places
-from intelgraph.control.observing import Known, read_known
-from intelgraph.control.opened import open_store
+from intelgraph.control.agent.observer.observing import Known, read_known
+from intelgraph.control.store.opened import open_store
 from intelgraph.demo.stage import Stage, check
 from intelgraph.demo.steady_client import SteadyClient
 from intelgraph.placement.plan import Plan

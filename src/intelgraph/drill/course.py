@@ -25,7 +25,7 @@ from intelgraph.drill.report import Report, make_report
 from intelgraph.drill.score import FaultTimes, score
 from intelgraph.drill.stage import Fates, Stage, counted
 from intelgraph.drill.workload import Recorder, Workload, WorkloadSettings
-from intelgraph.fleet.places import Fleet
+from intelgraph.fleet.layout.places import Fleet
 from intelgraph.model.errors import refuse
 from intelgraph.model.placement import Durability
 from intelgraph.placement.policy import Policy

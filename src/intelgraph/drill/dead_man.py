@@ -19,9 +19,9 @@ from pathlib import Path
 from types import TracebackType
 
 from intelgraph.drill import faults
-from intelgraph.fleet.parts import python_environment
-from intelgraph.fleet.places import Fleet, locate
-from intelgraph.fleet.topology_file import load_topology
+from intelgraph.fleet.layout.parts import python_environment
+from intelgraph.fleet.layout.places import Fleet, locate
+from intelgraph.fleet.layout.topology_file import load_topology
 from intelgraph.model.errors import IntelGraphError, refuse
 
 _READY_WITHIN_S = 30.0

@@ -22,17 +22,17 @@ import msgspec
 from intelgraph.changelog.repair import compare, report
 from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.control import issuer
-from intelgraph.control.directory import Directory, PlacementRecord
-from intelgraph.control.observing import Known, read_known
-from intelgraph.control.opened import open_store
-from intelgraph.control.opening import open_epoch
-from intelgraph.control.plans import PlanRecord
-from intelgraph.control.salvaging import ByHand, audit_file, beyond, decide_by_hand
-from intelgraph.control.store import ControlStore
+from intelgraph.control.agent.controller.opening import open_epoch
+from intelgraph.control.agent.controller.salvaging import ByHand, audit_file, beyond, decide_by_hand
+from intelgraph.control.agent.observer.observing import Known, read_known
+from intelgraph.control.directory.placements import Directory, PlacementRecord
+from intelgraph.control.directory.plans import PlanRecord
+from intelgraph.control.store.opened import open_store
+from intelgraph.control.store.protocol import ControlStore
 from intelgraph.drill.checker.verdict import Fate
 from intelgraph.drill.workload import Target
-from intelgraph.fleet.etcd_status import read_control_status
-from intelgraph.fleet.places import Fleet
+from intelgraph.fleet.etcd.status import read_control_status
+from intelgraph.fleet.layout.places import Fleet
 from intelgraph.model.bookmark import Bookmark
 from intelgraph.model.errors import IntelGraphError, TransientError, refuse
 from intelgraph.model.placement import Declared, Durability, Placement, Tenant

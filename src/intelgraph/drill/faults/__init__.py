@@ -15,7 +15,7 @@ from intelgraph.drill.faults.fault import Fault
 from intelgraph.drill.faults.pause import Pause
 from intelgraph.drill.faults.postmaster_hung import PostmasterHung
 from intelgraph.drill.faults.slow import Slow
-from intelgraph.fleet.places import Fleet
+from intelgraph.fleet.layout.places import Fleet
 from intelgraph.model.errors import refuse
 
 FAULTS: Mapping[str, Callable[[Fleet, str], Fault]] = {

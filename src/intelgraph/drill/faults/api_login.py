@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import asyncpg
 
 from intelgraph.connection import DRIVER_ERRORS, connect
-from intelgraph.fleet.places import Fleet
-from intelgraph.fleet.postgres import ADMIN, API
+from intelgraph.fleet.layout.places import Fleet
+from intelgraph.fleet.postgres.server import ADMIN, API
 from intelgraph.model.errors import refuse
 
 _ANSWER_S = 5.0

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from intelgraph.connection import DRIVER_ERRORS, connect
-from intelgraph.fleet import clocks
-from intelgraph.fleet.places import Fleet
-from intelgraph.fleet.postgres import ADMIN
+from intelgraph.fleet.layout import clocks
+from intelgraph.fleet.layout.places import Fleet
+from intelgraph.fleet.postgres.server import ADMIN
 from intelgraph.model.errors import refuse
 
 STEP_S = 3_600

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from intelgraph.drill.faults.processes import processes_of, within
-from intelgraph.fleet.places import Fleet
-from intelgraph.fleet.status import FleetStatus, Phase, Request
-from intelgraph.fleet.supervision import ask
+from intelgraph.fleet.layout.places import Fleet
+from intelgraph.fleet.supervisor.status import FleetStatus, Phase, Request
+from intelgraph.fleet.supervisor.supervision import ask
 from intelgraph.model.errors import refuse
 
 _GONE_WITHIN_S = 5.0

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from intelgraph.fleet.places import Fleet
+from intelgraph.fleet.layout.places import Fleet
 from intelgraph.model.errors import refuse
 
 SIZE_MAX = 2 * 1024**3

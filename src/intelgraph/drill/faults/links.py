@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from intelgraph.fleet import wan
-from intelgraph.fleet.places import Fleet
-from intelgraph.fleet.topology import ControlKind, Link, carried, wan_port
-from intelgraph.fleet.wan_main import Report
-from intelgraph.fleet.wan_settings import Ask, Cut, Direction
+from intelgraph.fleet.layout.places import Fleet
+from intelgraph.fleet.layout.topology import ControlKind, Link, carried, wan_port
+from intelgraph.fleet.wan import asking as wan
+from intelgraph.fleet.wan.listener import Report
+from intelgraph.fleet.wan.settings import Ask, Cut, Direction
 from intelgraph.model.errors import IntelGraphError
 
 SILENT_FOR_S = 0.6

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from intelgraph.drill.faults.http import answers_within
 from intelgraph.drill.faults.processes import processes_of_part
 from intelgraph.drill.faults.stopped import go_on, stop
-from intelgraph.fleet.places import Fleet
-from intelgraph.fleet.process import Identity
+from intelgraph.fleet.layout.places import Fleet
+from intelgraph.fleet.supervisor.process import Identity
 from intelgraph.model.errors import refuse
 
 

@@ -23,9 +23,9 @@ from intelgraph.drill.faults.links import (
     reports,
     towards,
 )
-from intelgraph.fleet import wan
-from intelgraph.fleet.places import Fleet
-from intelgraph.fleet.wan_settings import Cut
+from intelgraph.fleet.layout.places import Fleet
+from intelgraph.fleet.wan import asking as wan
+from intelgraph.fleet.wan.settings import Cut
 from intelgraph.model.errors import refuse
 
 

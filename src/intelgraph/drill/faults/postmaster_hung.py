@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.drill.faults.processes import processes_of_part
 from intelgraph.drill.faults.stopped import go_on, stop
-from intelgraph.fleet.places import Fleet
-from intelgraph.fleet.postgres import ADMIN
-from intelgraph.fleet.process import Identity
+from intelgraph.fleet.layout.places import Fleet
+from intelgraph.fleet.postgres.server import ADMIN
+from intelgraph.fleet.supervisor.process import Identity
 from intelgraph.model.errors import refuse
 
 _SILENT_S = 0.6

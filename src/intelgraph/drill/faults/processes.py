@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import psutil
 
-from intelgraph.fleet.parts import all_parts, mark
-from intelgraph.fleet.places import Fleet
-from intelgraph.fleet.process import Identity, look, survey
+from intelgraph.fleet.layout.parts import all_parts, mark
+from intelgraph.fleet.layout.places import Fleet
+from intelgraph.fleet.supervisor.process import Identity, look, survey
 
 _LOOK_S = 0.05
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from intelgraph.drill.faults.links import answer_s, heal_links, links_of, missing_links, paths
-from intelgraph.fleet import wan
-from intelgraph.fleet.places import Fleet
-from intelgraph.fleet.wan_settings import Ask
+from intelgraph.fleet.layout.places import Fleet
+from intelgraph.fleet.wan import asking as wan
+from intelgraph.fleet.wan.settings import Ask
 from intelgraph.model.errors import refuse
 
 DELAY_MS = 200.0

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from intelgraph.drill.faults.processes import is_stopped, within
-from intelgraph.fleet.process import Identity, look
+from intelgraph.fleet.supervisor.process import Identity, look
 from intelgraph.model.errors import refuse
 
 _STOPPED_WITHIN_S = 5.0

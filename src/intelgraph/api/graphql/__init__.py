@@ -1,0 +1,1 @@
+"""GraphQL over HTTP: queries, mutations, subscriptions, persisted documents, and GraphiQL."""

@@ -1,0 +1,96 @@
+"""Opening an epoch in the database of its home: the second half of every change of a placement.
+
+The control store decides first, by compare-and-set; then the new home writes the ``open`` row with its cut. Between
+the two the placement takes no writes, and nothing is lost: asking for the same epoch again finishes what was
+interrupted, or answers that it was done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from intelgraph.connection import DRIVER_ERRORS, connect
+from intelgraph.control.directory.placements import PlacementRecord
+from intelgraph.model.errors import Denied, Fact, PermanentError, retry
+from intelgraph.settings import Database
+
+_OPEN_TIMEOUT_S = 30.0
+OPENINGS_AT_ONCE = 8
+"""Each has a session of its own, and PostgreSQL has 100 for everybody: a region that takes a thousand placements over
+would be refused them, and its doors with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """The epoch is open: its row's bookmark, and whether it had been opened before."""
+
+    bookmark: str
+    repeated: bool
+
+
+class _Answer(msgspec.Struct, kw_only=True):
+    status: str
+    bookmark: str = ""
+    code: str = "refused"
+    reason: str = ""
+    facts: dict[str, Fact] = {}
+
+
+async def open_epoch(record: PlacementRecord, home: Database, *, force: bool = False) -> Opened:
+    """Open the placement's epoch at its home; raises the database's refusal, or ``home_unreachable``.
+
+    ``force`` opens although rows may be missing there: what is missing is cut off, and salvage decides about it.
+    """
+    place = record.placement
+    try:
+        answer = msgspec.json.decode(await _call(record, home, force), type=_Answer)
+    except DRIVER_ERRORS as error:
+        raise retry(
+            "home_unreachable",
+            f"epoch {place.epoch} of {place.id} is decided but not open: the database of {place.home} does not answer "
+            f"({type(error).__name__}); the placement takes no writes until the same command is run again",
+            retry_after_s=1.0,
+            placement=place.id,
+            home=place.home,
+            epoch=place.epoch,
+        ) from error
+    if answer.status == "refused":
+        raise PermanentError(Denied(code=answer.code, reason=answer.reason, facts=answer.facts))
+    return Opened(bookmark=answer.bookmark, repeated=answer.status == "repeated")
+
+
+class Openings:
+    """Opens epochs in the database of one region, ``OPENINGS_AT_ONCE`` at a time; the others wait for their turn."""
+
+    def __init__(self, home: Database) -> None:
+        self._home = home
+        self._turns = asyncio.Semaphore(OPENINGS_AT_ONCE)
+
+    async def open_epoch(self, record: PlacementRecord, *, force: bool = False) -> Opened:
+        """As the function of that name."""
+        async with self._turns:
+            return await open_epoch(record, self._home, force=force)
+
+
+async def _call(record: PlacementRecord, home: Database, force: bool) -> Any:
+    place = record.placement
+    connection = await connect(home)
+    try:
+        async with asyncio.timeout(_OPEN_TIMEOUT_S):
+            return await connection.fetchval(
+                "select ig.open($1, $2, $3, $4, $5, $6, $7, $8)",
+                place.id,
+                place.epoch,
+                place.home,
+                list(place.regions),
+                place.standby,
+                place.durability.value,
+                bytes.fromhex(record.digest_key),
+                force,
+            )
+    finally:
+        connection.terminate()

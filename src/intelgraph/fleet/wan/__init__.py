@@ -1,0 +1,1 @@
+"""WAN links between regions on one machine: relays that delay and cut."""
