@@ -87,6 +87,10 @@ class FeedPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     poll_s: float = 0.02
     echo_s: float = 0.02
+    """Between two tokens to a peer while rows arrive or are written here; they bound what a read says of its age."""
+    echo_idle_s: float = 0.1
+    """The same once nothing has moved for ``idle_after_s``: each token is a transaction in every region but one."""
+    idle_after_s: float = 2.0
     heartbeat_s: float = 1.0
     compare_s: float = 5.0
     batch_rows: int = 2_000

@@ -8,6 +8,7 @@ several round trips, and a link that has just become slow is when the bound is w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -18,8 +19,35 @@ if TYPE_CHECKING:
 _CONNECTIONS = 4
 
 
-async def send_tokens(open_connection: Callable[[], Awaitable[Connection]], *, region: str, every_s: float) -> None:
-    """Send a token of ``region`` every ``every_s``, or as often as the connections allow, until one of them fails.
+class Pulse:
+    """How long to wait before the next token: ``busy_s`` while something moves here, ``idle_s`` after a while without.
+
+    Whoever waits when something moves waits no longer.
+    """
+
+    def __init__(self, *, busy_s: float, idle_s: float, idle_after_s: float) -> None:
+        self._busy_s, self._idle_s, self._idle_after_s = busy_s, idle_s, idle_after_s
+        self._moved_s = time.monotonic()
+        self._moved = asyncio.Event()
+
+    def moved(self) -> None:
+        """Say that rows have been written or have arrived."""
+        self._moved_s = time.monotonic()
+        self._moved.set()
+
+    async def wait(self) -> None:
+        """Wait until the next token is due."""
+        await asyncio.sleep(self._busy_s)
+        if time.monotonic() - self._moved_s < self._idle_after_s:
+            return
+        self._moved.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, self._idle_s - self._busy_s)):
+                await self._moved.wait()
+
+
+async def send_tokens(open_connection: Callable[[], Awaitable[Connection]], *, region: str, pulse: Pulse) -> None:
+    """Send a token of ``region`` at each ``pulse``, or as often as the connections allow, until one of them fails.
 
     Raises what the driver raises; the connections are closed either way.
     """
@@ -30,7 +58,7 @@ async def send_tokens(open_connection: Callable[[], Awaitable[Connection]], *, r
         try:
             while True:
                 async with turn:
-                    await asyncio.sleep(every_s)
+                    await pulse.wait()
                 await connection.execute("select ig.echo($1, $2)", region, time.monotonic_ns())
         finally:
             connection.terminate()

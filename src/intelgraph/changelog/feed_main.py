@@ -22,7 +22,7 @@ import asyncpg
 import uvloop
 
 from intelgraph.changelog import links, repair
-from intelgraph.changelog.echoing import send_tokens
+from intelgraph.changelog.echoing import Pulse, send_tokens
 from intelgraph.changelog.feed import tally_digests, wake_streams
 from intelgraph.changelog.pacing import Pace
 from intelgraph.changelog.rounds import GapWatch, Round
@@ -71,6 +71,9 @@ class Feed:
         self.here = config.region
         self.policy = config.feed
         self.gaps = GapWatch()
+        self.pulse = Pulse(
+            busy_s=self.policy.echo_s, idle_s=self.policy.echo_idle_s, idle_after_s=self.policy.idle_after_s
+        )
 
     async def run(self) -> None:
         """Run every loop until cancelled."""
@@ -96,6 +99,7 @@ class Feed:
                 counted = await tally_digests(connection, batch_rows=self.policy.batch_rows)
                 now = await connection.fetchval("select sum(position) from ig.settled")
                 if counted or now != seen:
+                    self.pulse.moved()
                     await wake_streams(connection)
                     seen, wait_s = now, self.policy.poll_s
                 else:
@@ -124,7 +128,7 @@ class Feed:
     async def echo(self, peer: str) -> None:
         """Send this machine's monotonic clock through the peer's log."""
         database = self.config.peers[peer].database
-        await send_tokens(lambda: open_connection(database), region=self.here, every_s=self.policy.echo_s)
+        await send_tokens(lambda: open_connection(database), region=self.here, pulse=self.pulse)
 
     async def compare(self, peer: str) -> None:
         """Compare digests with a peer; open a gap where rows are missing here, ask for them, close it when equal."""
