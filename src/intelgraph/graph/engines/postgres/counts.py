@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from intelgraph.graph.engines.postgres.builder import TENANT
 from intelgraph.graph.engines.postgres.json_text import json_array, json_list, json_name, json_object, json_value
 from intelgraph.graph.engines.postgres.nodes import (
@@ -45,7 +47,7 @@ def _count(objects: Objects, member: Member) -> Expression:
         return _created(objects, member.of, live)
     type_ = Column("o", "type")
     number = As(Call("row_number", over=()), "k")
-    counted = Derived(live._replace(columns=(type_, As(COUNT, "n"), number), group_by=(type_,)), "c")
+    counted = Derived(replace(live, columns=(type_, As(COUNT, "n"), number), group_by=(type_,)), "c")
     if not isinstance(member.of, Shape):
         return Scalar(Select((call("coalesce", call("sum", _N), Number(0)),), (counted,)))
     item = members(member.of, {"type": json_value(_TYPE), "count": _N})
@@ -62,10 +64,13 @@ def _created(objects: Objects, asked: Created, live: Select) -> Expression:
     limit = objects.builder.value(asked.first)
     span = call("date_trunc", Text(asked.unit.lower()), Column("o", "created"), Text("UTC"))
     at = Number(1)
-    spans = live._replace(
-        columns=(As(span, "at"), As(COUNT, "n")), group_by=(at,), order_by=(Order(at, descending=True),),
+    spans = replace(
+        live,
+        columns=(As(span, "at"), As(COUNT, "n")),
+        group_by=(at,),
+        order_by=(Order(at, descending=True),),
         limit=plus(limit, 1),
-    )  # fmt: skip
+    )
 
     def items(member: Member) -> Expression:
         from_ = json_value(call("ig.stamp", Column("c", "at")))

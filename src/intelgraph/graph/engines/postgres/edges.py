@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from intelgraph.graph.engines.postgres.builder import TENANT
 from intelgraph.graph.engines.postgres.json_text import json_name, json_object
 from intelgraph.graph.engines.postgres.nodes import (
@@ -69,7 +71,7 @@ def _rows(objects: Objects, direction: str, row: str, conditions: list[Expressio
     if direction == "IN":
         return into
     no_loop = Infix(Column("r", "source"), "<>", Column("r", "target"))
-    others = into._replace(where=All((ends_here, *conditions, no_loop)))
+    others = replace(into, where=All((ends_here, *conditions, no_loop)))
     return Union((out, others), order_by=(Order(Name("id")),), limit=most)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from msgspec.structs import replace
+
 from intelgraph.graph.engines.postgres import search
 from intelgraph.graph.engines.postgres.builder import TENANT
 from intelgraph.graph.engines.postgres.json_text import json_array_of, json_value
@@ -37,6 +39,7 @@ from intelgraph.graph.engines.postgres.nodes import (
 )
 from intelgraph.graph.engines.postgres.objects import Objects
 from intelgraph.graph.engines.postgres.pages import COUNT, Page, Part, Source, members, one_row
+from intelgraph.graph.query import plan
 from intelgraph.graph.query.plan import Condition, Entities, Member, Shape
 
 COUNT_MAX = 10_000
@@ -125,22 +128,18 @@ class _Entities:
 def entities(objects: Objects, asked: Entities) -> Expression:
     """Return a page of entities."""
     this, builder = _Entities(objects, asked), objects.builder
-    searches = asked.condition(_TEXT) is not None
-    items = asked.page.asks_only("items")
-    if (
-        searches
-        and items is not None
-        and not builder.weighs
-        and asked.order.name == "ID_ASC"
-        and search.is_small(items.shape)
-    ):
-        return _first_found(this, items.shape)
+    if _TEXT in this.conditions and not builder.weighs and asked.order is plan.Order.ID_ASC:
+        items = asked.page.asks_only("items")
+        if items is not None and search.is_small(items.shape):
+            return _first_found(this, items.shape)
     alias = builder.alias("e")
-    # A word of very many entities is not looked up again to count on.
-    counted, most = (Select((), (Table(search.HITS),)), search.HITS_MAX) if searches else (this.found(), COUNT_MAX)
-    sources = [Source(lambda most, _: this.in_order(most))]
-    if searches:
-        sources = search.sources(objects.tables, after=this.after, order=this.order, in_order=this.in_order)
+    sources, counted, most = [Source(lambda most, _: this.in_order(most))], this.found(), COUNT_MAX
+    hits: search.Hits | None = None
+    if _TEXT in this.conditions:
+        hits = search.Hits(objects.tables, found=counted, after=this.after, order=this.order)
+        sources = hits.sources(this.in_order)
+        # A word of very many entities is not looked up again to count on.
+        counted, most = Select((), (Table(search.HITS),)), search.HITS_MAX
     page = Page(
         builder=builder,
         alias=alias,
@@ -151,9 +150,7 @@ def entities(objects: Objects, asked: Entities) -> Expression:
         list_name=asked.order.name,
         others={"total": lambda member: _total(member, counted, most)},
     ).json(asked.page, this.limit)
-    if not searches:
-        return page
-    return search.with_hits(page, objects.tables, found=this.found(), order=this.order, alias=alias)
+    return page if hits is None else hits.beside(page)
 
 
 def _first_found(this: _Entities, items: Shape) -> Expression:
@@ -188,5 +185,5 @@ def _total(member: Member, rows: Select, most: int) -> Expression:
         "count": call("least", COUNT, Number(most)),
         "exact": json_value(Infix(COUNT, "<=", Number(most))),
     }
-    counted = rows._replace(limit=plus(Number(most), 1))
+    counted = replace(rows, limit=plus(Number(most), 1))
     return one_row(members(member.shape, parts), Derived(counted, "t"))

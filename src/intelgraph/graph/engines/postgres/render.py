@@ -58,11 +58,14 @@ def _case(node: nodes.Case) -> str:
 
 
 def _operand(node: Expression, operator: str, *, right: bool) -> str:
-    loose = type(node) in _LOOSE
-    if type(node) is nodes.Infix:
+    kind = type(node)
+    text = _RENDER[kind](node)
+    if kind is nodes.Infix:
         # What is compared binds more; between other operators nobody has to know which binds more.
-        loose = node.operator in _COMPARING or (operator not in _COMPARING and (right or node.operator != operator))
-    return f"({render(node)})" if loose else render(node)
+        if node.operator in _COMPARING or (operator not in _COMPARING and (right or node.operator != operator)):
+            return f"({text})"
+        return text
+    return f"({text})" if kind in _LOOSE else text
 
 
 def _infix(node: nodes.Infix) -> str:
