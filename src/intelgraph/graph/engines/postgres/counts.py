@@ -34,9 +34,9 @@ TYPES_MAX = 10_000
 _TYPE, _N, _K = Column("c", "type"), Column("c", "n"), Column("c", "k")
 
 
-def stats(objects: Objects, asked: Stats) -> Expression:
+def stats(objects: Objects, question: Stats) -> Expression:
     """Return what is counted: both tables are counted by type, once each."""
-    return json_object([(member.key, _count(objects, member)) for member in asked.counts.members])
+    return json_object([(member.key, _count(objects, member)) for member in question.counts.members])
 
 
 def _count(objects: Objects, member: Member) -> Expression:
@@ -60,9 +60,9 @@ def _live(objects: Objects, table: str) -> Select:
     return Select((), (objects.tables.of(table, "o"),), where=where)
 
 
-def _created(objects: Objects, asked: Created, live: Select) -> Expression:
-    limit = objects.builder.value(asked.first)
-    span = call("date_trunc", Text(asked.unit.lower()), Column("o", "created"), Text("UTC"))
+def _created(objects: Objects, question: Created, live: Select) -> Expression:
+    limit = objects.builder.value(question.first)
+    span = call("date_trunc", Text(question.unit.lower()), Column("o", "created"), Text("UTC"))
     at = Number(1)
     spans = replace(
         live,
@@ -80,4 +80,4 @@ def _created(objects: Objects, asked: Created, live: Select) -> Expression:
     parts = {"items": items, "completeness": completeness(Infix(COUNT, ">", limit))}
     number = As(Call("row_number", over=(Order(Column("s", "at"), descending=True),)), "k")
     numbered = Select((Column("s", "*"), number), (Derived(spans, "s"),))
-    return one_row(members(asked.counts, parts), Derived(numbered, "c"))
+    return one_row(members(question.counts, parts), Derived(numbered, "c"))

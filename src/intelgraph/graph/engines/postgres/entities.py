@@ -72,21 +72,21 @@ _CONDITIONS: Mapping[str, Callable[[Expression], Expression]] = {
 class _Entities:
     """One question under construction; ``e`` is an entity's row wherever it is looked for."""
 
-    def __init__(self, objects: Objects, asked: Entities) -> None:
-        self.objects, self.asked = objects, asked
+    def __init__(self, objects: Objects, question: Entities) -> None:
+        self.objects, self.question = objects, question
         builder = objects.builder
-        self.limit = builder.value(asked.first)
-        self.order = _order(asked, "e")
+        self.limit = builder.value(question.first)
+        self.order = _order(question, "e")
         self.after = self._after()
         self.live: tuple[Expression, ...] = (Not(_e("deleted")), equal(_e("tenant"), TENANT))
-        self.conditions = {each.name: self._condition(each) for each in asked.filter}
+        self.conditions = {each.name: self._condition(each) for each in question.filter}
 
     def _condition(self, condition: Condition) -> Expression:
         return _CONDITIONS[condition.name](self.objects.builder.value(condition.value))
 
     def _after(self) -> tuple[Expression, ...]:
-        at = [self.objects.builder.value(value) for value in self.asked.after]
-        beyond = "<" if self.asked.order.descending else ">"
+        at = [self.objects.builder.value(value) for value in self.question.after]
+        beyond = "<" if self.question.order.descending else ">"
         if len(at) == 2:
             return (Infix(Row((_e("updated"), _e("id"))), beyond, Row(tuple(at))),)
         return tuple(Infix(_e("id"), beyond, id_) for id_ in at)
@@ -102,22 +102,22 @@ class _Entities:
     def in_order(self, most: Expression, columns: tuple[Column, ...] | None = None) -> Query:
         """Return the query of the page's rows by the order's index; of all columns, if none are named."""
         read = columns if columns is not None else (_e("*"),)
-        asked = dict(self.conditions)
-        if _TEXT in asked:
+        conditions = dict(self.conditions)
+        if _TEXT in conditions:
             # Words that very many have: in this form no index is for them, so that the one of the order is taken.
-            asked[_TEXT] = call("coalesce", asked[_TEXT], Name("false"))
-        if _TYPES in asked and _IDS not in asked and not self.asked.order.by_time:
-            return self._of_types(asked, read, most)
-        where = All((*self.live, *asked.values(), *self.after))
+            conditions[_TEXT] = call("coalesce", conditions[_TEXT], Name("false"))
+        if _TYPES in conditions and _IDS not in conditions and not self.question.order.by_time:
+            return self._of_types(conditions, read, most)
+        where = All((*self.live, *conditions.values(), *self.after))
         return Select(read, (self.table,), where=where, order_by=self.order, limit=most)
 
-    def _of_types(self, asked: dict[str, Expression], read: tuple[Column, ...], most: Expression) -> Query:
+    def _of_types(self, conditions: dict[str, Expression], read: tuple[Column, ...], most: Expression) -> Query:
         """Return the query of some types' entities: each type's first, by the index that has them in order."""
-        types = asked.pop(_TYPES)
+        types = conditions.pop(_TYPES)
         assert isinstance(types, AnyOf)
         is_type = equal(_e("type"), Column("k", "type"))
         one = Select(
-            read, (self.table,), where=All((*self.live, *asked.values(), is_type, *self.after)),
+            read, (self.table,), where=All((*self.live, *conditions.values(), is_type, *self.after)),
             order_by=self.order, limit=most,
         )  # fmt: skip
         each = Select((As(call("unnest", types.array), "type"),), distinct=True)
@@ -125,11 +125,11 @@ class _Entities:
         return Select((_e("*"),), (rows,), order_by=self.order, limit=most)
 
 
-def entities(objects: Objects, asked: Entities) -> Expression:
+def entities(objects: Objects, question: Entities) -> Expression:
     """Return a page of entities."""
-    this, builder = _Entities(objects, asked), objects.builder
-    if _TEXT in this.conditions and not builder.weighs and asked.order is plan.Order.ID_ASC:
-        items = asked.page.asks_only("items")
+    this, builder = _Entities(objects, question), objects.builder
+    if _TEXT in this.conditions and not builder.weighs and question.order is plan.Order.ID_ASC:
+        items = question.page.asks_only("items")
         if items is not None and search.is_small(items.shape):
             return _first_found(this, items.shape)
     alias = builder.alias("e")
@@ -145,11 +145,11 @@ def entities(objects: Objects, asked: Entities) -> Expression:
         alias=alias,
         item=lambda shape: objects.json(shape, alias),
         sources=sources,
-        order=_order(asked, alias),
-        place=_place(asked, alias),
-        list_name=asked.order.name,
+        order=_order(question, alias),
+        place=_place(question, alias),
+        list_name=question.order.name,
         others={"total": lambda member: _total(member, counted, most)},
-    ).json(asked.page, this.limit)
+    ).json(question.page, this.limit)
     return page if hits is None else hits.beside(page)
 
 
@@ -165,17 +165,17 @@ def _first_found(this: _Entities, items: Shape) -> Expression:
         in_order=this.in_order(this.limit, search.columns(used)),
         limit=this.limit,
     )
-    return members(this.asked.page, {"items": json_array_of(texts)})
+    return members(this.question.page, {"items": json_array_of(texts)})
 
 
-def _order(asked: Entities, alias: str) -> tuple[Order, ...]:
-    names = ("updated", "id") if asked.order.by_time else ("id",)
-    return tuple(Order(Column(alias, name), asked.order.descending) for name in names)
+def _order(question: Entities, alias: str) -> tuple[Order, ...]:
+    names = ("updated", "id") if question.order.by_time else ("id",)
+    return tuple(Order(Column(alias, name), question.order.descending) for name in names)
 
 
-def _place(asked: Entities, alias: str) -> Expression:
+def _place(question: Entities, alias: str) -> Expression:
     id_ = Column(alias, "id")
-    if not asked.order.by_time:
+    if not question.order.by_time:
         return id_
     return Cast(call("json_build_array", call("ig.stamp", Column(alias, "updated")), id_), "text")
 

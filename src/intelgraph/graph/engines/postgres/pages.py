@@ -114,8 +114,8 @@ class Page:
         """Return the page's object. Whether there is more is looked up only if that is asked for."""
         if self.builder.weighs:
             return self._weighed(shape, limit)
-        asked = Shape(shape.type_name, tuple(m for m in shape.members if m.name not in self.others))
-        if asked.asks_only("items"):
+        of_rows = Shape(shape.type_name, tuple(m for m in shape.members if m.name not in self.others))
+        if of_rows.asks_only("items"):
             return members(shape, {**self.others, "items": lambda items: self._items(items.shape, limit)})
         place = Call("row_number", over=self.order)
         columns = [As(place, "n"), As(self.place, "place")]

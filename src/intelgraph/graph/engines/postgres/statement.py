@@ -103,11 +103,11 @@ class _Form:
         return text
 
     def _bounded(self, bytes_max: int | None, by_tenant: bool) -> Select:
-        told = Column(self.answer, "r")
-        may: Expression = equal(Infix(told, "->>", Text("status")), Text("ok"))
+        state = Column(self.answer, "r")
+        may: Expression = equal(Infix(state, "->>", Text("status")), Text("ok"))
         if bytes_max is not None:
             may = All((may, is_small_enough(self.answer, bytes_max, by_tenant=by_tenant)))
-        return Select((told, when(may, self.data)), (self.source,), tables=self.tables)
+        return Select((state, when(may, self.data)), (self.source,), tables=self.tables)
 
 
 class ForMany:
