@@ -96,20 +96,20 @@ class Condition(Struct, frozen=True, gc=False):
 class Order(Enum):
     """The order of a page of entities; the name is that of the schema and of the page's cursors."""
 
-    ID_ASC = ("id", False)
-    ID_DESC = ("id", True)
-    UPDATED_ASC = ("updated", False)
-    UPDATED_DESC = ("updated", True)
+    ID_ASC = "by id"
+    ID_DESC = "by id, backwards"
+    UPDATED_ASC = "by the time of the last change, then by id"
+    UPDATED_DESC = "by the time of the last change, then by id, backwards"
 
     @property
     def by_time(self) -> bool:
         """Whether entities are ordered by the time of their last change, and only then by id."""
-        return self.value[0] == "updated"
+        return self in (Order.UPDATED_ASC, Order.UPDATED_DESC)
 
     @property
     def descending(self) -> bool:
         """Whether the last comes first."""
-        return self.value[1]
+        return self in (Order.ID_DESC, Order.UPDATED_DESC)
 
 
 class Entities(Struct, frozen=True, gc=False):

@@ -55,7 +55,7 @@ COMPLETE, MORE, TRUNCATED = json_name("COMPLETE"), json_name("MORE"), json_name(
 
 def members(shape: Shape, parts: Mapping[str, Part]) -> Expression:
     """Return an object from its members."""
-    made = []
+    made: list[tuple[str, Expression]] = []
     for member in shape.members:
         if member.name == "__typename":
             made.append((member.key, json_name(shape.type_name)))

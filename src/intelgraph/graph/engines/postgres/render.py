@@ -58,14 +58,13 @@ def _case(node: nodes.Case) -> str:
 
 
 def _operand(node: Expression, operator: str, *, right: bool) -> str:
-    kind = type(node)
-    text = _RENDER[kind](node)
-    if kind is nodes.Infix:
+    text = _RENDER[type(node)](node)
+    if isinstance(node, nodes.Infix):
         # What is compared binds more; between other operators nobody has to know which binds more.
-        if node.operator in _COMPARING or (operator not in _COMPARING and (right or node.operator != operator)):
-            return f"({text})"
-        return text
-    return f"({text})" if kind in _LOOSE else text
+        binds_less = node.operator in _COMPARING
+        binds_alike = operator not in _COMPARING and (right or node.operator != operator)
+        return f"({text})" if binds_less or binds_alike else text
+    return f"({text})" if type(node) in _LOOSE else text
 
 
 def _infix(node: nodes.Infix) -> str:
