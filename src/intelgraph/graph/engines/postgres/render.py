@@ -42,7 +42,7 @@ def _order_by(order: Sequence[Order]) -> str:
 
 def _call(node: nodes.Call) -> str:
     order = f" {_order_by(node.order_by)}" if node.order_by else ""
-    text = f"{node.name}({_list(node.arguments)}{order})"
+    text = f"{node.name}({', '.join([_RENDER[type(part)](part) for part in node.arguments])}{order})"
     if node.where is not None:
         text += f" filter (where {render(node.where)})"
     if node.over is not None:
@@ -73,7 +73,7 @@ def _infix(node: nodes.Infix) -> str:
 
 
 def _all(node: nodes.All) -> str:
-    return " and ".join([render(condition) for condition in node.conditions])
+    return " and ".join([_RENDER[type(condition)](condition) for condition in node.conditions])
 
 
 def _not(node: nodes.Not) -> str:
@@ -92,7 +92,7 @@ def _element(node: nodes.Element) -> str:
 
 
 def _concat(node: nodes.Concat) -> str:
-    calls = [render(part) for part in node.parts]
+    calls = [_RENDER[type(part)](part) for part in node.parts]
     while len(calls) > _ARGUMENTS_MAX:
         calls = [_concat_of(calls[n : n + _ARGUMENTS_MAX]) for n in range(0, len(calls), _ARGUMENTS_MAX)]
     return _concat_of(calls)
