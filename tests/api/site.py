@@ -341,14 +341,15 @@ async def _provision(site: Site) -> None:
             await directory.create_tenant(Tenant(id=tenant, placement=placement_id))
         for placement in PLACEMENTS.values():
             for region in placement.regions:
-                await _until_known(connections[region], placement.id)
+                await until_known(connections[region], placement.id)
     finally:
         await store.close()
         for connection in connections.values():
             await connection.close()
 
 
-async def _until_known(connection: asyncpg.Connection, placement: str) -> None:
+async def until_known(connection: asyncpg.Connection, placement: str) -> None:
+    """Wait until a region's database has the row that opened a placement's epoch."""
     async with asyncio.timeout(READY_TIMEOUT_S):
         known = "select exists (select from ig.placement where id = $1)"
         while not await connection.fetchval(known, placement):  # noqa: ASYNC110

@@ -7,7 +7,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
+from importlib import resources
 
 import pytest
 import requests
@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from requests.adapters import HTTPAdapter
 from schemathesis.specs.openapi import checks
 
-from intelgraph.api import problem
 from intelgraph.settings import ApiPolicy
 from tests.machine import stretched
 
@@ -27,7 +26,7 @@ pytestmark = pytest.mark.postgres
 QUIET = settings(
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-OPENAPI = json.loads((Path(problem.__file__).parent / "openapi.json").read_text())
+OPENAPI = json.loads(resources.files("intelgraph.api").joinpath("openapi.json").read_text())
 DESCRIPTION = schemathesis.openapi.from_dict(OPENAPI)
 
 

@@ -12,7 +12,7 @@ from contextlib import closing
 
 import pytest
 
-from intelgraph.api.http.http1 import PIPELINED_MAX
+from intelgraph.api.http.connection import PIPELINED_MAX
 from intelgraph.model.head_refusals import HEAD_BYTES_MAX
 from tests.machine import WAIT_S, stretched
 

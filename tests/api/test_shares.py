@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from intelgraph.api.http.outgoing import Outgoing
+from intelgraph.api.limits.outgoing import Outgoing
 from intelgraph.api.limits.shares import OF_ALL, OF_TENANT, Full, Shares
 from intelgraph.api.limits.slots import Slots
 from intelgraph.graph.query.cache import Cache

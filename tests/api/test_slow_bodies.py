@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from intelgraph.api.http.body import BODIES_OF_TENANT_MAX, BODY_BYTES_OF_TENANT_MAX
+from intelgraph.api.limits.bodies import BODIES_OF_TENANT_MAX, BODY_BYTES_OF_TENANT_MAX
 from tests.machine import is_over
 
 from .layers import LAYERS, Layers, layers_before

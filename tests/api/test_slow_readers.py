@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
+from intelgraph.api.http.connection import IDLE_S, STALLED_S, Connection
 from intelgraph.api.http.connections import Connections
-from intelgraph.api.http.http1 import IDLE_S, STALLED_S, Connection
 from intelgraph.api.http.request import Request
 from intelgraph.api.http.response import Response
 

@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from intelgraph.api.database.database import Database
+from intelgraph.api.database.readable import Readable
 from intelgraph.api.limits.shares import Full, Shares, overloaded
-from intelgraph.api.read.bookmarks import Readable
 from intelgraph.graph.query.compile import Statement
 from intelgraph.graph.query.weight import guarded, object_bytes_max
 from intelgraph.model.errors import IntelGraphError, retry

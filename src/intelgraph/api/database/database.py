@@ -19,7 +19,7 @@ from typing import Any
 import asyncpg
 
 from intelgraph.api.database.errors import no_connection, no_schema, timed_out, translate, unavailable
-from intelgraph.api.http.outgoing import Outgoing
+from intelgraph.api.limits.outgoing import Outgoing
 from intelgraph.api.limits.shares import Full, Shares, overloaded
 from intelgraph.api.limits.slots import Slots
 from intelgraph.connection import driver_arguments

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from intelgraph.api.http.connection import Connection
 from intelgraph.api.http.heads import Heads
-from intelgraph.api.http.http1 import Connection
-from intelgraph.api.http.request import Request
+from intelgraph.api.http.request import Request, RequestIds
 from intelgraph.api.http.response import Header
 
 CONNECTIONS_MAX = 4_096
@@ -36,6 +36,7 @@ class Connections:
         """Also those whose client has gone while an answer was made."""
         self.loop = asyncio.get_running_loop()
         self.heads = Heads(every)
+        self.ids = RequestIds()
         self._refused = 0
         self._on_sweep = on_sweep
         self._sweep()

@@ -25,8 +25,8 @@ from typing import Protocol
 
 import uvloop
 
+from intelgraph.api.http.connection import STALLED_S
 from intelgraph.api.http.connections import Connections
-from intelgraph.api.http.http1 import STALLED_S
 from intelgraph.api.http.lifeline import Lifeline
 
 BACKLOG = 1_024

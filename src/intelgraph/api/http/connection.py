@@ -1,82 +1,70 @@
-"""HTTP/1.1 on one connection: httptools parses, this decides. Requests of a connection are answered one at a time.
+"""Answering on one HTTP/1.1 connection: the queue of its requests, their answers, and how the connection ends.
 
-Guarantees: a request reaches the application once its head is there, with as much of its body as came with it; an
-answer leaves in one piece; what is not HTTP is answered 400, a head beyond ``HEAD_BYTES_MAX`` 431, however it came, and
-both end the connection. Trailers have the head's bounds and are passed over: they change nothing of the request. A
-connection is idle from when nothing waits to be sent any more: idle for ``IDLE_S`` between two answers it is closed,
-and so is one whose client takes nothing of what waits for ``STALLED_S``; a client that reads slowly gets all of its
-answer. A body that nobody wanted is thrown away up to ``UNWANTED_BYTES_MAX``; beyond that, and after an answer that
-says so, the connection ends: once nothing has come for ``LINGER_S``, after ``LINGER_S_MAX`` at the latest. What comes
-until then is read and thrown away. Which process accepts (``server``) and what all connections share (``connections``)
-does not belong here.
+Guarantees: requests are answered one at a time, in their order; a request reaches the application once its head is
+there, with as much of its body as came with it; an answer leaves in one piece; what is not a request (``parser``) is
+refused behind the answers of those before it, and ends the connection. A connection is idle from when nothing waits to
+be sent any more: idle for ``IDLE_S`` between two answers it is closed, and so is one whose client takes nothing of what
+waits for ``STALLED_S``; a client that reads slowly gets all of its answer. A body that nobody wanted is thrown away up
+to ``UNWANTED_BYTES_MAX``; beyond that, and after an answer that says so, the connection ends: once nothing has come for
+``LINGER_S``, after ``LINGER_S_MAX`` at the latest. What comes until then is read and thrown away. Which process accepts
+(``server``) and what all connections share (``connections``) does not belong here.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, cast
 
-import httptools
-
-from intelgraph.api import problem
-from intelgraph.api.http.heads import CLOSE, lines_of
-from intelgraph.api.http.incoming import BUFFERED_MAX, Incoming
+from intelgraph.api.http import problem
+from intelgraph.api.http.heads import CLOSE, Heads, lines_of
+from intelgraph.api.http.incoming import BUFFERED_MAX
 from intelgraph.api.http.kernel_buffer import unacknowledged
-from intelgraph.api.http.request import SINGLE, Request, origin_form
+from intelgraph.api.http.parser import NotARequest, RequestParser
+from intelgraph.api.http.request import Request, RequestIds
 from intelgraph.api.http.response import Header, Response, Stream
 from intelgraph.model.errors import Denied
-from intelgraph.model.head_refusals import (
-    BAD_HOST,
-    HEAD_BYTES_MAX,
-    HEAD_TOO_LARGE,
-    HEADERS_MAX,
-    MALFORMED,
-    NO_UPGRADE,
-    TRANSFER_CODING,
-    names_a_host,
-)
-from intelgraph.model.head_refusals import repeated as flaw_of_repeated
-
-if TYPE_CHECKING:
-    from intelgraph.api.http.connections import Connections
+from intelgraph.model.head_refusals import MALFORMED
 
 UNWANTED_BYTES_MAX, _ONE_WRITE_BYTES = 1_048_576, 65_536
 PIPELINED_MAX = 16
 IDLE_S, STALLED_S = 30.0, 30.0
 LINGER_S, LINGER_S_MAX = 2.0, 10.0
-_JOINED = frozenset({b"accept", b"host", b"transfer-encoding"})
-"""Their lines are read as one list; for the last two that is one value too many."""
-_METHODS = {name.encode(): name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")}
 
 
-class _Flawed(Exception):
-    """What comes is no request; ``denied`` is what its client hears."""
+class Worker(Protocol):
+    """What the connections of one worker share, as one of them sees it."""
 
-    def __init__(self, denied: Denied) -> None:
-        super().__init__(denied.reason)
-        self.denied = denied
+    loop: asyncio.AbstractEventLoop
+    heads: Heads
+    ids: RequestIds
+    open: set[Connection]
+    last_answers: bool
+
+    @property
+    def serve(self) -> Callable[[Connection, Request], Coroutine[Any, Any, None]]:
+        """What answers one request."""
+        ...
+
+    def admit(self, connection: Connection) -> bool:
+        """Count a connection in, unless it is one too many."""
+        ...
 
 
 class Connection(asyncio.Protocol):
-    """One connection: the parser's callbacks, the queue of requests, the answers."""
+    """One connection: what comes goes through its parser, its requests wait in a queue, their answers leave."""
 
-    def __init__(self, all_: Connections) -> None:
+    def __init__(self, all_: Worker) -> None:
         self._all = all_
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser = RequestParser(
+            ids=all_.ids, on_request=self._enqueue, on_part=self._take_part, on_wanted=self._wanted
+        )
         self._transport: asyncio.Transport
         self._queue: deque[Request] = deque()
         self._serving: Request | None = None
         self.task: asyncio.Task[None] | None = None
-        self._arriving: Incoming | None = None
-        self._url = b""
-        self._headers: dict[bytes, bytes] = {}
-        self._flaw: Denied | None = None
-        self._head_bytes = self._header_count = 0
-        self._unended_bytes = 0  # of the reads since a body's last part: the parser tells nothing of half a line
         self._unwanted_bytes = 0
-        self._in_head = False
         self._deaf = False
         """Nothing that comes is parsed any more: those that are here are the last requests."""
         self._refusal: Denied | None = None
@@ -105,25 +93,16 @@ class Connection(asyncio.Protocol):
         if self._deaf:
             self._throw_away(len(data))
             return
-        self._unended_bytes += len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._deaf = True  # no other protocol is spoken here: the request is answered, then the connection ends
-            if not self._headers.get(b"upgrade", b"h2c").lower().startswith(b"h2c"):
-                self._queue[-1].flaw = NO_UPGRADE
-        except httptools.HttpParserCallbackError as error:
-            self._refuse(error.__context__.denied if isinstance(error.__context__, _Flawed) else MALFORMED)
-            return
-        except httptools.HttpParserError:
-            self._refuse(MALFORMED)
-            return
-        if self._unended_bytes > HEAD_BYTES_MAX:
-            self._refuse(HEAD_TOO_LARGE)
+            if not self._parser.feed(data):
+                self._deaf = True  # no other protocol is spoken here: the request is answered, then the connection ends
+        except NotARequest as error:
+            self._refuse(error.denied)
             return
         if self._queue and self._serving is None:
             self._next()
-        lies_here = self._arriving is not None and self._arriving.size > BUFFERED_MAX and not self._arriving.whole
+        arriving = self._parser.arriving
+        lies_here = arriving is not None and arriving.size > BUFFERED_MAX and not arriving.whole
         if not self._lingers and (lies_here or len(self._queue) > PIPELINED_MAX):
             self._read(False)
 
@@ -133,7 +112,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Tell everybody who waits for the client."""
         self.gone = True
-        del self._parser  # it holds this connection's callbacks, and would keep it until the collector comes
+        self._parser.close()
         if self._serving is None:
             self._all.open.discard(self)
         for request in (self._serving, *self._queue):
@@ -157,79 +136,25 @@ class Connection(asyncio.Protocol):
 
     # What the parser says.
 
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        self._url, self._headers, self._flaw = b"", {}, None
-        self._in_head, self._unwanted_bytes = True, 0
-        self._head_bytes = self._header_count = 0
-
-    def on_url(self, url: bytes) -> None:
-        """A piece of the target."""
-        self._url += url
-        self._head_bytes += len(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header, or a trailer."""
-        name = name.lower()
-        self._header_count += 1
-        if self._unended_bytes > HEAD_BYTES_MAX or not self._in_head:  # else no head can be too long
-            self._head_bytes += len(name) + len(value)
-            if not self._in_head:
-                if self._header_count > HEADERS_MAX or self._head_bytes > HEAD_BYTES_MAX:
-                    raise _Flawed(HEAD_TOO_LARGE)
-                return
-        if self._header_count > HEADERS_MAX:
-            raise _Flawed(HEAD_TOO_LARGE)
-        if name in self._headers:
-            if name in SINGLE:
-                self._flaw = flaw_of_repeated(name)
-            elif name in _JOINED:
-                value = b"%b, %b" % (self._headers[name], value)
-        self._headers[name] = value
-
-    def on_headers_complete(self) -> None:
-        """The head is there: the request waits for its turn, unless no reader should take it for one."""
-        self._in_head = False
-        old = self._parser.get_http_version() == "1.0"
-        flaw = self._flaw_of_head(old)
-        if flaw is not None:
-            self._arriving = None
-            raise _Flawed(flaw)
-        self._head_bytes = self._header_count = 0  # of the trailers from now on
-        self._arriving = incoming = Incoming(self._wanted)
-        method = self._parser.get_method()
-        target = self._url if self._url.startswith(b"/") else origin_form(self._url)
-        request = Request(_METHODS.get(method) or method.decode("latin-1"), target, self._headers, self._flaw, incoming)
-        request.keeps_alive = self._parser.should_keep_alive()
-        request.old = old
+    def _enqueue(self, request: Request) -> None:
+        """A request's head is there: it waits for its turn."""
+        self._unwanted_bytes = 0
         self._queue.append(request)
 
-    def _flaw_of_head(self, old: bool) -> Denied | None:
-        """Say why this head begins no request: what two readers could read differently is never read at all."""
-        if self._head_bytes > HEAD_BYTES_MAX:
-            return HEAD_TOO_LARGE
-        host = self._headers.get(b"host")
-        if not (old if host is None else names_a_host(host)):
-            return BAD_HOST
-        if b"#" in self._url:
-            return MALFORMED
-        coding = self._headers.get(b"transfer-encoding")
-        return TRANSFER_CODING if coding is not None and (old or coding.lower() != b"chunked") else None
-
-    def on_body(self, part: bytes) -> None:
+    def _take_part(self, part: bytes) -> None:
         """A part of the body; of one that is answered already it is thrown away."""
-        assert self._arriving is not None
-        self._unended_bytes = 0
+        arriving = self._parser.arriving
         if self._serving is None and not self._queue:
             self._throw_away(len(part))
-        else:
-            self._arriving.add(part)
+        elif arriving is not None:
+            arriving.add(part)
 
-    def on_message_complete(self) -> None:
-        """The body is whole."""
-        assert self._arriving is not None
-        self._arriving.end()
-        self._unended_bytes = 0
+    def _wanted(self) -> None:
+        serving = self._serving
+        if serving is not None and serving.headers.pop(b"expect", b"").lower() == b"100-continue":
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not self._reading:
+            self._read(True)
 
     # What the application does.
 
@@ -358,13 +283,6 @@ class Connection(asyncio.Protocol):
         elif request.old:
             lines.append(b"connection: keep-alive\r\n")
 
-    def _wanted(self) -> None:
-        serving = self._serving
-        if serving is not None and serving.headers.pop(b"expect", b"").lower() == b"100-continue":
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if not self._reading:
-            self._read(True)
-
     def _read(self, on: bool) -> None:
         if self._transport.is_closing():
             return
@@ -384,9 +302,10 @@ class Connection(asyncio.Protocol):
     def _refuse(self, denied: Denied) -> None:
         """Take no more: behind the requests that are here, what came is refused."""
         self._deaf = True
-        if self._arriving is not None and not self._arriving.whole:
+        arriving = self._parser.arriving
+        if arriving is not None and not arriving.whole:
             # it broke off in this one's body: its own answer says so
-            self._arriving.lose(None if denied is MALFORMED else denied)
+            arriving.lose(None if denied is MALFORMED else denied)
         else:
             self._refusal = denied
         if self._serving is None:
