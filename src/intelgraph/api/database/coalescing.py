@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
+from cachetools import FIFOCache
 
 from intelgraph.api.database.database import Database
 from intelgraph.api.database.readable import Readable
@@ -97,7 +98,7 @@ class Coalescer:
         each = waiting_max if waiting_of_tenant_max is None else waiting_of_tenant_max
         self._waiting = Shares(most=waiting_max, each=each, on_full=on_full)
         self._kinds: dict[Key, _Kind] = {}
-        self._largest: dict[str, int] = {}
+        self._largest: FIFOCache[str, int] = FIFOCache(_PLACEMENTS_MAX)
         """The largest object of placements whose statements have left data out because of it."""
         self._readable_of, self._readable = b"", Readable(status="")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -129,7 +130,7 @@ class Coalescer:
     async def _alone(self, read: Read) -> Told:
         statement = read.statement
         bytes_max = object_bytes_max(read.objects)
-        by_tenant = bytes_max is not None and self._largest.get(read.placement, 0) > bytes_max
+        by_tenant = self._may_exceed(read.placement, bytes_max)
         text = statement.text if bytes_max is None else guarded(statement.text, bytes_max, by_tenant=by_tenant)
         told = await self._database.query(text, read.tenant, read.placement, read.bookmark, *read.values)
         if told[1] is not None or bytes_max is None or statement.weigh is None or not self._may_be_large(read, told[0]):
@@ -144,13 +145,15 @@ class Coalescer:
         asked = (text, read.tenant, read.placement, read.bookmark, *read.values)
         return await (self._database.query(*asked, heavy=True) if heavy else self._database.query(*asked))
 
+    def _may_exceed(self, placement: str, bytes_max: int | None) -> bool:
+        """Whether an object of the placement is known that is larger than the statement allows."""
+        return bytes_max is not None and placement in self._largest and self._largest[placement] > bytes_max
+
     def _may_be_large(self, read: Read, raw: bytes) -> bool:
         """Whether data is left out because of its size; remembers what is told of the placement."""
         readable = self.readable(raw)
         if readable.status != "ok":
             return False
-        if len(self._largest) >= _PLACEMENTS_MAX:
-            self._largest.clear()
         self._largest[read.placement] = readable.largest
         return True
 
@@ -218,7 +221,7 @@ class Coalescer:
         assert many is not None
         columns = many.columns([read.values for read in reads])
         bytes_max = object_bytes_max(self._batch_max * max(read.objects for read in reads))
-        by_tenant = bytes_max is not None and self._largest.get(first.placement, 0) > bytes_max
+        by_tenant = self._may_exceed(first.placement, bytes_max)
         text = guarded(many.text, bytes_max, by_tenant=by_tenant)
         readable, texts = await self._database.query_many(text, first.tenant, first.placement, first.bookmark, *columns)
         if texts is None:
