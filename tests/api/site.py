@@ -1,6 +1,6 @@
-"""Regions for tests of the door: real PostgreSQL, real feed and API processes, a real token issuer.
+"""Regions for tests of the API: real PostgreSQL, real feed and API processes, a real token issuer.
 
-``two_regions`` yields ``us-east`` and ``eu-west``, linked, with their doors and feeds running and these placements:
+``two_regions`` yields ``us-east`` and ``eu-west``, linked, with their APIs and feeds running and these placements:
 
 - ``both`` (us-east and eu-west, home us-east, durability home): tenants ``acme``, ``globex``, ``cyberdyne``,
   ``tyrell``, and those of one test module each (``umbrella``, ``wonka``, ``soylent``, ``massive``,
@@ -158,7 +158,7 @@ class Region:
         return [each for each in children if "intelgraph.exposition" not in each.cmdline()]
 
     def wait_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> None:
-        """Wait until the door says that it can serve."""
+        """Wait until the API says that it can serve."""
         until = time.monotonic() + timeout_s
         said = "nothing"
         while time.monotonic() < until:
@@ -201,12 +201,12 @@ class Site:
         return self.regions[EU]
 
     def client(self, region: str = US, *, tenant: str = "acme", role: str = "writer") -> Client:
-        """A client of one region's door with a good token."""
+        """A client of one region's API with a good token."""
         return Client(self.regions[region].url, self.issuer.token(tenant, role))
 
 
 class Client:
-    """The door's requests, as an application makes them."""
+    """The API's requests, as an application makes them."""
 
     def __init__(self, url: str, token: str | None) -> None:
         self.url = url
@@ -256,7 +256,7 @@ def two_regions(
 ) -> Iterator[Site]:
     """Yield the site described above; everything is stopped and removed at the end.
 
-    ``settings``: PostgreSQL's. With ``agents`` each region has its agent, and its door acknowledges nothing without a
+    ``settings``: PostgreSQL's. With ``agents`` each region has its agent, and its API acknowledges nothing without a
     grant.
     """
     with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Whatever is sent, the door answers with a type: no failure of ours, and nothing half-applied."""
+"""Whatever is sent, the API answers with a type: no failure of ours, and nothing half-applied."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def garbage_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def exchange(site: Site, raw: bytes, *, half_close: bool = False, timeout_s: float = 5) -> bytes:
-    """Send bytes and return all that comes back until the door closes or is silent for 0.5 s after an answer."""
+    """Send bytes and return all that comes back until the API closes or is silent for 0.5 s after an answer."""
     with socket.create_connection(("127.0.0.1", site.us.config.api_port), timeout=timeout_s) as connection:
         got = b""
         try:

@@ -1,4 +1,4 @@
-"""``python -m intelgraph.api --config region.json [--workers N]``: the door of one region.
+"""``python -m intelgraph.api --config region.json [--workers N]``: the API of one region.
 
 One server process, which owns the port, and its workers. A worker that dies is replaced; workers end when the server
 process does. What the workers count is added up in files under the region's directory, and told at another port by a
@@ -19,7 +19,7 @@ from intelgraph.settings import RegionConfig, load_region_config
 
 def main() -> None:
     """Read the arguments and serve until told to stop."""
-    parser = argparse.ArgumentParser(prog="intelgraph.api", description="Serve one region's HTTP door.")
+    parser = argparse.ArgumentParser(prog="intelgraph.api", description="Serve one region's HTTP API.")
     parser.add_argument("--config", type=Path, required=True, help="the region's settings (region.json)")
     parser.add_argument("--workers", type=int, default=1, help="worker processes (default 1)")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""The door's log: one JSON object a line on standard output.
+"""An API worker's log: one JSON object a line on standard output.
 
 RESIDENCY: a line holds the request's id, its route's template, status, code and duration. No payload, no id, no path,
 no query, no tenant, not even a hash of one: a refused request may belong to a tenant whose data must not be here.

@@ -1,4 +1,4 @@
-"""What the door counts, in Prometheus's exposition format.
+"""What an API worker counts, in Prometheus's exposition format.
 
 Several workers share one port, so their numbers are added up through files in one directory (the client library's
 multi-process mode, which the composition root switches on before this module is imported). What every request counts is

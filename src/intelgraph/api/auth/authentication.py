@@ -178,7 +178,7 @@ class Authenticator:
         )
 
     def _check_times(self, claims: Mapping[str, Any]) -> None:
-        """Judge by this door's clock, which the library could not be told."""
+        """Judge by this worker's clock, which the library could not be told."""
         expires_s = _seconds(claims["exp"])
         begins_s = max(_seconds(claims["nbf"]), _seconds(claims.get("iat", claims["nbf"])))
         now_s = self._wall_clock()

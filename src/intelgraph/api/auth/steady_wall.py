@@ -1,4 +1,4 @@
-"""The time of day by which a door judges tokens: one that a step of the machine's wall clock does not move at once.
+"""The time of day by which a worker judges tokens: one that a step of the machine's wall clock does not move at once.
 
 It goes on by the time since boot. The region's agent says with each grant how far the wall clock here is ahead of what
 most vantage points say; what follows from that is believed at once if it is near, and after ``BELIEVED_AFTER_S`` if it

@@ -1,11 +1,11 @@
-"""The door's side of the region's PostgreSQL: every statement it may send, and what becomes of a failure.
+"""The API's side of the region's PostgreSQL: every statement it may send, and what becomes of a failure.
 
 Guarantees: driver exceptions stop here; an outage shorter than ``HOLD_S`` makes a call slower, not failed, because a
 connection that broke is replaced and the call repeated (every call is a read or carries an idempotency key, so
 repeating it is safe); no tenant has more than its share of the connections, or of the places of those that wait; values
 reach the server as parameters and ``jsonb`` passes as bytes both ways, unparsed.
 
-No statement here names a table: the role ``ig_api`` may execute the door's functions and read nothing.
+No statement here names a table: the role ``ig_api`` may execute the API's functions and read nothing.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Database:
         return self._waiter_pool
 
     async def probe(self) -> bool:
-        """Say whether a feed is at work; raises ``database_unavailable`` when the door's functions cannot be called."""
+        """Say whether a feed is at work; raises ``database_unavailable`` when the API's functions cannot be called."""
         assert self._waiter_pool is not None
         try:
             async with asyncio.timeout(_PROBE_S), self._waiter_pool.acquire() as connection:

@@ -1,4 +1,4 @@
-"""How a refusal leaves the door: RFC 9457 problem details, and the one table of which code has which status.
+"""How a refusal leaves the API: RFC 9457 problem details, and the one table of which code has which status.
 
 Every answer that is not a success goes through here, so that a code has one status, one shape and the sentence of the
 ``Denied`` value it came from. A code that this table does not know is a bug of ours and answers 500.

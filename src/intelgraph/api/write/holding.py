@@ -35,7 +35,7 @@ _DIGITS_MAX = 9
 
 
 def deadline_s(request: Request, policy: ApiPolicy) -> float:
-    """Return how long the client waits for an answer, in seconds, as far as the door lets it."""
+    """Return how long the client waits for an answer, in seconds, as far as the API lets it."""
     given = request.headers.get(DEADLINE)
     if given is None:
         return min(policy.request_timeout_s, policy.hold_s_max)
@@ -158,7 +158,7 @@ class HeldWrite:
         """Return ``True`` when it is time to try again, ``False`` when the write's time is over or its client ``gone``.
 
         A write whose client has gone is not tried again: nobody would hear of it, and by now the client may have
-        sent it to another door, or changed its mind.
+        sent it to another region, or changed its mind.
         """
         queue = self._queue
         if not self._is_scout and not queue.scouting:

@@ -1,4 +1,4 @@
-"""The door and its region's lease, on real PostgreSQL and processes: what is held, refused, and never acknowledged.
+"""The API and its region's lease, on real PostgreSQL and processes: what is held, refused, and never acknowledged.
 
 Each test leaves the regions as it found them, except that placement ``both`` rises through epochs.
 """
@@ -172,8 +172,8 @@ def test_a_deadline_that_is_no_number_is_refused(leased: Site, given: str) -> No
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
 
 
-def test_writes_held_at_both_doors_follow_the_home_to_where_it_goes(leased: Site) -> None:
-    """Closed at home, raised and opened elsewhere: the door there appends what it held, the old home's sends it on."""
+def test_writes_held_in_both_regions_follow_the_home_to_where_it_goes(leased: Site) -> None:
+    """Closed at home, raised and opened elsewhere: the API there appends what it held, the old home's sends it on."""
     with closed(leased, leased.us):
         here, there = in_background(leased.client(US)), in_background(leased.client(EU))
         mutated = mutate_in_background(leased.client(EU))
@@ -284,8 +284,8 @@ def test_a_write_whose_grant_ends_between_commit_and_answer_is_unknown_and_ok_wh
     assert client.write(operation, key=key).json()["bookmark"] == told.json()["bookmark"]
 
 
-def test_a_door_that_was_stopped_over_the_end_of_its_lease_acknowledges_nothing_of_what_it_held(leased: Site) -> None:
-    """The writes are committed while the door is stopped; its clock tells it that the grant is over."""
+def test_an_api_that_was_stopped_over_the_end_of_its_lease_acknowledges_nothing_of_what_it_held(leased: Site) -> None:
+    """The writes are committed while the API is stopped; its clock tells it that the grant is over."""
     client = leased.client(US)
     with paused(leased.us.processes["agent"].pid):
         pool = ThreadPoolExecutor(8)
@@ -330,7 +330,7 @@ def test_beyond_the_limit_a_write_is_refused_at_once(leased: Site) -> None:
 
 
 def test_the_home_s_lease_decides_and_not_what_its_directory_says(leased: Site) -> None:
-    """The control store says another epoch; the door that does not know yet appends nothing in the old one."""
+    """The control store says another epoch; the API that does not know yet appends nothing in the old one."""
     with paused(*tree(leased.us, "api")):
         change(leased, lambda placement: replace(placement, epoch=placement.epoch + 1))
         now = epoch(leased)
