@@ -14,6 +14,7 @@ from pathlib import Path
 
 from intelgraph import exposition
 from intelgraph.api.http.lifeline import Lifeline
+from intelgraph.api.policy import WorkerPolicy
 from intelgraph.settings import RegionConfig, load_region_config
 
 
@@ -37,14 +38,14 @@ def serve(config: RegionConfig, *, workers: int) -> None:
     from intelgraph.api.http.server import listen
     from intelgraph.api.http.server import serve as serve_workers
 
-    lifeline = Lifeline()
-    application = App(config, lifeline=lifeline)
+    lifeline, policy = Lifeline(), WorkerPolicy()
+    application = App(config, policy, lifeline=lifeline)
     beside = None
     if config.metrics_port:
         beside = exposition.command(config.api_host, config.metrics_port, files=str(directory))
-    listening = listen(config.api_host, config.api_port)
+    listening = listen(config.api_host, config.api_port, policy.http)
     try:
-        serve_workers(application, listening, workers=workers, lifeline=lifeline, beside=beside)
+        serve_workers(application, listening, workers=workers, lifeline=lifeline, policy=policy.http, beside=beside)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

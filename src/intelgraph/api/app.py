@@ -22,8 +22,7 @@ from intelgraph.api.http.cors import Cors
 from intelgraph.api.http.lifeline import Lifeline
 from intelgraph.api.http.request import Request
 from intelgraph.api.http.response import Answer, Header, Response
-from intelgraph.api.limits.outgoing import LARGE_BYTES
-from intelgraph.api.limits.patience import SWITCH_S
+from intelgraph.api.policy import WorkerPolicy
 from intelgraph.api.routes import UNROUTED, Route, find_handler
 from intelgraph.api.services import Loop, Services, compose
 from intelgraph.model.errors import IntelGraphError
@@ -36,8 +35,9 @@ _DEGRADED: Header = (b"ig-degraded", b"standby_lost")
 class App:
     """One worker's application. Its services are made when the server says that it starts."""
 
-    def __init__(self, config: RegionConfig, lifeline: Lifeline) -> None:
+    def __init__(self, config: RegionConfig, policy: WorkerPolicy, lifeline: Lifeline) -> None:
         self._config = config
+        self._policy = policy
         self._lifeline = lifeline
         self._cors = Cors(config.api.allowed_origins)
         self._every: list[Header] = [
@@ -50,10 +50,13 @@ class App:
 
     async def start(self) -> Connections:
         """Make the services of this worker."""
-        sys.setswitchinterval(SWITCH_S)
-        services = self._services = await compose(self._config)
+        sys.setswitchinterval(self._policy.planner_thread.switch_s)
+        services = self._services = await compose(self._config, self._policy)
         connections = Connections(
-            partial(self._serve, services), self._every, on_sweep=partial(_report_connections, services)
+            partial(self._serve, services),
+            self._every,
+            policy=self._policy.http,
+            on_sweep=partial(_report_connections, services),
         )
 
         def begin_stop() -> None:
@@ -91,7 +94,7 @@ class App:
             if isinstance(answer, Response):
                 if not connection.gone:
                     connection.respond(request, answer)
-                    if len(answer.body) > LARGE_BYTES:
+                    if len(answer.body) > self._policy.unread.counted_from_bytes:
                         connection.when_taken(services.outgoing.hold(request.tenant, len(answer.body)))
                     status, code = answer.status, answer.code
             else:

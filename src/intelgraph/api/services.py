@@ -29,23 +29,17 @@ from intelgraph.api.graphql.queries import Queries
 from intelgraph.api.graphql.stream import Subscriptions
 from intelgraph.api.graphql.write import Mutations
 from intelgraph.api.health import Health, Readiness
-from intelgraph.api.http.connections import CONNECTIONS_MAX
-from intelgraph.api.limits.bodies import (
-    BODIES_MAX,
-    BODIES_OF_TENANT_MAX,
-    BODY_BYTES_MAX,
-    BODY_BYTES_OF_TENANT_MAX,
-    Bodies,
-)
+from intelgraph.api.limits.bodies import Bodies
 from intelgraph.api.limits.outgoing import Outgoing
 from intelgraph.api.limits.patience import Patience
 from intelgraph.api.limits.quota import ConnectionLoad, Quota
 from intelgraph.api.logs import Log
 from intelgraph.api.metrics import Metrics
+from intelgraph.api.policy import Share, WorkerPolicy
 from intelgraph.api.read.bookmarks import BookmarkWaiters
 from intelgraph.api.read.reader import Reader
 from intelgraph.api.read.rest import RestReads
-from intelgraph.api.read.stream import STREAMS_MAX, STREAMS_OF_TENANT_MAX, Streams
+from intelgraph.api.read.stream import Streams
 from intelgraph.api.routes import Handlers, Routes
 from intelgraph.api.write.acknowledgement import Acknowledgement
 from intelgraph.api.write.appending import Appends
@@ -68,12 +62,6 @@ from intelgraph.graph.query.schema import load_schema
 from intelgraph.settings import ApiPolicy, RegionConfig
 
 _MEASURE_S = 1.0
-_QUOTAS = {
-    "streams": (STREAMS_MAX, STREAMS_OF_TENANT_MAX),
-    "bodies": (BODIES_MAX, BODIES_OF_TENANT_MAX),
-    "body_bytes": (BODY_BYTES_MAX, BODY_BYTES_OF_TENANT_MAX),
-}
-"""Of each bounded thing of a worker: how much there is, and a tenant's share."""
 Loop = Callable[[], Awaitable[None]]
 
 
@@ -118,9 +106,9 @@ class _Region:
         return self.config.api
 
 
-async def compose(config: RegionConfig) -> Services:
+async def compose(config: RegionConfig, policy: WorkerPolicy) -> Services:
     """Make what a worker serves with; the caller runs ``loops``, and ends with ``stop``."""
-    region = await _region(config)
+    region = await _region(config, policy)
     waiters, feed, stopping = BookmarkWaiters(region.database), FeedNotices(region.database), asyncio.Event()
     reader = Reader(
         region=config.region,
@@ -135,14 +123,17 @@ async def compose(config: RegionConfig) -> Services:
         tenants=region.directory,
         feed=feed,
         outgoing=region.database.outgoing,
-        open=_quota("streams", region.metrics),
+        open=_quota("streams", policy.streams.open, region.metrics),
         log=region.log,
         now_s=region.authenticator.now_s,
         stopping=stopping,
+        turns=asyncio.Semaphore(policy.streams.reads_at_once),
+        policy=policy.streams,
+        stalled_s=policy.http.stalled_s,
     )
     forwarder = Forwarder(config.peers, region.metrics)
     writer = _writer(region, forwarder)
-    connections = ConnectionLoad(CONNECTIONS_MAX)
+    connections = ConnectionLoad(policy.http.connections_max)
     handlers = Handlers(
         graphql=_graphql(region, reader, streams, writer),
         graphiql=GraphiQL(enabled=config.api.graphiql),
@@ -185,11 +176,15 @@ async def _stop(region: _Region, forwarder: Forwarder) -> None:
     await region.store.close()
 
 
-async def _region(config: RegionConfig) -> _Region:
+async def _region(config: RegionConfig, policy: WorkerPolicy) -> _Region:
     metrics = Metrics()
     store = open_store(config.control)
     database = Database(
-        config.database, config.api, on_retry=metrics.database_retries.inc, on_full=metrics.full("waiting")
+        config.database,
+        config.api,
+        outgoing=Outgoing(policy.unread),
+        on_retry=metrics.database_retries.inc,
+        on_full=metrics.full("waiting"),
     )
     database.outgoing.on_full = metrics.full_of_bytes("unread answers")
     await database.start()
@@ -218,10 +213,10 @@ async def _region(config: RegionConfig) -> _Region:
         bodies=Bodies(
             bytes_max=config.api.body_bytes_max,
             timeout_s=config.api.body_timeout_s,
-            arriving=_quota("bodies", metrics),
-            arrived_bytes=_quota("body_bytes", metrics),
+            arriving=_quota("bodies", policy.bodies, metrics),
+            arrived_bytes=_quota("body_bytes", policy.body_bytes, metrics),
         ),
-        patience=Patience(),
+        patience=Patience(policy.planner_thread),
         metrics=metrics,
         log=Log(facts={"region": config.region, "release": __version__, "worker": os.getpid()}),
     )
@@ -310,12 +305,11 @@ def _health(region: _Region, streams: Streams, connections: ConnectionLoad) -> H
     )
 
 
-def _quota(name: str, metrics: Metrics) -> Quota:
-    limit, limit_of_tenant = _QUOTAS[name]
+def _quota(name: str, share: Share, metrics: Metrics) -> Quota:
     return Quota(
         name.replace("_", " "),
-        limit=limit,
-        limit_of_tenant=limit_of_tenant,
+        limit=share.most,
+        limit_of_tenant=share.each,
         on_change=metrics.quota.labels(name).set,
         on_refusal=metrics.quota_refusals.labels(name).inc,
     )

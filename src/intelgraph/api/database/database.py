@@ -22,6 +22,7 @@ from intelgraph.api.database.errors import no_connection, no_schema, timed_out, 
 from intelgraph.api.limits.outgoing import Outgoing
 from intelgraph.api.limits.shares import Full, Shares, overloaded
 from intelgraph.api.limits.slots import Slots
+from intelgraph.api.policy import UnreadPolicy
 from intelgraph.connection import driver_arguments
 from intelgraph.model.errors import retry
 from intelgraph.settings import ApiPolicy
@@ -83,6 +84,7 @@ class Database:
         login: Login,
         policy: ApiPolicy,
         *,
+        outgoing: Outgoing | None = None,
         on_retry: Callable[[], None] = lambda: None,
         on_full: Callable[[Full], None] = lambda _: None,
     ) -> None:
@@ -94,7 +96,7 @@ class Database:
         connections, wait_s = policy.pool_connections_max, policy.request_timeout_s
         self._slots = Slots(connections, wait_s=wait_s, each=min(connections, policy.tenant_connections_max))
         self._heavy = Slots(policy.heavy_max, wait_s=wait_s, each=1)
-        self.outgoing = Outgoing()
+        self.outgoing = outgoing or Outgoing(UnreadPolicy())
         """What was read and lies here, since its clients have not taken it."""
         self._idle: list[Any] = []
         """Connections of the pool that are ready for the next call: to give one back and take it again is dear."""

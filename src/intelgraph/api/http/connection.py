@@ -3,10 +3,10 @@
 Guarantees: requests are answered one at a time, in their order; a request reaches the application once its head is
 there, with as much of its body as came with it; an answer leaves in one piece; what is not a request (``parser``) is
 refused behind the answers of those before it, and ends the connection. A connection is idle from when nothing waits to
-be sent any more: idle for ``IDLE_S`` between two answers it is closed, and so is one whose client takes nothing of what
-waits for ``STALLED_S``; a client that reads slowly gets all of its answer. A body that nobody wanted is thrown away up
-to ``UNWANTED_BYTES_MAX``; beyond that, and after an answer that says so, the connection ends: once nothing has come for
-``LINGER_S``, after ``LINGER_S_MAX`` at the latest. What comes until then is read and thrown away. Which process accepts
+be sent any more: idle for ``idle_s`` between two answers it is closed, and so is one whose client takes nothing of what
+waits for ``stalled_s``; a client that reads slowly gets all of its answer. A body that nobody wanted is thrown away up
+to ``unwanted_bytes_max``; beyond that, and after an answer that says so, the connection ends: once nothing has come for
+``linger_s``, after ``linger_s_max`` at the latest. What comes until then is read and thrown away. Which process accepts
 (``server``) and what all connections share (``connections``) does not belong here.
 """
 
@@ -19,18 +19,13 @@ from typing import Any, Protocol, cast
 
 from intelgraph.api.http import problem
 from intelgraph.api.http.heads import CLOSE, Heads, lines_of
-from intelgraph.api.http.incoming import BUFFERED_MAX
 from intelgraph.api.http.kernel_buffer import unacknowledged
 from intelgraph.api.http.parser import NotARequest, RequestParser
+from intelgraph.api.http.policy import HttpPolicy
 from intelgraph.api.http.request import Request, RequestIds
 from intelgraph.api.http.response import Header, Response, Stream
 from intelgraph.model.errors import Denied
 from intelgraph.model.head_refusals import MALFORMED
-
-UNWANTED_BYTES_MAX, _ONE_WRITE_BYTES = 1_048_576, 65_536
-PIPELINED_MAX = 16
-IDLE_S, STALLED_S = 30.0, 30.0
-LINGER_S, LINGER_S_MAX = 2.0, 10.0
 
 
 class Worker(Protocol):
@@ -39,6 +34,7 @@ class Worker(Protocol):
     loop: asyncio.AbstractEventLoop
     heads: Heads
     ids: RequestIds
+    policy: HttpPolicy
     open: set[Connection]
     last_answers: bool
 
@@ -57,6 +53,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, all_: Worker) -> None:
         self._all = all_
+        self._policy = all_.policy
         self._parser = RequestParser(
             ids=all_.ids, on_request=self._enqueue, on_part=self._take_part, on_wanted=self._wanted
         )
@@ -102,8 +99,8 @@ class Connection(asyncio.Protocol):
         if self._queue and self._serving is None:
             self._next()
         arriving = self._parser.arriving
-        lies_here = arriving is not None and arriving.size > BUFFERED_MAX and not arriving.whole
-        if not self._lingers and (lies_here or len(self._queue) > PIPELINED_MAX):
+        lies_here = arriving is not None and arriving.size > self._policy.buffered_bytes_max and not arriving.whole
+        if not self._lingers and (lies_here or len(self._queue) > self._policy.pipelined_max):
             self._read(False)
 
     def eof_received(self) -> None:
@@ -171,7 +168,7 @@ class Connection(asyncio.Protocol):
         lines.append(b"content-length: %d\r\n%b\r\n" % (len(answer.body), self._all.heads.date))
         if request.bodiless:
             self._transport.write(b"".join(lines))
-        elif len(answer.body) <= _ONE_WRITE_BYTES:
+        elif len(answer.body) <= self._policy.one_write_bytes_max:
             lines.append(answer.body)
             self._transport.write(b"".join(lines))
         else:
@@ -224,7 +221,7 @@ class Connection(asyncio.Protocol):
             return
         if not request.incoming.whole:
             self._throw_away(len(request.incoming.take()))
-        if not self._reading and len(self._queue) <= PIPELINED_MAX:
+        if not self._reading and len(self._queue) <= self._policy.pipelined_max:
             self._read(True)
         self._next()
 
@@ -246,10 +243,10 @@ class Connection(asyncio.Protocol):
         """End what has been idle, or has lingered, for too long, and what waits for a client that takes nothing."""
         if self._serving is not None:
             return
-        waits = self._transport.get_write_buffer_size()
-        if not waits and now - self._idle_since <= (LINGER_S if self._lingers else IDLE_S):
+        policy, waits = self._policy, self._transport.get_write_buffer_size()
+        if not waits and now - self._idle_since <= (policy.linger_s if self._lingers else policy.idle_s):
             return
-        if not (waits or self._is_silent or (self._lingers and now - self._progressed_at > LINGER_S_MAX)):
+        if not (waits or self._is_silent or (self._lingers and now - self._progressed_at > policy.linger_s_max)):
             self._is_silent = True  # as far as was read: what came while this process had to wait is read by then
             return
         waits = waits or unacknowledged(self._transport)
@@ -257,7 +254,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         elif waits != self._waited:
             self._waited, self._progressed_at, self._idle_since = waits, now, now
-        elif now - self._progressed_at > STALLED_S:
+        elif now - self._progressed_at > policy.stalled_s:
             self._transport.abort()
 
     def _next(self) -> None:
@@ -295,8 +292,8 @@ class Connection(asyncio.Protocol):
     def _throw_away(self, size: int) -> None:
         self._unwanted_bytes += size
         if self._lingers:
-            self._idle_since = min(self._all.loop.time(), self._progressed_at + LINGER_S_MAX)
-        elif self._unwanted_bytes > UNWANTED_BYTES_MAX and self._serving is None:
+            self._idle_since = min(self._all.loop.time(), self._progressed_at + self._policy.linger_s_max)
+        elif self._unwanted_bytes > self._policy.unwanted_bytes_max and self._serving is None:
             self._end(politely=True)
 
     def _refuse(self, denied: Denied) -> None:
@@ -314,7 +311,7 @@ class Connection(asyncio.Protocol):
     def _end(self, *, politely: bool) -> None:
         """Close; ``politely``: the client may still be sending, and would lose the answer if this end closed first.
 
-        So all that it sends is read and thrown away, however much that is, until nothing has come for ``LINGER_S``: a
+        So all that it sends is read and thrown away, however much that is, until nothing has come for ``linger_s``: a
         close before it has read the answer takes the answer back, and an edge says that nobody was reached.
         """
         self._deaf = self._closing = True

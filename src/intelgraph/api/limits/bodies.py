@@ -17,9 +17,6 @@ from intelgraph.api.http.request import Request
 from intelgraph.api.limits.quota import Held, Quota
 from intelgraph.model.errors import PermanentError, refuse
 
-BODIES_MAX, BODIES_OF_TENANT_MAX = 512, 128
-BODY_BYTES_MAX, BODY_BYTES_OF_TENANT_MAX = 96 * 1024 * 1024, 32 * 1024 * 1024
-
 
 @dataclass(frozen=True, kw_only=True)
 class Bodies:

@@ -10,30 +10,20 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 
+from intelgraph.api.policy import UnreadPolicy
 from intelgraph.model.errors import TransientError, retry
-
-LARGE_BYTES = 65_536
-"""Smaller answers are not counted."""
-BYTES_MAX, BYTES_OF_TENANT_MAX = 64 * 1024 * 1024, 16 * 1024 * 1024
-WAIT_S = 5.0
 
 
 class Outgoing:
     """The bytes of one worker that wait for their readers. ``on_full`` hears of each time that somebody had to wait."""
 
-    def __init__(
-        self,
-        *,
-        bytes_max: int = BYTES_MAX,
-        bytes_of_tenant_max: int = BYTES_OF_TENANT_MAX,
-        wait_s: float = WAIT_S,
-    ) -> None:
+    def __init__(self, policy: UnreadPolicy) -> None:
         self.on_full: Callable[[], None] = lambda: None
         self.bytes = 0
         self._of: Counter[str] = Counter()
-        self._bytes_max = bytes_max
-        self._bytes_of_tenant_max = bytes_of_tenant_max
-        self._wait_s = wait_s
+        self._bytes_max = policy.bytes_max
+        self._bytes_of_tenant_max = policy.bytes_of_tenant_max
+        self._wait_s = policy.wait_s
         self._taken: asyncio.Future[None] | None = None
 
     def hold(self, tenant: str, size: int) -> Callable[[], None]:

@@ -2,8 +2,8 @@
 
 A document that was seen costs next to nothing. One that was not has to be parsed, validated and perhaps refused, and a
 large body has to be decoded: on the event loop nobody would be answered meanwhile. On the thread others lose
-``SWITCH_S`` at a time; and a tenant's next one waits as long again as the last one took, or nine times as long if that
-was refused, within ``REST_MIN_S`` and ``REST_MAX_S``. What is known to be refused is refused in the same turn, at once.
+``switch_s`` at a time; and a tenant's next one waits as long again as the last one took, or nine times as long if that
+was refused, within ``rest_s_min`` and ``rest_s_max``. What is known to be refused is refused in the same turn, at once.
 Whoever sends documents that are known is never made to wait.
 """
 
@@ -16,18 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from intelgraph.api.policy import PlannerThreadPolicy
 from intelgraph.model.errors import retry
 
 LARGE_BYTES = 32_768
-SWITCH_S = 0.0002
-"""How long the thread may hold the interpreter while the event loop waits for it: ``sys.setswitchinterval``."""
-_REST, _REST_AFTER_REFUSAL = 1.0, 9.0
-"""A tenant has the thread for half of the time at most, and for a tenth while it is refused."""
-REST_MIN_S, REST_MAX_S = 0.01, 0.06
-"""After a refusal. At most: one that comes behind another is answered within 100 ms all the same."""
-_CHEAP_S = 0.0005
-_WAITING_MAX = 32
-_TENANTS_MAX = 1_000
 
 T = TypeVar("T")
 
@@ -42,7 +34,8 @@ class _Turn:
 class Patience:
     """The turns of one worker's tenants."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: PlannerThreadPolicy) -> None:
+        self._policy = policy
         self._turns: dict[str, _Turn] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="aside")
 
@@ -51,15 +44,15 @@ class Patience:
 
         Refuses with ``overloaded`` when too many of the tenant's requests wait already.
         """
-        turn = self._turns.get(tenant)
+        policy, turn = self._policy, self._turns.get(tenant)
         if turn is None:
             turn = self._turns[tenant] = _Turn()
             self._forget()
-        if turn.waiting >= _WAITING_MAX:
+        if turn.waiting >= policy.waiting_of_tenant_max:
             raise retry(
                 "overloaded",
                 f"the request is refused: {turn.waiting} of the tenant's documents wait to be looked at; the limit is "
-                f"{_WAITING_MAX}",
+                f"{policy.waiting_of_tenant_max}",
                 retry_after_s=1.0,
             )
         turn.waiting += 1
@@ -68,15 +61,16 @@ class Patience:
                 pause = turn.not_before - time.monotonic()
                 if pause > 0:
                     await asyncio.sleep(pause)
-                began, rest_s = time.monotonic(), REST_MIN_S
+                began, rest_s = time.monotonic(), policy.rest_s_min
                 try:
                     done = work() if cheap else await asyncio.get_running_loop().run_in_executor(self._thread, work)
                 except BaseException:
-                    rest_s = min(max(REST_MIN_S, _REST_AFTER_REFUSAL * (time.monotonic() - began)), REST_MAX_S)
+                    rest_s = policy.rest_ratio_refused * (time.monotonic() - began)
+                    rest_s = min(max(policy.rest_s_min, rest_s), policy.rest_s_max)
                     raise
                 else:
                     took_s = time.monotonic() - began
-                    rest_s = _REST * took_s if took_s > _CHEAP_S else 0.0
+                    rest_s = policy.rest_ratio * took_s if took_s > policy.cheap_s else 0.0
                     return done
                 finally:
                     turn.not_before = time.monotonic() + rest_s
@@ -84,7 +78,7 @@ class Patience:
             turn.waiting -= 1
 
     def _forget(self) -> None:
-        if len(self._turns) > _TENANTS_MAX:
+        if len(self._turns) > self._policy.tenants_max:
             now = time.monotonic()
             self._turns = {
                 tenant: turn for tenant, turn in self._turns.items() if turn.waiting or turn.not_before > now

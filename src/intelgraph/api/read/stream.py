@@ -2,10 +2,10 @@
 GraphQL's subscriptions, which differ in the ``Form`` of their events alone.
 
 Resumable: an event's ``id`` is its bookmark, ``Last-Event-ID`` (or ``after``) goes on behind it. Bounded: a stream
-holds one batch at a time, which ends when it has ``_BATCH_BYTES``, and reads no further until the client has taken it,
+holds one batch at a time, which ends when it has ``batch_bytes``, and reads no further until the client has taken it,
 or while much that the tenant's clients do not take lies here (``Outgoing``); a client that takes nothing for
-``STALLED_S`` is let go; a worker has ``STREAMS_MAX`` at most, ``STREAMS_OF_TENANT_MAX`` for one tenant, each counted
-until its request ends (``Streams.open``). Fair: at most ``_READS_AT_ONCE`` streams of a worker ask the database at a
+``stalled_s`` is let go; a worker has so many at most, and fewer for one tenant, each counted until its request ends
+(``Streams.open``). Fair: at most ``reads_at_once`` streams of a worker ask the database at a
 time, and none for a client that has gone.
 
 How it ends tells whether to come back. When the token expires, the tenant's placement changes or this process stops,
@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -34,21 +34,10 @@ from intelgraph.api.http.response import Send, Stream
 from intelgraph.api.limits.outgoing import Outgoing
 from intelgraph.api.limits.quota import Quota
 from intelgraph.api.logs import Log
+from intelgraph.api.policy import StreamPolicy
 from intelgraph.api.read.changes import ChangesAnswer, ask_changes
 from intelgraph.api.read.reader import Reader
 from intelgraph.model.errors import Denied, PermanentError, TransientError
-
-HEARTBEAT_S = 10.0
-STALLED_S = 30.0
-STREAMS_MAX = 500
-STREAMS_OF_TENANT_MAX = 100
-"""In one worker: nobody else's streams are refused because one tenant opens all there can be."""
-_READS_AT_ONCE = 2
-_PAUSE_S = 0.5
-_BATCH_BYTES = 262_144
-"""Where a batch ends, with one change at least."""
-_PARTING_S = 0.2
-_RETRY_AFTER_S = 5.0
 
 
 class _Change(msgspec.Struct):
@@ -99,11 +88,14 @@ class Streams:
     log: Log
     now_s: Callable[[], float]
     stopping: asyncio.Event
-    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_READS_AT_ONCE))
+    turns: asyncio.Semaphore
+    """Of those that ask the database: ``policy.reads_at_once``."""
+    policy: StreamPolicy
+    stalled_s: float
 
     async def follow(self, request: Request, admitted: Admitted, start: Start, form: Form) -> Stream:
         """Open a stream behind a bookmark; refuses with ``overloaded`` and as a read does."""
-        place = self.open.hold(admitted.principal.tenant, retry_after_s=_RETRY_AFTER_S)
+        place = self.open.hold(admitted.principal.tenant, retry_after_s=self.policy.retry_after_s)
         place.take()
         request.at_end(place.give_back)
         first = await self.read(request, admitted, start)
@@ -120,7 +112,7 @@ class Streams:
         async with self.turns:
             if request.incoming.gone:
                 return None
-            return await ask_changes(self.reader, admitted, start.after, start.limit, _BATCH_BYTES)
+            return await ask_changes(self.reader, admitted, start.after, start.limit, self.policy.batch_bytes)
 
     def why_ended(self, admitted: Admitted) -> Denied | None:
         """Say why a stream must end by now, if so."""
@@ -177,7 +169,7 @@ class _Following:
                     return True
                 except TransientError:
                     await self._idle(send)
-                    await asyncio.sleep(_PAUSE_S)
+                    await asyncio.sleep(self._streams.policy.pause_s)
                     continue
                 after, more, answer = answer.next, answer.more, None
                 if text:
@@ -194,16 +186,16 @@ class _Following:
         Clients read ahead: graphql-sse repeats a broken connection only while it waits for an event.
         """
         await self._say(send, self._form.end(ended, resumes=True))
-        await asyncio.sleep(_PARTING_S)
+        await asyncio.sleep(self._streams.policy.parting_s)
 
     async def _idle(self, send: Send) -> None:
-        if time.monotonic() - self._spoke_at >= HEARTBEAT_S:
+        if time.monotonic() - self._spoke_at >= self._streams.policy.heartbeat_s:
             await self._say(send, b": heartbeat\n\n")
 
     async def _say(self, send: Send, text: bytes) -> None:
         taken = self._streams.outgoing.hold(self._admitted.principal.tenant, len(text))
         try:
-            async with asyncio.timeout(STALLED_S):
+            async with asyncio.timeout(self._streams.stalled_s):
                 await send(text)
         finally:
             taken()
