@@ -66,7 +66,7 @@ class Metrics:
         self._in_flight = Gauge(
             "ig_http_in_flight", "Requests in work.", registry=registry, multiprocess_mode="livesum"
         )
-        self.grouped = Counter("ig_appends_grouped", "Appends that shared a transaction.", registry=registry)
+        self.grouped = Counter("ig_appends_grouped", "GroupCommit that shared a transaction.", registry=registry)
         self.held = Gauge(
             "ig_held_writes", "Writes held until they can be taken.", registry=registry, multiprocess_mode="livesum"
         )

@@ -16,10 +16,10 @@ from intelgraph import __version__
 from intelgraph.api.admission import Admission
 from intelgraph.api.auth.authentication import Authenticator
 from intelgraph.api.auth.keys import KeySet
-from intelgraph.api.auth.steady_wall import SteadyWall
-from intelgraph.api.database.coalescing import Coalescer
+from intelgraph.api.auth.trusted_clock import TrustedClock
 from intelgraph.api.database.database import Database
 from intelgraph.api.database.feed import FeedNotices
+from intelgraph.api.database.query_batching import QueryBatcher
 from intelgraph.api.graphql.documents import Documents
 from intelgraph.api.graphql.handler import GraphQL
 from intelgraph.api.graphql.ide import GraphiQL
@@ -31,7 +31,7 @@ from intelgraph.api.graphql.write import Mutations
 from intelgraph.api.health import Health, Readiness
 from intelgraph.api.limits.bodies import Bodies
 from intelgraph.api.limits.outgoing import Outgoing
-from intelgraph.api.limits.patience import Patience
+from intelgraph.api.limits.planner_thread import PlannerThread
 from intelgraph.api.limits.quota import ConnectionLoad, Quota
 from intelgraph.api.logs import Log
 from intelgraph.api.metrics import Metrics
@@ -42,15 +42,15 @@ from intelgraph.api.read.rest import RestReads
 from intelgraph.api.read.stream import Streams
 from intelgraph.api.routes import Handlers, Routes
 from intelgraph.api.write.acknowledgement import Acknowledgement
-from intelgraph.api.write.appending import Appends
 from intelgraph.api.write.durability import LeaseCheck, Unleased
 from intelgraph.api.write.forward import Forwarder
 from intelgraph.api.write.granted import GrantedLease
+from intelgraph.api.write.group_commit import GroupCommit
 from intelgraph.api.write.handover import Handover
-from intelgraph.api.write.holding import Holding
 from intelgraph.api.write.home import Home
 from intelgraph.api.write.probe import WriteProbe
 from intelgraph.api.write.rest import RestWrites
+from intelgraph.api.write.write_queue import WriteQueue
 from intelgraph.api.write.writer import Writer
 from intelgraph.changelog.durability import StandbyWaiter
 from intelgraph.control.agent.leases.steady import steady_s
@@ -95,9 +95,9 @@ class _Region:
     admission: Admission
     lease: LeaseCheck
     lease_loops: tuple[Loop, ...]
-    holding: Holding
+    write_queue: WriteQueue
     bodies: Bodies
-    patience: Patience
+    planner_thread: PlannerThread
     metrics: Metrics
     log: Log
 
@@ -151,7 +151,7 @@ async def compose(config: RegionConfig, policy: WorkerPolicy) -> Services:
 
     def begin_stop() -> None:
         stopping.set()
-        region.holding.stop()
+        region.write_queue.stop()
         feed.wake()
 
     return Services(
@@ -189,15 +189,15 @@ async def _region(config: RegionConfig, policy: WorkerPolicy) -> _Region:
     database.outgoing.on_full = metrics.full_of_bytes("unread answers")
     await database.start()
     keys = KeySet(config.issuer.jwks)
-    holding = Holding(policy=config.api, metrics=metrics)
+    write_queue = WriteQueue(policy=config.api, metrics=metrics)
     directory = CachedDirectory(
         store,
         ttl_s=config.api.directory_ttl_s,
         stale_s_max=config.api.directory_stale_reads_s_max,
-        on_change=holding.wake,
+        on_change=write_queue.wake,
     )
-    wall = SteadyWall(wall=time.time, steady=steady_s, told=bool(config.agent_socket))
-    lease, lease_loops = _lease(config, directory, holding, metrics, wall)
+    wall = TrustedClock(wall=time.time, monotonic=steady_s, compared=bool(config.agent_socket))
+    lease, lease_loops = _lease(config, directory, write_queue, metrics, wall)
     authenticator = Authenticator(config.issuer, keys, wall_clock=wall.now_s)
     return _Region(
         config=config,
@@ -209,14 +209,14 @@ async def _region(config: RegionConfig, policy: WorkerPolicy) -> _Region:
         admission=Admission(region=config.region, authenticator=authenticator, tenants=directory),
         lease=lease,
         lease_loops=lease_loops,
-        holding=holding,
+        write_queue=write_queue,
         bodies=Bodies(
             bytes_max=config.api.body_bytes_max,
             timeout_s=config.api.body_timeout_s,
             arriving=_quota("bodies", policy.bodies, metrics),
             arrived_bytes=_quota("body_bytes", policy.body_bytes, metrics),
         ),
-        patience=Patience(policy.planner_thread),
+        planner_thread=PlannerThread(policy.planner_thread),
         metrics=metrics,
         log=Log(facts={"region": config.region, "release": __version__, "worker": os.getpid()}),
     )
@@ -224,7 +224,7 @@ async def _region(config: RegionConfig, policy: WorkerPolicy) -> _Region:
 
 def _writer(region: _Region, forwarder: Forwarder) -> Writer:
     policy, database, metrics = region.policy, region.database, region.metrics
-    appends = Appends(
+    group_commit = GroupCommit(
         database,
         group_max=policy.group_max,
         waiting_max=database.waiting_max,
@@ -244,19 +244,19 @@ def _writer(region: _Region, forwarder: Forwarder) -> Writer:
         policy=policy,
         admission=region.admission,
         directory=region.directory,
-        holding=region.holding,
+        write_queue=region.write_queue,
         home=Home(
             database=database,
-            appends=appends,
+            group_commit=group_commit,
             lease=region.lease,
-            patience=region.patience,
+            planner_thread=region.planner_thread,
             acknowledgement=acknowledgement,
             metrics=metrics,
         ),
         handover=Handover(
             forwarder=forwarder,
             tenants=region.directory,
-            holding=region.holding,
+            write_queue=region.write_queue,
             remote_wait_s=policy.remote_wait_s,
         ),
     )
@@ -268,7 +268,7 @@ def _graphql(region: _Region, reader: Reader, streams: Streams, writer: Writer) 
     planner.documents.on_full = metrics.full_of_bytes("documents")
     persisted = PersistedDocuments()
     persisted.texts.on_full = metrics.full_of_bytes("persisted documents")
-    reads = Coalescer(
+    reads = QueryBatcher(
         database,
         batch_max=policy.coalesce_max,
         waiting_max=database.waiting_max,
@@ -280,7 +280,7 @@ def _graphql(region: _Region, reader: Reader, streams: Streams, writer: Writer) 
         admission=region.admission,
         bodies=region.bodies,
         media_types=MediaTypes(),
-        documents=Documents(planner=planner, persisted=persisted, patience=region.patience),
+        documents=Documents(planner=planner, persisted=persisted, planner_thread=region.planner_thread),
         queries=Queries(planner=planner, reads=reads, reader=reader),
         mutations=Mutations(writer=writer, operations_max=policy.operations_max),
         subscriptions=Subscriptions(streams=streams),
@@ -316,7 +316,7 @@ def _quota(name: str, share: Share, metrics: Metrics) -> Quota:
 
 
 def _lease(
-    config: RegionConfig, directory: CachedDirectory, holding: Holding, metrics: Metrics, wall: SteadyWall
+    config: RegionConfig, directory: CachedDirectory, write_queue: WriteQueue, metrics: Metrics, wall: TrustedClock
 ) -> tuple[LeaseCheck, tuple[Loop, ...]]:
     """Return how this worker knows what it may acknowledge, and the loops that keep it."""
     if not config.agent_socket:
@@ -325,9 +325,9 @@ def _lease(
         region=config.region,
         path=config.agent_socket,
         clock=steady_s,
-        on_change=holding.wake,
+        on_change=write_queue.wake,
         metrics=metrics,
-        on_clock=wall.hear,
+        on_clock=wall.compare,
     )
 
     async def measure() -> None:

@@ -1,6 +1,6 @@
 """What a request's document becomes: understood, whole, and planned within its limits, in the tenant's turn.
 
-A document that was seen costs next to nothing. One that was not is parsed and validated aside (``Patience``), so that
+A document that was seen costs next to nothing. One that was not is parsed and validated on the planner thread, so that
 nobody else waits for it.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 from intelgraph.api.graphql import http
 from intelgraph.api.graphql.persisted import PersistedDocuments
 from intelgraph.api.http.request import Request
-from intelgraph.api.limits.patience import LARGE_BYTES, Patience
+from intelgraph.api.limits.planner_thread import LARGE_BYTES, PlannerThread
 from intelgraph.graph.query.planning import Planner, Prepared
 from intelgraph.graph.query.ready import Ready
 
@@ -26,12 +26,12 @@ class Documents:
 
     planner: Planner
     persisted: PersistedDocuments
-    patience: Patience
+    planner_thread: PlannerThread
 
     async def understand(self, request: Request, tenant: str, body: bytes) -> Understood:
         """Read a request and plan its operation; raises ``QueryRefused``, or refuses what is no GraphQL request."""
         if len(body) >= LARGE_BYTES:
-            return await self.patience.aside(tenant, lambda: self._both(tenant, request, body))
+            return await self.planner_thread.run(tenant, lambda: self._both(tenant, request, body))
         asked = self.persisted.whole(tenant, http.understand(request, body))
         ready = self.planner.ready(asked.query, asked.operation_name, asked.variables)
         if ready is not None:
@@ -39,7 +39,7 @@ class Documents:
         if self.planner.knows(asked.query, asked.operation_name):
             return asked, self._prepared(tenant, asked)
         cheap = self.planner.refuses(asked.query, asked.operation_name)
-        return asked, await self.patience.aside(tenant, lambda: self._prepared(tenant, asked), cheap=cheap)
+        return asked, await self.planner_thread.run(tenant, lambda: self._prepared(tenant, asked), cheap=cheap)
 
     def make_ready(self, asked: http.GraphQLRequest, prepared: Prepared) -> None:
         """Have the next request like this one find everything ready, if it can be."""

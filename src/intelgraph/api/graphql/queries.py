@@ -11,7 +11,7 @@ import msgspec
 import orjson
 
 from intelgraph.api.admission import Admitted
-from intelgraph.api.database.coalescing import Coalescer, Read, Told
+from intelgraph.api.database.query_batching import QueryBatcher, Read, Told
 from intelgraph.api.database.readable import Readable
 from intelgraph.api.graphql import http
 from intelgraph.api.http.request import Request
@@ -55,7 +55,7 @@ class Queries:
     """The queries of one worker."""
 
     planner: Planner
-    reads: Coalescer
+    reads: QueryBatcher
     reader: Reader
 
     async def read_ready(self, request: Request, asked: Asked, ready: Ready, values: list[Any]) -> Response:

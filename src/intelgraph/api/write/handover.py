@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from intelgraph.api.admission import Tenants
 from intelgraph.api.http.response import Response
 from intelgraph.api.write.forward import Forwarder, moved_meanwhile
-from intelgraph.api.write.holding import Holding
 from intelgraph.api.write.write import Write
+from intelgraph.api.write.write_queue import WriteQueue
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.routing import ForwardTo
 
@@ -24,7 +24,7 @@ class Handover:
 
     forwarder: Forwarder
     tenants: Tenants
-    holding: Holding
+    write_queue: WriteQueue
     remote_wait_s: float
 
     async def send(self, write: Write, placement: Placement, route: ForwardTo, until_s: float) -> Response:
@@ -38,7 +38,7 @@ class Handover:
         )
         try:
             while not trying.done():
-                await self.holding.news(trying)
+                await self.write_queue.news(trying)
                 located = self.tenants.cached(write.tenant)
                 if not trying.done() and located is not None and located.placement.home != route.home:
                     raise moved_meanwhile(route.home)

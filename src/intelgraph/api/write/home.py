@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import msgspec
 
 from intelgraph.api.database.database import LARGE_BYTES, UNLINK, Database
-from intelgraph.api.limits.patience import LARGE_BYTES as ASIDE_BYTES
-from intelgraph.api.limits.patience import Patience
+from intelgraph.api.limits.planner_thread import LARGE_BYTES as ASIDE_BYTES
+from intelgraph.api.limits.planner_thread import PlannerThread
 from intelgraph.api.metrics import Metrics
 from intelgraph.api.write.acknowledgement import Acknowledged, Acknowledgement, Appended
-from intelgraph.api.write.appending import Append, Appends
 from intelgraph.api.write.durability import LeaseCheck
+from intelgraph.api.write.group_commit import Append, GroupCommit
 from intelgraph.api.write.operations import Naming, Operations, renamed
 from intelgraph.api.write.write import Write
 from intelgraph.model.errors import Denied, PermanentError, TransientError, retry
@@ -35,12 +35,12 @@ _APPENDED = msgspec.json.Decoder(Appended)
 
 @dataclass(frozen=True, kw_only=True)
 class Home:
-    """Appends the writes of one worker where this region is their home."""
+    """GroupCommit the writes of one worker where this region is their home."""
 
     database: Database
-    appends: Appends
+    group_commit: GroupCommit
     lease: LeaseCheck
-    patience: Patience
+    planner_thread: PlannerThread
     acknowledgement: Acknowledgement
     metrics: Metrics
 
@@ -54,12 +54,12 @@ class Home:
             append = await self._prepared(write, placement, epoch)
             if isinstance(append, TransientError):
                 return append
-            raw, flushed = await self.appends.append(append)
+            raw, flushed = await self.group_commit.append(append)
         appended = _APPENDED.decode(raw)
         while appended.code == "too_many_relationships" and appended.facts["in_steps"]:
             appended = await self._unlink(append, until_s)
             if appended.status == "ok":
-                raw, flushed = await self.appends.append(append)
+                raw, flushed = await self.group_commit.append(append)
                 appended = _APPENDED.decode(raw)
         if appended.status == "refused":
             self.metrics.appends.labels("refused").inc()
@@ -94,7 +94,7 @@ class Home:
         """Make the operations; of a large body aside, since nobody would be answered meanwhile."""
         if len(write.body) < ASIDE_BYTES:
             return write.operations()
-        return await self.patience.aside(write.tenant, write.operations)
+        return await self.planner_thread.run(write.tenant, write.operations)
 
     async def _unlink(self, append: Append, until_s: float) -> Appended:
         """Delete the relationships of a request's entities in steps; return the first refusal, or that it is done."""

@@ -1,9 +1,9 @@
-"""Taking a write to its home and holding it meanwhile: the order in which a write is tried, here or by a hop.
+"""Taking a write to its home, and queueing it meanwhile: the order in which a write is tried, here or by a hop.
 
-While a placement's home is changing, has no lease or does not answer, the write is held (``holding``): it is tried
-again, wherever the home is by then, until its client's time is over. Trying again is safe because the key makes every
-attempt the same write; what is certain after several attempts is for ``attempts`` to say. One that came by a hop is
-not held: where it came in, it is.
+While a placement's home is changing, has no lease or does not answer, the write is held (``write_queue``): it is
+tried again, wherever the home is by then, until its client's time is over. Trying again is safe because the key makes
+every attempt the same write; what is certain after several attempts is for ``attempts`` to say. A write that came by a
+hop is not held: it is held where it came in.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from intelgraph.api.write.acknowledgement import Acknowledged
 from intelgraph.api.write.attempts import may_have_written, maybe_written
 from intelgraph.api.write.forward import PASSING
 from intelgraph.api.write.handover import Handover
-from intelgraph.api.write.holding import Holding, deadline_s
 from intelgraph.api.write.home import Home
 from intelgraph.api.write.write import Write
+from intelgraph.api.write.write_queue import WriteQueue, deadline_s
 from intelgraph.control.directory.cache import CachedDirectory
 from intelgraph.model.errors import Denied, PermanentError, TransientError
 from intelgraph.model.placement import Placement
@@ -39,7 +39,7 @@ class Writer:
     policy: ApiPolicy
     admission: Admission
     directory: CachedDirectory
-    holding: Holding
+    write_queue: WriteQueue
     home: Home
     handover: Handover
 
@@ -60,7 +60,7 @@ class Writer:
         if write.request.hopped:
             raise outcome
         placement = write.admitted.placement.id
-        with self.holding.held(placement, len(write.body), outcome, whose=write.tenant) as held:
+        with self.write_queue.queued(placement, len(write.body), outcome, whose=write.tenant) as held:
             while await held.wait(until_s, lambda: write.request.incoming.gone):
                 outcome = await self._attempt_in_time(write, until_s, outcome)
                 if not isinstance(outcome, TransientError):

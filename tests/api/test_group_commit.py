@@ -16,7 +16,7 @@ import asyncpg
 import pytest
 
 from intelgraph.api.database.database import Database
-from intelgraph.api.write.appending import TOGETHER_OPERATIONS_MAX, Append, Appends
+from intelgraph.api.write.group_commit import TOGETHER_OPERATIONS_MAX, Append, GroupCommit
 from intelgraph.api.write.operations import check_operations, in_changes
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.settings import ApiPolicy
@@ -39,13 +39,13 @@ def request(*operations: dict[str, Any], tenant: str = "acme", key: str | None =
     return dataclasses.replace(asked, **fields)
 
 
-def with_appends(site: Site, story: Callable[[Appends, list[int]], Awaitable[None]], group_max: int = 32) -> None:
+def with_appends(site: Site, story: Callable[[GroupCommit, list[int]], Awaitable[None]], group_max: int = 32) -> None:
     async def run() -> None:
         database = Database(site.us.config.database, ApiPolicy())
         await database.start()
         groups: list[int] = []
         try:
-            await story(Appends(database, group_max=group_max, waiting_max=100, on_group=groups.append), groups)
+            await story(GroupCommit(database, group_max=group_max, waiting_max=100, on_group=groups.append), groups)
         finally:
             await database.stop()
 
@@ -58,10 +58,10 @@ def told(answer: Any) -> Any:
 
 
 def test_each_of_many_gets_its_own_answer_in_few_transactions(site: Site) -> None:
-    async def story(appends: Appends, groups: list[int]) -> None:
+    async def story(group_commit: GroupCommit, groups: list[int]) -> None:
         asked = [request(entity(f"g-{uuid.uuid4()}"), tenant=("acme", "globex")[n % 2]) for n in range(60)]
         asked.append(dataclasses.replace(asked[0]))  # the same key and body again
-        answers = [told(answer) for answer in await asyncio.gather(*(appends.append(each) for each in asked))]
+        answers = [told(answer) for answer in await asyncio.gather(*(group_commit.append(each) for each in asked))]
         for each, answer in zip(asked[:60], answers[:60], strict=True):
             (written,) = json.loads(each.operations.body)
             assert [made["id"] for made in answer["objects"]] == [written["entity"]["id"]]
@@ -69,7 +69,7 @@ def test_each_of_many_gets_its_own_answer_in_few_transactions(site: Site) -> Non
         assert {answers[0]["status"], answers[60]["status"]} == {"ok", "repeated"}
         assert sum(groups) >= 58
         assert len(groups) <= 6
-        again = await asyncio.gather(*(appends.append(each) for each in asked[:60]))
+        again = await asyncio.gather(*(group_commit.append(each) for each in asked[:60]))
         assert [told(answer)["bookmark"] for answer in again] == [answer["bookmark"] for answer in answers[:60]]
 
     with_appends(site, story)
@@ -79,13 +79,13 @@ def test_one_is_refused_and_one_fails_and_the_others_are_written(site: Site) -> 
     there = entity()
     site.client(US).write(there)
 
-    async def story(appends: Appends, groups: list[int]) -> None:
+    async def story(group_commit: GroupCommit, groups: list[int]) -> None:
         asked = [request(entity(name=f"n{n}")) for n in range(20)]
         asked[3] = request({**there, "if_revision": 7})
         # Nothing that a request can say makes PostgreSQL fail here; so one says what no request can.
         body = json.dumps([entity(valid_from="no time")]).encode()
         asked[5] = dataclasses.replace(asked[5], operations=msgspec_replace(asked[5].operations, body=body))
-        answers = await asyncio.gather(*(appends.append(each) for each in asked), return_exceptions=True)
+        answers = await asyncio.gather(*(group_commit.append(each) for each in asked), return_exceptions=True)
         for number, answer in enumerate(answers):
             if number == 5:
                 assert isinstance(answer, IntelGraphError)
@@ -103,15 +103,15 @@ def msgspec_replace(value: Any, **fields: Any) -> Any:
 def test_who_must_wait_for_an_object_keeps_nobody_waiting(site: Site) -> None:
     held = entity()
 
-    async def story(appends: Appends, _groups: list[int]) -> None:
+    async def story(group_commit: GroupCommit, _groups: list[int]) -> None:
         other = await asyncpg.connect(**_admin(site))
         try:
             transaction = other.transaction()
             await transaction.start()
             await other.execute("select pg_advisory_xact_lock(ig.touch('globex', 'entity', $1))", held["entity"]["id"])
-            waits = [asyncio.create_task(appends.append(request(held, tenant="globex"))) for _ in range(3)]
+            waits = [asyncio.create_task(group_commit.append(request(held, tenant="globex"))) for _ in range(3)]
             for _ in range(3):  # whatever goes first or together
-                others = await asyncio.gather(*(appends.append(request(entity())) for _ in range(8)))
+                others = await asyncio.gather(*(group_commit.append(request(entity())) for _ in range(8)))
                 assert {told(answer)["status"] for answer in others} == {"ok"}
             assert not any(task.done() for task in waits)
             await transaction.rollback()
@@ -135,11 +135,11 @@ def test_what_may_take_long_goes_alone(site: Site) -> None:
     gone, erased = entity(), entity()
     site.client(US).write(gone, erased)
 
-    async def story(appends: Appends, groups: list[int]) -> None:
+    async def story(group_commit: GroupCommit, groups: list[int]) -> None:
         many = request(*(entity() for _ in range(TOGETHER_OPERATIONS_MAX + 1)))
         deletion = request({"op": "delete_entity", "id": gone["entity"]["id"]})
         erasure = request({"op": "erase", "ids": [erased["entity"]["id"]]})
-        answers = await asyncio.gather(*(appends.append(each) for each in (many, deletion, erasure)))
+        answers = await asyncio.gather(*(group_commit.append(each) for each in (many, deletion, erasure)))
         assert {told(answer)["status"] for answer in answers} == {"ok"}
         assert groups == []
 
@@ -147,8 +147,8 @@ def test_what_may_take_long_goes_alone(site: Site) -> None:
 
 
 def test_none_are_put_together_where_that_is_off(site: Site) -> None:
-    async def story(appends: Appends, groups: list[int]) -> None:
-        answers = await asyncio.gather(*(appends.append(request(entity())) for _ in range(20)))
+    async def story(group_commit: GroupCommit, groups: list[int]) -> None:
+        answers = await asyncio.gather(*(group_commit.append(request(entity())) for _ in range(20)))
         assert {told(answer)["status"] for answer in answers} == {"ok"}
         assert groups == []
 
@@ -156,9 +156,9 @@ def test_none_are_put_together_where_that_is_off(site: Site) -> None:
 
 
 def test_every_one_of_a_group_learns_what_the_standby_must_reach(site: Site) -> None:
-    async def story(appends: Appends, groups: list[int]) -> None:
+    async def story(group_commit: GroupCommit, groups: list[int]) -> None:
         asked = [request(entity(), tenant="initech", placement="sure", placed=True) for _ in range(20)]
-        answers = await asyncio.gather(*(appends.append(each) for each in asked))
+        answers = await asyncio.gather(*(group_commit.append(each) for each in asked))
         assert {told(answer)["status"] for answer in answers} == {"ok"}
         assert all(re.fullmatch(r"[0-9A-F]+/[0-9A-F]+", flushed) for _, flushed in answers)
         assert groups
@@ -167,22 +167,24 @@ def test_every_one_of_a_group_learns_what_the_standby_must_reach(site: Site) -> 
 
 
 def test_who_goes_away_takes_nobody_along(site: Site) -> None:
-    async def story(appends: Appends, _groups: list[int]) -> None:
-        tasks = [asyncio.create_task(appends.append(request(entity()))) for _ in range(30)]
+    async def story(group_commit: GroupCommit, _groups: list[int]) -> None:
+        tasks = [asyncio.create_task(group_commit.append(request(entity()))) for _ in range(30)]
         await asyncio.sleep(0)
         for task in tasks[::2]:
             task.cancel()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(answer, asyncio.CancelledError) for answer in answers[::2])
         assert {told(answer)["status"] for answer in answers[1::2]} == {"ok"}
-        assert told(await appends.append(request(entity())))["status"] == "ok"
+        assert told(await group_commit.append(request(entity())))["status"] == "ok"
 
     with_appends(site, story)
 
 
 def test_too_many_that_wait_are_refused_and_the_rest_is_written(site: Site) -> None:
-    async def story(appends: Appends, _groups: list[int]) -> None:
-        answers = await asyncio.gather(*(appends.append(request(entity())) for _ in range(140)), return_exceptions=True)
+    async def story(group_commit: GroupCommit, _groups: list[int]) -> None:
+        answers = await asyncio.gather(
+            *(group_commit.append(request(entity())) for _ in range(140)), return_exceptions=True
+        )
         refused = [answer for answer in answers if isinstance(answer, IntelGraphError)]
         assert {error.denied.code for error in refused} == {"overloaded"}
         assert len(refused) == 40

@@ -76,7 +76,7 @@ class _Kind:
         return bool(self.began_s) and time.monotonic() - self.began_s[0] > _SLOW_S
 
 
-class Coalescer:
+class QueryBatcher:
     """Asks compiled reads. ``batch_max`` is how many become one statement at most; 1 or less: none ever do.
 
     ``on_batch`` hears how many were answered by one statement.

@@ -60,8 +60,8 @@ class _Lane:
     waiting: deque[tuple[Append, asyncio.Future[Told]]] = field(default_factory=deque)
 
 
-class Appends:
-    """Appends requests. ``group_max`` is how many become one transaction at most; 1 or less: none ever do.
+class GroupCommit:
+    """GroupCommit requests. ``group_max`` is how many become one transaction at most; 1 or less: none ever do.
 
     ``on_group`` hears how many were in each transaction of several.
     """

@@ -31,7 +31,7 @@ class _Turn:
     waiting: int = 0
 
 
-class Patience:
+class PlannerThread:
     """The turns of one worker's tenants."""
 
     def __init__(self, policy: PlannerThreadPolicy) -> None:
@@ -39,7 +39,7 @@ class Patience:
         self._turns: dict[str, _Turn] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="aside")
 
-    async def aside(self, tenant: str, work: Callable[[], T], *, cheap: bool = False) -> T:
+    async def run(self, tenant: str, work: Callable[[], T], *, cheap: bool = False) -> T:
         """Do ``work`` in the tenant's turn, ``cheap`` work without the thread; raises what it raises.
 
         Refuses with ``overloaded`` when too many of the tenant's requests wait already.

@@ -1,8 +1,8 @@
-"""Holding writes that cannot be taken now: the home is changing, has no lease, or does not answer.
+"""WriteQueue writes that cannot be taken now: the home is changing, has no lease, or does not answer.
 
 A held write is tried again until it has an answer or its time is over: the client's ``IG-Deadline-Ms``, at most
 ``hold_s_max``. What wakes it is news (the directory or the region's grant has changed) and, for news that nobody
-brings, the clock: of each placement one write, the *scout*, tries again every ``STEP_S``; the others wait until a
+brings, the clock: of each placement one write, the *prober*, tries again every ``STEP_S``; the others wait until a
 write of their placement got through, and then follow, not all at once. How many are held is limited, in number and in
 bytes, in all and for each tenant: beyond, a write is refused at once with ``held_full``. Trying again is safe because
 the key makes every attempt the same write. Nothing here decides whether a write may be taken.
@@ -28,7 +28,7 @@ from intelgraph.settings import ApiPolicy
 DEADLINE = b"ig-deadline-ms"
 STEP_S = 0.05
 STEP_OF_EACH_S = 0.005
-"""When many placements are held at once, each scout waits longer: together they try 200 times a second at most."""
+"""When many placements are held at once, each prober waits longer: together they try 200 times a second at most."""
 FOLLOW_AT_ONCE = 4
 """How many waiting writes one that got through brings along."""
 _DIGITS_MAX = 9
@@ -57,10 +57,10 @@ class _Queue:
     """The held writes of one placement, first come first."""
 
     waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
-    scouting: bool = False
+    has_prober: bool = False
 
 
-class Holding:
+class WriteQueue:
     """The writes that one worker holds."""
 
     def __init__(self, *, policy: ApiPolicy, metrics: Metrics) -> None:
@@ -94,14 +94,14 @@ class Holding:
             _wake(queue, len(queue.waiting))
 
     @contextmanager
-    def held(self, placement: str, size: int, why: TransientError, *, whose: str = "") -> Iterator[HeldWrite]:
+    def queued(self, placement: str, size: int, why: TransientError, *, whose: str = "") -> Iterator[QueuedWrite]:
         """Hold one write for the length of a ``with`` block; ``held_full`` when there are too many already.
 
         ``whose``: the tenant, which has its share of the places and of the bytes.
         """
         self._take(whose, size, why)
         queue = self._queues.setdefault(placement, _Queue())
-        held = HeldWrite(holding=self, queue=queue)
+        held = QueuedWrite(write_queue=self, queue=queue)
         began_s = time.monotonic()
         self._metrics.held.inc()
         try:
@@ -112,12 +112,12 @@ class Holding:
             self._metrics.held.dec()
             self._metrics.held_seconds.observe(time.monotonic() - began_s)
             held.leave()
-            if not queue.waiting and not queue.scouting and self._queues.get(placement) is queue:
+            if not queue.waiting and not queue.has_prober and self._queues.get(placement) is queue:
                 del self._queues[placement]
 
     @property
     def step_s(self) -> float:
-        """How long a scout waits for news."""
+        """How long a prober waits for news."""
         return max(STEP_S, STEP_OF_EACH_S * len(self._queues))
 
     @property
@@ -146,13 +146,13 @@ def _no_room(full: Full, what: str, why: TransientError) -> TransientError:
     )
 
 
-class HeldWrite:
+class QueuedWrite:
     """One held write: waits for its turn to try again."""
 
-    def __init__(self, *, holding: Holding, queue: _Queue) -> None:
-        self._holding = holding
+    def __init__(self, *, write_queue: WriteQueue, queue: _Queue) -> None:
+        self._write_queue = write_queue
         self._queue = queue
-        self._is_scout = False
+        self._is_prober = False
 
     async def wait(self, until_s: float, gone: Callable[[], bool]) -> bool:
         """Return ``True`` when it is time to try again, ``False`` when the write's time is over or its client ``gone``.
@@ -161,20 +161,20 @@ class HeldWrite:
         sent it to another region, or changed its mind.
         """
         queue = self._queue
-        if not self._is_scout and not queue.scouting:
-            self._is_scout = queue.scouting = True
-        while not self._holding.is_stopping:
+        if not self._is_prober and not queue.has_prober:
+            self._is_prober = queue.has_prober = True
+        while not self._write_queue.is_stopping:
             left_s = until_s - time.monotonic()
             if left_s <= 0:
                 return False
-            pause_s = min(left_s, self._holding.step_s) if self._is_scout else left_s
+            pause_s = min(left_s, self._write_queue.step_s) if self._is_prober else left_s
             woken = await self._pause(pause_s)
-            if self._holding.is_stopping:
+            if self._write_queue.is_stopping:
                 break
             if gone():
                 _wake(queue, 1)
                 return False
-            if woken or self._is_scout:
+            if woken or self._is_prober:
                 return time.monotonic() < until_s
         return False
 
@@ -183,16 +183,16 @@ class HeldWrite:
         _wake(self._queue, FOLLOW_AT_ONCE)
 
     def leave(self) -> None:
-        """Let another try where nobody does: the scout leaves, or the write that was woken to take its part."""
-        if self._is_scout:
-            self._is_scout = self._queue.scouting = False
-        if not self._queue.scouting:
+        """Let another try where nobody does: the prober leaves, or the write that was woken to take its part."""
+        if self._is_prober:
+            self._is_prober = self._queue.has_prober = False
+        if not self._queue.has_prober:
             _wake(self._queue, 1)
 
     async def _pause(self, timeout_s: float) -> bool:
         news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting = self._queue.waiting
-        if self._is_scout:
+        if self._is_prober:
             waiting.appendleft(news)
         else:
             waiting.append(news)

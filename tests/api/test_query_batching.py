@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from intelgraph.api.database.coalescing import Coalescer, Read
 from intelgraph.api.database.database import Database
+from intelgraph.api.database.query_batching import QueryBatcher, Read
 from intelgraph.graph.query.compile import Statement
 from intelgraph.graph.query.document import QueryRefused
 from intelgraph.graph.query.many import ForMany
@@ -58,8 +58,8 @@ def with_database(site: Site, story: Callable[[Database], Awaitable[None]], **po
     asyncio.run(run())
 
 
-def coalescer(database: Database, batches: list[int], batch_max: int = 32) -> Coalescer:
-    return Coalescer(database, batch_max=batch_max, waiting_max=1_000, on_batch=batches.append)
+def batcher(database: Database, batches: list[int], batch_max: int = 32) -> QueryBatcher:
+    return QueryBatcher(database, batch_max=batch_max, waiting_max=1_000, on_batch=batches.append)
 
 
 def named(told: tuple[bytes, str | None]) -> Any:
@@ -74,7 +74,7 @@ def test_each_of_many_gets_its_own_answer_and_few_statements_are_sent(site: Site
 
     async def story(database: Database) -> None:
         batches: list[int] = []
-        reads = coalescer(database, batches)
+        reads = batcher(database, batches)
         kinds = [None, ["uses"], ["none", 'quo"te', "back\\slash", "{,}"]]
         asked = [(id_, types) for id_ in [*ids, "none"] for types in kinds]
         # By the first ones it learns how large the placement's objects are: other tests may have written large ones.
@@ -127,7 +127,7 @@ def test_an_error_is_that_of_the_read_that_caused_it_alone(site: Site) -> None:
     query = "query ($p: JSONObject!) { entities(filter: {properties: $p}, first: 1) { items { id } } }"
 
     async def story(database: Database) -> None:
-        reads = coalescer(database, [])
+        reads = batcher(database, [])
         asked = [read(query, {"p": {"a": str(n)}}) for n in range(12)]
         # Nothing that a request can say makes PostgreSQL fail here; so one says what no request can.
         spoilt = [b"no JSON" if isinstance(value, bytes) else value for value in asked[4].values]
@@ -149,7 +149,7 @@ def test_who_goes_away_takes_nobody_along(site: Site) -> None:
     site.client(US).write(one)
 
     async def story(database: Database) -> None:
-        reads = coalescer(database, [])
+        reads = batcher(database, [])
         tasks = [asyncio.create_task(reads.ask(read(READ, {"id": one["entity"]["id"]}))) for _ in range(30)]
         await asyncio.sleep(0)
         for task in tasks[::2]:
@@ -164,7 +164,7 @@ def test_who_goes_away_takes_nobody_along(site: Site) -> None:
 
 def test_too_many_that_wait_are_refused_and_the_rest_is_answered(site: Site) -> None:
     async def story(database: Database) -> None:
-        reads = Coalescer(database, batch_max=4, waiting_max=10, on_batch=lambda _: None)
+        reads = QueryBatcher(database, batch_max=4, waiting_max=10, on_batch=lambda _: None)
         asked = (reads.ask(read(READ, {"id": "none"})) for _ in range(40))
         told = await asyncio.gather(*asked, return_exceptions=True)
         refused = [answer for answer in told if isinstance(answer, IntelGraphError)]
@@ -188,7 +188,7 @@ def test_nobody_waits_behind_one_that_is_slow(site: Site) -> None:
     told: list[str] = []
 
     async def story(database: Database) -> None:
-        reads = coalescer(database, [], batch_max=4)
+        reads = batcher(database, [], batch_max=4)
 
         async def ask(name: str, sleep_s: float) -> None:
             _, answer = await reads.ask(Read(statement, "acme", "both", None, [sleep_s, name], 1))
