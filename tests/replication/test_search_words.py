@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intelgraph.fleet.scratch import Scratch
+from tests.cases import cases
 
 from .lone import lone
 
@@ -167,7 +168,7 @@ def test_words_joined_by_white_space_in_a_description_are_apart(ask: Ask) -> Non
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0", exclude_categories=("Cn", "Cs")), max_size=60)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=cases(200), deadline=None)
 @given(texts, st.integers(0, 59), st.integers(1, 60), st.booleans())
 def test_what_begins_at_a_run_is_found_however_far_it_goes(
     ask: Ask, name: str, first: int, size: int, within: bool
@@ -182,7 +183,7 @@ def test_what_begins_at_a_run_is_found_however_far_it_goes(
     assert found is True
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=cases(200), deadline=None)
 @given(st.none() | texts, st.none() | texts, st.integers(0, 59), st.integers(1, 60))
 def test_a_piece_of_a_text_that_is_joined_is_found_in_either(
     sql: Sql, ask: Ask, name: str | None, description: str | None, first: int, size: int
