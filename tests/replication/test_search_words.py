@@ -155,6 +155,16 @@ def test_runs_of_any_length_are_found_by_their_beginning(ask: Ask, characters: i
         assert ask(name, None, "x" * (characters + 1)) is False
 
 
+def test_every_eight_runs_of_a_long_name_are_found_and_no_others(ask: Ask) -> None:
+    runs = [f"r{chr(97 + number // 26 % 26)}{chr(97 + number % 26)}{chr(97 + number // 676)}" for number in range(600)]
+    name = "-".join(runs)
+    for first in (0, 247, 248, 249, 250, 255, 256, 257, 262, 263, 264, 504, 511, 512, 513, 591, 592):
+        for many in (2, 3, 8):
+            assert ask(name, None, "-".join(runs[first : first + many])) is True, (first, many)
+        assert ask(name, None, "-".join([*runs[first : first + 2], "zz"])) is False, first
+    assert ask(name, None, "-".join(runs[598:])) is True
+
+
 def test_a_text_of_signs_alone_asks_for_nothing(ask: Ask) -> None:
     assert ask("-- !! --", None, "-- !! --") is None
 
