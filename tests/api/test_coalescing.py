@@ -23,6 +23,7 @@ from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.settings import ApiPolicy
+from tests.cases import cases
 from tests.graph.documents import Maker
 from tests.graph.reference import Graph
 
@@ -102,7 +103,7 @@ def test_documents_made_by_chance_are_answered_together_as_alone(site: Site) -> 
 
     async def story(database: Database) -> None:
         compared = 0
-        for seed in range(400):
+        for seed in range(cases(400)):
             text, variables = Maker(random=Random(seed)).document()
             try:
                 asked = read(text, variables, tenant="globex")
@@ -116,7 +117,7 @@ def test_documents_made_by_chance_are_answered_together_as_alone(site: Site) -> 
             alone = await database.query(*_statement(asked))
             assert told == [alone[1]] * 3, (seed, text)
             compared += 1
-        assert compared > 200
+        assert compared > cases(200)
 
     with_database(site, story)
 

@@ -27,6 +27,7 @@ from intelgraph.drill.history import (
     write_history,
 )
 from intelgraph.model.errors import PermanentError
+from tests.cases import cases
 from tests.drill.model import World, simulate
 
 seconds = st.floats(0, 1e6, allow_nan=False)
@@ -85,7 +86,7 @@ histories = st.builds(
 )
 
 
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=cases(75), deadline=None)
 @given(histories)
 def test_what_was_written_is_read_back_equal(history: History) -> None:
     with tempfile.TemporaryDirectory() as directory:

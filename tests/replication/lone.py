@@ -44,7 +44,7 @@ class Lone:
 
     async def connect(self, role: str = "ig_admin", **settings: str) -> asyncpg.Connection:
         arguments = {**self.server.connect_arguments(role), "database": self.database}
-        connection = await asyncpg.connect(**arguments, command_timeout=30, server_settings=settings)
+        connection = await asyncpg.connect(**arguments, command_timeout=WAIT_S, server_settings=settings)
         await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
         self._stack.callback(connection.terminate)
         return connection

@@ -39,7 +39,7 @@ class World:
 
     async def connect(self) -> None:
         for name, server in self.servers.items():
-            self.at[name] = await asyncpg.connect(**server.connect_arguments(), command_timeout=30)
+            self.at[name] = await asyncpg.connect(**server.connect_arguments(), command_timeout=WAIT_S)
 
     async def close(self) -> None:
         for connection in self.at.values():
