@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from intelgraph.fleet.layout.postgres_settings import why_fixed
 from intelgraph.fleet.layout.topology import Topology, default_topology, fixed_ports, port_conflicts, port_names
 from intelgraph.fleet.layout.topology_file import find_topology_file, load_topology, parse_topology
 from intelgraph.fleet.postgres.server import SETTINGS
-from intelgraph.fleet.postgres.settings import why_fixed
 from intelgraph.model.errors import IntelGraphError
 from tests.cases import cases
 

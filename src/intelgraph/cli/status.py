@@ -13,8 +13,8 @@ from intelgraph.cli.fleet_place import addresses, json_option, phase_text, the_f
 from intelgraph.cli.output import say, say_json, style
 from intelgraph.cli.standing import Standing, print_standing, read_standing
 from intelgraph.control.agent.leases.times import lease_policy
+from intelgraph.fleet.composition.parts import all_parts
 from intelgraph.fleet.etcd.status import ControlStatus, read_control_status
-from intelgraph.fleet.layout.parts import all_parts
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.postgres.replication_status import RegionLog, read_region_logs
 from intelgraph.fleet.supervisor.memory import part_pss_bytes

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from intelgraph.fleet.etcd import chosen_control
+from intelgraph.fleet.layout import chosen_control
 from intelgraph.fleet.layout.binaries import ROOT_STATE, can_reach, server_account
 from intelgraph.fleet.layout.kept import Kept, belongs_to, kept_path, read_kept, render
 from intelgraph.fleet.layout.ports import free_ports
@@ -33,7 +33,6 @@ from intelgraph.fleet.layout.topology import (
     port_names,
 )
 from intelgraph.fleet.layout.topology_file import TopologyFile
-from intelgraph.fleet.postgres.server import Server
 from intelgraph.model.errors import refuse
 
 STATE_NAME = ".intelgraph"
@@ -126,14 +125,6 @@ class Fleet:
     def agent_socket(self, region: str) -> Path:
         """Where a region's agent answers its doors."""
         return self.run / f"agent-{hashlib.sha256(region.encode()).hexdigest()[:12]}.sock"
-
-    def server(self, region: str) -> Server:
-        """A region's PostgreSQL."""
-        return Server(
-            directory=self.region(region) / "postgres",
-            port=self.ports[f"{region}/postgres"],
-            settings=self.topology.postgres_settings,
-        )
 
 
 def state_directory(file: TopologyFile, *, start: Path) -> Path:

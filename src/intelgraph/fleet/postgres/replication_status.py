@@ -16,6 +16,7 @@ from intelgraph.changelog import links
 from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.postgres import server as postgres
+from intelgraph.fleet.postgres.server import server_of
 
 _TIMEOUT_S = 3.0
 
@@ -60,7 +61,7 @@ async def _read(fleet: Fleet, region: str) -> RegionLog:
 
 
 async def _ask(fleet: Fleet, region: str) -> RegionLog:
-    connection = await connect(fleet.server(region).login(postgres.ADMIN), timeout_s=_TIMEOUT_S)
+    connection = await connect(server_of(fleet, region).login(postgres.ADMIN), timeout_s=_TIMEOUT_S)
     try:
         told = json.loads(await connection.fetchval("SELECT ig.report()::text"))
         now_ns = time.monotonic_ns()

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.fleet.layout.binaries import Account, postgres_programs, server_account
+from intelgraph.fleet.layout.places import Fleet
 from intelgraph.model.errors import refuse
 from intelgraph.settings import Database
 
@@ -130,6 +131,15 @@ class Server:
             password=self.password(role),
             database=DATABASE,
         )
+
+
+def server_of(fleet: Fleet, region: str) -> Server:
+    """The server of a fleet's region."""
+    return Server(
+        directory=fleet.region(region) / "postgres",
+        port=fleet.ports[f"{region}/postgres"],
+        settings=fleet.topology.postgres_settings,
+    )
 
 
 def configuration(server: Server) -> str:

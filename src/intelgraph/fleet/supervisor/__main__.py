@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from intelgraph.fleet.composition.region_files import prepare_servers, write_files
 from intelgraph.fleet.layout.places import Fleet, settle, write_private
-from intelgraph.fleet.layout.region_files import prepare_servers, write_files
 from intelgraph.fleet.layout.topology import ControlKind
 from intelgraph.fleet.layout.topology_file import load_topology
 from intelgraph.fleet.supervisor.supervision import refusal_path, the_only_one

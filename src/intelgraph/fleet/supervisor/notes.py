@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from intelgraph.fleet.layout.parts import Part
+from intelgraph.fleet.composition.parts import Part
 from intelgraph.fleet.layout.places import Fleet, write_private
 from intelgraph.fleet.supervisor.process import Identity
 

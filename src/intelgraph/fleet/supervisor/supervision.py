@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from intelgraph.fleet.layout.parts import mark, python_environment
+from intelgraph.fleet.composition.parts import mark, python_environment
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.supervisor.notes import Notes, read_notes, write_notes
 from intelgraph.fleet.supervisor.process import MARK, adopt, marks_beginning, survey

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from intelgraph.connection import DRIVER_ERRORS
-from intelgraph.fleet.layout.parts import LINKS, SCHEMA, all_parts, mark
+from intelgraph.fleet.composition.parts import LINKS, SCHEMA, all_parts, mark
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.layout.ports import holder, is_free
 from intelgraph.fleet.postgres import provision

@@ -16,6 +16,7 @@ from intelgraph.fleet.layout.binaries import postgres_programs
 from intelgraph.fleet.layout.places import Fleet, write_private
 from intelgraph.fleet.layout.topology import GLOBAL_EDGE, WITNESS, Region, wan_port
 from intelgraph.fleet.postgres import server as postgres
+from intelgraph.fleet.postgres.server import server_of
 from intelgraph.fleet.wan import asking as wan
 from intelgraph.settings import ApiPolicy, ControlConfig, Issuer, Peer, RegionConfig, WitnessConfig, dump_region_config
 
@@ -24,7 +25,7 @@ def prepare_servers(fleet: Fleet) -> None:
     """Create the PostgreSQL clusters that do not exist yet, and write every server's settings; blocks."""
     postgres_programs()  # found once, before the threads look for it
     with ThreadPoolExecutor() as pool:
-        servers = [fleet.server(region.name) for region in fleet.topology.regions]
+        servers = [server_of(fleet, region.name) for region in fleet.topology.regions]
         for _ in pool.map(postgres.prepare, servers):
             pass
 
@@ -71,10 +72,10 @@ def _write_control_files(fleet: Fleet) -> None:
 
 def region_config(fleet: Fleet, region: Region, issuer: Issuer) -> RegionConfig:
     """What the processes of one region are told."""
-    server = fleet.server(region.name)
+    server = server_of(fleet, region.name)
     peers = {
         other.name: Peer(
-            database=fleet.server(other.name).login(
+            database=server_of(fleet, other.name).login(
                 postgres.PEER, host="127.0.0.1", port=fleet.ports[wan_port(region.name, other.name, "postgres")]
             ),
             api=f"http://127.0.0.1:{fleet.ports[wan_port(region.name, other.name, 'edge')]}",

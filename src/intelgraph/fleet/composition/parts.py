@@ -21,6 +21,7 @@ from intelgraph.fleet.layout.binaries import envoy_program
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.layout.topology import GLOBAL_EDGE, WITNESS, Link, Region, carried, wan_port
 from intelgraph.fleet.postgres import server as postgres
+from intelgraph.fleet.postgres.server import server_of
 from intelgraph.fleet.wan import asking as wan
 from intelgraph.fleet.wan.settings import Ask
 
@@ -96,7 +97,7 @@ def python_environment() -> dict[str, str]:
 
 
 def _postgres(fleet: Fleet, region: Region) -> Part:
-    server = fleet.server(region.name)
+    server = server_of(fleet, region.name)
     return Part(
         name=f"{region.name}/postgres",
         kind=Kind.POSTGRES,
