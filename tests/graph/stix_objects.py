@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from intelgraph.graph.objects import Entity, Relationship
-from intelgraph.graph.stix_mapping import OBSERVABLES
+from intelgraph.graph.stix.mapping import OBSERVABLES
 from intelgraph.model.content import problem_of
 from tests.cases import cases
 

@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intelgraph.graph.bundle_source import BundleSource
-from intelgraph.graph.import_answer import Answer
-from intelgraph.graph.import_delivery import Form
-from intelgraph.graph.import_journal import Heading, ImportJournal
-from intelgraph.graph.import_plan import BatchLimits, scan
-from intelgraph.graph.import_run import ImportPolicy, ImportRun
+from intelgraph.graph.imports.answer import Answer
+from intelgraph.graph.imports.delivery import Form
+from intelgraph.graph.imports.journal import Heading, ImportJournal
+from intelgraph.graph.imports.plan import BatchLimits, scan
+from intelgraph.graph.imports.run import ImportPolicy, ImportRun
 from intelgraph.graph.objects import Kind, read_object
-from intelgraph.graph.rejects import Rejects
-from intelgraph.graph.stix_read import Limits
+from intelgraph.graph.stix.bundle_source import BundleSource
+from intelgraph.graph.stix.read import Limits
+from intelgraph.graph.stix.rejects import Rejects
 from intelgraph.model.errors import IntelGraphError
 from tests.cases import cases
 from tests.fakes.door import Refusal, Store

@@ -53,7 +53,7 @@ def long_way(planner: Planner, text: str, variables: dict[str, Any]) -> Any:
     except QueryRefused as refused:
         return refused.code
     planner.make_ready(text, None, prepared)
-    return prepared.statement, prepared.values, prepared.estimate
+    return prepared.plan, prepared.values, prepared.estimate
 
 
 @settings(max_examples=cases(600), deadline=None)
@@ -68,7 +68,7 @@ def test_whatever_is_given_what_is_ready_is_equal(text: str, many: list[dict[str
             ready = planner.ready(text, None, asked)
             expected = long_way(planner, text, asked)
             if ready is not None:
-                assert (ready[0].statement, ready[1], ready[0].estimate) == expected
+                assert (ready[0].plan, ready[1], ready[0].estimate) == expected
 
 
 def test_documents_made_by_chance_are_ready_with_the_same_values() -> None:
@@ -87,7 +87,7 @@ def test_documents_made_by_chance_are_ready_with_the_same_values() -> None:
             planner.make_ready(text, "Made", prepared)
             if ready is not None:
                 found += 1
-                assert (ready[0].statement, ready[1]) == (prepared.statement, prepared.values)
+                assert (ready[0].plan, ready[1]) == (prepared.plan, prepared.values)
     assert found > cases(300)
 
 

@@ -18,8 +18,8 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, Protocol, cast
 
-from intelgraph.graph.file_kinds import HEAD_BYTES, foreign_bytes
-from intelgraph.graph.long_numbers import NumberBound
+from intelgraph.graph.stix.file_kinds import HEAD_BYTES, foreign_bytes
+from intelgraph.graph.stix.long_numbers import NumberBound
 from intelgraph.model.errors import refuse
 
 _GZIP, _MARK = b"\x1f\x8b", b"\xef\xbb\xbf"

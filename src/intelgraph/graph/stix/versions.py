@@ -1,7 +1,7 @@
 """Which of two forms of one object is newer, and whether two forms say the same.
 
 STIX orders the forms of an id by ``modified``. A graph object holds microseconds; a time that was written with more
-digits is kept in the properties as it came (``stix_mapping``), and it is that one which counts here. Two forms say the
+digits is kept in the properties as it came (``stix.mapping``), and it is that one which counts here. Two forms say the
 same when only the spelling of their times or numbers differs.
 
 An observable has no time at all: it has no versions (``is_versioned``), so neither of two forms is newer.
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from intelgraph.graph.objects import Entity, GraphObject, Json, canonical_json, exact_time, normal_object
-from intelgraph.graph.stix_mapping import UNKNOWN_TIME
+from intelgraph.graph.stix.mapping import UNKNOWN_TIME
 
 _FINER = re.compile(r"\.\d{6}(\d+)", re.ASCII)
 _VALIDITY = {"entity": ("valid_from", "valid_until"), "relationship": ("start_time", "stop_time")}

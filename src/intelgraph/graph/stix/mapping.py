@@ -14,7 +14,7 @@ for word stays in ``properties`` too, and a property that rendering would invent
 A graph object that has no such form (its id is not a STIX id, say) travels whole inside an ``x-intelgraph-object``.
 ``to_stix`` checks its own work: what would not come back equal is wrapped.
 
-Pure: no I/O, no clock. Reading files is ``stix_read``'s, writing them ``stix_write``'s.
+Pure: no I/O, no clock. Reading files is ``stix.read``'s, writing them ``stix.write``'s.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from typing import Any, TypeGuard
 
 import msgspec
 
-from intelgraph.graph.file_kinds import kind_of
 from intelgraph.graph.objects import (
     Entity,
     GraphObject,
@@ -36,7 +35,8 @@ from intelgraph.graph.objects import (
     normal_object,
     read_object,
 )
-from intelgraph.graph.stix_names import fallback_name
+from intelgraph.graph.stix.file_kinds import kind_of
+from intelgraph.graph.stix.names import fallback_name
 from intelgraph.model.errors import PermanentError
 
 WRAPPER_TYPE = "x-intelgraph-object"
@@ -64,7 +64,7 @@ _VERSIONED = frozenset(
 
 
 class NotMapped(Exception):
-    """A STIX object cannot be taken: ``code`` is one of ``rejects.REASONS``."""
+    """A STIX object cannot be taken: ``code`` is one of ``stix.rejects.REASONS``."""
 
     def __init__(self, code: str, detail: str = "") -> None:
         super().__init__(code, detail)

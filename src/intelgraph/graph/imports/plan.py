@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO
 
-from intelgraph.graph.bundle_source import BundleSource
-from intelgraph.graph.import_index import ImportIndex
+from intelgraph.graph.imports.index import ImportIndex
 from intelgraph.graph.objects import GraphObject, Kind, upsert_operation
-from intelgraph.graph.rejects import Rejected, Rejects
-from intelgraph.graph.stix_read import Limits, read_bundle
-from intelgraph.graph.versions import version_of
+from intelgraph.graph.stix.bundle_source import BundleSource
+from intelgraph.graph.stix.read import Limits, read_bundle
+from intelgraph.graph.stix.rejects import Rejected, Rejects
+from intelgraph.graph.stix.versions import version_of
 
 KINDS: tuple[Kind, ...] = ("entity", "relationship")
 _PROGRESS_ELEMENTS = 500

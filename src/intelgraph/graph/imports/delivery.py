@@ -16,12 +16,12 @@ from typing import Protocol
 
 import msgspec
 
-from intelgraph.graph.import_answer import Answer, Step, decide
-from intelgraph.graph.import_journal import ABSENT, ImportJournal, Sent
-from intelgraph.graph.import_plan import Batch
+from intelgraph.graph.imports.answer import Answer, Step, decide
+from intelgraph.graph.imports.journal import ABSENT, ImportJournal, Sent
+from intelgraph.graph.imports.plan import Batch
 from intelgraph.graph.objects import GraphObject, Kind, read_object
-from intelgraph.graph.stix_mapping import stix_time
-from intelgraph.graph.versions import Verdict, Version, judge, version_of
+from intelgraph.graph.stix.mapping import stix_time
+from intelgraph.graph.stix.versions import Verdict, Version, judge, version_of
 from intelgraph.model.errors import refuse
 
 _ASKED_AGAIN_MAX = 3

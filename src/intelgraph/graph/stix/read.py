@@ -5,7 +5,7 @@ One element is held at a time; an element over ``Limits`` is skipped without bei
 unreadable (not JSON, not a bundle, STIX 2.0) raises a typed error, possibly after elements were yielded: whoever acts
 on them reads to the end first.
 
-Duplicates and dangling references are not its business: they need an index of the whole file (``import_plan``).
+Duplicates and dangling references are not its business: they need an index of the whole file (``imports.plan``).
 """
 
 from __future__ import annotations
@@ -16,11 +16,19 @@ from decimal import Decimal
 
 import ijson
 
-from intelgraph.graph.bundle_source import BundleSource
-from intelgraph.graph.file_kinds import ELEVATE, Foreign, foreign_json, foreign_list, foreign_value, json_fault, kind_of
 from intelgraph.graph.objects import GraphObject, Json, normal_number
-from intelgraph.graph.rejects import REASONS, Rejected
-from intelgraph.graph.stix_mapping import NotMapped, from_stix
+from intelgraph.graph.stix.bundle_source import BundleSource
+from intelgraph.graph.stix.file_kinds import (
+    ELEVATE,
+    Foreign,
+    foreign_json,
+    foreign_list,
+    foreign_value,
+    json_fault,
+    kind_of,
+)
+from intelgraph.graph.stix.mapping import NotMapped, from_stix
+from intelgraph.graph.stix.rejects import REASONS, Rejected
 from intelgraph.model.content import problem_of
 from intelgraph.model.errors import PermanentError, refuse
 

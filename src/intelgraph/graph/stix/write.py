@@ -1,6 +1,6 @@
 """Writes a STIX 2.1 bundle object by object to whatever takes bytes.
 
-The inverse of ``stix_read``: importing what was written gives the same content digest. The bundle's own id comes last
+The inverse of ``stix.read``: importing what was written gives the same content digest. The bundle's own id comes last
 and is derived from that digest, so the same content is the same bytes.
 """
 
@@ -13,7 +13,7 @@ import msgspec
 
 from intelgraph.graph.content_digest import ContentDigest
 from intelgraph.graph.objects import GraphObject
-from intelgraph.graph.stix_mapping import to_stix
+from intelgraph.graph.stix.mapping import to_stix
 
 _NAMESPACE = uuid.UUID("c0f2ef0c-1b0e-5a53-9d3b-5b1f7a3f6c55")
 

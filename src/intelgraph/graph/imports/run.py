@@ -3,7 +3,7 @@
 Each request's key is derived from the file's content, the tenant, the run, the batch and the request's own body: the
 same request is sent again under the same key and counts once, another body is another request. How one batch gets
 through is ``import_delivery``'s. What a finished phase means: every object of the file is stored, was there already, or
-is listed in ``rejects``.
+is listed in ``stix.rejects``.
 
 HTTP, retries and tokens are the ``Sender``'s; files are the plan's and the journal's.
 """
@@ -17,12 +17,12 @@ from types import TracebackType
 
 import orjson
 
-from intelgraph.graph.import_delivery import Delivery, Sender
-from intelgraph.graph.import_journal import DoneBatch, ImportJournal
-from intelgraph.graph.import_plan import Batch, BatchLimits, ImportPlan
+from intelgraph.graph.imports.delivery import Delivery, Sender
+from intelgraph.graph.imports.journal import DoneBatch, ImportJournal
+from intelgraph.graph.imports.plan import Batch, BatchLimits, ImportPlan
 from intelgraph.graph.objects import Kind
-from intelgraph.graph.rejects import Rejected, Rejects
-from intelgraph.graph.versions import Verdict
+from intelgraph.graph.stix.rejects import Rejected, Rejects
+from intelgraph.graph.stix.versions import Verdict
 from intelgraph.model.bookmark import Bookmark
 
 _ENDPOINTS_AT_ONCE = 16

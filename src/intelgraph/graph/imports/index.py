@@ -1,6 +1,6 @@
 """Which ids a file holds, so that what occurs twice and what dangles is told in bounded memory.
 
-A temporary SQLite database of ids, times and hashes without content (``import_index.sql``). Of several forms of one id
+A temporary SQLite database of ids, times and hashes without content (``index.sql``). Of several forms of one id
 the one with the newest ``modified`` is taken; of forms of one time that differ, the one with the greatest hash. So what
 is taken, and what becomes of the others, depends on the forms and never on their order in the file.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from intelgraph.graph.objects import GraphObject, Kind, Relationship
-from intelgraph.graph.versions import Version
+from intelgraph.graph.stix.versions import Version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class ImportIndex:
         self._database.execute("pragma journal_mode = off")
         self._database.execute("pragma synchronous = off")
         self._database.execute("pragma cache_size = -16000")
-        self._database.executescript(resources.files(__package__).joinpath("import_index.sql").read_text())
+        self._database.executescript(resources.files(__package__).joinpath("index.sql").read_text())
         self._database.execute("begin")
 
     def close(self) -> None:

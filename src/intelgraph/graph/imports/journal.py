@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from intelgraph.graph.rejects import Rejected
+from intelgraph.graph.stix.rejects import Rejected
 from intelgraph.model.errors import refuse
 
 _FORMAT = 2
