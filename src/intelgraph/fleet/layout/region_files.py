@@ -96,6 +96,7 @@ def region_config(fleet: Fleet, region: Region, issuer: Issuer) -> RegionConfig:
         edge=f"http://127.0.0.1:{fleet.ports[f'{region.name}/edge']}",
         agent_port=fleet.ports[f"{region.name}/agent"],
         metrics_port=fleet.ports[f"{region.name}/metrics"],
+        feed_port=fleet.ports[f"{region.name}/feed"],
         api_host="127.0.0.1",
         api_port=fleet.ports[f"{region.name}/api"],
         api=ApiPolicy(allowed_origins=list(fleet.topology.allowed_origins)),
