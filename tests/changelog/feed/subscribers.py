@@ -93,8 +93,11 @@ class Mirror:
         self.state = MirrorState()
         self.rows: list[FeedRow] = []
         self.ends = 0
+        self.is_broken = False
 
     async def receive(self, rows: Sequence[FeedRow], database: asyncpg.Connection) -> None:
+        if self.is_broken:
+            raise RuntimeError("the mirror is away")
         for row in rows:
             self.rows.append(row)
             if row.kind != "write" or row.body is None:
@@ -104,6 +107,7 @@ class Mirror:
                     for kind in ("entity", "relationship"):
                         self.state.objects.pop((row.tenant, kind, form["id"]), None)
                 elif row.status == "applied":
+                    form.pop("taken_by", None)  # which operation took it is no part of the state
                     self.state.put((row.tenant, form["kind"], form["id"]), row.epoch, row.position, form)
                 elif row.status == "inert":
                     await self._read_again((row.tenant, form["kind"], form["id"]), database)

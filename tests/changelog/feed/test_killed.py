@@ -56,10 +56,7 @@ def test_a_feed_that_is_killed_repeats_its_last_batch_and_skips_nothing(alone: T
 
     async def story(region: Lone) -> None:
         await region.open(1)
-        login = region.server.login()
-        database = Database(
-            host=login.host, port=login.port, user=login.user, password=login.password, database=region.database
-        )
+        database = msgspec.structs.replace(region.server.login(), database=region.database)
         with feeding(database, path):
             await until(lambda: region.ask(IS_FOLLOWING))
         written = 0
