@@ -18,8 +18,8 @@ import asyncpg
 import pytest
 from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLObjectType
 
+from bench.scratch import Scratch, start_scratch
 from intelgraph.changelog.install import install_schema
-from intelgraph.fleet.postgres.scratch import Scratch, start_scratch
 from intelgraph.graph.engines.postgres.engine import PostgresEngine
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from bench.scratch import Scratch
 from intelgraph.changelog.model.append import Request
 from intelgraph.changelog.model.log import Class, Kind, classify
-from intelgraph.fleet.postgres.scratch import Scratch
 from tests.cases import cases
 
 from .closing import ClosingWorld

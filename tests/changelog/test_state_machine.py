@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
-from intelgraph.fleet.postgres.scratch import Scratch
+from bench.scratch import Scratch
 
 from .planted import PLANTED, Planted
 from .regions import Cluster, cluster, server

@@ -24,7 +24,6 @@ from intelgraph.drill.history import (
     Setback,
     Step,
     read_history,
-    write_history,
 )
 from intelgraph.model.errors import PermanentError
 from tests.cases import cases
@@ -84,6 +83,15 @@ histories = st.builds(
     operations=st.lists(operations(), max_size=8).map(tuple),
     marks=st.lists(st.builds(Mark, at_s=seconds, what=words, detail=words), max_size=3).map(tuple),
 )
+
+
+def write_history(path: Path, history: History) -> None:
+    """Write a whole history."""
+    with HistoryWriter(path, history.header) as writer:
+        for mark in history.marks:
+            writer.mark(mark)
+        for operation in history.operations:
+            writer.operation(operation)
 
 
 @settings(max_examples=cases(75), deadline=None)

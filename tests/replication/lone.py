@@ -15,9 +15,9 @@ from typing import Any
 
 import asyncpg
 
+from bench.scratch import Scratch, start_scratch
 from intelgraph.changelog.install import install_schema
 from intelgraph.changelog.links import REPLICATED_COLUMNS
-from intelgraph.fleet.postgres.scratch import Scratch, start_scratch
 from tests.machine import WAIT_S
 
 HERE, PEERS = "eu-west", ["us-east", "eu-central"]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intelgraph.fleet.postgres.scratch import Scratch
+from bench.scratch import Scratch
 from tests.cases import cases
 
 from .lone import lone

@@ -132,11 +132,12 @@ def _feed(fleet: Fleet, region: Region) -> Part:
         name=f"{region.name}/feed",
         kind=Kind.FEED,
         region=region.name,
-        command=_module("intelgraph.changelog.feed_main", fleet.region_config(region.name)),
+        command=_module("intelgraph.changelog.feed", fleet.region_config(region.name)),
         directory=fleet.region(region.name),
         log=fleet.logs(region.name) / "feed.log",
         environment=_python(fleet, region),
         probe=Probe.LIVES,
+        ports=(fleet.ports[f"{region.name}/feed"],),
         needs=(f"{region.name}/{SCHEMA}",),
     )
 

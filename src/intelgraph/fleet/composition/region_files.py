@@ -13,11 +13,12 @@ from intelgraph.fleet.etcd import members as etcd
 from intelgraph.fleet.etcd.peers import PeersConfig, WayOut
 from intelgraph.fleet.layout import clocks
 from intelgraph.fleet.layout.binaries import postgres_programs
-from intelgraph.fleet.layout.places import Fleet, write_private
+from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.layout.topology import GLOBAL_EDGE, WITNESS, Region, wan_port
 from intelgraph.fleet.postgres import server as postgres
 from intelgraph.fleet.postgres.server import server_of
 from intelgraph.fleet.wan import asking as wan
+from intelgraph.runtime.whole_file import write_whole
 from intelgraph.settings import ApiPolicy, ControlConfig, Issuer, Peer, RegionConfig, WitnessConfig, dump_region_config
 
 
@@ -36,7 +37,7 @@ def write_files(fleet: Fleet) -> None:
     clocks.prepare(fleet)
     issuer = Issuer(issuer=ISSUER, audience=AUDIENCE, jwks=str(ensure_key(fleet.state)))
     for region in fleet.topology.regions:
-        write_private(fleet.region_config(region.name), dump_region_config(region_config(fleet, region, issuer)))
+        write_whole(fleet.region_config(region.name), dump_region_config(region_config(fleet, region, issuer)))
         api = Upstream(name=region.name, port=fleet.ports[f"{region.name}/api"])
         edge = region_edge(
             port=fleet.ports[f"{region.name}/edge"],
@@ -44,10 +45,10 @@ def write_files(fleet: Fleet) -> None:
             admin_socket=str(fleet.edge_admin_socket(region.name)),
             api=api,
         )
-        write_private(fleet.edge_config(region.name), json.dumps(edge, indent=1))
+        write_whole(fleet.edge_config(region.name), json.dumps(edge, indent=1))
     edges = [Upstream(name=each.name, port=fleet.ports[f"{each.name}/edge"]) for each in fleet.topology.regions]
     in_front = global_edge(port=fleet.ports[GLOBAL_EDGE], admin_socket=str(fleet.edge_admin_socket(None)), edges=edges)
-    write_private(fleet.edge_config(None), json.dumps(in_front, indent=1))
+    write_whole(fleet.edge_config(None), json.dumps(in_front, indent=1))
     for link in fleet.topology.links:
         wan.write_config(fleet, link)
     _write_control_files(fleet)
@@ -55,19 +56,19 @@ def write_files(fleet: Fleet) -> None:
 
 def _write_control_files(fleet: Fleet) -> None:
     operators: ControlConfig = etcd.control_for_operators(fleet)
-    write_private(fleet.control_config, msgspec.json.encode(operators))
+    write_whole(fleet.control_config, msgspec.json.encode(operators))
     witness = WitnessConfig(
         directory=str(fleet.site(WITNESS)),
         control=etcd.control_at(fleet, WITNESS),
         regions=etcd.regions_from_witness(fleet),
     )
-    write_private(fleet.witness_config, dump_region_config(witness))
+    write_whole(fleet.witness_config, dump_region_config(witness))
     voters = fleet.topology.control.voters
     if voters:
         peers = [
             WayOut(port=fleet.ports[f"{voter}/etcd-proxy"], relays=etcd.ways_out(fleet, voter)) for voter in voters
         ]
-        write_private(fleet.etcd_peers_config, msgspec.json.format(msgspec.json.encode(PeersConfig(ways_out=peers))))
+        write_whole(fleet.etcd_peers_config, msgspec.json.format(msgspec.json.encode(PeersConfig(ways_out=peers))))
 
 
 def region_config(fleet: Fleet, region: Region, issuer: Issuer) -> RegionConfig:
@@ -96,6 +97,7 @@ def region_config(fleet: Fleet, region: Region, issuer: Issuer) -> RegionConfig:
         edge=f"http://127.0.0.1:{fleet.ports[f'{region.name}/edge']}",
         agent_port=fleet.ports[f"{region.name}/agent"],
         metrics_port=fleet.ports[f"{region.name}/metrics"],
+        feed_port=fleet.ports[f"{region.name}/feed"],
         api_host="127.0.0.1",
         api_port=fleet.ports[f"{region.name}/api"],
         api=ApiPolicy(allowed_origins=list(fleet.topology.allowed_origins)),

@@ -14,10 +14,11 @@ import asyncpg
 from intelgraph.changelog import links
 from intelgraph.changelog.install import begin_new_life, install_schema
 from intelgraph.connection import DRIVER_ERRORS, connect
-from intelgraph.fleet.layout.places import Fleet, write_private
+from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.layout.topology import wan_port
 from intelgraph.fleet.postgres import server as postgres
 from intelgraph.fleet.postgres.server import server_of
+from intelgraph.runtime.whole_file import write_whole
 
 _LIVES_BEGIN_S = 1_767_225_600
 """2026-01-01T00:00:00Z."""
@@ -56,7 +57,7 @@ async def _keep_life(fleet: Fleet, region: str, connection: asyncpg.Connection, 
     life: int = await connection.fetchval("SELECT life FROM ig.region")
     if fresh:
         life = await begin_new_life(connection, least=max(lived + 1, int(time.time() - _LIVES_BEGIN_S)))
-    write_private(kept, str(max(life, lived)))
+    write_whole(kept, str(max(life, lived)))
 
 
 async def link_region(fleet: Fleet, region: str) -> None:

@@ -23,6 +23,7 @@ from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.fleet.layout.binaries import Account, postgres_programs, server_account
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.model.errors import refuse
+from intelgraph.runtime.whole_file import write_whole
 from intelgraph.settings import Database
 
 ADMIN, API, PEER, REPLICATION = "ig_admin", "ig_api", "ig_peer", "ig_repl"
@@ -317,23 +318,12 @@ def _own_directories(server: Server, account: Account | None) -> None:
 
 
 def _write_secret(path: Path) -> None:
-    if path.exists():
-        return
-    staging = path.with_suffix(".new")
-    staging.unlink(missing_ok=True)
-    with os.fdopen(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-        file.write(secrets.token_urlsafe(24))
-    staging.rename(path)
+    if not path.exists():
+        write_whole(path, secrets.token_urlsafe(24))
 
 
 def _write_owned(path: Path, text: str, account: Account | None) -> None:
-    staging = path.with_name(path.name + ".new")
-    staging.unlink(missing_ok=True)
-    with os.fdopen(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-        if account is not None:
-            os.fchown(file.fileno(), account.uid, account.gid)
-    staging.rename(path)
+    write_whole(path, text, owner=None if account is None else (account.uid, account.gid))
 
 
 def _quoted(value: str) -> str:

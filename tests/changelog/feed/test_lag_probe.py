@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from intelgraph.changelog.echoing import Pulse
+from intelgraph.changelog.feed.lag_probe import Pulse
 
 LONG_S, WAIT_S = 600.0, 60.0
 

@@ -10,8 +10,8 @@ import asyncpg
 import psutil
 import pytest
 
+from bench.scratch import Scratch, start_scratch
 from intelgraph.fleet.postgres import server as postgres
-from intelgraph.fleet.postgres.scratch import Scratch, start_scratch
 
 pytestmark = pytest.mark.postgres
 

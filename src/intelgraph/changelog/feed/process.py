@@ -1,44 +1,34 @@
-"""``python -m intelgraph.changelog.feed_main --config region.json``: the one feed process of a region.
+"""The feed process of a region: its loops.
 
 It does four things for as long as it runs, each in its own loop so that a slow peer never holds the local log back:
-read the log (settle, digests, wake streams), echo with every peer (staleness), mark the stream (gaps), and compare
+read the log (settle, digests, subscribers), echo with every peer (staleness), mark the stream (gaps), and compare
 digests with peers (repair). Killing it loses nothing: every loop goes on from what the database knows. Only one of a
 region's feeds works at a time; another waits for its lock.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import contextlib
-import json
-import signal
-import sys
-import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
+from functools import partial
 
 import asyncpg
-import uvloop
 
 from intelgraph.changelog import links, repair
-from intelgraph.changelog.echoing import Pulse, send_tokens
-from intelgraph.changelog.feed import tally_digests, wake_streams
-from intelgraph.changelog.pacing import Pace
-from intelgraph.changelog.rounds import GapWatch, Round
-from intelgraph.connection import DRIVER_ERRORS, connect
-from intelgraph.settings import Database, RegionConfig, load_region_config
+from intelgraph.changelog.feed.host import Host
+from intelgraph.changelog.feed.lag_probe import Pulse, send_tokens
+from intelgraph.changelog.feed.metrics import FeedMetrics, read_subscribers
+from intelgraph.changelog.feed.registry import SUBSCRIBERS
+from intelgraph.changelog.feed.rounds import GapWatch, Round
+from intelgraph.changelog.pace import Pace
+from intelgraph.connection import connect
+from intelgraph.exposition import serve_beside
+from intelgraph.runtime.json_log import JsonLog
+from intelgraph.runtime.loops import Loops
+from intelgraph.settings import Database, RegionConfig
 
 _FEED_LOCK = (7, 1)
 _RETRY_S = 0.5
 _IDLE_POLL_FACTOR = 2.0
-
-
-def log(event: str, **facts: object) -> None:
-    """Write one JSON line; facts are names and numbers, never payloads."""
-    line = {"at": time.time(), "part": "feed", "event": event, **facts}
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
 
 
 async def open_connection(database: Database) -> asyncpg.Connection:
@@ -48,21 +38,6 @@ async def open_connection(database: Database) -> asyncpg.Connection:
     return await connect(database, statement_timeout_s=5, session=session)
 
 
-async def keep(name: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Run ``work`` for ever; whatever ends it is logged once per kind and tried again."""
-    told: str | None = None
-    while True:
-        try:
-            await work()
-            told = None
-        except DRIVER_ERRORS as error:
-            kind = type(error).__name__
-            if kind != told:
-                log("loop_interrupted", loop=name, error=kind)
-                told = kind
-            await asyncio.sleep(_RETRY_S)
-
-
 class Feed:
     """The loops of one region's feed."""
 
@@ -70,47 +45,76 @@ class Feed:
         self.config = config
         self.here = config.region
         self.policy = config.feed
+        self.log = JsonLog("feed")
         self.gaps = GapWatch()
+        self.metrics = FeedMetrics()
         self.pulse = Pulse(
             busy_s=self.policy.echo_s, idle_s=self.policy.echo_idle_s, idle_after_s=self.policy.idle_after_s
+        )
+        self.loops = Loops(
+            retry_s=_RETRY_S,
+            on_failure=lambda loop, error: self.log("loop_interrupted", loop=loop, error=type(error).__name__),
         )
 
     async def run(self) -> None:
         """Run every loop until cancelled."""
+        loops = {"log": self.read_log, "mark": self.mark}
+        for peer in self.config.peers:
+            loops[f"echo {peer}"] = partial(self.echo, peer)
+            loops[f"compare {peer}"] = partial(self.compare, peer)
+        if self.config.feed_port:
+            loops["metrics"] = partial(
+                serve_beside, self.metrics.text, host=self.config.api_host, port=self.config.feed_port
+            )
         async with asyncio.TaskGroup() as group:
-            group.create_task(keep("log", self.read_log))
-            group.create_task(keep("mark", self.mark))
-            for peer in self.config.peers:
-                group.create_task(keep(f"echo {peer}", lambda peer=peer: self.echo(peer)))  # type: ignore[misc]
-                group.create_task(keep(f"compare {peer}", lambda peer=peer: self.compare(peer)))  # type: ignore[misc]
+            for name, loop in loops.items():
+                group.create_task(self.loops.keep(name, loop))
 
     async def read_log(self) -> None:
-        """Settle positions, count digests and wake streams whenever something moved."""
+        """Settle positions, count digests and tell the subscribers whenever something moved."""
         connection = await open_connection(self.config.admin_database)
         try:
             # Another feed of this region may be working; its session ends with it.
             while not await connection.fetchval("select pg_try_advisory_lock($1, $2)", *_FEED_LOCK):  # noqa: ASYNC110
                 await asyncio.sleep(_RETRY_S)
-            log("reading", region=self.here)
-            seen = None
-            wait_s = self.policy.poll_s
-            while True:
-                await connection.fetchval("select ig.settle()")
-                counted = await tally_digests(connection, batch_rows=self.policy.batch_rows)
-                now = await connection.fetchval("select sum(position) from ig.settled")
-                if counted or now != seen:
-                    self.pulse.moved()
-                    await wake_streams(connection)
-                    seen, wait_s = now, self.policy.poll_s
-                else:
-                    wait_s = min(wait_s * _IDLE_POLL_FACTOR, self.policy.poll_s * 4)
-                if counted < self.policy.batch_rows:
-                    await asyncio.sleep(wait_s)
+            self.log("reading", region=self.here)
+            host = Host(
+                partial(open_connection, self.config.admin_database),
+                [make(self.config) for make in SUBSCRIBERS],
+                policy=self.policy.subscribers,
+                log=self.log,
+            )
+            hosting = asyncio.create_task(self.loops.keep("subscribers", host.run))
+            try:
+                await self._watch_log(connection, host)
+            finally:
+                hosting.cancel()
+                await asyncio.gather(hosting, return_exceptions=True)
         finally:
             await connection.close(timeout=1)
 
+    async def _watch_log(self, connection: asyncpg.Connection, host: Host) -> None:
+        seen = None
+        wait_s = self.policy.poll_s
+        while True:
+            await connection.fetchval("select ig.settle()")
+            counted: int = await connection.fetchval("select ig.tally($1)", self.policy.batch_rows)
+            now = await connection.fetchval("select sum(position) from ig.settled")
+            self.loops.works("log")
+            if counted or now != seen:
+                self.pulse.moved()
+                host.moved()
+                seen, wait_s = now, self.policy.poll_s
+            else:
+                wait_s = min(wait_s * _IDLE_POLL_FACTOR, self.policy.poll_s * 4)
+            if counted < self.policy.batch_rows:
+                await asyncio.sleep(wait_s)
+
     async def mark(self) -> None:
-        """Send heartbeats and watch the slots; a lost slot is replaced, and the marks tell the peer of the gap."""
+        """Send heartbeats, watch the slots and measure.
+
+        A lost slot is replaced, and the marks tell the peer of the gap.
+        """
         connection = await open_connection(self.config.admin_database)
         try:
             while True:
@@ -120,9 +124,12 @@ class Feed:
                 ):
                     if link.lost and not link.active:
                         await links.recreate_slot(connection, here=self.here, destination=link.destination)
-                        log("slot_replaced", destination=link.destination)
+                        self.log("slot_replaced", destination=link.destination)
+                self.metrics.measure(await read_subscribers(connection))
+                self.loops.works("mark")
                 await asyncio.sleep(self.policy.heartbeat_s)
         finally:
+            self.metrics.forget()
             await connection.close(timeout=1)
 
     async def echo(self, peer: str) -> None:
@@ -145,6 +152,7 @@ class Feed:
                     for placement in before.shared(self.here):
                         gaps |= await self.compare_placement(here, there, before, placement)
                     before = before.alone()
+                    self.loops.works(f"compare {peer}")
                     await asyncio.sleep(min(_RETRY_S, self.policy.compare_s) if gaps else self.policy.compare_s)
             finally:
                 there.terminate()
@@ -165,13 +173,13 @@ class Feed:
             await here.execute(
                 "select ig.open_gap($1, $2)", placement, f"its digest differs from {peer}'s in {missing} buckets"
             )
-            log("gap_opened", peer=peer, buckets=missing)
+            self.log("gap_opened", peer=peer, buckets=missing)
         if missing:
             pace = Pace(here=here, there=there, region=self.here, peer=peer)
             if compared.snapshot:
                 await repair.ask_for_snapshot(pace, placement)
             sent = await repair.ask_for_missing(pace, compared)
-            log("reissued", peer=peer, rows=sent)
+            self.log("reissued", peer=peer, rows=sent)
             return True
         if not (compared.equal and compared.covers and at.is_home(placement)):
             return gap is not None
@@ -181,26 +189,5 @@ class Feed:
             if not self.gaps.may_close(placement, gap, home=at.peer_stream, reached=at.peer_position, cut=compared.cut):
                 return True
             await here.execute("select ig.close_gap($1, $2)", placement, gap)
-            log("gap_closed", peer=peer)
+            self.log("gap_closed", peer=peer)
         return False
-
-
-def main() -> None:
-    """Parse the arguments and run until SIGTERM or SIGINT."""
-    parser = argparse.ArgumentParser(description="Run the feed of one region.")
-    parser.add_argument("--config", type=Path, required=True, help="the region's settings (region.json)")
-    config = load_region_config(parser.parse_args().config)
-
-    async def run() -> None:
-        task = asyncio.ensure_future(Feed(config).run())
-        for name in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(name, task.cancel)
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run())
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """What a region concludes from one round of comparisons with a peer: which placements to look at, when a gap may close.
 
-Pure: the reports are read and the comparisons made by ``feed_main`` and ``repair``.
+Pure: the reports are read and the comparisons made by ``process`` and ``repair``.
 """
 
 from __future__ import annotations
