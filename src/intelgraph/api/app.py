@@ -24,8 +24,9 @@ from intelgraph.api.http.request import Request
 from intelgraph.api.http.response import Answer, Header, Response
 from intelgraph.api.policy import WorkerPolicy
 from intelgraph.api.routes import UNROUTED, Route, find_handler
-from intelgraph.api.services import Loop, Services, compose
+from intelgraph.api.services import Services, compose
 from intelgraph.model.errors import IntelGraphError
+from intelgraph.runtime.loops import Loops
 from intelgraph.settings import RegionConfig
 
 # Writes are acknowledged with less durability than was declared, until a standby has caught up.
@@ -64,7 +65,8 @@ class App:
             services.begin_stop()
 
         self._lifeline.hold(begin_stop)
-        self._tasks += [asyncio.create_task(_keep(services, loop)) for loop in services.loops]
+        loops = Loops(retry_s=1.0, on_failure=lambda name, error: services.log.failure("loop_failed", error, loop=name))
+        self._tasks += [asyncio.create_task(loops.keep(loop.__qualname__, loop)) for loop in services.loops]
         services.log.write("started")
         return connections
 
@@ -129,16 +131,6 @@ class App:
         except Exception as error:
             services.log.failure("request_failed", error, request_id=request.id.decode(), route=route.template)
             return problem.of_denied(problem.INTERNAL)
-
-
-async def _keep(services: Services, loop: Loop) -> None:
-    """Run a background loop for ever; one that fails is logged and started again."""
-    while True:
-        try:
-            await loop()
-        except Exception as error:
-            services.log.failure("loop_failed", error, loop=loop.__qualname__)
-        await asyncio.sleep(1.0)
 
 
 def _directory_age(services: Services) -> list[Header]:

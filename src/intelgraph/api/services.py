@@ -57,12 +57,13 @@ from intelgraph.control.agent.leases.steady import steady_s
 from intelgraph.control.directory.cache import CachedDirectory
 from intelgraph.control.store.opened import open_store
 from intelgraph.control.store.protocol import ControlStore
+from intelgraph.graph.engines.postgres.engine import PostgresEngine
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema
+from intelgraph.runtime.loops import Loop
 from intelgraph.settings import ApiPolicy, RegionConfig
 
 _MEASURE_S = 1.0
-Loop = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,6 +265,7 @@ def _writer(region: _Region, forwarder: Forwarder) -> Writer:
 
 def _graphql(region: _Region, reader: Reader, streams: Streams, writer: Writer) -> GraphQL:
     policy, database, metrics = region.policy, region.database, region.metrics
+    engine = PostgresEngine()
     planner = Planner(schema=load_schema(), introspection=policy.introspection)
     planner.documents.on_full = metrics.full_of_bytes("documents")
     persisted = PersistedDocuments()
@@ -280,8 +282,8 @@ def _graphql(region: _Region, reader: Reader, streams: Streams, writer: Writer) 
         admission=region.admission,
         bodies=region.bodies,
         media_types=MediaTypes(),
-        documents=Documents(planner=planner, persisted=persisted, planner_thread=region.planner_thread),
-        queries=Queries(planner=planner, reads=reads, reader=reader),
+        documents=Documents(planner=planner, engine=engine, persisted=persisted, planner_thread=region.planner_thread),
+        queries=Queries(planner=planner, engine=engine, reads=reads, reader=reader),
         mutations=Mutations(writer=writer, operations_max=policy.operations_max),
         subscriptions=Subscriptions(streams=streams),
         log=region.log,

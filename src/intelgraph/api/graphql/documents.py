@@ -13,7 +13,10 @@ from intelgraph.api.graphql import http
 from intelgraph.api.graphql.persisted import PersistedDocuments
 from intelgraph.api.http.request import Request
 from intelgraph.api.limits.planner_thread import LARGE_BYTES, PlannerThread
-from intelgraph.graph.query.planning import Planner, Prepared
+from intelgraph.graph.engines.postgres.statement import Statement
+from intelgraph.graph.engines.protocol import Engine
+from intelgraph.graph.query.planning import Planner
+from intelgraph.graph.query.prepared import Prepared
 from intelgraph.graph.query.ready import Ready
 
 Understood = tuple[http.GraphQLRequest, Prepared | tuple[Ready, list[Any]]]
@@ -25,6 +28,7 @@ class Documents:
     """The documents of one worker's requests."""
 
     planner: Planner
+    engine: Engine[Statement]
     persisted: PersistedDocuments
     planner_thread: PlannerThread
 
@@ -51,4 +55,7 @@ class Documents:
 
     def _prepared(self, tenant: str, asked: http.GraphQLRequest) -> Prepared:
         document = self.planner.document(asked.query, asked.operation_name, tenant=tenant)
-        return self.planner.prepare(document, asked.variables)
+        prepared = self.planner.prepare(document, asked.variables)
+        if prepared.plan is not None:
+            self.engine.statement(prepared.plan)  # made here, because a new document is prepared on the planner thread
+        return prepared

@@ -23,7 +23,7 @@ from intelgraph.api.http.response import Answer, Response
 from intelgraph.api.limits.bodies import Bodies
 from intelgraph.api.logs import Log
 from intelgraph.graph.query.document import QueryRefused
-from intelgraph.graph.query.planning import Prepared
+from intelgraph.graph.query.prepared import Prepared
 from intelgraph.model.errors import IntelGraphError, PermanentError, refuse
 
 

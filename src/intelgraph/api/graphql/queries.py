@@ -18,10 +18,14 @@ from intelgraph.api.http.request import Request
 from intelgraph.api.http.response import Header, Response
 from intelgraph.api.read.parameters import wanted_bookmark
 from intelgraph.api.read.reader import Reader
-from intelgraph.graph.query.compile import OUTSIDE, Statement
+from intelgraph.graph.engines.postgres.statement import Statement
+from intelgraph.graph.engines.protocol import Engine
 from intelgraph.graph.query.cost import Estimate
 from intelgraph.graph.query.introspection import introspect
-from intelgraph.graph.query.planning import Planner, Prepared
+from intelgraph.graph.query.plan import Plan
+from intelgraph.graph.query.plan_builder import OUTSIDE
+from intelgraph.graph.query.planning import Planner
+from intelgraph.graph.query.prepared import Prepared
 from intelgraph.graph.query.ready import Ready
 from intelgraph.model.errors import PermanentError
 
@@ -55,12 +59,13 @@ class Queries:
     """The queries of one worker."""
 
     planner: Planner
+    engine: Engine[Statement]
     reads: QueryBatcher
     reader: Reader
 
     async def read_ready(self, request: Request, asked: Asked, ready: Ready, values: list[Any]) -> Response:
         """Answer a read that differs from an earlier one in its texts alone."""
-        read = _read_of(request, asked.admitted, ready.statement, values, ready.estimate)
+        read = self._read_of(request, asked.admitted, ready.plan, values, ready.estimate)
         answer, data = await self._ask(asked.admitted, read)
         told = b'{"data":%b}' % (data or "null").encode()
         if asked.explain:
@@ -75,8 +80,8 @@ class Queries:
         headers: list[Header] = []
         data: bytes | None = None
         home: str | None = None
-        if prepared.statement is not None:
-            read = _read_of(request, asked.admitted, prepared.statement, prepared.values, prepared.estimate)
+        if prepared.plan is not None:
+            read = self._read_of(request, asked.admitted, prepared.plan, prepared.values, prepared.estimate)
             answer, text = await self._ask(asked.admitted, read)
             headers, home = self.reader.facts(asked.admitted.placement.id, answer, None), answer.home
             data = (text or "null").encode()
@@ -98,6 +103,12 @@ class Queries:
             "objects": {"at_most": found.nodes, "limit": limits.nodes_max},
             "regions": {"answered_in": self.reader.region, "home": home, "allowed": list(admitted.placement.regions)},
         }
+
+    def _read_of(self, request: Request, admitted: Admitted, plan: Plan, values: list[Any], estimate: Estimate) -> Read:
+        return Read(
+            self.engine.statement(plan), admitted.principal.tenant, admitted.placement.id, wanted_bookmark(request),
+            values, estimate.cost, estimate.weight,
+        )  # fmt: skip
 
     async def _ask(self, admitted: Admitted, read: Read) -> tuple[Readable, str | None]:
         """Ask the database; the second time only if the region could not answer the first time."""
@@ -145,10 +156,3 @@ class Queries:
         return msgspec.json.encode(
             {root.key: known.get(root.key, found.get(root.key)) for root in prepared.selection.roots}
         )
-
-
-def _read_of(request: Request, admitted: Admitted, statement: Statement, values: list[Any], estimate: Estimate) -> Read:
-    return Read(
-        statement, admitted.principal.tenant, admitted.placement.id, wanted_bookmark(request), values, estimate.cost,
-        estimate.weight,
-    )  # fmt: skip

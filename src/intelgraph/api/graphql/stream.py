@@ -22,7 +22,7 @@ from intelgraph.api.http.response import Stream
 from intelgraph.api.read.changes import ChangesAnswer
 from intelgraph.api.read.parameters import checked_bookmark
 from intelgraph.api.read.stream import UNREADABLE, Start, Streams, bookmark_of, unreadable
-from intelgraph.graph.query.planning import Prepared
+from intelgraph.graph.query.prepared import Prepared
 from intelgraph.graph.query.selection import Args, Selected
 from intelgraph.model.errors import Denied, PermanentError, refuse
 

@@ -23,7 +23,7 @@ from intelgraph.api.write.acknowledgement import Acknowledged
 from intelgraph.api.write.operations import Operations, check_operations
 from intelgraph.api.write.write import Write
 from intelgraph.api.write.writer import Writer
-from intelgraph.graph.query.planning import Prepared
+from intelgraph.graph.query.prepared import Prepared
 from intelgraph.graph.query.selection import Args, Selected
 from intelgraph.model.errors import PermanentError, refuse
 

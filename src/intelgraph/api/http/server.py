@@ -28,6 +28,7 @@ import uvloop
 from intelgraph.api.http.connections import Connections
 from intelgraph.api.http.lifeline import Lifeline
 from intelgraph.api.http.policy import HttpPolicy
+from intelgraph.runtime.stop_signals import stop_event
 
 _RESPAWN_PAUSE_S = 0.1
 _LOOK_S = 1.0
@@ -139,9 +140,8 @@ def _work(
 
 
 async def _accept(application: Application, listening: socket.socket, policy: HttpPolicy) -> None:
-    stop = asyncio.Event()
+    stop = stop_event(signals=(signal.SIGTERM,))
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
     connections = await application.start()
     server = await loop.create_server(connections.make, sock=listening, backlog=policy.backlog)
     # What is here now stays: the collector need not look at it again each time.
