@@ -9,9 +9,9 @@ from typing import Any
 import asyncpg
 import pytest
 
+from bench.scratch import start_scratch
 from intelgraph.api.database.database import Database
 from intelgraph.changelog.install import install_schema
-from intelgraph.fleet.postgres.scratch import start_scratch
 from intelgraph.graph.engines.postgres.engine import PostgresEngine
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema

@@ -7,9 +7,10 @@ from collections.abc import Awaitable
 
 import pytest
 
-from intelgraph.api.http.outgoing import Outgoing
+from intelgraph.api.limits.outgoing import Outgoing
 from intelgraph.api.limits.shares import OF_ALL, OF_TENANT, Full, Shares
 from intelgraph.api.limits.slots import Slots
+from intelgraph.api.policy import UnreadPolicy
 from intelgraph.graph.engines.postgres.weight import ANSWER_BYTES_MAX, OBJECT_BYTES_MAX, object_bytes_max
 from intelgraph.graph.query.cache import Cache
 from intelgraph.graph.query.planning import Planner
@@ -124,7 +125,7 @@ def test_what_was_made_of_a_document_goes_with_it() -> None:
 
 def test_who_leaves_much_unread_waits_and_others_do_not() -> None:
     async def story() -> None:
-        outgoing = Outgoing(bytes_max=100, bytes_of_tenant_max=50, wait_s=0.02)
+        outgoing = Outgoing(UnreadPolicy(bytes_max=100, bytes_of_tenant_max=50, wait_s=0.02))
         first, second = outgoing.hold("a", 30), outgoing.hold("a", 30)
         await outgoing.room("b")
         with pytest.raises(TransientError) as refused:

@@ -21,6 +21,7 @@ from intelgraph.graph.stix.mapping import from_stix
 from intelgraph.graph.stix.read import Limits
 from intelgraph.graph.stix.rejects import Rejects
 from intelgraph.graph.stix.versions import Verdict, judge, ordered_time, version_of
+from tests.cases import cases
 from tests.fakes.door import Store
 
 from .test_import_run import TENANT, StoreSender, link, take, url, uuid_of
@@ -231,7 +232,7 @@ FORMS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=cases(150), suppress_health_check=[HealthCheck.too_slow])
 @given(FORMS.flatmap(lambda forms: st.tuples(st.just(forms), st.permutations(forms))))
 def test_the_order_in_a_file_decides_nothing(both: tuple[list[dict[str, Any]], list[dict[str, Any]]]) -> None:
     def outcome(forms: list[dict[str, Any]]) -> tuple[list[bytes], dict[str, int]]:
