@@ -22,8 +22,8 @@ from graphql.language import (
     VariableNode,
 )
 
+from intelgraph.graph.query.error_text import of_document, plain
 from intelgraph.graph.query.limits import QueryLimits, over_limit
-from intelgraph.graph.query.wording import of_document, plain
 
 _ERRORS_SHOWN_MAX = 20
 _KEPT_CHARS_MAX = 4_000
