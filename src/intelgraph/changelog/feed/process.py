@@ -54,6 +54,7 @@ class Feed:
         self.loops = Loops(
             retry_s=_RETRY_S,
             on_failure=lambda loop, error: self.log("loop_interrupted", loop=loop, error=type(error).__name__),
+            on_recovery=lambda loop: self.log("loop_recovered", loop=loop),
         )
 
     async def run(self) -> None:
