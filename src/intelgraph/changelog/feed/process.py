@@ -16,9 +16,10 @@ import asyncpg
 from intelgraph.changelog import links, repair
 from intelgraph.changelog.feed.host import Host
 from intelgraph.changelog.feed.lag_probe import Pulse, send_tokens
-from intelgraph.changelog.feed.metrics import FeedMetrics, read_subscribers
+from intelgraph.changelog.feed.metrics import FeedMetrics
 from intelgraph.changelog.feed.registry import SUBSCRIBERS
 from intelgraph.changelog.feed.rounds import GapWatch, Round
+from intelgraph.changelog.feed.status import read_subscribers
 from intelgraph.changelog.pace import Pace
 from intelgraph.connection import connect
 from intelgraph.exposition import serve_beside
