@@ -191,7 +191,9 @@ def _others_turn(turn: _Turn, action: Action, waited: Waited) -> Step:
     renewed = plan.lease_version is not None and plan.lease_version != _version(view, view.here)
     if plan.state is State.REVOCABLE and view.here == plan.source and renewed:
         return give_up(plan, "home_is_back", f"{view.here} has renewed its lease")
-    return others_turn(plan, action, lives=is_leased(view, action.executor, turn.policy), waited=waited)
+    lives = is_leased(view, action.executor, turn.policy)
+    held_by = _held_by(view) if action.type is CATCH_UP else ""
+    return others_turn(plan, action, lives=lives, waited=waited, held_by=held_by)
 
 
 def _version(view: View, region: str) -> int | None:

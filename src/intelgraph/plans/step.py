@@ -105,15 +105,20 @@ def own_turn(plan: P, action: Action, condition: Condition, waited: Waited) -> D
     return Wait(why=Denied(code=code, reason=f"plan {plan.id} waits: {condition.fact}", facts={"plan": plan.id}))
 
 
-def others_turn(plan: P, action: Action, *, lives: bool, waited: Waited) -> GiveUp[P] | Replace[P] | Nothing:
-    """Say what another party to the plan does about it. ``lives``: whether the action's executor does."""
+def others_turn(
+    plan: P, action: Action, *, lives: bool, waited: Waited, held_by: str = ""
+) -> GiveUp[P] | Replace[P] | Nothing:
+    """Say what another party to the plan does about it.
+
+    ``lives``: whether the action's executor does; ``held_by``: what is known to keep the action waiting, in brackets.
+    """
     if plan.state is not State.REVOCABLE:
         return Nothing()
     if not lives:
         return give_up(plan, "not_leased", f"{action.executor}, whose turn it is, has no lease any more")
     bound = action.type.bound
     if bound is not None and bound.then is AtBound.GIVE_UP and waited.is_over(action):
-        return give_up(plan, bound.late, f"`{action.told}` is not done after {_over(action, waited)}")
+        return give_up(plan, bound.late, f"`{action.told}` is not done{held_by} after {_over(action, waited)}")
     return Nothing()
 
 
