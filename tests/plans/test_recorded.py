@@ -25,7 +25,7 @@ from intelgraph.control.store.protocol import ControlStore
 from intelgraph.model.errors import PermanentError
 from intelgraph.plans.plan import OPERATOR
 from intelgraph.plans.states import IllegalEvent, State
-from intelgraph.plans.step import DoIt, GiveUp, Nothing, Waited, others_turn, own_turn
+from intelgraph.plans.step import DoIt, GiveUp, Nothing, Waited, give_up, others_turn, own_turn
 from tests.control.stores import STORES, Open, Watched, opened, real_store, run
 
 from .survey import MEASURE, PUBLISH, PUBLISHED, SURVEYS, TABLES, Ledger, Survey, SurveyBounds, SurveyKind, noted
@@ -226,6 +226,31 @@ def test_what_became_of_a_plan_is_told_after_another_took_its_place(open_store: 
             assert await executor.begin(now, replace(another, id="survey/followed/3"), TIMES, Joined())
             with pytest.raises(PermanentError, match="plan survey/followed/3 took its place"):
                 what_became_of(now, await read_record(store, record.subject, Survey))
+
+    run(body())
+
+
+def test_how_long_a_plan_took_is_known_to_the_process_that_lived_through_it(open_store: Open) -> None:
+    async def body() -> None:
+        async with opened(open_store) as (store,):
+            now_s = 100.0
+            executor = PlanExecutor(store, SURVEYS, clock=lambda: now_s)
+            for given_up in (False, True):
+                nothing = await read_record(store, f"survey/took-{given_up}", Survey)
+                plan = survey(f"took-{given_up}", SurveyKind.REHEARSAL)
+                assert await executor.begin(nothing, plan, replace(TIMES, lost_s=5.0), Joined())
+                now_s += 2.5
+                record = await read_record(store, nothing.subject, Survey)
+                assert record.plan is not None and record.plan.current is not None
+                if given_up:
+                    step = give_up(record.plan, "a_test", "a test")
+                    assert isinstance(step, GiveUp) and await executor.give_up(record, step)
+                while record.plan is not None and record.plan.current is not None and not given_up:
+                    assert await executor.do(record, record.plan.current, Ledger()) is not None
+                    record = await read_record(store, nothing.subject, Survey)
+                times = (await read_record(store, nothing.subject, Survey)).times
+                assert times is not None and times.finished_at is not None
+                assert (times.took_s, times.rto_s) == ((None, None) if given_up else (2.5, 7.5))
 
     run(body())
 
