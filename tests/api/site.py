@@ -33,6 +33,7 @@ import psutil
 import requests
 from cryptography.hazmat.primitives import serialization
 
+from bench.scratch import Scratch, start_scratch
 from intelgraph.changelog import links
 from intelgraph.changelog.install import install_schema
 from intelgraph.control import issuer
@@ -40,7 +41,6 @@ from intelgraph.control.agent.controller.opening import open_epoch
 from intelgraph.control.directory.placements import Directory
 from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.fleet.layout.ports import free_ports
-from intelgraph.fleet.postgres.scratch import Scratch, start_scratch
 from intelgraph.model.placement import Durability, Placement, Tenant
 from intelgraph.settings import ApiPolicy, Issuer, Peer, RegionConfig, SqliteControl, dump_region_config
 from tests.machine import WAIT_S, is_over
@@ -128,7 +128,7 @@ class Region:
         """Start ``api``, ``feed`` or ``agent``."""
         module = {
             "api": "intelgraph.api",
-            "feed": "intelgraph.changelog.feed_main",
+            "feed": "intelgraph.changelog.feed",
             "agent": "intelgraph.control.agent",
         }[part]
         with self.log_path.open("ab") as log:

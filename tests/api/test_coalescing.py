@@ -16,13 +16,17 @@ import pytest
 
 from intelgraph.api.database.coalescing import Coalescer, Read
 from intelgraph.api.database.database import Database
-from intelgraph.graph.query.compile import Statement
+from intelgraph.graph.engines.postgres.builder import Builder
+from intelgraph.graph.engines.postgres.engine import PostgresEngine
+from intelgraph.graph.engines.postgres.nodes import Column, Derived, Expression, Rows, Scalar, Select, call
+from intelgraph.graph.engines.postgres.statement import Statement
 from intelgraph.graph.query.document import QueryRefused
-from intelgraph.graph.query.many import ForMany
+from intelgraph.graph.query.plan import Kind, Value
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.settings import ApiPolicy
+from tests.cases import cases
 from tests.graph.documents import Maker
 from tests.graph.reference import Graph
 
@@ -39,10 +43,10 @@ planner = Planner(schema=load_schema())
 
 def read(query: str, variables: dict[str, Any], *, tenant: str = "acme") -> Read:
     prepared = planner.prepare(planner.document(query, None), variables)
-    assert prepared.statement is not None
+    assert prepared.plan is not None
     return Read(
-        statement=prepared.statement, tenant=tenant, placement="both", bookmark=None, values=prepared.values,
-        cost=prepared.estimate.cost,
+        statement=PostgresEngine().statement(prepared.plan), tenant=tenant, placement="both", bookmark=None,
+        values=prepared.values, cost=prepared.estimate.cost,
     )  # fmt: skip
 
 
@@ -102,7 +106,7 @@ def test_documents_made_by_chance_are_answered_together_as_alone(site: Site) -> 
 
     async def story(database: Database) -> None:
         compared = 0
-        for seed in range(400):
+        for seed in range(cases(400)):
             text, variables = Maker(random=Random(seed)).document()
             try:
                 asked = read(text, variables, tenant="globex")
@@ -116,7 +120,7 @@ def test_documents_made_by_chance_are_answered_together_as_alone(site: Site) -> 
             alone = await database.query(*_statement(asked))
             assert told == [alone[1]] * 3, (seed, text)
             compared += 1
-        assert compared > 200
+        assert compared > cases(200)
 
     with_database(site, story)
 
@@ -176,29 +180,28 @@ def test_too_many_that_wait_are_refused_and_the_rest_is_answered(site: Site) -> 
 
 def test_nobody_waits_behind_one_that_is_slow(site: Site) -> None:
     """Reads of one kind of which one sleeps in PostgreSQL: those that come later are told first."""
-    one = "(select x::text from pg_sleep({sleep}) s, (select {name}) n (x))"
-    text = (
-        f"select to_jsonb($1::text || $2 || coalesce($3::text, '')), {one.format(sleep='$4::float', name='$5::text')}"
-    )
-    many = (
-        f"select to_jsonb($1::text || $2 || coalesce($3::text, '')), array(select {one.format(sleep='v4', name='v5')} "
-        "from unnest($4::float[], $5::text[]) with ordinality m (v4, v5, n) order by n)"
-    )
-    statement = Statement(text=text, bindings=(), for_many=ForMany(text=many, types=("float", "text")))
+    seconds, named_ = Value(0, Kind.NUMBER, 0, lambda args: args), Value(1, Kind.TEXT, 0, lambda args: args)
+
+    def sleeping(builder: Builder) -> Expression:
+        slept = Rows(call("pg_sleep", builder.value(seconds)), "s")
+        name = Derived(Select((builder.value(named_),)), "n", ("x",))
+        return Scalar(Select((Column("n", "x"),), (slept, name)))
+
+    statement = Statement(sleeping, (seconds, named_))
     told: list[str] = []
 
     async def story(database: Database) -> None:
         reads = coalescer(database, [], batch_max=4)
 
-        async def ask(name: str, sleep_s: float) -> None:
+        async def ask(name: str, sleep_s: int) -> None:
             _, answer = await reads.ask(Read(statement, "acme", "both", None, [sleep_s, name], 1))
             assert answer is not None
             told.append(answer)
 
-        slow = asyncio.create_task(ask("slow", 3.0))
+        slow = asyncio.create_task(ask("slow", 3))
         await asyncio.sleep(0.1)
         quick = [str(n) for n in range(20)]
-        await asyncio.gather(*(ask(name, 0.0) for name in quick))
+        await asyncio.gather(*(ask(name, 0) for name in quick))
         assert sorted(told) == sorted(quick)
         await slow
 

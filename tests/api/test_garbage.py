@@ -19,13 +19,16 @@ from schemathesis.specs.openapi import checks
 
 from intelgraph.api import problem
 from intelgraph.settings import ApiPolicy
+from tests.cases import cases
 from tests.machine import stretched
 
 from .site import US, Site, two_regions
 
 pytestmark = pytest.mark.postgres
 QUIET = settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=cases(80),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 OPENAPI = json.loads((Path(problem.__file__).parent / "openapi.json").read_text())
 DESCRIPTION = schemathesis.openapi.from_dict(OPENAPI)
@@ -187,7 +190,7 @@ def test_any_headers_paths_and_bodies_get_a_typed_answer(
 
 
 @DESCRIPTION.parametrize()
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=cases(50), deadline=None, suppress_health_check=list(HealthCheck), database=None)
 def test_every_operation_keeps_to_its_description(garbage_site: Site, case: schemathesis.Case) -> None:
     """Requests made from the description, legal and not: the answer is one that the description names."""
     token = garbage_site.issuer.token("acme")

@@ -18,8 +18,9 @@ import asyncpg
 import pytest
 from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLObjectType
 
+from bench.scratch import Scratch, start_scratch
 from intelgraph.changelog.install import install_schema
-from intelgraph.fleet.postgres.scratch import Scratch, start_scratch
+from intelgraph.graph.engines.postgres.engine import PostgresEngine
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema
 from tests.graph.cursors import cursor
@@ -164,10 +165,11 @@ async def _look() -> dict[str, Looked]:
         try:
             for name, ask in ASKED.items():
                 prepared = planner.prepare(planner.document(ask.query, None), {})
-                assert prepared.statement is not None
+                assert prepared.plan is not None
+                statement = PostgresEngine().statement(prepared.plan)
                 values = [value.decode() if isinstance(value, bytes) else value for value in prepared.values]
                 told.clear()
-                row = await door.fetchrow(prepared.statement.text, TENANTS[0], "p", None, *values)
+                row = await door.fetchrow(statement.text, TENANTS[0], "p", None, *values)
                 assert row is not None
                 assert json.loads(row[0])["status"] == "ok", (name, row)
                 assert row[1] is not None, name

@@ -14,6 +14,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from bench.scratch import Scratch, start_scratch
 from intelgraph.changelog.install import install_schema
 from intelgraph.changelog.links import slot_name
 from intelgraph.control.agent.controller.acting import MOVES, Work
@@ -28,7 +29,6 @@ from intelgraph.control.plans.execution import PlanExecutor
 from intelgraph.control.store.keys import PLANS
 from intelgraph.control.store.protocol import ControlStore, Snapshot
 from intelgraph.control.store.sqlite import SqliteControlStore
-from intelgraph.fleet.postgres.scratch import Scratch, start_scratch
 from intelgraph.model.errors import Denied, PermanentError
 from intelgraph.model.placement import Placement, StandbyLoss
 from intelgraph.placement.plan import OPEN, RAISE, Kind, Plan

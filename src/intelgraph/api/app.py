@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 
 import msgspec
 
@@ -56,6 +55,7 @@ from intelgraph.control.store.protocol import ControlStore
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema
 from intelgraph.model.errors import IntelGraphError
+from intelgraph.runtime.loops import Loops
 from intelgraph.settings import ApiPolicy, RegionConfig
 
 _MEASURE_S = 1.0
@@ -195,21 +195,13 @@ class App:
             door.begin_stop()
 
         self._lifeline.hold(begin_stop)
+        loops = Loops(retry_s=1.0, on_failure=lambda name, error: door.log.failure("loop_failed", error, loop=name))
         for work in (keys.run, directory.run, waiters.run, feed.run, *lease_loops):
-            self._tasks.append(asyncio.create_task(self._keep(door, work.__qualname__, work)))
+            self._tasks.append(asyncio.create_task(loops.keep(work.__qualname__, work)))
         self._door = door
         _count_what_is_full(door)
         door.log.write("started")
         return connections
-
-    async def _keep(self, door: Door, name: str, work: Any) -> None:
-        """Run a background loop for ever; one that fails is logged and started again."""
-        while True:
-            try:
-                await work()
-            except Exception as error:
-                door.log.failure("loop_failed", error, loop=name)
-            await asyncio.sleep(1.0)
 
     async def stop(self) -> None:
         """End them."""

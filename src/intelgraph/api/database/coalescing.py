@@ -9,7 +9,7 @@ fails is asked again one by one: an error is only that of the read that caused i
 
 An answer is bounded in bytes. A statement makes its data only where the tenant's largest object leaves no doubt that it
 is small enough, of all that are asked together; else the read is asked alone, in the form that counts
-(``query.weight``).
+(``graph.engines.postgres.weight``).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ import msgspec
 from intelgraph.api.database.database import Database
 from intelgraph.api.limits.shares import Full, Shares, overloaded
 from intelgraph.api.read.bookmarks import Readable
-from intelgraph.graph.query.compile import Statement
-from intelgraph.graph.query.weight import guarded, object_bytes_max
+from intelgraph.graph.engines.postgres.statement import Statement
+from intelgraph.graph.engines.postgres.weight import object_bytes_max
 from intelgraph.model.errors import IntelGraphError, retry
 
 COST_MAX = 2_000
@@ -130,15 +130,15 @@ class Coalescer:
         statement = read.statement
         bytes_max = object_bytes_max(read.objects)
         by_tenant = bytes_max is not None and self._largest.get(read.placement, 0) > bytes_max
-        text = statement.text if bytes_max is None else guarded(statement.text, bytes_max, by_tenant=by_tenant)
+        text = statement.bounded(bytes_max, by_tenant=by_tenant)
         told = await self._database.query(text, read.tenant, read.placement, read.bookmark, *read.values)
-        if told[1] is not None or bytes_max is None or statement.weigh is None or not self._may_be_large(read, told[0]):
+        if told[1] is not None or bytes_max is None or not self._may_be_large(read, told[0]):
             return told
         if not by_tenant:
-            told = await self._query(read, guarded(statement.text, bytes_max, by_tenant=True))
+            told = await self._query(read, statement.bounded(bytes_max, by_tenant=True))
             if told[1] is not None or not self._may_be_large(read, told[0]):
                 return told
-        return await self._query(read, statement.weigh(), heavy=True)
+        return await self._query(read, statement.weighing, heavy=True)
 
     async def _query(self, read: Read, text: str, *, heavy: bool = False) -> Told:
         asked = (text, read.tenant, read.placement, read.bookmark, *read.values)
@@ -219,7 +219,7 @@ class Coalescer:
         columns = many.columns([read.values for read in reads])
         bytes_max = object_bytes_max(self._batch_max * max(read.objects for read in reads))
         by_tenant = bytes_max is not None and self._largest.get(first.placement, 0) > bytes_max
-        text = guarded(many.text, bytes_max, by_tenant=by_tenant)
+        text = many.bounded(bytes_max, by_tenant=by_tenant)
         readable, texts = await self._database.query_many(text, first.tenant, first.placement, first.bookmark, *columns)
         if texts is None:
             # They may be too large together: each is asked for alone.

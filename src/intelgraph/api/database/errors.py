@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from intelgraph.graph.query.weight import ANSWER_BYTES_MAX
+from intelgraph.graph.engines.postgres.weight import ANSWER_BYTES_MAX
 from intelgraph.model.errors import Fact, TransientError, refuse, retry
 
 _TOO_LARGE = {

@@ -26,15 +26,20 @@ from intelgraph.api.http.response import Answer, Header, Response
 from intelgraph.api.limits.patience import LARGE_BYTES
 from intelgraph.api.read.bookmarks import Readable
 from intelgraph.api.read.read import ask_until_seen, facts, wanted_bookmark
-from intelgraph.graph.query.compile import OUTSIDE, Statement
+from intelgraph.graph.engines.postgres.engine import PostgresEngine
+from intelgraph.graph.engines.postgres.statement import Statement
+from intelgraph.graph.engines.protocol import Engine
 from intelgraph.graph.query.cost import Estimate
 from intelgraph.graph.query.document import QueryRefused
 from intelgraph.graph.query.introspection import introspect
-from intelgraph.graph.query.planning import Prepared
+from intelgraph.graph.query.plan import Plan
+from intelgraph.graph.query.plan_builder import OUTSIDE
+from intelgraph.graph.query.prepared import Prepared
 from intelgraph.graph.query.ready import Ready
 from intelgraph.model.errors import IntelGraphError, PermanentError, refuse
 
 _SETTLING_S = 0.02
+_ENGINE: Engine[Statement] = PostgresEngine()
 
 
 class _Answer(Readable, kw_only=True):
@@ -102,7 +107,11 @@ def _both(door: Door, tenant: str, request: Request, body: bytes) -> tuple[http.
 
 def _prepared(door: Door, tenant: str, asked: http.GraphQLRequest) -> Prepared:
     document = door.planner.document(asked.query, asked.operation_name, tenant=tenant)
-    return door.planner.prepare(document, asked.variables)
+    prepared = door.planner.prepare(document, asked.variables)
+    if prepared.plan is not None:
+        # Here, because a new document is prepared in the planner's thread.
+        _ENGINE.statement(prepared.plan)
+    return prepared
 
 
 async def _answer(door: Door, request: Request, asked: _Asked, prepared: Prepared) -> Answer:
@@ -126,7 +135,7 @@ def _only_by_post(kind: bytes) -> Response:
 
 async def _read_ready(door: Door, request: Request, asked: _Asked, ready: Ready, values: list[Any]) -> Response:
     """Answer a read that differs from an earlier one in its texts alone."""
-    read = _read_of(request, asked.admitted, ready.statement, values, ready.estimate)
+    read = _read_of(request, asked.admitted, ready.plan, values, ready.estimate)
     answer, data = await _ask(door, asked.admitted, read)
     told = b'{"data":%b}' % (data or "null").encode()
     if asked.explain:
@@ -141,8 +150,8 @@ async def _read(door: Door, request: Request, asked: _Asked, prepared: Prepared)
     headers: list[Header] = []
     data: bytes | None = None
     home: str | None = None
-    if prepared.statement is not None:
-        read = _read_of(request, asked.admitted, prepared.statement, prepared.values, prepared.estimate)
+    if prepared.plan is not None:
+        read = _read_of(request, asked.admitted, prepared.plan, prepared.values, prepared.estimate)
         answer, text = await _ask(door, asked.admitted, read)
         headers, home = facts(door, asked.admitted.placement.id, answer, None), answer.home
         data = (text or "null").encode()
@@ -167,10 +176,10 @@ def _explained(door: Door, admitted: Admitted, found: Estimate, home: str | None
     }
 
 
-def _read_of(request: Request, admitted: Admitted, statement: Statement, values: list[Any], estimate: Estimate) -> Read:
+def _read_of(request: Request, admitted: Admitted, plan: Plan, values: list[Any], estimate: Estimate) -> Read:
     return Read(
-        statement, admitted.principal.tenant, admitted.placement.id, wanted_bookmark(request), values, estimate.cost,
-        estimate.weight,
+        _ENGINE.statement(plan), admitted.principal.tenant, admitted.placement.id, wanted_bookmark(request), values,
+        estimate.cost, estimate.weight,
     )  # fmt: skip
 
 

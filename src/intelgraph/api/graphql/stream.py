@@ -21,7 +21,7 @@ from intelgraph.api.http.request import Request
 from intelgraph.api.http.response import Stream
 from intelgraph.api.read.read import ChangesAnswer, checked_bookmark
 from intelgraph.api.read.stream import UNREADABLE, Start, bookmark_of, follow, unreadable
-from intelgraph.graph.query.planning import Prepared
+from intelgraph.graph.query.prepared import Prepared
 from intelgraph.graph.query.selection import Args, Selected
 from intelgraph.model.errors import Denied, PermanentError, refuse
 

@@ -20,7 +20,7 @@ from intelgraph.api.http.request import Request
 from intelgraph.api.http.response import Response
 from intelgraph.api.write.operations import Operations, check_operations
 from intelgraph.api.write.write import Acknowledged, Write, idempotency_key
-from intelgraph.graph.query.planning import Prepared
+from intelgraph.graph.query.prepared import Prepared
 from intelgraph.graph.query.selection import Args, Selected
 from intelgraph.model.errors import PermanentError, refuse
 

@@ -28,6 +28,7 @@ import uvloop
 from intelgraph.api.http.connections import Connections
 from intelgraph.api.http.http1 import STALLED_S
 from intelgraph.api.http.lifeline import Lifeline
+from intelgraph.runtime.stop_signals import stop_event
 
 BACKLOG = 1_024
 PREDECESSOR_S = 5.0
@@ -139,9 +140,8 @@ def _work(application: Application, listening: socket.socket, companion: subproc
 
 
 async def _accept(application: Application, listening: socket.socket) -> None:
-    stop = asyncio.Event()
+    stop = stop_event(signals=(signal.SIGTERM,))
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
     connections = await application.start()
     server = await loop.create_server(connections.make, sock=listening, backlog=BACKLOG)
     # What is here now stays: the collector need not look at it again each time.

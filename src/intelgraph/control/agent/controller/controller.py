@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from intelgraph.control.agent.agent import Agent, Loop
+from intelgraph.control.agent.agent import Agent
 from intelgraph.control.agent.controller.acting import MOVES, Work, reopen
 from intelgraph.control.agent.controller.gathering import Wanted, gather
 from intelgraph.control.agent.controller.opening import Openings
@@ -43,6 +43,7 @@ from intelgraph.placement.resuming import Fetch, Step, next_step
 from intelgraph.placement.view import View
 from intelgraph.plans.plan import Action
 from intelgraph.plans.step import DoIt, GiveUp, Nothing, Replace, Wait
+from intelgraph.runtime.loops import Loop
 from intelgraph.settings import RegionConfig
 
 LOOK_S = 0.25
