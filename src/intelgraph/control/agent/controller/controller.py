@@ -46,7 +46,6 @@ from intelgraph.plans.step import DoIt, GiveUp, Nothing, Replace, Wait
 from intelgraph.runtime.loops import Loop
 from intelgraph.settings import RegionConfig
 
-LOOK_S = 0.25
 NOTE_S = 0.5
 
 
@@ -170,7 +169,10 @@ class RegionHook:
                 if name not in self._doing:
                     self._begin(name)
             under_way = any(known.is_under_way(name) for name in known.placements)
-            await self._agent.changed(POLICY.look_under_way_s if under_way else LOOK_S, since=changes)
+            await self._agent.changed(self._look_s(under_way=under_way), since=changes)
+
+    def _look_s(self, *, under_way: bool) -> float:
+        return self._policy.look_under_way_s if under_way else self._policy.look_s
 
     async def _look(self) -> Known:
         known, looked = await asyncio.gather(
@@ -237,7 +239,7 @@ class RegionHook:
                 self._stand(name, None)  # what was waited for is here
         except IntelGraphError as error:
             self._stand(name, error.denied)
-            await asyncio.sleep(POLICY.again_after_refusal_s)
+            await asyncio.sleep(self._policy.look_s)
         except Exception as error:  # a defect of ours: said where people look
             reason = f"nothing is done about {name}: {type(error).__name__}: {error}; please report it"
             self._stand(name, Denied(code="internal_error", reason=reason, facts={"placement": name}))
