@@ -11,7 +11,7 @@ import pytest
 from intelgraph.cli.moves import Options, follow
 from intelgraph.cli.switchover import nothing_to_move
 from intelgraph.control.directory.placements import PlacementRecord
-from intelgraph.control.directory.plans import PAST_MAX, PlanRecord, Times, move, read_plan, record, wall_now
+from intelgraph.control.directory.plans import POLICY, PlanRecord, Times, move, read_plan, record, unchanged, wall_now
 from intelgraph.control.store.protocol import ABSENT, ControlStore
 from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.model.errors import Denied, PermanentError
@@ -33,12 +33,14 @@ def plan(number: int) -> Plan:
 
 
 async def recorded(store: ControlStore, wanted: Plan) -> PlanRecord:
-    assert await record(store, PLACED, await read_plan(store, "both"), wanted, TIMES)
+    assert await record(store, await read_plan(store, "both"), wanted, TIMES, unchanged(PLACED))
     return await read_plan(store, "both")
 
 
-async def ends(store: ControlStore, found: PlanRecord, *, as_: Plan) -> None:
-    assert await move(store, found, as_, TIMES)
+async def ends(store: ControlStore, found: PlanRecord) -> None:
+    while found.plan is not None and found.plan.current is not None:
+        assert await move(store, found, found.plan.moved(), TIMES)
+        found = await read_plan(store, "both")
 
 
 def followed(tmp_path: Path, *, became: str, others: int) -> list[PlanRecord]:
@@ -50,10 +52,11 @@ def followed(tmp_path: Path, *, became: str, others: int) -> list[PlanRecord]:
             mine = await recorded(store, plan(1))
             assert mine.plan is not None
             if became == "done":
-                await ends(store, mine, as_=replace(mine.plan, next=len(mine.plan.actions)))
+                await ends(store, mine)
             elif became == "given up":
                 why = Denied(code="home_is_back", reason="the home is back")
-                await ends(store, mine, as_=mine.plan.given_up(why).moved())
+                assert await move(store, mine, mine.plan.given_up(why), TIMES)
+                await ends(store, await read_plan(store, "both"))
             for number in range(others):
                 await recorded(store, plan(2 + number))
             return await follow(store, [mine], OPTIONS)
@@ -63,11 +66,11 @@ def followed(tmp_path: Path, *, became: str, others: int) -> list[PlanRecord]:
     return asyncio.run(body())
 
 
-@pytest.mark.parametrize("others", [0, 1, PAST_MAX])
+@pytest.mark.parametrize("others", [0, 1, POLICY.past_max])
 def test_a_plan_that_was_carried_out_is_done_although_others_were_recorded_since(tmp_path: Path, others: int) -> None:
     (ended,) = followed(tmp_path, became="done", others=others)
     assert ended.plan is not None
-    assert (ended.plan.id, ended.plan.turn, ended.plan.abandoned) == (plan(1).id, None, None)
+    assert (ended.plan.id, ended.plan.current, ended.plan.abandoned) == (plan(1).id, None, None)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +78,7 @@ def test_a_plan_that_was_carried_out_is_done_although_others_were_recorded_since
     [
         ("overtaken", 1, "plan both/2/restand was not carried out: plan both/3/restand took its place"),
         ("given up", 1, "plan both/2/restand was not carried out: the home is back"),
-        ("done", PAST_MAX + 1, f"only the last {PAST_MAX} plans of both are remembered"),
+        ("done", POLICY.past_max + 1, f"only the last {POLICY.past_max} plans of both are remembered"),
     ],
 )
 def test_a_plan_that_was_not_or_may_not_have_been_is_refused(

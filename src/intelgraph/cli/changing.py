@@ -106,4 +106,4 @@ async def _until_over(store: ControlStore, recorded: PlanRecord, *, quiet: bool)
     (ended,) = await follow(store, [recorded], options)
     why = given_up(ended)
     if why is not None:
-        raise refuse("not_changed", f"{recorded.placement} is not changed: {why}", placement=recorded.placement)
+        raise refuse("not_changed", f"{recorded.subject} is not changed: {why}", placement=recorded.subject)

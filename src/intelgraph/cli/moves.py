@@ -179,9 +179,9 @@ async def follow(store: ControlStore, records: list[PlanRecord], options: Option
     ended: list[PlanRecord] = []
     while waiting:
         for name, before in list(waiting.items()):
-            now = what_became_of(before, await read_plan(store, before.placement))
+            now = what_became_of(before, await read_plan(store, before.subject))
             _tell(now, told, options)
-            if now.plan is None or now.plan.turn is None:
+            if now.plan is None or now.plan.current is None:
                 ended.append(now)
                 del waiting[name]
         if waiting and time.monotonic() >= until_s:
@@ -199,9 +199,8 @@ async def follow(store: ControlStore, records: list[PlanRecord], options: Option
 def _tell(record: PlanRecord, told: dict[str, str], options: Options) -> None:
     plan = record.plan
     assert plan is not None
-    turn = plan.turn
-    if turn is not None:
-        line = f"{turn.do.value} in {turn.region}"
+    if plan.current is not None:
+        line = plan.current.told
     else:
         line = given_up(record) or f"done: {plan.after.home} writes in epoch {plan.after.epoch}"
     if told.get(plan.id) != line:

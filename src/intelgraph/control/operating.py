@@ -104,14 +104,14 @@ async def look(store: ControlStore) -> OperatorsView:
 async def record_by_hand(store: ControlStore, placement: PlacementRecord, before: PlanRecord, plan: Plan) -> PlanRecord:
     """Record an operator's plan; ``plan_changed`` if another was, or the placement changed, since they were read."""
     times = Times(decided_at=wall_now(), decided_by=BY_HAND)
-    if not await plans.record(store, placement, before, plan, times):
+    if not await plans.record(store, before, plan, times, plans.unchanged(placement)):
         raise retry(
             "plan_changed",
-            f"plan {plan.id} is not recorded: {before.placement} or its plan has changed meanwhile; look again",
+            f"plan {plan.id} is not recorded: {before.subject} or its plan has changed meanwhile; look again",
             retry_after_s=0.0,
-            placement=before.placement,
+            placement=before.subject,
         )
-    return await read_plan(store, before.placement)
+    return await read_plan(store, before.subject)
 
 
 def check_placements(view: OperatorsView, names: list[str]) -> None:
