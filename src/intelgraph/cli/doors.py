@@ -15,13 +15,12 @@ from typing import Any, TypeVar
 import click
 
 from intelgraph.cli.client import DoorClient
-from intelgraph.cli.site import Site, find_site, fleet_options, the_site
+from intelgraph.cli.options import fleet_options
 from intelgraph.control import issuer
-from intelgraph.fleet.layout.places import locate
-from intelgraph.fleet.layout.topology import GLOBAL_EDGE
-from intelgraph.fleet.layout.topology_file import find_topology_file, load_topology
 from intelgraph.model.errors import IntelGraphError, refuse
 from intelgraph.model.names import check_name
+from intelgraph.operations.edges import Edges, find_edges
+from intelgraph.operations.site import the_site
 
 TOKEN_TTL_S = 3_600.0
 _RENEWED_AFTER = 0.8
@@ -60,7 +59,7 @@ def open_door(options: DoorOptions, *, role: str) -> DoorClient:
     check_name("tenant", options.tenant)
     if options.region is not None and options.url is not None:
         raise click.UsageError("the command is refused: --region and --url both say where to go; give one of them")
-    places = find_places(options.state, options.topology) if options.needs_fleet else None
+    places = find_edges(options.state, options.topology) if options.needs_fleet else None
     token = _given(options.token) if options.token is not None else _signed(places, options.tenant, role)
     if options.url is not None:
         return DoorClient(url=options.url, token=token)
@@ -68,42 +67,6 @@ def open_door(options: DoorOptions, *, role: str) -> DoorClient:
     if options.region is not None:  # and no other: what that region refuses is what was asked
         return DoorClient(url=places.edge(options.region), token=token)
     return DoorClient(url=places.url, token=token, edges=places.edges)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Places:
-    """A fleet on this machine as a client sees it: the global edge's ``url`` and each region's edge."""
-
-    site: Site
-    url: str
-    edges: dict[str, str]
-
-    def edge(self, region: str) -> str:
-        """A region's edge; ``unknown_region`` if there is none of that name, or the topology no longer names it."""
-        self.site.region(region)
-        if region not in self.edges:
-            raise refuse(
-                "unknown_region",
-                f"the region {region} is refused: the topology no longer names it, but {', '.join(sorted(self.edges))}",
-                region=region,
-                known=sorted(self.edges),
-            )
-        return self.edges[region]
-
-
-def find_places(state: Path | None, topology: Path | None) -> Places:
-    """Find the fleet that the options mean; ``no_fleet`` if it was never started.
-
-    A state directory that is not the topology's own has no edges that are known here: its regions' doors stand in.
-    """
-    fleet = locate(load_topology(topology or find_topology_file(Path.cwd())), start=Path.cwd())
-    site = find_site(state or fleet.state)
-    if site.state.resolve() == fleet.state.resolve() and GLOBAL_EDGE in fleet.ports:
-        named = [name for name in site.regions if f"{name}/edge" in fleet.ports]
-        edges = {name: f"http://127.0.0.1:{fleet.ports[f'{name}/edge']}" for name in named}
-        return Places(site=site, url=f"http://127.0.0.1:{fleet.ports[GLOBAL_EDGE]}", edges=edges)
-    edges = {name: f"http://{config.api_host}:{config.api_port}" for name, config in site.regions.items()}
-    return Places(site=site, url=next(iter(edges.values())), edges=edges)
 
 
 def fleet_state(options: DoorOptions) -> Path | None:
@@ -128,7 +91,7 @@ def _given(token: str) -> Callable[[], str]:
     return lambda: token
 
 
-def _signed(places: Places | None, tenant: str, role: str) -> Callable[[], str]:
+def _signed(places: Edges | None, tenant: str, role: str) -> Callable[[], str]:
     assert places is not None
     state = places.site.state
     signed: list[tuple[float, str]] = []

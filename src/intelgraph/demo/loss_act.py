@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import aiohttp
 
-from intelgraph.cli.doors import Places
 from intelgraph.control.agent.observer.observing import Known, read_known
 from intelgraph.control.store.opened import open_store
 from intelgraph.demo.stage import Stage, check
 from intelgraph.demo.steady_client import SteadyClient
+from intelgraph.operations.edges import Edges
 from intelgraph.placement.plan import Plan
 
 NEAR, NEARBY = "near", "nearby"
@@ -22,7 +22,7 @@ _BACK_S_MAX = 90.0
 _LOOK_S = 0.05
 
 
-async def losing_a_region(stage: Stage, places: Places, http: aiohttp.ClientSession, home: str, away: str) -> None:
+async def losing_a_region(stage: Stage, places: Edges, http: aiohttp.ClientSession, home: str, away: str) -> None:
     """Kill the home while clients write; show who takes over, what was lost, and that nothing stays lost."""
     stage.act(f"{home} is lost while clients write; nobody does anything")
     regions = f"{home},{away}"
@@ -67,7 +67,7 @@ async def _not_sent(
     return unsent.key, contested.key
 
 
-async def _watch_takeover(stage: Stage, places: Places, steady: SteadyClient, home: str, began_s: float) -> None:
+async def _watch_takeover(stage: Stage, places: Edges, steady: SteadyClient, home: str, began_s: float) -> None:
     """Print each step as it is seen in the control store, then what the client saw."""
     told = set[str]()
 
@@ -99,7 +99,7 @@ def _step(plan: Plan) -> str:
 
 
 async def _bring_back(
-    stage: Stage, places: Places, http: aiohttp.ClientSession, home: str, away: str, keys: tuple[str, str]
+    stage: Stage, places: Edges, http: aiohttp.ClientSession, home: str, away: str, keys: tuple[str, str]
 ) -> None:
     stage.act(f"{home} comes back: it does not write; what it had not sent arrives and is decided about")
     stage.run("wan", home, away, "--heal", quiet=True)
@@ -127,7 +127,7 @@ async def _outcome(stage: Stage, http: aiohttp.ClientSession, url: str, key: str
     return str(told.body.get("outcome", told.status))
 
 
-async def _until(places: Places, done: Callable[[Known], bool], wait_s: float, otherwise: str) -> Known:
+async def _until(places: Edges, done: Callable[[Known], bool], wait_s: float, otherwise: str) -> Known:
     store = open_store(places.site.control)
     try:
         deadline_s = time.monotonic() + wait_s

@@ -11,9 +11,9 @@ from types import FrameType
 
 import click
 
-from intelgraph.cli.doors import find_places
 from intelgraph.demo.stage import ActFailed, Stage
 from intelgraph.demo.story import AWAY, HOME, tell
+from intelgraph.operations.edges import find_edges
 
 
 @click.command()
@@ -46,7 +46,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _stay(stage: Stage) -> None:
-    places = find_places(None, stage.topology)
+    places = find_edges(None, stage.topology)
     click.echo(f"""
 It stays up. In another terminal (with .venv/bin on the PATH):
    intelgraph status

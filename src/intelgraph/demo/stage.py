@@ -15,8 +15,6 @@ from typing import Any
 import aiohttp
 import click
 
-from intelgraph.cli.site import Site, the_site
-
 _COMMAND_TIMEOUT_S = 300.0
 
 
@@ -69,10 +67,6 @@ class Stage:
         if done.returncode != 0:
             raise ActFailed(f"`{shlex.join(('intelgraph', *arguments))}` ended with {done.returncode}")
         return done.stdout
-
-    def site(self) -> Site:
-        """The fleet that is up."""
-        return the_site(None, self.topology)
 
     def token(self, tenant: str) -> str:
         """A writer's token of a tenant."""

@@ -16,6 +16,7 @@ import msgspec
 from intelgraph.control.directory.placements import PLACEMENTS, PlacementRecord, encode_placement
 from intelgraph.control.store.keys import LEASES, PLANS
 from intelgraph.control.store.protocol import ABSENT, ControlStore, Entry
+from intelgraph.model.actor import Actor
 from intelgraph.model.errors import refuse
 from intelgraph.placement.plan import Kind, Plan
 
@@ -29,7 +30,9 @@ class Times:
 
     decided_at: str
     decided_by: str
-    """``command line``, or the region whose agent decided."""
+    """``command line`` for an operator, or the region whose agent decided."""
+    actor: Actor | None = None
+    """The operator who asked for it; none of what an agent decided by itself."""
     raised_at: str | None = None
     opened_at: str | None = None
     finished_at: str | None = None

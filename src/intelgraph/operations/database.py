@@ -1,4 +1,4 @@
-"""A region's database as its owner sees it: for operators' commands on this machine."""
+"""A region's database as its owner sees it: for an operator's work on this machine."""
 
 from __future__ import annotations
 
@@ -29,3 +29,9 @@ async def owner_connection(database: Database) -> AsyncIterator[asyncpg.Connecti
         yield connection
     finally:
         connection.terminate()
+
+
+async def check_answers(database: Database) -> None:
+    """Refuse a server that accepts connections and does not answer: many a client would wait for it without an end."""
+    async with owner_connection(database):
+        pass
