@@ -6,7 +6,6 @@ the local issuer signs one, again whenever it is about to expire.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +14,13 @@ from typing import Any, TypeVar
 import click
 
 from intelgraph.cli.client import DoorClient
-from intelgraph.cli.options import fleet_options
-from intelgraph.control import issuer
+from intelgraph.cli.options import fleet_options, the_actor
 from intelgraph.model.errors import IntelGraphError, refuse
 from intelgraph.model.names import check_name
-from intelgraph.operations.edges import Edges, find_edges
+from intelgraph.operations.edges import find_edges
+from intelgraph.operations.operator import Operator
 from intelgraph.operations.site import the_site
-
-TOKEN_TTL_S = 3_600.0
-_RENEWED_AFTER = 0.8
+from intelgraph.operations.tokens import renewed_token
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,7 +57,11 @@ def open_door(options: DoorOptions, *, role: str) -> DoorClient:
     if options.region is not None and options.url is not None:
         raise click.UsageError("the command is refused: --region and --url both say where to go; give one of them")
     places = find_edges(options.state, options.topology) if options.needs_fleet else None
-    token = _given(options.token) if options.token is not None else _signed(places, options.tenant, role)
+    if options.token is not None:
+        token = _given(options.token)
+    else:
+        assert places is not None
+        token = renewed_token(Operator(site=places.site, actor=the_actor()), options.tenant, role)
     if options.url is not None:
         return DoorClient(url=options.url, token=token)
     assert places is not None
@@ -89,18 +90,3 @@ def _given(token: str) -> Callable[[], str]:
             "bad_token", "the token is refused: it is not one line of visible ASCII characters, as each token is"
         )
     return lambda: token
-
-
-def _signed(places: Edges | None, tenant: str, role: str) -> Callable[[], str]:
-    assert places is not None
-    state = places.site.state
-    signed: list[tuple[float, str]] = []
-
-    def token() -> str:
-        now_s = time.monotonic()
-        if not signed or now_s - signed[-1][0] > _RENEWED_AFTER * TOKEN_TTL_S:
-            signed[:] = [(now_s, issuer.sign(state, tenant, role, TOKEN_TTL_S))]
-        return signed[-1][1]
-
-    token()  # whatever is wrong with the issuer is said before anything else is done
-    return token

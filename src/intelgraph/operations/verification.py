@@ -19,7 +19,7 @@ from intelgraph.changelog.comparison import Stream
 from intelgraph.changelog.repair import Compared, compare, report
 from intelgraph.control.agent.observer.observing import WAITS_S
 from intelgraph.control.agent.observer.own_database import OpenTransaction, transaction_text
-from intelgraph.operations.database import owner_connection
+from intelgraph.operations.database import owner_connection, told_failures
 from intelgraph.operations.operator import Operator
 
 _AGAIN_S = 0.05
@@ -91,19 +91,23 @@ async def verify(operator: Operator, *, placement: str | None = None, wait_s: fl
 
 
 async def is_whole(operator: Operator, placement: str, regions: tuple[str, ...]) -> bool:
-    """Whether all of these regions hold the placement, the same of it, and without a gap."""
+    """Whether all of these regions hold the placement, the same of it, and without a gap.
+
+    A transient error while one of their databases is away.
+    """
     async with AsyncExitStack() as stack:
         at = {
             name: await stack.enter_async_context(owner_connection(operator.site.region(name).admin_database))
             for name in regions
         }
-        for one, other in itertools.combinations(regions, 2):
-            if not (await compare(at[one], at[other], placement=placement, peer=other)).equal:
-                return False
-        for database in at.values():
-            facts = (await report(database))["placements"].get(placement)
-            if facts is None or facts["gap"]:
-                return False
+        with told_failures(" or ".join(regions)):
+            for one, other in itertools.combinations(regions, 2):
+                if not (await compare(at[one], at[other], placement=placement, peer=other)).equal:
+                    return False
+            for database in at.values():
+                facts = (await report(database))["placements"].get(placement)
+                if facts is None or facts["gap"]:
+                    return False
     return True
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from intelgraph.control.agent.leases.keeper import lease_from
@@ -17,6 +17,7 @@ from intelgraph.control.directory.reports import REPORTS, WITNESS, Report, repor
 from intelgraph.control.store.keys import LEASES
 from intelgraph.control.store.protocol import ControlStore
 from intelgraph.model.errors import IntelGraphError, retry
+from intelgraph.operations.operator import Operator
 from intelgraph.placement.lease import Watched
 from intelgraph.placement.view import Sighting, View
 
@@ -95,6 +96,25 @@ async def observe(store: ControlStore) -> OperatorsView:
         schemas={region: lease.schema for region, lease in found.items() if lease is not None},
         versions={key.removeprefix(LEASES): entry.version for key, entry in leases.entries.items()},
     )
+
+
+async def read_placements(operator: Operator) -> Known:
+    """Placements, their plans and the drained regions as the store has them; no report is waited for."""
+    async with operator.site.store() as store:
+        return await read_known(store)
+
+
+async def wait_for_placements(
+    operator: Operator, holds: Callable[[Known], bool], *, within_s: float, poll_s: float = 0.05
+) -> Known | None:
+    """Read them again and again until something holds of them; none if it does not within ``within_s``."""
+    async with operator.site.store() as store:
+        until_s = time.monotonic() + within_s
+        while not holds(known := await read_known(store)):
+            if time.monotonic() >= until_s:
+                return None
+            await asyncio.sleep(poll_s)
+        return known
 
 
 async def _reports(store: ControlStore) -> dict[str, Report]:
