@@ -20,6 +20,7 @@ import msgspec
 from intelgraph.control.directory.placements import PLACEMENTS, PlacementRecord, encode_placement
 from intelgraph.control.store.keys import PLANS
 from intelgraph.control.store.protocol import ABSENT, ControlStore, Entry
+from intelgraph.model.actor import Actor
 from intelgraph.model.errors import refuse
 from intelgraph.model.placement import Placement
 from intelgraph.placement.plan import Plan
@@ -37,7 +38,9 @@ class Times:
 
     decided_at: str
     decided_by: str
-    """``command line``, or the region whose agent decided."""
+    """``command line`` for an operator, or the region whose agent decided."""
+    actor: Actor | None = None
+    """The operator who asked for it; none of what an agent decided by itself."""
     done_at: Mapping[str, str] = field(default_factory=dict)
     """By action."""
     finished_at: str | None = None
