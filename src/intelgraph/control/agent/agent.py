@@ -56,6 +56,14 @@ Loop = Callable[[], Awaitable[None]]
 ServeGrants = Callable[["Agent"], Awaitable[None]]
 
 
+class Log(Protocol):
+    """Where what an agent does is told."""
+
+    def __call__(self, event: str, **facts: object) -> None:
+        """Tell one event; facts are names and numbers, never a tenant's."""
+        ...
+
+
 def log(event: str, **facts: object) -> None:
     """Write one JSON line; facts are names and numbers, never a tenant's."""
     line = {"at": time.time(), "part": "agent", "event": event, **facts}
@@ -133,6 +141,9 @@ class Parts:
     look_s: float
     serve_grants: ServeGrants | None = None
     """Answers the region's doors for as long as the agent lives (``control.granting``)."""
+    wall: Clock = time.time
+    """The wall clock (Unix seconds): nothing is timed by it."""
+    log: Log = log
 
 
 class Agent:
@@ -153,7 +164,7 @@ class Agent:
         self.policy = parts.policy
         self.clock = parts.clock
         self.watching = parts.watching
-        self.log = log
+        self.log = parts.log
         self.grant: Grant | None = None
         """The last grant, over or not."""
         self.not_renewed: Denied | None = None
@@ -161,7 +172,7 @@ class Agent:
 
     async def run(self) -> None:
         """Run every task until cancelled."""
-        log("started", here=self.here)
+        self.log("started", here=self.here)
         loops: dict[str, Loop] = {"look": self._look, "publish": self._publish}
         loops.update({f"follow {prefix}": partial(self._follow, prefix) for prefix in (PLACEMENTS, PLANS, REGIONS)})
         if self._parts.keeper is not None:
@@ -191,7 +202,7 @@ class Agent:
 
     def clock_ahead_s(self) -> float | None:
         """Return how far the wall clock here is ahead of what most vantage points say, if that can be told."""
-        return clock_quorum.ahead_s(self.watching.clocks_apart_s(time.time()))
+        return clock_quorum.ahead_s(self.watching.clocks_apart_s(self._parts.wall()))
 
     def renew_now(self) -> None:
         """Have the lease renewed at once: what this region may acknowledge has changed."""
@@ -240,9 +251,9 @@ class Agent:
             return
         self._told[name] = code
         if code:
-            log("loop_interrupted", loop=name, code=code, reason=reason)
+            self.log("loop_interrupted", loop=name, code=code, reason=reason)
         else:
-            log("loop_recovered", loop=name)
+            self.log("loop_recovered", loop=name)
 
     async def _renew_always(self) -> None:
         keeper = self._parts.keeper

@@ -15,7 +15,6 @@ from intelgraph.control.store.keys import LEASES
 from intelgraph.control.store.protocol import ABSENT, ControlStore, Snapshot
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.placement.lease import LeasePolicy, Watched, look
-from intelgraph.placement.view import Sighting
 
 REPORT_OLD_S = 3.0
 """A report that has not changed for so long is no sighting any more: three were missed."""
@@ -57,17 +56,6 @@ class Watching:
             name: each.report.wall_s + now_s - each.first_s - wall_s
             for name, each in self.reports.items()
             if each.report.wall_s and name != self._vantage and now_s - each.first_s <= REPORT_OLD_S
-        }
-
-    def sightings(self) -> dict[str, dict[str, Sighting]]:
-        """Return what *other* vantage points report, by vantage point and region; old reports are left out."""
-        return {
-            name: {
-                region: Sighting(lease_version=seen.version, still_s=seen.still_s, reached=seen.reached)
-                for region, seen in report.leases.items()
-            }
-            for name, report in self.heard().items()
-            if name != self._vantage
         }
 
     async def publish(self, seen: Seen) -> None:

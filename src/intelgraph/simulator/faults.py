@@ -1,0 +1,289 @@
+"""The ways in which a schedule harms its world: one entry a fault, each with how it begins and how it ends.
+
+A fault is data (`Fault`), so that a schedule can be printed, cut short and run again. `begin` says nothing about when
+it ends; `end` may come after everything was healed and must then do nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from random import Random
+
+from intelgraph.simulator.network import STORE
+from intelgraph.simulator.region import Region
+from intelgraph.simulator.world import World
+
+ACTIONS = (
+    "record failover", "raise failover", "gather failover", "open failover", "record switchover", "close switchover",
+    "catch_up switchover", "raise switchover", "open switchover", "record restand", "raise restand", "open restand",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One harm: what, to whom, when, for how long."""
+
+    at_s: float
+    kind: str
+    region: str
+    other: str = ""
+    for_s: float = 0.0
+    amount: float = 0.0
+    action: str = ""
+    """At which action it happens (``crash-at``), or with which it ends early (every fault that lasts)."""
+
+    def __str__(self) -> str:
+        """Say what it does; ``region`` may be ``home:P`` or ``standby:P`` until it begins."""
+        parts = [self.kind, self.region, self.other, f"at {self.action}" if self.kind == "crash-at" else ""]
+        lasting = f" for {self.for_s:.1f} s" if self.for_s else ""
+        if self.action and self.kind != "crash-at":
+            lasting += f", at most until {self.action}"
+        return " ".join(part for part in parts if part) + lasting
+
+
+Step = Callable[[World, Fault], None]
+
+
+def _crash(world: World, fault: Fault) -> None:
+    region = world.regions[fault.region]
+    if region.up:
+        world.crash(region)
+
+
+def _restart(world: World, fault: Fault) -> None:
+    if not world.regions[fault.region].lost_for_good:
+        world.restart(world.regions[fault.region])
+
+
+def _lose(world: World, fault: Fault) -> None:
+    _crash(world, fault)
+    world.regions[fault.region].lost_for_good = True
+
+
+def _pause(world: World, fault: Fault) -> None:
+    world.pause(world.regions[fault.region])
+
+
+def _go_on(world: World, fault: Fault) -> None:
+    world.go_on(world.regions[fault.region])
+
+
+def _agent_dies(world: World, fault: Fault) -> None:
+    if world.regions[fault.region].up:
+        world.agent_dies(world.regions[fault.region], back_s=fault.amount)
+
+
+def _agent_will_die(world: World, fault: Fault) -> None:
+    """The agent dies at the so-many-th write of the store from now on: just before that happens, or just after."""
+    world.doomed[fault.region] = int(fault.amount)
+
+
+def _hang(world: World, fault: Fault) -> None:
+    world.regions[fault.region].database_hangs = True
+
+
+def _answer(world: World, fault: Fault) -> None:
+    world.regions[fault.region].database_hangs = False
+
+
+def _at_action(world: World, fault: Fault) -> None:
+    """When an action has been done, whoever did it or was to gain by it crashes."""
+
+    def happen() -> None:
+        found = _resolved(world, fault)
+        if world.regions[found.region].up:
+            world.universe.after(fault.amount, _crash, world, found)
+            world.universe.after(fault.amount + fault.for_s, _restart, world, found)
+
+    world.armed.setdefault(fault.action, []).append(happen)
+
+
+def _cuts(fault: Fault, world: World) -> set[tuple[str, str]]:
+    name, others = fault.region, world.others(fault.region)
+    incoming, outgoing = {(one, name) for one in others}, {(name, one) for one in others}
+    return {
+        "cut": {(name, fault.other), (fault.other, name)},
+        "cut-one-way": {(name, fault.other)},
+        "partition": incoming | outgoing,
+        "partition-in": incoming,
+        "partition-out": outgoing,
+        "store-unreachable": {(name, STORE), (STORE, name)},
+        "store-unheard": {(STORE, name)},
+    }[fault.kind]
+
+
+def _cut(world: World, fault: Fault) -> None:
+    world.network.cuts |= _cuts(fault, world)
+
+
+def _mend(world: World, fault: Fault) -> None:
+    world.network.cuts -= _cuts(fault, world)
+
+
+def _slow(world: World, fault: Fault) -> None:
+    world.network.slow_s[fault.region, fault.other] = fault.amount
+
+
+def _fast(world: World, fault: Fault) -> None:
+    world.network.slow_s.pop((fault.region, fault.other), None)
+
+
+def _store_down(world: World, fault: Fault) -> None:
+    world.store.down = True
+
+
+def _store_up(world: World, fault: Fault) -> None:
+    world.store.down = False
+
+
+def _store_slow(world: World, fault: Fault) -> None:
+    world.store.slow_s = fault.amount
+
+
+def _store_fast(world: World, fault: Fault) -> None:
+    world.store.slow_s = 0.0
+
+
+def _disk_full(world: World, fault: Fault) -> None:
+    world.regions[fault.region].database.disk_full = True
+
+
+def _disk_free(world: World, fault: Fault) -> None:
+    world.regions[fault.region].database.disk_full = False
+
+
+def _writes_fail(world: World, fault: Fault) -> None:
+    world.regions[fault.region].writes_fail = True
+
+
+def _writes_pass(world: World, fault: Fault) -> None:
+    world.regions[fault.region].writes_fail = False
+
+
+def _clock(world: World, fault: Fault) -> None:
+    world.regions[fault.region].wall_s += fault.amount
+
+
+def _again(world: World, fault: Fault) -> None:
+    world.replication.send_again(*_pair(world, fault), int(fault.amount))
+
+
+def _slot(world: World, fault: Fault) -> None:
+    world.replication.lose_slot(*_pair(world, fault))
+
+
+def _pair(world: World, fault: Fault) -> tuple[Region, Region]:
+    return world.regions[fault.region], world.regions[fault.other]
+
+
+def _nothing(world: World, fault: Fault) -> None:
+    return
+
+
+FAULTS: Mapping[str, tuple[Step, Step]] = {
+    "crash": (_crash, _restart),
+    "lost-for-good": (_lose, _nothing),
+    "pause": (_pause, _go_on),
+    "agent-dies": (_agent_dies, _nothing),
+    "agent-dies-between": (_agent_will_die, _nothing),
+    "crash-at": (_at_action, _nothing),
+    "cut": (_cut, _mend),
+    "cut-one-way": (_cut, _mend),
+    "partition": (_cut, _mend),
+    "partition-in": (_cut, _mend),
+    "partition-out": (_cut, _mend),
+    "store-unreachable": (_cut, _mend),
+    "store-unheard": (_cut, _mend),
+    "store-down": (_store_down, _store_up),
+    "store-slow": (_store_slow, _store_fast),
+    "slow": (_slow, _fast),
+    "disk-full": (_disk_full, _disk_free),
+    "database-hangs": (_hang, _answer),
+    "writes-fail": (_writes_fail, _writes_pass),
+    "clock-step": (_clock, _nothing),
+    "sent-again": (_again, _nothing),
+    "slot-lost": (_slot, _nothing),
+}
+WEIGHTS: Mapping[str, float] = {
+    "crash": 4, "lost-for-good": 0.4, "pause": 4, "agent-dies": 1, "agent-dies-between": 4, "crash-at": 6, "cut": 2,
+    "cut-one-way": 2, "partition": 2, "partition-in": 2, "partition-out": 2, "store-unreachable": 2, "store-unheard": 1,
+    "store-down": 1, "store-slow": 1, "slow": 4, "disk-full": 1, "database-hangs": 1, "clock-step": 0.5,
+    "sent-again": 1, "slot-lost": 1,
+}  # fmt: skip
+WRITES_FAIL_SHARE = 0.25
+"""Of schedules."""
+MEASURED = ("slow", "store-slow")
+"""Of these the amount says how much; of others that last, for how long after its action a fault still lasts."""
+LINKS = ("cut", "cut-one-way", "slow", "sent-again", "slot-lost")
+
+
+def draw(random: Random, regions: tuple[str, ...], roles: tuple[str, ...], at_s: float) -> Fault:
+    """Draw a fault; ``roles`` are names such as ``home:p0``, whoever that is when it begins."""
+    kind = random.choices(list(WEIGHTS), weights=list(WEIGHTS.values()))[0]
+    region = random.choice((random.choice(regions), random.choice(roles), random.choice(roles)))
+    other = random.choice(regions) if kind in LINKS else ""
+    amount = {
+        "agent-dies": random.uniform(0.2, 8.0),
+        "agent-dies-between": float(random.randint(1, 8)),
+        "crash-at": random.choice((0.0, 0.0, 0.02, 0.5, 1.5)),
+        "slow": random.choice((random.uniform(0.2, 2.0), random.uniform(2.0, 6.0))),
+        "store-slow": random.uniform(0.2, 2.5),
+        "clock-step": random.choice((-3600.0, 3600.0)),
+        "sent-again": float(random.randint(1, 50)),
+    }.get(kind, 0.0)
+    lasts = kind not in ("agent-dies", "agent-dies-between", "clock-step", "sent-again", "slot-lost", "lost-for-good")
+    for_s = random.choice((random.uniform(0.5, 4.0), random.uniform(4.0, 14.0))) if lasts else 0.0
+    early = for_s > 4.0 and random.random() < 0.3
+    action = random.choice(ACTIONS) if kind == "crash-at" or early else ""
+    if early and kind not in MEASURED and kind != "crash-at":
+        amount = random.choice((0.0, 0.01, 0.03, 0.3))
+    return Fault(at_s=at_s, kind=kind, region=region, other=other, for_s=for_s, amount=amount, action=action)
+
+
+def draw_writes(random: Random, regions: tuple[str, ...], roles: tuple[str, ...], at_s: float) -> tuple[Fault, ...]:
+    """Draw a time in which no write gets through somewhere, in some schedules; beside the other faults."""
+    if random.random() >= WRITES_FAIL_SHARE:
+        return ()
+    region = random.choice((random.choice(regions), random.choice(roles)))
+    return (Fault(at_s=at_s, kind="writes-fail", region=region, for_s=random.uniform(2.0, 16.0)),)
+
+
+def inflict(world: World, fault: Fault) -> None:
+    """Have a fault begin and end in its time."""
+    begin, end = FAULTS[fault.kind]
+    done: list[Fault] = []
+
+    def begins() -> None:
+        found = fault if fault.kind == "crash-at" else _resolved(world, fault)
+        done.append(found)
+        if fault.action and fault.kind != "crash-at":
+            linger_s = 0.0 if fault.kind in MEASURED else fault.amount
+            world.armed.setdefault(fault.action, []).append(lambda: world.universe.after(linger_s, ends))
+        world.universe.say("fault", str(found))
+        world.active[fault.kind] += 1
+        begin(world, found)
+
+    def ends() -> None:
+        if done and world.active[fault.kind] > 0:
+            found = done.pop()
+            world.active[fault.kind] -= 1
+            if not world.active[fault.kind]:
+                del world.active[fault.kind]
+            end(world, found)
+
+    world.universe.after(fault.at_s, begins)
+    world.universe.after(fault.at_s + max(fault.for_s, 1.0), ends)
+
+
+def _resolved(world: World, fault: Fault) -> Fault:
+    role, _, name = fault.region.partition(":")
+    if name:
+        placement = world.placement(name)
+        region = placement.home if role == "home" else placement.standby or placement.regions[-1]
+    else:
+        region = fault.region
+    other = fault.other
+    if other == region:
+        other = next(name for name in world.regions if name != region)
+    return replace(fault, region=region, other=other)
