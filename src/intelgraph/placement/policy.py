@@ -14,6 +14,10 @@ class Policy:
 
     lease: LeasePolicy = field(default_factory=LeasePolicy)
     write_path: WritePathPolicy = field(default_factory=WritePathPolicy)
+    look_s: float = 0.25
+    """Between two looks of a region's controller at the store and its database, while nothing tells it of news."""
+    look_under_way_s: float = 0.03
+    """While a plan waits for something to arrive: a switchover holds writes meanwhile."""
     vantage_points: int = 2
     """How many must have seen the home's lease stand still: one clock that runs wild moves nothing."""
     moves_apart_s: float = 30.0

@@ -30,8 +30,8 @@ from intelgraph.model.errors import Denied, retry
 from intelgraph.placement.plan import Plan
 from intelgraph.simulator.database import LIFE, SCHEMA
 from intelgraph.simulator.region import Region
-from intelgraph.simulator.setting import Setting
 from intelgraph.simulator.session import Remote, Session, open_epoch
+from intelgraph.simulator.setting import Setting
 from intelgraph.simulator.store import Store, StoreClient
 from intelgraph.simulator.virtual_time import Site, SiteLoop
 
@@ -210,6 +210,7 @@ def _parts(
         watching=Watching(vantage=site.name, store=client, policy=policy, clock=loop.time),
         keeper=keeper,
         look_s=setting.look_s,
+        suspect_look_s=setting.suspect_look_s,
         wall=site.wall,
         log=_Telling(site),
     )

@@ -9,7 +9,7 @@ that survives every exception would survive that as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from intelgraph.changelog.model.log import Class, Identity, Kind, ObjectKey, Row, classify, state, undecided
@@ -115,7 +115,8 @@ class Promises:
         plan = self.plans.get(placement)
         if plan is not None and plan.after.epoch == epoch and plan.turn is not None and plan.abandoned is None:
             self.violated(
-                ONE_WRITER, f"{region.name} acknowledged {named(row)} in epoch {epoch}, whose plan has not opened it yet"
+                ONE_WRITER,
+                f"{region.name} acknowledged {named(row)} in epoch {epoch}, whose plan has not opened it yet",
             )
         self._durable(region, placement, row, epoch, durability)
         self.acknowledgements[placement].setdefault(row.identity, Acknowledged(row, durability, self._universe.now))
@@ -178,7 +179,9 @@ class Promises:
             return
         self._renewed_broken[region] = self._renewed_broken.get(region, 0) + 1
         if self._renewed_broken[region] > 1:
-            self.violated(FAIL_CLOSED, f"{region} renews its lease again and again, although its database commits nothing")
+            self.violated(
+                FAIL_CLOSED, f"{region} renews its lease again and again, although its database commits nothing"
+            )
 
     def decided(self, plan: Plan, by: str) -> None:
         """A plan is recorded: it gives nothing to a drained region, and acts against nobody who is well.
@@ -203,7 +206,9 @@ class Promises:
         if before is not None and before != after and before not in self.drained_since_s:
             held = self._regions[before].database.holds[placement]
             if self.health.well_s(before) >= WELL_S and held.gap is None:
-                self.violated(PATIENCE, f"{plan.id} drops {before}, which has been well for {self.health.well_s(before):.0f} s")
+                self.violated(
+                    PATIENCE, f"{plan.id} drops {before}, which has been well for {self.health.well_s(before):.0f} s"
+                )
         if after is not None and after != before:
             parted = self.health.parted(home, after)
             since_s = self._universe.now - parted.until_s

@@ -1,6 +1,6 @@
 """What a seed means: regions, placements, clocks, faults, orders and clients; and the run of it, to its verdict.
 
-A run is at least a minute of virtual time: everything goes well at first, then faults and orders come, then all is
+A run is at least forty seconds of virtual time: everything goes well at first, then faults and orders come, then all is
 healed; in the end every placement must take a write, and every region must show the same.
 """
 
@@ -10,23 +10,25 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from intelgraph.model.placement import Declared, Durability, Placement, StandbyLoss
+from intelgraph.placement.lease import LeasePolicy
+from intelgraph.placement.plan import is_under_way
+from intelgraph.placement.policy import Policy
 from intelgraph.simulator.clients import Habit
 from intelgraph.simulator.faults import Fault, draw, draw_writes, inflict
 from intelgraph.simulator.operators import VERBS, Order, give
 from intelgraph.simulator.promises import CONVERGENCE, LIVENESS, SALVAGE
 from intelgraph.simulator.setting import Clock, Setting
 from intelgraph.simulator.world import World
-from intelgraph.model.placement import Declared, Durability, Placement, StandbyLoss
-from intelgraph.placement.lease import LeasePolicy
-from intelgraph.placement.plan import is_under_way
-from intelgraph.placement.policy import Policy
 
 REGIONS = ("us-east", "eu-west", "us-west", "eu-north")
 WRITES = 0x57A1
-QUIET_S, FAULTS_S, WORK_S, PROBE_S = 3.0, 43.0, 54.0, 58.0
-END_S = (62.0, 70.0, 80.0, 95.0, 120.0)
+QUIET_S, FAULTS_S, WORK_S, PROBE_S = 3.0, 26.0, 36.0, 38.0
+END_S = (40.0, 48.0, 58.0, 75.0, 100.0)
 READER = Habit(patient=False, pause_s=0.5, reads=1.0)
 """Reads all the time, with nothing to wait for."""
+LOOK_S, SUSPECT_LOOK_S, LOOK_UNDER_WAY_S = 0.8, 0.4, 0.1
+"""An agent looks as seldom as its policy lets it work: what is simulated costs a look less often, not less."""
 RATE_OFF_MAX = 0.024
 """Two clocks that are both off by this differ by less than the lease's drift allows."""
 
@@ -64,13 +66,19 @@ def schedule(seed: int) -> Schedule:
     regions = REGIONS[: random.choices((2, 3, 4), weights=(4, 5, 1))[0]]
     placements = tuple(_placement(random, f"p{number}", regions) for number in range(random.choice((1, 1, 2))))
     lease = LeasePolicy(renew_s=random.choice((1.0, 1.5)))
-    policy = Policy(lease=lease, moves_apart_s=random.choice((1.0, 5.0, 15.0)), steady_s=random.choice((2.0, 5.0)))
+    policy = Policy(
+        lease=lease,
+        look_s=LOOK_S,
+        look_under_way_s=LOOK_UNDER_WAY_S,
+        moves_apart_s=random.choice((1.0, 5.0, 15.0)),
+        steady_s=random.choice((2.0, 5.0)),
+    )
     clocks = {
         name: Clock(rate=1 + random.uniform(-RATE_OFF_MAX, RATE_OFF_MAX), offset_s=random.uniform(0, 1e6))
         for name in regions
     }
     roles = tuple(f"{role}:{one.id}" for one in placements for role in ("home", "home", "standby"))
-    times = sorted(random.uniform(QUIET_S, FAULTS_S) for _ in range(random.randint(3, 8)))
+    times = sorted(random.uniform(QUIET_S, FAULTS_S) for _ in range(random.randint(3, 7)))
     orders = tuple(
         Order(
             at_s=random.uniform(QUIET_S, FAULTS_S),
@@ -81,14 +89,21 @@ def schedule(seed: int) -> Schedule:
         for _ in range(random.choice((0, 1, 1, 2)))
     )
     workers = tuple(
-        Habit(patient=random.random() < 0.7, pause_s=random.uniform(0.8, 1.1), reads=random.uniform(0.2, 0.5))
+        Habit(patient=random.random() < 0.7, pause_s=random.uniform(0.5, 0.8), reads=random.uniform(0.2, 0.5))
         for _ in range(2)
     )
     apart = Random(seed ^ WRITES)  # noqa: S311 - so that what a seed meant before it still means
     failing = draw_writes(apart, regions, roles, apart.uniform(QUIET_S, FAULTS_S))
     return Schedule(
         seed=seed,
-        setting=Setting(regions=regions, placements=placements, policy=policy, clocks=clocks),
+        setting=Setting(
+            regions=regions,
+            placements=placements,
+            policy=policy,
+            clocks=clocks,
+            look_s=LOOK_S,
+            suspect_look_s=SUSPECT_LOOK_S,
+        ),
         faults=(*(draw(random, regions, roles, at_s) for at_s in times), *failing),
         orders=orders,
         clients=(*workers, READER),

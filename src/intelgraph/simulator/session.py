@@ -20,7 +20,7 @@ from intelgraph.control.agent.observer.own_database import HeldHere, Links, Obse
 from intelgraph.control.agent.observer.own_session import Asking
 from intelgraph.control.directory.placements import PlacementRecord
 from intelgraph.model.errors import retry
-from intelgraph.simulator.database import LIFE, SCHEMA, Database, Entry
+from intelgraph.simulator.database import LIFE, SCHEMA, Entry
 from intelgraph.simulator.region import Region
 
 CALL_S = 0.002
@@ -38,7 +38,6 @@ class Session:
 
     async def ask(self, statement: str, *arguments: object) -> Any:
         """Call one function; raises ``database_unavailable``."""
-        await asyncio.sleep(CALL_S)
         if self._region.database_hangs:
             await asyncio.sleep(self._region.hangs_s)
             raise retry("database_unavailable", "the database does not answer its agent", retry_after_s=0.5)
@@ -133,6 +132,7 @@ async def _locked(region: Region, placement: str) -> None:
 
 
 async def _close(region: Region, placement: str, epoch: int) -> str:
+    await asyncio.sleep(CALL_S)
     await _locked(region, placement)
     position, code = region.database.close(placement, epoch)
     return json.dumps({"status": "ok", "last_position": position}) if not code else _refused(code)
@@ -188,6 +188,7 @@ async def _reissue(region: Region, placement: str, destination: str, origin: str
 
 
 async def _salvage(region: Region, placement: str, after: str | None, objects_max: int) -> str:
+    await asyncio.sleep(CALL_S)
     known = region.database.holds[placement].known
     rows = []
     for identity, found in classify(known.holding.read).items():
@@ -218,6 +219,7 @@ async def _salvage(region: Region, placement: str, after: str | None, objects_ma
 
 async def _decide_if(region: Region, placement: str, rows: str, kind: str, reason: str, adopts: bool) -> str:
     """Decide about those of the rows that are of that class still."""
+    await asyncio.sleep(CALL_S)
     await _locked(region, placement)
     known = region.database.holds[placement].known
     classes = classify(known.holding.read)

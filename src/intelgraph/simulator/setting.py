@@ -27,3 +27,5 @@ class Setting:
     clocks: dict[str, Clock] = field(default_factory=dict)
     look_s: float = LeaseTimes().look_s
     """Between two looks at the leases."""
+    suspect_look_s: float = 0.1
+    """The same, while one stands still."""

@@ -127,7 +127,7 @@ class StoreClient:
         answer: T | None = None
         if early:
             answer = self._effect(effect)
-        await asyncio.sleep(min(delay_s, TIMEOUT_S))
+        await _pause(min(delay_s, TIMEOUT_S))
         if not early:
             answer = self._effect(effect)
         if answer is None or delay_s > TIMEOUT_S or not self._reaches(STORE, self._site):
@@ -146,6 +146,13 @@ class StoreClient:
 
     def _reaches(self, source: str, destination: str) -> bool:
         return not self._store.down and (source, destination) not in self._store.network.cuts
+
+
+async def _pause(for_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+    loop.call_later(for_s, _wake, future)
+    await future
 
 
 def _wake(future: asyncio.Future[None]) -> None:

@@ -49,7 +49,7 @@ class Told(NamedTuple):
 class _Grants:
     """What the lease counts."""
 
-    class grants:  # noqa: N801 - as the API's metrics name it
+    class grants:
         @staticmethod
         def inc() -> None:
             """Count nothing."""
@@ -65,9 +65,7 @@ class Worker:
         self._store = store
         self._loop = loop
         metrics: Any = _Grants()
-        self.lease = GrantedLease(
-            region=region.name, path="", clock=loop.time, on_change=lambda: None, metrics=metrics
-        )
+        self.lease = GrantedLease(region=region.name, path="", clock=loop.time, on_change=lambda: None, metrics=metrics)
 
     def start(self) -> None:
         """Start the process."""
@@ -119,9 +117,7 @@ class Worker:
 
     # -------------------------------------------------------------------------------------------------- a write
 
-    async def _serve(
-        self, placement: str, key: str, operations: tuple[Any, ...], told: asyncio.Future[Told]
-    ) -> None:
+    async def _serve(self, placement: str, key: str, operations: tuple[Any, ...], told: asyncio.Future[Told]) -> None:
         answered = await self._write(placement, key, operations)
         if not told.done():
             told.set_result(answered)

@@ -141,6 +141,7 @@ class Parts:
     look_s: float
     serve_grants: ServeGrants | None = None
     """Answers the region's doors for as long as the agent lives (``control.granting``)."""
+    suspect_look_s: float = SUSPECT_LOOK_S
     wall: Clock = time.time
     """The wall clock (Unix seconds): nothing is timed by it."""
     log: Log = log
@@ -293,7 +294,7 @@ class Agent:
                 self._report.set()
                 await self._wake(LEASES)
             suspects = self.policy.lease_s / 2 < still_s < SUSPECT_S_MAX
-            await asyncio.sleep(min(self._parts.look_s, SUSPECT_LOOK_S) if suspects else self._parts.look_s)
+            await asyncio.sleep(min(self._parts.look_s, self._parts.suspect_look_s) if suspects else self._parts.look_s)
 
     async def _publish(self) -> None:
         while True:

@@ -34,11 +34,8 @@ from intelgraph.placement.policy import Policy
 from intelgraph.placement.resuming import DoIt, Fetch, GiveUp, Nothing, Replace, Step, Wait, next_step
 from intelgraph.placement.view import View
 
-LOOK_S = 0.25
 NOTE_S = 0.5
 AGAIN_AFTER_DEFECT_S = 5.0
-LOOK_UNDER_WAY_S = 0.03
-"""While a plan waits for something to arrive: a switchover holds writes meanwhile."""
 
 
 class RegionHook:
@@ -131,11 +128,14 @@ class RegionHook:
                 if name not in self._doing:
                     self._begin(name)
             under_way = any(known.is_under_way(name) for name in known.placements)
-            await self._agent.changed(LOOK_UNDER_WAY_S if under_way else LOOK_S, since=changes)
+            await self._agent.changed(self._look_s(under_way=under_way), since=changes)
+
+    def _look_s(self, *, under_way: bool) -> float:
+        return self._policy.look_under_way_s if under_way else self._policy.look_s
 
     async def _look(self) -> Known:
         known, looked = await asyncio.gather(
-            read_known(self._agent.store), self._database.look(), return_exceptions=True
+            read_known(self._agent.store, self.observing.known), self._database.look(), return_exceptions=True
         )
         if isinstance(known, BaseException):
             raise known
@@ -195,7 +195,7 @@ class RegionHook:
                 self._stand(name, None)  # what was waited for is here
         except IntelGraphError as error:
             self._stand(name, error.denied)
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(self._policy.look_s)
         except Exception as error:  # a defect of ours: said where people look, and tried again, but not at every look
             reason = f"nothing is done about {name}: {type(error).__name__}: {error}; please report it"
             self._stand(name, Denied(code="internal_error", reason=reason, facts={"placement": name}))

@@ -91,13 +91,15 @@ class Watching:
         leases: dict[str, Watched] = {}
         holders: dict[str, LeaseValue] = {}
         for key, entry in snapshot.entries.items():
-            value = lease_from(entry)
+            region = key.removeprefix(LEASES)
+            before = self.leases.get(region)
+            is_same = before is not None and before.version == entry.version
+            value = self.holders[region] if is_same else lease_from(entry)
             if value is None:
                 continue
-            region = key.removeprefix(LEASES)
             holders[region] = value
             leases[region] = look(
-                self.leases.get(region),
+                before,
                 counter=value.counter,
                 version=entry.version,
                 now_s=now_s,

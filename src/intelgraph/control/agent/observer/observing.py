@@ -66,8 +66,13 @@ class Known:
         return self.plans.get(placement) or PlanRecord(placement=placement)
 
 
-async def read_known(store: ControlStore) -> Known:
+NOTHING_KNOWN = Known()
+
+
+async def read_known(store: ControlStore, before: Known = NOTHING_KNOWN) -> Known:
     """Read it; an entry that is not legal is left out: nothing is done about what cannot be read.
+
+    What has the version that ``before`` has is not decoded again.
 
     Placements are read before plans: a placement that was raised is never paired with the plan before that.
     """
@@ -75,14 +80,22 @@ async def read_known(store: ControlStore) -> Known:
     plans = await store.read(prefix=PLANS)
     regions = await store.read(prefix=REGIONS)
     found: dict[str, PlacementRecord] = {}
-    for entry in placements.entries.values():
+    for key, entry in placements.entries.items():
+        same = before.placements.get(key.removeprefix(PLACEMENTS))
+        if same is not None and same.version == entry.version:
+            found[same.placement.id] = same
+            continue
         try:
             record = placement_from(entry)
         except IntelGraphError:
             continue
         found[record.placement.id] = record
     recorded: dict[str, PlanRecord] = {}
-    for entry in plans.entries.values():
+    for key, entry in plans.entries.items():
+        last = before.plans.get(key.removeprefix(PLANS))
+        if last is not None and last.version == entry.version:
+            recorded[last.placement] = last
+            continue
         try:
             plan = plan_from(entry)
         except IntelGraphError:
@@ -121,7 +134,7 @@ class Observing:
         self._token_clock = token_clock
         self._observation = Observation(here=here, policy=policy)
         self.own_writes = own_writes
-        self.known = Known()
+        self.known = NOTHING_KNOWN
         self.gathered: dict[str, dict[str, int]] = {}
         """By placement, then stream: up to where the survivors' rows are known to be here, beyond what has settled."""
 
