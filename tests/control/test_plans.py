@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from intelgraph.control.agent.controller.acting import Turn, act
-from intelgraph.control.agent.controller.opening import Openings
-from intelgraph.control.agent.observer.own_database import OwnDatabase
+from intelgraph.control.agent.controller.opening import Openings, opening_in
+from intelgraph.control.agent.observer.own_database import OwnDatabase, looks_session
 from intelgraph.control.directory.placements import Directory, PlacementRecord
 from intelgraph.control.directory.plans import PAST_MAX, PlanRecord, Times, finished, move, read_plan, record, wall_now
 from intelgraph.control.store.keys import LEASES
@@ -155,8 +155,8 @@ def turn(store: ControlStore, placement: PlacementRecord, record: PlanRecord) ->
     assert record.plan is not None
     return Turn(
         store=store,
-        database=OwnDatabase(nowhere, region=EU, clock=time.monotonic),
-        openings=Openings(nowhere),
+        database=OwnDatabase(looks_session(nowhere, region=EU), region=EU, clock=time.monotonic),
+        openings=Openings(opening_in(nowhere)),
         placement=placement,
         record=record,
         plan=record.plan,

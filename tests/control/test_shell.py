@@ -17,10 +17,10 @@ import pytest
 from intelgraph.changelog.install import install_schema
 from intelgraph.changelog.links import slot_name
 from intelgraph.control.agent.controller import acting
-from intelgraph.control.agent.controller.opening import Openings
+from intelgraph.control.agent.controller.opening import Openings, open_epoch, opening_in
 from intelgraph.control.agent.leases.keeper import LeaseKeeper
 from intelgraph.control.agent.leases.watching import Watching
-from intelgraph.control.agent.observer.own_database import OwnDatabase
+from intelgraph.control.agent.observer.own_database import OwnDatabase, looks_session
 from intelgraph.control.directory import plans
 from intelgraph.control.directory.placements import PLACEMENTS, Directory
 from intelgraph.control.directory.plans import PlanRecord, Times, read_plan, wall_now
@@ -141,7 +141,7 @@ class Answers(OwnDatabase):
     """A database whose looks take three seconds, and whose standby has flushed all that there is."""
 
     def __init__(self, clock: Clock) -> None:
-        super().__init__(LOGIN, region=US, clock=clock)
+        super().__init__(looks_session(LOGIN, region=US), region=US, clock=clock)
         self._hands = clock
 
     async def ask(self, statement: str, *arguments: object) -> str:
@@ -216,7 +216,7 @@ async def opening_with_a_gap(store: SqliteControlStore, postgres: Scratch) -> ac
     directory = Directory(store)
     before, after = placement(home=EU, standby=US), placement(home=EU, standby=US, epoch=2)
     record = await directory.create_placement(before)
-    await Openings(postgres.login()).open_epoch(record)
+    await open_epoch(record, postgres.login())
     await connection.execute("update ig.placement set gap = 'a slot was lost'")
     await connection.close()
     plan = Plan(id="both/2", kind=Kind.FAILOVER, before=placement(home=US, standby=EU), after=after)
@@ -227,8 +227,8 @@ async def opening_with_a_gap(store: SqliteControlStore, postgres: Scratch) -> ac
     raised = await directory.update_placement(record, after)
     return acting.Turn(
         store=store,
-        database=OwnDatabase(postgres.login(), region=EU, clock=Clock()),
-        openings=Openings(postgres.login()),
+        database=OwnDatabase(looks_session(postgres.login(), region=EU), region=EU, clock=Clock()),
+        openings=Openings(opening_in(postgres.login())),
         placement=raised,
         record=await read_plan(store, "both"),
         plan=plan,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intelgraph.control.simulator.clients import Habit
-from intelgraph.control.simulator.faults import Fault
-from intelgraph.control.simulator.schedule import Schedule
-from intelgraph.control.simulator.world import Setting
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.policy import Policy
+from intelgraph.simulator.clients import Habit
+from intelgraph.simulator.faults import Fault
+from intelgraph.simulator.schedule import Schedule
+from intelgraph.simulator.setting import Setting
 
 US, EU = "us-east", "eu-west"
 

@@ -1,4 +1,4 @@
-"""What one observer concludes from what it has seen: the only place that turns leases, reports and probes into a `View`.
+"""What one observer concludes from what it has seen: alone turns leases, reports and probes into a `View`.
 
 Used by a region's agent, by operators' commands and, through the agent, by the simulator. Guarantees: what is not known
 is absent; an age is counted in the observer's own looks, or measured on its own clock from when something was first
@@ -66,6 +66,19 @@ class Reported(Protocol):
 
     def copy(self, placement: str) -> Copy | None:
         """Return what the observer holds of one placement; none if it tells nothing of it."""
+        ...
+
+
+class Own(Protocol):
+    """What the observer knows of its own region at once."""
+
+    @property
+    def writes(self) -> WritePath | None:
+        """Whether writes get through here, as its own probes say."""
+        ...
+
+    def copy(self, placement: str) -> Copy | None:
+        """Return what is held here of a placement; none while the own database does not answer."""
         ...
 
 
@@ -149,7 +162,7 @@ class Observation:
             placement=placement,
             leases=look.leases,
             sightings=self._sightings,
-            copies=_copies(look, name, self._here, own.copy),
+            copies=_copies(look, name, self._here, own.copy(name)),
             drained=look.drained,
             plan=look.plans.get(name),
             plan_still_s=plan_since.for_s if plan_since else 0.0,
@@ -220,19 +233,6 @@ class Observation:
                 steady.pop(region, None)
 
 
-class Own(Protocol):
-    """What the observer knows of its own region at once."""
-
-    @property
-    def writes(self) -> WritePath | None:
-        """Whether writes get through here, as its own probes say."""
-        ...
-
-    def copy(self, placement: str) -> Copy | None:
-        """Return what is held here of a placement; none while the own database does not answer."""
-        ...
-
-
 def sightings(reports: Mapping[str, Reported]) -> dict[str, dict[str, Sighting]]:
     """Return what other observers report of the leases, by observer and region."""
     return {
@@ -247,7 +247,7 @@ def sightings(reports: Mapping[str, Reported]) -> dict[str, dict[str, Sighting]]
 def view_as(here: str, reports: Mapping[str, Reported], placement: Placement, look: Look) -> View:
     """Put the view together of whoever has watched nothing: as the observer ``here`` has it, by what it reports.
 
-    ``reports``: those that are fresh, ``here``'s among them. Of ``look`` the store's part counts: plans, drains, schemas.
+    ``reports``: the fresh ones, that of ``here`` among them. Of ``look`` the store's part counts.
     """
     return View(
         here=here,
@@ -271,11 +271,7 @@ def _writes(look: Look, here: str, own: WritePath | None) -> dict[str, WritePath
     return {region: path for region, path in told.items() if path is not None}
 
 
-def _copies(look: Look, name: str, here: str, own: _CopyOf) -> dict[str, Copy]:
+def _copies(look: Look, name: str, here: str, own: Copy | None) -> dict[str, Copy]:
     found = {region: report.copy(name) for region, report in look.reports.items()}
-    found[here] = own(name)
+    found[here] = own
     return {region: copy for region, copy in found.items() if copy is not None}
-
-
-class _CopyOf(Protocol):
-    def __call__(self, placement: str, /) -> Copy | None: ...

@@ -24,13 +24,15 @@ from intelgraph.control.agent.leases.watching import Watching
 from intelgraph.control.agent.observer.limits import Limits
 from intelgraph.control.agent.observer.observing import Observing
 from intelgraph.control.agent.observer.write_prober import Ask, EdgeAnswer
+from intelgraph.control.directory.placements import PlacementRecord
 from intelgraph.control.directory.plans import Times
 from intelgraph.control.directory.reports import WITNESS, Seen
 from intelgraph.model.errors import Denied, retry
 from intelgraph.placement.plan import Plan
+from intelgraph.simulator import session
 from intelgraph.simulator.database import LIFE, SCHEMA
 from intelgraph.simulator.region import Region
-from intelgraph.simulator.session import Remote, Session, open_epoch
+from intelgraph.simulator.session import Remote, Session
 from intelgraph.simulator.setting import Setting
 from intelgraph.simulator.store import Store, StoreClient
 from intelgraph.simulator.virtual_time import Site, SiteLoop
@@ -105,10 +107,13 @@ class ModelledPorts:
         self.wall = region.wall
         self.token_clock = region.token_clock
         self.edge = self._edge
-        self.opening = partial(open_epoch, region)
         self.survivors: Mapping[str, Survivor] = {
             name: partial(Remote, region, there) for name, there in region.world.regions.items() if there is not region
         }
+
+    async def opening(self, record: PlacementRecord, force: bool) -> str:
+        """Open an epoch in the region's database."""
+        return await session.open_epoch(self._region, record, force)
 
     def looks(self) -> Session:
         """Return the session in which the agent looks at its database and carries out plans."""
@@ -137,7 +142,7 @@ class ModelledPorts:
     async def _probe(self) -> EdgeAnswer:
         region = self._region
         await asyncio.sleep(PROBE_S)
-        while region.writes_fail or region.database.disk_full or region.database_hangs:
+        while region.writes_fail or region.database.disk_full or region.database_hangs:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(1.0)
         return EdgeAnswer()
 

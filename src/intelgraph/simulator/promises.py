@@ -215,7 +215,7 @@ class Promises:
             if parted.for_s >= PARTED_S and since_s < self._policy.steady_s - PATIENCE_SLACK_S:
                 self.violated(
                     PATIENCE,
-                    f"{plan.id} names {after}, which {home} was parted from for {parted.for_s:.1f} s until {since_s:.1f} s ago",
+                    f"{plan.id} names {after}, parted from {home} for {parted.for_s:.1f} s until {since_s:.1f} s ago",
                 )
 
     def salvaged(self, region: Region, placement: str, kind: Kind, rows: Iterable[Identity]) -> None:

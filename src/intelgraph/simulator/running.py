@@ -6,6 +6,7 @@ its seed (`replay`).
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -19,6 +20,7 @@ from intelgraph.simulator.faults import FAULTS
 from intelgraph.simulator.schedule import Outcome, Schedule, run, schedule, shortest
 
 BATCH = 50
+COLLECT_EVERY = 5
 
 
 @dataclass(kw_only=True)
@@ -114,7 +116,19 @@ def _gather(batches: Any, summary: Summary, began_s: float, told: Callable[[Summ
 
 
 def _batch(seeds: range) -> list[Outcome]:
-    return [run(schedule(seed)) for seed in seeds]
+    """Run some schedules; what one leaves behind is collected between two, not while one runs."""
+    outcomes = []
+    gc.freeze()
+    gc.disable()
+    try:
+        for number, seed in enumerate(seeds):
+            outcomes.append(run(schedule(seed)))
+            if number % COLLECT_EVERY == 0:
+                gc.collect()
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    return outcomes
 
 
 def _cores() -> int:

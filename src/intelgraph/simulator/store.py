@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from intelgraph.control.directory.regions import REGIONS
-from intelgraph.control.store.protocol import ABSENT, WATCH_HEARTBEAT_S, Change, Entry, Snapshot
+from intelgraph.control.store.protocol import ABSENT, Change, Entry, Snapshot
 from intelgraph.model.errors import IntelGraphError, retry
 from intelgraph.simulator.network import NEAR_S, STORE, Network
 from intelgraph.simulator.virtual_time import Universe
@@ -32,7 +32,7 @@ class Store:
         """Told of every write at the instant it happens; only the observer listens."""
         self.drains_read_s: dict[str, float] = {}
         """By site: when it last read which regions are drained; only the observer asks."""
-        self.waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self.waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._folders: dict[str, dict[str, Entry]] = {}
 
     def entry(self, key: str) -> Entry:
@@ -96,17 +96,15 @@ class StoreClient:
         return await self._call(lambda: self._store.set_if(expected, writes, self._site))
 
     async def watch(self, prefix: str, *, since: int) -> AsyncIterator[Change]:
-        """Yield what is written under ``prefix`` after ``since``, and a heartbeat when nothing is."""
+        """Yield what is written under ``prefix`` after ``since``; no heartbeats: nobody here waits for them."""
         store, loop = self._store, asyncio.get_running_loop()
         while True:
             entries = tuple(entry for entry in store.folder(prefix).values() if entry.version > since)
             if not entries:
                 news = loop.create_future()
-                store.waiting.setdefault(prefix, set()).add(news)
-                timer = loop.call_later(WATCH_HEARTBEAT_S, _wake, news)
+                store.waiting.setdefault(prefix, []).append(news)
                 await news
-                timer.cancel()
-                await asyncio.sleep(self._latency_s())
+                await _pause(self._latency_s())
             if not self._reaches(STORE, self._site):
                 raise _unavailable()
             entries = tuple(entry for entry in store.folder(prefix).values() if entry.version > since)

@@ -20,7 +20,7 @@ from intelgraph.control.agent.controller.ports import Ports
 from intelgraph.control.agent.controller.salvage_loop import SalvageLoop
 from intelgraph.control.agent.leases.grants import Bound
 from intelgraph.control.agent.observer.limits import Limits
-from intelgraph.control.agent.observer.observing import Known, Observing, read_known
+from intelgraph.control.agent.observer.observing import Clocks, Known, Observing, read_known
 from intelgraph.control.agent.observer.own_database import OwnDatabase
 from intelgraph.control.agent.observer.write_prober import WriteProber
 from intelgraph.control.directory import plans
@@ -69,9 +69,8 @@ class RegionHook:
             watching=agent.watching,
             database=self._database,
             policy=self._policy,
-            clock=agent.clock,
+            clocks=Clocks(agent.clock, self._ports.token_clock),
             own_writes=lambda: self._prober.path,
-            token_clock=self._ports.token_clock,
         )
         self._limits = Limits(
             agent,

@@ -104,8 +104,6 @@ async def _reissue(there: Asking, here: str, placement: str, stream: str, start:
     at: int | None = start
     while at is not None:
         told = json.loads(
-            await there.ask(
-                "select ig.reissue($1, $2, $3, $4, $5)::text", placement, here, origin, int(life), at
-            )
+            await there.ask("select ig.reissue($1, $2, $3, $4, $5)::text", placement, here, origin, int(life), at)
         )
         at = told.get("next")

@@ -1,4 +1,4 @@
-"""Observing: hands what was read of the store, the leases, the reports and the own database to ``placement.observation``.
+"""Observing: hands what was read of store, leases, reports and the own database to ``placement.observation``.
 
 What follows from it is concluded there; here it is read, paired with this process's clock, and told to others. It
 decides and changes nothing.
@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace as replace_fields
 
@@ -110,11 +110,15 @@ async def read_known(store: ControlStore, before: Known = NOTHING_KNOWN) -> Know
     )
 
 
-class Observing:
-    """What the agent of one region has seen so far. ``tick`` takes a look into account; ``view`` puts one together.
+class Clocks(NamedTuple):
+    """Two clocks of one machine, in seconds: by one everything is timed, the log's tokens carry the other."""
 
-    ``token_clock``: the clock whose readings come back as tokens of the log, in seconds.
-    """
+    steady: Clock
+    token: Clock = time.monotonic
+
+
+class Observing:
+    """What the agent of one region has seen so far. ``tick`` takes a look into account; ``view`` puts one together."""
 
     def __init__(
         self,
@@ -123,15 +127,13 @@ class Observing:
         watching: Watched_,
         database: OwnDatabase,
         policy: Policy,
-        clock: Clock,
+        clocks: Clocks,
         own_writes: Callable[[], WritePath | None],
-        token_clock: Clock = time.monotonic,
     ) -> None:
         self._here = here
         self._watching = watching
         self._database = database
-        self._clock = clock
-        self._token_clock = token_clock
+        self._clock, self._token_clock = clocks
         self._observation = Observation(here=here, policy=policy)
         self.own_writes = own_writes
         self.known = NOTHING_KNOWN
@@ -232,4 +234,3 @@ def _is_by_hand(record: PlanRecord) -> bool:
 
 BY_HAND = "command line"
 """Who decided a plan that an operator asked for."""
-
