@@ -8,7 +8,7 @@ from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.policy import Policy
 from intelgraph.simulator.clients import Habit
 from intelgraph.simulator.faults import Fault
-from intelgraph.simulator.schedule import Schedule
+from intelgraph.simulator.schedule import LONG, Schedule
 from intelgraph.simulator.setting import Setting
 
 US, EU = "us-east", "eu-west"
@@ -22,6 +22,7 @@ def story(*faults: Fault, durability: Durability = Durability.REMOTE) -> Schedul
         faults=faults,
         orders=(),
         clients=(Habit(patient=True, pause_s=0.8, reads=0.2),),
+        phases=LONG,
     )
 
 

@@ -24,7 +24,7 @@ from intelgraph.simulator.clients import Habit
 from intelgraph.simulator.faults import Fault
 from intelgraph.simulator.operators import Order
 from intelgraph.simulator.promises import NO_LOSS
-from intelgraph.simulator.schedule import Schedule, run
+from intelgraph.simulator.schedule import LONG, Schedule, run
 from intelgraph.simulator.setting import Setting
 
 US, EU, WEST = "us-east", "eu-west", "us-west"
@@ -109,6 +109,7 @@ class Rule:
             faults=self.faults,
             orders=self.orders,
             clients=(Habit(patient=True, pause_s=0.3, reads=0.1),) * 3,
+            phases=LONG,
         )
 
 

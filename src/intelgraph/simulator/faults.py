@@ -75,7 +75,7 @@ def _agent_dies(world: World, fault: Fault) -> None:
 
 
 def _agent_will_die(world: World, fault: Fault) -> None:
-    """The agent dies at the so-many-th write of the store from now on: just before that happens, or just after."""
+    """The agent dies after the so-many-th step from now on, in the store or in its database."""
     world.doomed[fault.region] = int(fault.amount)
 
 

@@ -38,7 +38,7 @@ DURABILITY = "DURABILITY"
 SALVAGE = "SALVAGE"
 DRAINED = "DRAINED"
 PATIENCE = "PATIENCE"
-DRAIN_GRACE_S = 4.0
+DRAIN_GRACE_S = 3.5
 """A plan was decided by a read of the store that is so much older than its agent's last one at most."""
 WELL_S = 12.0
 """Who was well for so long cannot be taken for lost."""

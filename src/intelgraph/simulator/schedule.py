@@ -1,6 +1,6 @@
 """What a seed means: regions, placements, clocks, faults, orders and clients; and the run of it, to its verdict.
 
-A run is at least forty seconds of virtual time: everything goes well at first, then faults and orders come, then all is
+A run is at least half a minute of virtual time: everything goes well at first, then faults and orders come, then all is
 healed; in the end every placement must take a write, and every region must show the same.
 """
 
@@ -23,14 +23,29 @@ from intelgraph.simulator.world import World
 
 REGIONS = ("us-east", "eu-west", "us-west", "eu-north")
 WRITES = 0x57A1
-QUIET_S, FAULTS_S, WORK_S, PROBE_S = 3.0, 26.0, 36.0, 38.0
-END_S = (40.0, 48.0, 58.0, 75.0, 100.0)
-READER = Habit(patient=False, pause_s=0.5, reads=1.0)
+QUIET_S, FAULTS_S = 3.0, 21.0
+READER = Habit(patient=False, pause_s=0.4, reads=1.0)
 """Reads all the time, with nothing to wait for."""
-LOOK_S, SUSPECT_LOOK_S, LOOK_UNDER_WAY_S = 0.8, 0.4, 0.1
+LOOK_S, SUSPECT_LOOK_S, LOOK_UNDER_WAY_S = 1.0, 0.4, 0.1
 """An agent looks as seldom as its policy lets it work: what is simulated costs a look less often, not less."""
 RATE_OFF_MAX = 0.024
 """Two clocks that are both off by this differ by less than the lease's drift allows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phases:
+    """When what happens: everything is healed, clients go, every placement is written to once more, the verdict."""
+
+    heal_s: float = 23.0
+    work_s: float = 29.0
+    probe_s: float = 30.0
+    end_s: tuple[float, ...] = (32.0, 40.0, 50.0, 65.0, 90.0)
+    """Until the last of them what takes its time is waited for."""
+
+
+SHORT = Phases()
+LONG = Phases(heal_s=46.0, work_s=54.0, probe_s=58.0, end_s=(62.0, 70.0, 80.0, 95.0, 120.0))
+"""For stories."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +57,7 @@ class Schedule:
     faults: tuple[Fault, ...]
     orders: tuple[Order, ...]
     clients: tuple[Habit, ...]
+    phases: Phases = SHORT
 
 
 @dataclass(kw_only=True)
@@ -78,13 +94,14 @@ def schedule(seed: int) -> Schedule:
         for name in regions
     }
     roles = tuple(f"{role}:{one.id}" for one in placements for role in ("home", "home", "standby"))
-    times = sorted(random.uniform(QUIET_S, FAULTS_S) for _ in range(random.randint(3, 7)))
+    times = sorted(random.uniform(QUIET_S, FAULTS_S) for _ in range(random.randint(3, 6)))
     orders = tuple(
         Order(
             at_s=random.uniform(QUIET_S, FAULTS_S),
             verb=random.choice(VERBS),
             placement=random.choice(placements).id,
             region=random.choice(regions),
+            for_s=random.uniform(6.0, 18.0),
         )
         for _ in range(random.choice((0, 1, 1, 2)))
     )
@@ -117,7 +134,7 @@ def _placement(random: Random, name: str, regions: tuple[str, ...]) -> Placement
     durability = Durability.REMOTE if standby and random.random() < 0.55 else Durability.HOME
     loss = StandbyLoss.STRICT if random.random() < 0.25 else StandbyLoss.DEGRADE
     declared = Declared(
-        home=allowed[0], durability=durability, on_standby_loss=loss, rpo_s_max=random.choice((5.0, 20.0, 60.0))
+        home=allowed[0], durability=durability, on_standby_loss=loss, rpo_s_max=random.choice((2.0, 5.0, 20.0))
     )
     return Placement(
         id=name, home=allowed[0], standby=standby, regions=allowed, epoch=1, durability=durability, declared=declared
@@ -148,21 +165,21 @@ def _run(world: World, plan: Schedule) -> None:
     world.start()
     allowed = {one.id: one.regions for one in plan.setting.placements}
     for number, habit in enumerate(plan.clients):
-        world.clients.start(f"c{number}", habit, allowed, WORK_S)
+        world.clients.start(f"c{number}", habit, allowed, plan.phases.work_s)
     for fault in plan.faults:
         inflict(world, fault)
     for order in plan.orders:
         give(world, order)
-    world.universe.after(FAULTS_S + 3.0, world.heal)
+    world.universe.after(plan.phases.heal_s, world.heal)
     probed: set[str] = set()
-    world.universe.after(PROBE_S, _probe_all, world, plan.setting.placements, probed)
-    for end_s in END_S:
+    world.universe.after(plan.phases.probe_s, _probe_all, world, plan.setting.placements, probed)
+    for end_s in plan.phases.end_s:
         world.universe.run_until(end_s)
         if world.promises.broken is not None:
             return
         _judge(world, probed)
         broken = world.promises.broken
-        if broken is None or broken.promise not in (CONVERGENCE, LIVENESS, SALVAGE) or end_s == END_S[-1]:
+        if broken is None or broken.promise not in (CONVERGENCE, LIVENESS, SALVAGE) or end_s == plan.phases.end_s[-1]:
             return
         world.promises.broken, world.universe.stopped = None, False
 

@@ -135,12 +135,14 @@ async def _close(region: Region, placement: str, epoch: int) -> str:
     await asyncio.sleep(CALL_S)
     await _locked(region, placement)
     position, code = region.database.close(placement, epoch)
+    region.world.stepped(region.name)
     return json.dumps({"status": "ok", "last_position": position}) if not code else _refused(code)
 
 
 async def _reopen(region: Region, placement: str, epoch: int) -> str:
     await _locked(region, placement)
     code = region.database.reopen(placement, epoch)
+    region.world.stepped(region.name)
     return '{"status":"ok"}' if code is None else _refused(code)
 
 
@@ -155,6 +157,7 @@ async def open_epoch(region: Region, record: PlacementRecord, force: bool) -> st
     if code == "ok":
         world.promises.opening(region, placement, row)
         world.replication.kick(region)
+        world.stepped(region.name)
     return json.dumps({"status": code, "bookmark": f"{region.name}/{LIFE}/{row.epoch}/{row.identity.position}"})
 
 

@@ -25,7 +25,8 @@ from intelgraph.simulator.database import LIFE, Held
 from intelgraph.simulator.region import Region
 from intelgraph.simulator.virtual_time import SiteLoop
 
-COMMIT_S = 0.002
+COMMIT_S = 0.01
+"""A commit takes up to twice as long: a disk flushes meanwhile."""
 HANGS_S = 60.0
 """Longer than any client waits."""
 REMOTE_WAIT_S = 5.0

@@ -179,11 +179,16 @@ class World:
         if key.startswith(PLANS):
             self._moved(key.removeprefix(PLANS))
         self.promises.stored(key, value, by)
-        left = self.doomed.get(by, 0)
-        if left and key.startswith((PLANS, PLACEMENTS)):
-            self.doomed[by] = left - 1
-            if left == 1 and self.regions[by].up:
-                self.universe.after(0.0, self._dies_between, self.regions[by])
+        if key.startswith((PLANS, PLACEMENTS)):
+            self.stepped(by)
+
+    def stepped(self, site: str) -> None:
+        """An agent has done one step, in the store or in its database: it may be its last."""
+        left = self.doomed.get(site, 0)
+        if left:
+            self.doomed[site] = left - 1
+            if left == 1 and self.regions[site].up:
+                self.universe.after(0.0, self._dies_between, self.regions[site])
 
     def _dies_between(self, region: Region) -> None:
         for name in region.database.holds:
