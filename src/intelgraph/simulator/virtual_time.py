@@ -143,6 +143,10 @@ class SiteLoop(asyncio.AbstractEventLoop):
         """Start a coroutine in this process."""
         return asyncio.Task(coro, loop=self, name=name)
 
+    def begin(self, start: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> None:
+        """Have the process start a coroutine, if it still runs then: what another process asks for."""
+        self.call_soon(lambda: self.create_task(start(*args)))
+
     def run(self, coro: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Start what a process is: it is ended with the schedule."""
         task = self.create_task(coro)

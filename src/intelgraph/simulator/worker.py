@@ -75,7 +75,7 @@ class Worker:
 
     def write(self, placement: str, key: str, operations: tuple[Any, ...], told: asyncio.Future[Told]) -> None:
         """Take one write; ``told`` is another process's."""
-        self._loop.create_task(self._serve(placement, key, operations, told))
+        self._loop.begin(self._serve, placement, key, operations, told)
 
     # ------------------------------------------------------------------------------------------ what it is told
 
@@ -95,7 +95,7 @@ class Worker:
             raise ConnectionRefusedError("no agent is there")
         there, agent = self.agent
         told: asyncio.Future[GrantAnswer] = self._loop.create_future()
-        there.create_task(_answer(agent, question, told))
+        there.begin(_answer, agent, question, told)
         return await told
 
     async def _keep_directory(self) -> None:
