@@ -206,7 +206,7 @@ FAULTS: Mapping[str, tuple[Step, Step]] = {
     "slot-lost": (_slot, _nothing),
 }
 WEIGHTS: Mapping[str, float] = {
-    "crash": 4, "lost-for-good": 0.4, "pause": 4, "agent-dies": 1, "agent-dies-between": 4, "crash-at": 6, "cut": 2,
+    "crash": 6, "lost-for-good": 0.4, "pause": 5, "agent-dies": 1, "agent-dies-between": 4, "crash-at": 6, "cut": 2,
     "cut-one-way": 2, "partition": 2, "partition-in": 2, "partition-out": 2, "store-unreachable": 2, "store-unheard": 1,
     "store-down": 1, "store-slow": 1, "slow": 4, "disk-full": 1, "database-hangs": 1, "clock-step": 0.5,
     "sent-again": 1, "slot-lost": 1,
@@ -233,7 +233,7 @@ def draw(random: Random, regions: tuple[str, ...], roles: tuple[str, ...], at_s:
         "sent-again": float(random.randint(1, 50)),
     }.get(kind, 0.0)
     lasts = kind not in ("agent-dies", "agent-dies-between", "clock-step", "sent-again", "slot-lost", "lost-for-good")
-    for_s = random.choice((random.uniform(0.5, 4.0), random.uniform(4.0, 14.0))) if lasts else 0.0
+    for_s = random.choice((random.uniform(0.5, 4.0), *(random.uniform(4.0, 14.0) for _ in range(3)))) if lasts else 0.0
     early = for_s > 4.0 and random.random() < 0.3
     action = random.choice(ACTIONS) if kind == "crash-at" or early else ""
     if early and kind not in MEASURED and kind != "crash-at":

@@ -106,7 +106,7 @@ def schedule(seed: int) -> Schedule:
         for _ in range(random.choice((0, 1, 1, 2)))
     )
     workers = tuple(
-        Habit(patient=random.random() < 0.7, pause_s=random.uniform(0.5, 0.8), reads=random.uniform(0.2, 0.5))
+        Habit(patient=random.random() < 0.7, pause_s=random.uniform(0.5, 0.8), reads=random.uniform(0.1, 0.3))
         for _ in range(2)
     )
     apart = Random(seed ^ WRITES)  # noqa: S311 - so that what a seed meant before it still means
