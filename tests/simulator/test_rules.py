@@ -23,7 +23,7 @@ from intelgraph.placement.view import View
 from intelgraph.simulator.clients import Habit
 from intelgraph.simulator.faults import Fault
 from intelgraph.simulator.operators import Order
-from intelgraph.simulator.promises import NO_LOSS
+from intelgraph.simulator.promises import NO_LOSS, ONE_WRITER
 from intelgraph.simulator.schedule import LONG, Schedule, run
 from intelgraph.simulator.setting import Setting
 
@@ -117,8 +117,8 @@ RULES = {
     "a standby that was named a moment ago lacks what was acknowledged before": Rule(
         without=believes_it_is_whole,
         faults=(
-            Fault(at_s=5.0, kind="slow", region=US, other=WEST, amount=1.4, for_s=30.0),
-            Fault(at_s=11.9, kind="cut-one-way", region=US, other=WEST, for_s=30.0),
+            Fault(at_s=5.0, kind="slow", region=US, other=WEST, amount=0.4, for_s=30.0),
+            Fault(at_s=11.5, kind="cut-one-way", region=US, other=WEST, for_s=30.0),
             Fault(at_s=11.0, kind="crash-at", region=US, action="open restand", for_s=20.0),
             Fault(at_s=12.6, kind="crash", region=EU, for_s=20.0),
         ),
@@ -128,13 +128,10 @@ RULES = {
     "an epoch is granted only when the store says that it is open": Rule(
         without=grants_what_is_not_open,
         faults=(
-            Fault(at_s=10.0, kind="crash", region=US, for_s=13.0),
-            Fault(at_s=10.5, kind="agent-dies-between", region=EU, amount=9.0),
-            Fault(at_s=16.15, kind="agent-dies-between", region=EU, amount=1.0),
-            Fault(at_s=17.6, kind="crash", region=EU, for_s=25.0),
-            Fault(at_s=17.6, kind="crash", region=WEST, for_s=20.0),
+            Fault(at_s=10.0, kind="crash", region=US, for_s=20.0),
+            Fault(at_s=14.0, kind="store-slow", region=US, amount=0.6, for_s=12.0),
         ),
-        promises=(NO_LOSS,),
+        promises=(ONE_WRITER,),
     ),
     "a planned move waits until its target has everything, home writes too": Rule(
         without=moves_before_it_has_caught_up,
