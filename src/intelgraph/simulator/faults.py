@@ -206,7 +206,7 @@ FAULTS: Mapping[str, tuple[Step, Step]] = {
     "slot-lost": (_slot, _nothing),
 }
 WEIGHTS: Mapping[str, float] = {
-    "crash": 6, "lost-for-good": 0.4, "pause": 5, "agent-dies": 1, "agent-dies-between": 4, "crash-at": 6, "cut": 2,
+    "crash": 6, "lost-for-good": 0.4, "pause": 5, "agent-dies": 2, "agent-dies-between": 4, "crash-at": 6, "cut": 2,
     "cut-one-way": 2, "partition": 2, "partition-in": 2, "partition-out": 2, "store-unreachable": 2, "store-unheard": 1,
     "store-down": 1, "store-slow": 1, "slow": 4, "disk-full": 1, "database-hangs": 1, "clock-step": 0.5,
     "sent-again": 1, "slot-lost": 1,
@@ -224,7 +224,7 @@ def draw(random: Random, regions: tuple[str, ...], roles: tuple[str, ...], at_s:
     region = random.choice((random.choice(regions), random.choice(roles), random.choice(roles)))
     other = random.choice(regions) if kind in LINKS else ""
     amount = {
-        "agent-dies": random.uniform(0.2, 8.0),
+        "agent-dies": random.uniform(0.2, 10.0),
         "agent-dies-between": float(random.randint(1, 8)),
         "crash-at": random.choice((0.0, 0.0, 0.02, 0.5, 1.5)),
         "slow": random.choice((random.uniform(0.2, 2.0), random.uniform(2.0, 6.0))),

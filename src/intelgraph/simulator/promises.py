@@ -112,6 +112,8 @@ class Promises:
                 )
         if self._universe.now > self.lease_until_s.get(region.name, 0.0):
             self.violated(FAIL_CLOSED, f"{region.name} acknowledged {named(row)} without a lease")
+        if region.worker is not None and region.worker.lease.remains_s() <= 0.0:
+            self.violated(FAIL_CLOSED, f"{region.name} acknowledged {named(row)} although its own lease was over")
         plan = self.plans.get(placement)
         if plan is not None and plan.after.epoch == epoch and plan.turn is not None and plan.abandoned is None:
             self.violated(
