@@ -208,7 +208,7 @@ FAULTS: Mapping[str, tuple[Step, Step]] = {
 WEIGHTS: Mapping[str, float] = {
     "crash": 6, "lost-for-good": 0.4, "pause": 5, "agent-dies": 2, "agent-dies-between": 4, "crash-at": 6, "cut": 2,
     "cut-one-way": 2, "partition": 2, "partition-in": 2, "partition-out": 2, "store-unreachable": 2, "store-unheard": 1,
-    "store-down": 1, "store-slow": 1, "slow": 4, "disk-full": 1, "database-hangs": 1, "clock-step": 0.5,
+    "store-down": 1, "store-slow": 3, "slow": 5, "disk-full": 1, "database-hangs": 1, "clock-step": 0.5,
     "sent-again": 1, "slot-lost": 1,
 }  # fmt: skip
 WRITES_FAIL_SHARE = 0.25
@@ -222,7 +222,7 @@ def draw(random: Random, regions: tuple[str, ...], roles: tuple[str, ...], at_s:
     """Draw a fault; ``roles`` are names such as ``home:p0``, whoever that is when it begins."""
     kind = random.choices(list(WEIGHTS), weights=list(WEIGHTS.values()))[0]
     region = random.choice((random.choice(regions), random.choice(roles), random.choice(roles)))
-    other = random.choice(regions) if kind in LINKS else ""
+    other = random.choice((*regions, STORE) if kind == "slow" else regions) if kind in LINKS else ""
     amount = {
         "agent-dies": random.uniform(0.2, 10.0),
         "agent-dies-between": float(random.randint(1, 8)),

@@ -31,7 +31,18 @@ from intelgraph.placement.view import View
 from intelgraph.simulator.store import StoreClient
 from intelgraph.simulator.world import World
 
-VERBS = ("switchover", "switchover", "switchover", "failback", "drain", "drain", "failover", "declare")
+VERBS = (
+    "switchover",
+    "switchover",
+    "switchover",
+    "failback",
+    "drain",
+    "drain",
+    "failover",
+    "declare",
+    "declare",
+    "declare",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

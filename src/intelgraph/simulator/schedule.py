@@ -103,7 +103,7 @@ def schedule(seed: int) -> Schedule:
             region=random.choice(regions),
             for_s=random.uniform(6.0, 18.0),
         )
-        for _ in range(random.choice((0, 1, 1, 2)))
+        for _ in range(random.choice((0, 1, 2, 3)))
     )
     workers = tuple(
         Habit(patient=random.random() < 0.7, pause_s=random.uniform(0.5, 0.8), reads=random.uniform(0.1, 0.3))

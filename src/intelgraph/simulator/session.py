@@ -23,7 +23,7 @@ from intelgraph.model.errors import retry
 from intelgraph.simulator.database import LIFE, SCHEMA, Entry
 from intelgraph.simulator.region import Region
 
-CALL_S = 0.002
+CALL_S = 0.005
 LOCK_S = 0.003
 LOCK_TIMEOUT_S = 5.0
 _FUNCTION = re.compile(r"select ig\.(\w+)\(")
