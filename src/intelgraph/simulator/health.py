@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from intelgraph.simulator.network import STORE
 from intelgraph.simulator.region import Region
 from intelgraph.simulator.virtual_time import Universe
 
@@ -11,7 +12,7 @@ LOOK_S = 0.5
 
 
 class Parted(NamedTuple):
-    """The last time that two regions could not talk: how long it lasted, and until when."""
+    """The last time that a region could see that it was parted from another: how long it lasted, and until when."""
 
     for_s: float = 0.0
     until_s: float = float("-inf")
@@ -34,9 +35,9 @@ class Health:
         """For how long nothing at all has been wrong with a region, its links and its way to the store."""
         return self._universe.now - self._well_since_s.get(region, self._universe.now)
 
-    def parted(self, one: str, other: str) -> Parted:
-        """When two regions were parted last."""
-        return self._parted.get((min(one, other), max(one, other)), Parted())
+    def parted(self, here: str, other: str) -> Parted:
+        """When ``here`` was parted from another region last, and could have seen it: it was not blind itself."""
+        return self._parted.get((here, other), Parted())
 
     def _look(self) -> None:
         now_s = self._universe.now
@@ -48,7 +49,11 @@ class Health:
         names = sorted(self._regions)
         for one in names:
             for other in names:
-                if one < other and self._are_parted(self._regions[one], self._regions[other]):
+                if (
+                    one != other
+                    and self._sees(self._regions[one])
+                    and self._parts(self._regions[one], self._regions[other])
+                ):
                     before = self._parted.get((one, other), Parted())
                     goes_on = now_s - before.until_s < 1.5 * LOOK_S
                     self._parted[one, other] = Parted(before.for_s + LOOK_S if goes_on else 0.0, now_s)
@@ -65,6 +70,13 @@ class Health:
         return not any(name in link for link in links.cuts) and not any(name in link for link in links.slow_s)
 
     @staticmethod
-    def _are_parted(one: Region, other: Region) -> bool:
-        cut = not one.world.network.both_ways(one.name, other.name)
-        return cut or not one.up or not other.up or one.paused or other.paused
+    def _sees(region: Region) -> bool:
+        """Whether it runs, and the store answers it at once."""
+        world = region.world
+        slow = world.store.slow_s or any(region.name in link for link in world.network.slow_s)
+        reaches = world.network.both_ways(region.name, STORE) and not world.store.down
+        return region.works and reaches and not slow
+
+    @staticmethod
+    def _parts(here: Region, other: Region) -> bool:
+        return not other.works or not here.world.network.both_ways(here.name, other.name)

@@ -87,7 +87,7 @@ def schedule(seed: int) -> Schedule:
         look_s=LOOK_S,
         look_under_way_s=LOOK_UNDER_WAY_S,
         moves_apart_s=random.choice((1.0, 5.0, 15.0)),
-        steady_s=random.choice((2.0, 5.0)),
+        steady_s=random.choice((3.0, 5.0)),
     )
     clocks = {
         name: Clock(rate=1 + random.uniform(-RATE_OFF_MAX, RATE_OFF_MAX), offset_s=random.uniform(0, 1e6))
