@@ -9,7 +9,7 @@ that survives every exception would survive that as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from intelgraph.changelog.model.log import Class, Identity, Kind, ObjectKey, Row, classify, state, undecided
@@ -145,6 +145,15 @@ class Promises:
                 )
         if durability == "home" and after.durability is Durability.REMOTE:
             self.violated(DURABILITY, f"{region.name} acknowledged {named(row)} of a remote placement as home")
+
+    def granted(self, region: str, epochs: Mapping[str, int]) -> None:
+        """A region is granted placements, each in an epoch: the store says that it is open, and has ever since."""
+        for name, epoch in epochs.items():
+            plan = self.plans.get(name)
+            if plan is not None and plan.after.epoch == epoch and plan.turn is not None and plan.abandoned is None:
+                self.violated(
+                    ONE_WRITER, f"{region} is granted {name} in epoch {epoch}, which {plan.id} has not opened yet"
+                )
 
     def refused(self, placement: str, key: str) -> None:
         """A client is told that its write has changed nothing, and never will."""

@@ -87,6 +87,7 @@ class Worker:
                     asked_s = self._loop.time()
                     told = await self._ask(self.lease.question())
                 self.lease.take(asked_s, told)
+                self.region.world.promises.granted(self.region.name, told.epochs)
             except (TimeoutError, ConnectionError):
                 await asyncio.sleep(RETRY_S)
 
