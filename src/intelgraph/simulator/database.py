@@ -80,6 +80,8 @@ class Database:
         """By destination: how many of the own entries it is known to have flushed."""
         self.tokens: dict[str, int] = {}
         """By peer: the newest reading (ns) of this machine's token clock that came back through the peer's log."""
+        self.heard_s: dict[str, float] = {}
+        """By origin: when the newest entry was committed that has arrived, in true time; only the observer asks."""
         self.terms: frozenset[str] = frozenset()
         """The agent processes that have had a heartbeat committed here."""
         self.disk_full = False

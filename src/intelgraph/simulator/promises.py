@@ -40,8 +40,10 @@ DRAINED = "DRAINED"
 PATIENCE = "PATIENCE"
 DRAIN_GRACE_S = 3.5
 """A plan was decided by a read of the store that is so much older than its agent's last one at most."""
-WELL_S = 12.0
+WELL_S = 7.0
 """Who was well for so long cannot be taken for lost."""
+RATE_SLACK = 1.05
+"""By so much two clocks may differ in what they call a second."""
 PARTED_S = 4.0
 """Who was parted for so long has been seen to be."""
 PATIENCE_SLACK_S = 1.5
@@ -208,8 +210,24 @@ class Promises:
             since_s = self.drained_since_s.get(name, self._universe.now)
             if since_s < self.drains_read_s.get(by, 0.0) - DRAIN_GRACE_S:
                 self.violated(DRAINED, f"{plan.id} gives {plan.after.id} to {name}, which is drained")
+        if plan.kind is PlanKind.FAILOVER and by == plan.target and not plan.force:
+            self._knows_enough(plan)
         if plan.kind is PlanKind.RESTAND and by == plan.source:
             self._patient(plan, plan.before.standby, plan.after.standby)
+
+    def _knows_enough(self, plan: Plan) -> None:
+        """Who takes over by itself knows the home's stream up to its loss, or lacks no more than the RPO allows."""
+        before, there = plan.before, self._regions[plan.target].database
+        if plan.granted is not None or before.durability is not Durability.HOME or before.standby != plan.target:
+            return
+        renewed_s = self.lease_until_s.get(plan.source, 0.0) - self._policy.lease.lease_s
+        behind_s = renewed_s - there.heard_s.get(plan.source, 0.0)
+        if behind_s > RATE_SLACK * before.wanted.rpo_s_max:
+            self.violated(
+                NO_LOSS,
+                f"{plan.id} takes over, {behind_s:.1f} s behind what {plan.source} had when it was lost; the RPO is "
+                f"{before.wanted.rpo_s_max:g} s",
+            )
 
     def _patient(self, plan: Plan, before: str | None, after: str | None) -> None:
         """A home drops no standby that is well, and names none that it has been parted from a moment ago."""

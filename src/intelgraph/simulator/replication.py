@@ -102,6 +102,7 @@ class Replication:
             there.settled[origin.name] = max(there.settled.get(origin.name, 0), entry.settled)
         elif destination.name in row.replicate_to:
             self.arrive(destination, row)
+        there.heard_s[origin.name] = max(there.heard_s.get(origin.name, 0.0), entry.committed_s)
         if self.network.carries(destination.name, origin.name):
             sent_s = entry.committed_s - self.network.latency_s(destination.name, origin.name)
             token_ns = int((sent_s - destination.booted_s) * destination.rate * 1e9)

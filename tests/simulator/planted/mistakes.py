@@ -22,7 +22,7 @@ from intelgraph.control.directory.plans import PlanRecord, Times
 from intelgraph.control.store.keys import PLANS
 from intelgraph.control.store.protocol import ControlStore
 from intelgraph.model.errors import Denied
-from intelgraph.placement import observation, resuming, standby
+from intelgraph.placement import failover, observation, resuming, standby
 from intelgraph.placement.observation import Observation, Own
 from intelgraph.placement.plan import Do, Plan
 from intelgraph.placement.view import View
@@ -116,8 +116,8 @@ def plan_moved_without_compare_and_set() -> Any:
 
 
 def standby_taken_without_its_position_known() -> Any:
-    """Where the standby's position in the source's stream would have to be known, it is not asked for."""
-    return _instead(resuming, "unsettled", lambda view, plan: None)
+    """What the standby may lack is not asked: neither whether it has heard of the epoch, nor how far it is behind."""
+    return _instead(failover, "_lacks", lambda view: None)
 
 
 def steadiness_skipped() -> Any:
@@ -214,7 +214,7 @@ MISTAKES: Sequence[Mistake] = (
     ),
     Mistake(
         name="the standby taken without its position known",
-        place="placement/resuming.py `unsettled`",
+        place="placement/failover.py `_lacks`",
         plant=standby_taken_without_its_position_known,
     ),
     Mistake(name="two-region steadiness skipped", place="placement/standby.py `_is_steady`", plant=steadiness_skipped),
