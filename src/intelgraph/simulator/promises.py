@@ -210,8 +210,6 @@ class Promises:
             since_s = self.drained_since_s.get(name, self._universe.now)
             if since_s < self.drains_read_s.get(by, 0.0) - DRAIN_GRACE_S:
                 self.violated(DRAINED, f"{plan.id} gives {plan.after.id} to {name}, which is drained")
-        if plan.kind is PlanKind.FAILOVER and by == plan.target and not plan.force:
-            self._knows_enough(plan)
         if plan.kind is PlanKind.RESTAND and by == plan.source:
             self._patient(plan, plan.before.standby, plan.after.standby)
 
@@ -323,6 +321,9 @@ class Promises:
         if placement.epoch <= self.epochs[placement.id]:
             self.violated(ONE_WRITER, f"the epoch of {placement.id} went back to {placement.epoch}")
         self.epochs[placement.id] = placement.epoch
+        plan = self.plans.get(placement.id)
+        if plan is not None and plan.after == placement and plan.kind is PlanKind.FAILOVER and not plan.force:
+            self._knows_enough(plan)
         if placement.home not in self._allowed[placement.id]:
             self.violated(RESIDENCY, f"{placement.id} moved to {placement.home}")
 

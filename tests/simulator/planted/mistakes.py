@@ -186,7 +186,6 @@ MISTAKES: Sequence[Mistake] = (
         name="stale read before an epoch's opening",
         place="controller/acting.py `_open`",
         plant=stale_read_before_an_opening,
-        unit_test="tests/control/test_plans.py::test_a_placement_that_was_read_before_its_raise_is_not_opened",
     ),
     Mistake(
         name="a lease check left out after the commit",
@@ -205,7 +204,7 @@ MISTAKES: Sequence[Mistake] = (
         name="an observer that counts its own silence against others",
         place="placement/observation.py `STEP_S_MAX`",
         plant=own_silence_counted_against_others,
-        unit_test="tests/control/test_shell.py::test_one_s_own_pause_is_not_the_standby_s_silence",
+        unit_test="tests/placement/test_observation.py::test_one_s_own_pause_counts_against_nobody",
     ),
     Mistake(
         name="a plan moved without compare-and-set",
@@ -216,18 +215,20 @@ MISTAKES: Sequence[Mistake] = (
         name="the standby taken without its position known",
         place="placement/failover.py `_lacks`",
         plant=standby_taken_without_its_position_known,
+        unit_test="tests/placement/test_failover.py::test_a_home_placement_moves_within_its_rpo_and_not_beyond_it",
     ),
     Mistake(name="two-region steadiness skipped", place="placement/standby.py `_is_steady`", plant=steadiness_skipped),
     Mistake(
         name="the cut computed before the lock",
         place="`ig.open`, in its model (simulator/session.py `open_epoch`)",
         plant=cut_computed_before_the_lock,
+        unit_test="tests/simulator/test_database.py::test_an_opening_waits_for_who_writes_and_its_cut_holds_what_they_wrote",
     ),
     Mistake(
         name="a taken-back plan whose epoch is never opened",
         place="placement/resuming.py `_give_up`",
         plant=taken_back_plan_never_opened,
-        unit_test="tests/placement/test_resuming.py",
+        unit_test="tests/placement/test_resuming.py::TestOfATakeBackThatIsGivenUp",
     ),
     Mistake(
         name="salvage adopting over newer data",
