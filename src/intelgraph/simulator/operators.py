@@ -142,7 +142,8 @@ def _by_hand(view: View, following: Placement | Denied) -> Decision:
 async def _record(world: World, desk: _Desk, plan: Plan) -> None:
     name = plan.before.id
     times = Times(decided_at=wall_now(), decided_by=BY_HAND)
-    await plans.record(desk.store, desk.known.placements[name], desk.known.plan_of(name), plan, times)
+    unchanged = plans.unchanged(desk.known.placements[name])
+    await plans.record(desk.store, desk.known.plan_of(name), plan, times, unchanged)
 
 
 async def _looked(store: ControlStore) -> _Desk:

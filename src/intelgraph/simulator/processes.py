@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
-from intelgraph.control.agent.agent import Agent, Hook, Loop, Parts
+from intelgraph.control.agent.agent import Agent, Hook, Parts
 from intelgraph.control.agent.controller.controller import RegionHook
 from intelgraph.control.agent.controller.gathering import Survivor
 from intelgraph.control.agent.controller.ports import Reaching, Survey
@@ -29,6 +29,7 @@ from intelgraph.control.directory.plans import Times
 from intelgraph.control.directory.reports import WITNESS, Seen
 from intelgraph.model.errors import Denied, retry
 from intelgraph.placement.plan import Plan
+from intelgraph.runtime.loops import Loop
 from intelgraph.simulator import session
 from intelgraph.simulator.database import LIFE, SCHEMA
 from intelgraph.simulator.region import Region

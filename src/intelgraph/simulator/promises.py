@@ -117,7 +117,7 @@ class Promises:
         if region.worker is not None and region.worker.lease.remains_s() <= 0.0:
             self.violated(FAIL_CLOSED, f"{region.name} acknowledged {named(row)} although its own lease was over")
         plan = self.plans.get(placement)
-        if plan is not None and plan.after.epoch == epoch and plan.turn is not None and plan.abandoned is None:
+        if plan is not None and plan.after.epoch == epoch and plan.current is not None and plan.abandoned is None:
             self.violated(
                 ONE_WRITER,
                 f"{region.name} acknowledged {named(row)} in epoch {epoch}, whose plan has not opened it yet",
@@ -152,7 +152,7 @@ class Promises:
         """A region is granted placements, each in an epoch: the store says that it is open, and has ever since."""
         for name, epoch in epochs.items():
             plan = self.plans.get(name)
-            if plan is not None and plan.after.epoch == epoch and plan.turn is not None and plan.abandoned is None:
+            if plan is not None and plan.after.epoch == epoch and plan.current is not None and plan.abandoned is None:
                 self.violated(
                     ONE_WRITER, f"{region} is granted {name} in epoch {epoch}, which {plan.id} has not opened yet"
                 )

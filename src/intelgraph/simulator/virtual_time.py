@@ -58,7 +58,7 @@ class Site:
 
     def process(self, group: str) -> SiteLoop:
         """Begin a process; ``group`` names what is killed together."""
-        loop = SiteLoop(self, group)
+        loop = SiteLoop(self, group)  # type: ignore[abstract] # what needs I/O is left out
         self.loops.append(loop)
         return loop
 
@@ -116,13 +116,13 @@ class SiteLoop(asyncio.AbstractEventLoop):
         """Read the site's monotonic clock."""
         return self._universe.now * self.site.rate + self.site.offset_s
 
-    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
         """Call it next, if the process still runs then. There are no contexts."""
         handle = Handle(callback, args, self, 0.0)
         self._universe.ready.append(handle)
         return handle
 
-    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
         """Call it after ``delay`` seconds of the site's clock."""
         universe, site = self._universe, self.site
         handle = Handle(callback, args, self, universe.now * site.rate + site.offset_s + delay)
@@ -131,7 +131,7 @@ class SiteLoop(asyncio.AbstractEventLoop):
         heapq.heappush(universe.timers, (due_s, universe.number, handle))
         return handle
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
         """Call it when the site's clock shows ``when``."""
         return self.call_later(when - self.time(), callback, *args)
 

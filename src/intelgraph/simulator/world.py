@@ -193,9 +193,9 @@ class World:
     def _dies_between(self, region: Region) -> None:
         for name in region.database.holds:
             plan = self.plan(name)
-            turn = None if plan is None else plan.turn
-            if plan is not None and turn is not None and turn.region == region.name:
-                self.coverage[f"{turn.do.value} {plan.kind.value}", "agent-dies-between"] += 1
+            action = None if plan is None else plan.current
+            if plan is not None and action is not None and action.executor == region.name:
+                self.coverage[f"{action.type.name} {plan.kind.value}", "agent-dies-between"] += 1
         self.agent_dies(region)
 
     def _moved(self, name: str) -> None:
@@ -208,7 +208,7 @@ class World:
             self.universe.say("store", f"plan {plan.id}: {plan.source} to {plan.target}, {described(plan)}")
             self.note(f"record {kind}")
         elif plan.next > before.next:
-            done = plan.actions[before.next].do.value
+            done = plan.actions[before.next].type.name
             self.universe.say("store", f"{done} of {plan.id} is done")
             self.note(f"{done} {kind}")
 

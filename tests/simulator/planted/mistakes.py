@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -17,14 +18,15 @@ from intelgraph.control.agent.leases.disk_room import RoomyHeartbeat
 from intelgraph.control.agent.leases.keeper import Beat
 from intelgraph.control.agent.observer.own_session import Asking
 from intelgraph.control.directory import plans
-from intelgraph.control.directory.placements import PLACEMENTS, PlacementRecord
-from intelgraph.control.directory.plans import PlanRecord, Times
-from intelgraph.control.store.keys import PLANS
+from intelgraph.control.directory.placements import PlacementRecord
+from intelgraph.control.directory.plans import Joined, PlanRecord, Times
+from intelgraph.control.plans import execution
+from intelgraph.control.plans.execution import Due, Outcome
 from intelgraph.control.store.protocol import ControlStore
-from intelgraph.model.errors import Denied
-from intelgraph.placement import failover, observation, resuming, standby
+from intelgraph.placement import failover, observation, standby
+from intelgraph.placement.fitness import caught_up
 from intelgraph.placement.observation import Observation, Own
-from intelgraph.placement.plan import Do, Plan
+from intelgraph.placement.plan import OPEN, Plan
 from intelgraph.placement.view import View
 from intelgraph.simulator import session
 from intelgraph.simulator.region import Region
@@ -69,11 +71,11 @@ def _entry(table: Any, key: Any, wrong: Any) -> Iterator[None]:
 def stale_read_before_an_opening() -> Any:
     """The epoch of the placement that is opened is not held against the plan's: it may have been read before."""
 
-    async def opens(turn: acting.Turn) -> bool:
-        await turn.openings.open_epoch(turn.placement, force=turn.plan.force)
-        return await acting._moved(turn)
+    async def opens(due: Due[Plan], work: acting.Work) -> Outcome:
+        await work.opener.open_epoch(work.placement, force=due.plan.force)
+        return Outcome()
 
-    return _entry(acting.DO, Do.OPEN, opens)
+    return _entry(acting.MOVES._lines, OPEN, opens)
 
 
 def no_lease_check_after_the_commit() -> Any:
@@ -104,15 +106,15 @@ def plan_moved_without_compare_and_set() -> Any:
     right = plans.move
 
     async def move(
-        store: ControlStore, before: PlanRecord, plan: Plan, times: Times, *, raises: PlacementRecord | None = None
+        store: ControlStore, before: PlanRecord, plan: Plan, times: Times, joined: Joined | None = None
     ) -> bool:
-        keys = [PLANS + before.placement, PLACEMENTS + before.placement]
-        now = (await store.read(keys)).entries
-        before = replace(before, version=now[keys[0]].version)
-        raised = None if raises is None else replace(raises, version=now[keys[1]].version)
-        return await right(store, before, replace(plan, lease_version=None), times, raises=raised)
+        joined = joined or Joined()
+        now = (await store.read([before.key, *joined.expected])).entries
+        before = replace(before, version=now[before.key].version)
+        joined = replace(joined, expected={key: now[key].version for key in joined.expected})
+        return await right(store, before, plan, times, joined)
 
-    return _both(_instead(plans, "move", move), _instead(acting, "move", move))
+    return _instead(execution, "move", move)
 
 
 def standby_taken_without_its_position_known() -> Any:
@@ -122,7 +124,7 @@ def standby_taken_without_its_position_known() -> Any:
 
 def steadiness_skipped() -> Any:
     def is_steady(view: View, region: str, policy: Any) -> bool:
-        return standby.caught_up(view, region, policy) is None
+        return caught_up(view, region, policy) is None
 
     return _instead(standby, "_is_steady", is_steady)
 
@@ -131,7 +133,7 @@ def cut_computed_before_the_lock() -> Any:
     async def opens(region: Region, record: PlacementRecord, force: bool) -> str:
         placement, database, world = record.placement, region.database, region.world
         cut = database.cut(placement.id)
-        await session.asyncio.sleep(session.CALL_S)
+        await asyncio.sleep(session.CALL_S)
         await session._locked(region, placement.id)
         row, code = database.open(placement, cut, world.universe.now, force=force)
         if row is None:
@@ -145,11 +147,7 @@ def cut_computed_before_the_lock() -> Any:
 
 
 def taken_back_plan_never_opened() -> Any:
-    def give_up(plan: Plan, code: str, fact: str) -> resuming.GiveUp:
-        why = Denied(code=code, reason=f"plan {plan.id} is given up: {fact}", facts={"plan": plan.id})
-        return resuming.GiveUp(plan=plan.given_up(why), why=why)
-
-    return _instead(resuming, "_give_up", give_up)
+    return _instead(Plan, "instead", None)
 
 
 def salvage_over_newer_data() -> Any:

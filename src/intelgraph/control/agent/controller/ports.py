@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
 
-from intelgraph.control.agent.agent import Agent, Loop
+from intelgraph.control.agent.agent import Agent
 from intelgraph.control.agent.controller.gathering import Survivor, survivor_in
 from intelgraph.control.agent.controller.opening import Opening, opening_in
 from intelgraph.control.agent.controller.salvage_loop import PAGE_TIMEOUT_S, Counting
@@ -31,6 +31,7 @@ from intelgraph.control.agent.observer.write_prober import Edge, edge_at
 from intelgraph.control.directory.plans import Times
 from intelgraph.model.errors import Denied
 from intelgraph.placement.plan import Plan
+from intelgraph.runtime.loops import Loop
 from intelgraph.settings import RegionConfig
 
 

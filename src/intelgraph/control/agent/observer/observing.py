@@ -94,7 +94,7 @@ async def read_known(store: ControlStore, before: Known = NOTHING_KNOWN) -> Know
     for key, entry in plans.entries.items():
         last = before.plans.get(key.removeprefix(PLANS))
         if last is not None and last.version == entry.version:
-            recorded[last.placement] = last
+            recorded[last.subject] = last
             continue
         try:
             plan = plan_from(entry)
