@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from intelgraph.fleet.postgres.scratch import Scratch
+from bench.scratch import Scratch
 from intelgraph.settings import SqliteControl, dump_region_config
 from tests.replication.world import World, run, servers_of
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.scratch import start_scratch
 from intelgraph.control import operating
 from intelgraph.control.agent.leases.clock_set_back import ClockSetBack
 from intelgraph.control.agent.leases.keeper import Grant, LeaseKeeper
@@ -20,7 +21,6 @@ from intelgraph.control.directory.plans import PlanRecord
 from intelgraph.control.directory.reports import Seen
 from intelgraph.control.store.protocol import ControlStore
 from intelgraph.control.store.sqlite import SqliteControlStore
-from intelgraph.fleet.postgres.scratch import start_scratch
 from intelgraph.model.errors import Denied, IntelGraphError
 from intelgraph.model.placement import Durability
 from intelgraph.placement.membership import by_hand, declare

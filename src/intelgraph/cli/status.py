@@ -13,8 +13,8 @@ from intelgraph.cli.fleet_place import addresses, json_option, phase_text, the_f
 from intelgraph.cli.output import say, say_json, style
 from intelgraph.cli.standing import Standing, print_standing, read_standing
 from intelgraph.control.agent.leases.times import lease_policy
+from intelgraph.fleet.composition.parts import all_parts
 from intelgraph.fleet.etcd.status import ControlStatus, read_control_status
-from intelgraph.fleet.layout.parts import all_parts
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.postgres.replication_status import RegionLog, read_region_logs
 from intelgraph.fleet.supervisor.memory import part_pss_bytes
@@ -173,6 +173,10 @@ def _print(
             kept = "unknown" if stream.kept_bytes is None else f"{stream.kept_bytes / 1e6:.1f} MB"
             state = "lost" if stream.lost else "connected" if stream.active else "not connected"
             say(f"  to {stream.destination:<20} {state:<14} {kept} of log kept;  from it: echo lag {lag}")
+        for one in log.subscribers:
+            why = f" for {_duration((one.failing_ms or 0) / 1000)}: {one.reason}" if one.reason else ""
+            state = style(one.state + why, "red") if why else one.state
+            say(f"  subscriber {one.subscriber:<9} {state}, {one.lag_rows} rows and {one.lag_ms} ms behind")
 
 
 def _print_control(control: ControlStatus | None) -> None:

@@ -2,7 +2,7 @@
 
 An ``Entity`` or ``Relationship`` is what an upsert carries (docs/log.md, "Rows"): no revision, no tenant. Reading one
 from JSON ignores members that are not content (``kind``, ``revision``). What does not belong here: STIX (see
-``stix_mapping``), HTTP, files.
+``stix.mapping``), HTTP, files.
 
 Numbers are whole and exact, or IEEE 754 doubles (``model.content``): whatever stores them may print ``1e2`` as ``100``,
 so comparisons are made on values, never on digits. JSON is read and written by msgspec, which keeps a whole number of

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from intelgraph.graph.query.document import QueryRefused
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema
+from tests.cases import cases
 from tests.graph.documents import Maker
 
 SCHEMA = load_schema()
@@ -52,10 +53,10 @@ def long_way(planner: Planner, text: str, variables: dict[str, Any]) -> Any:
     except QueryRefused as refused:
         return refused.code
     planner.make_ready(text, None, prepared)
-    return prepared.statement, prepared.values, prepared.estimate
+    return prepared.plan, prepared.values, prepared.estimate
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=cases(600), deadline=None)
 @given(st.sampled_from(DOCUMENTS), st.lists(GIVEN, min_size=2, max_size=6), st.lists(TEXT, min_size=6, max_size=6))
 def test_whatever_is_given_what_is_ready_is_equal(text: str, many: list[dict[str, Any]], texts: list[str]) -> None:
     planner = Planner(schema=SCHEMA)
@@ -67,13 +68,13 @@ def test_whatever_is_given_what_is_ready_is_equal(text: str, many: list[dict[str
             ready = planner.ready(text, None, asked)
             expected = long_way(planner, text, asked)
             if ready is not None:
-                assert (ready[0].statement, ready[1], ready[0].estimate) == expected
+                assert (ready[0].plan, ready[1], ready[0].estimate) == expected
 
 
 def test_documents_made_by_chance_are_ready_with_the_same_values() -> None:
     planner = Planner(schema=SCHEMA)
     found = 0
-    for seed in range(1_000):
+    for seed in range(cases(1_000)):
         text, variables = Maker(random=Random(seed)).document()
         for turn in range(3):
             asked = {n: f"{v}{turn}" if v in ("none", "malware", "e1", "e2") else v for n, v in variables.items()}
@@ -86,8 +87,8 @@ def test_documents_made_by_chance_are_ready_with_the_same_values() -> None:
             planner.make_ready(text, "Made", prepared)
             if ready is not None:
                 found += 1
-                assert (ready[0].statement, ready[1]) == (prepared.statement, prepared.values)
-    assert found > 300
+                assert (ready[0].plan, ready[1]) == (prepared.plan, prepared.values)
+    assert found > cases(300)
 
 
 @pytest.mark.parametrize("text", [DOCUMENTS[0], DOCUMENTS[3], DOCUMENTS[6]])

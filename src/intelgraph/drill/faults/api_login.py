@@ -13,7 +13,7 @@ import asyncpg
 
 from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.fleet.layout.places import Fleet
-from intelgraph.fleet.postgres.server import ADMIN, API
+from intelgraph.fleet.postgres.server import ADMIN, API, server_of
 from intelgraph.model.errors import refuse
 
 _ANSWER_S = 5.0
@@ -58,7 +58,7 @@ class ApiLogin:
         return f"{API} logs in to the database of {self.region}"
 
     async def _as_owner(self, *statements: tuple[str, ...]) -> object:
-        connection = await connect(self.fleet.server(self.region).login(ADMIN), timeout_s=_ANSWER_S)
+        connection = await connect(server_of(self.fleet, self.region).login(ADMIN), timeout_s=_ANSWER_S)
         try:
             return [await connection.fetchval(*statement) for statement in statements][-1]
         finally:
@@ -67,7 +67,7 @@ class ApiLogin:
     async def _refusal(self) -> str | None:
         """What the server says to a login of the API's; none if it succeeds."""
         try:
-            connection = await connect(self.fleet.server(self.region).login(API), timeout_s=_ANSWER_S)
+            connection = await connect(server_of(self.fleet, self.region).login(API), timeout_s=_ANSWER_S)
         except asyncpg.PostgresError as error:
             return f"SQLSTATE {error.sqlstate}"
         except DRIVER_ERRORS as error:

@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.fleet.layout import clocks
 from intelgraph.fleet.layout.places import Fleet
-from intelgraph.fleet.postgres.server import ADMIN
+from intelgraph.fleet.postgres.server import ADMIN, server_of
 from intelgraph.model.errors import refuse
 
 STEP_S = 3_600
@@ -70,7 +70,7 @@ class Clock:
 
     async def _database_ahead_s(self) -> float | None:
         try:
-            connection = await connect(self.fleet.server(self.region).login(ADMIN), timeout_s=_ANSWER_S)
+            connection = await connect(server_of(self.fleet, self.region).login(ADMIN), timeout_s=_ANSWER_S)
         except DRIVER_ERRORS:
             return None
         try:

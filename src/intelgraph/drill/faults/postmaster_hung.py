@@ -13,7 +13,7 @@ from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.drill.faults.processes import processes_of_part
 from intelgraph.drill.faults.stopped import go_on, stop
 from intelgraph.fleet.layout.places import Fleet
-from intelgraph.fleet.postgres.server import ADMIN
+from intelgraph.fleet.postgres.server import ADMIN, server_of
 from intelgraph.fleet.supervisor.process import Identity
 from intelgraph.model.errors import refuse
 
@@ -57,7 +57,7 @@ class PostmasterHung:
 
     async def _lets_in(self, seconds: float) -> bool:
         try:
-            connection = await connect(self.fleet.server(self.region).login(ADMIN), timeout_s=seconds)
+            connection = await connect(server_of(self.fleet, self.region).login(ADMIN), timeout_s=seconds)
         except DRIVER_ERRORS:
             return False
         connection.terminate()

@@ -2,7 +2,7 @@
 
 Variables of type ``ID`` and ``String`` that hold a text are taken as they are given, which is what graphql-core does
 with them. Everything else that a request's variables say (which are given, which are null, numbers, conditions,
-enumerated values) makes its *signature*; requests of one document and signature have the same statement, the same
+enumerated values) makes its *signature*; requests of one document and signature have the same plan, the same
 estimate and the same arguments but for the texts in them. A request with any other kind of value has no signature and
 takes the long way, and so does the first one of each signature, so that errors are always those of the long way.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from graphql import (
     GraphQLEnumType,
@@ -26,13 +26,11 @@ from graphql import (
 )
 from graphql.pyutils import Undefined
 
-from intelgraph.graph.query.compile import Statement
+from intelgraph.graph.query.arguments import ArgumentRefused
 from intelgraph.graph.query.cost import Estimate
+from intelgraph.graph.query.plan import Plan
+from intelgraph.graph.query.prepared import Prepared
 from intelgraph.graph.query.selection import Args
-from intelgraph.graph.query.statement import ArgumentRefused
-
-if TYPE_CHECKING:
-    from intelgraph.graph.query.planning import Prepared
 
 _TEXTS = frozenset({"ID", "String"})
 _PLAIN = frozenset({"Int", "Float", "Boolean"})
@@ -43,9 +41,9 @@ Get = Callable[[Mapping[str, Any]], Any]
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What requests of one signature share: their statement, their estimate, and how to take its values from them."""
+    """What requests of one signature share: their plan, their estimate, and how to take its values from them."""
 
-    statement: Statement
+    plan: Plan
     estimate: Estimate
     values: tuple[Get, ...]
 
@@ -116,10 +114,10 @@ class Forms:
 def make_ready(prepared: Prepared, arguments: list[Args], marks: Mapping[str, str]) -> Ready | None:
     """Find where the marks have got to: ``arguments`` are coerced from variables that hold them.
 
-    Values of the statement stay as they are where no text is. Nothing if a mark is lost, or has got to where texts are
+    Values of the plan stay as they are where no text is. Nothing if a mark is lost, or has got to where texts are
     looked into before they are taken.
     """
-    assert prepared.statement is not None
+    assert prepared.plan is not None
     names = {mark: name for name, mark in marks.items()}
     places: list[list[tuple[Path, str]]] = []
     for selected, args in zip(prepared.selection.with_arguments, arguments, strict=True):
@@ -131,13 +129,11 @@ def make_ready(prepared: Prepared, arguments: list[Args], marks: Mapping[str, st
         places.append([(path, names[text]) for path, text in found if path is not None and text in names])
     if {name for some in places for _, name in some} != set(marks):
         return None
-    taken = tuple(
-        _taker(arguments[binding.field], places[binding.field], binding.value)
-        if places[binding.field]
-        else _constant(value)
-        for binding, value in zip(prepared.statement.bindings, prepared.values, strict=True)
+    getters = tuple(
+        _taker(arguments[value.field], places[value.field], value.take) if places[value.field] else _constant(taken)
+        for value, taken in zip(prepared.plan.values, prepared.values, strict=True)
     )
-    return Ready(prepared.statement, prepared.estimate, taken)
+    return Ready(prepared.plan, prepared.estimate, getters)
 
 
 def _constant(value: Any) -> Get:

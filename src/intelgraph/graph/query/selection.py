@@ -1,7 +1,7 @@
 """Which fields an operation asks for, fragments and conditions resolved: a tree in the order of the answer.
 
 The arguments of a field are values, coerced by graphql-core; literals once, variables for each request. Two requests
-of one document whose arguments have the same ``shape`` can share a compiled statement: what differs are parameters.
+of one document whose arguments have the same ``shape`` can share a plan: what differs are its values.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Selection:
         return found
 
     def shapes(self, arguments: list[Args]) -> Hashable:
-        """Return what of the arguments a compiled statement of this selection depends on: constants never differ."""
+        """Return what of the arguments a plan of this selection depends on: constants never differ."""
         return tuple(
             tuple(
                 (name, shape(definition.args[name].type, value))
