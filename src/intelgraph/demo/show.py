@@ -57,7 +57,7 @@ It stays up. In another terminal (with .venv/bin on the PATH):
    curl -N {places.edges[AWAY]}/v1/changes -H "Authorization: Bearer $TOKEN" -H 'Accept: text/event-stream'
    intelgraph wan {HOME} {AWAY} --delay-ms 40      # a slower ocean
    intelgraph wan {HOME} {AWAY} --cut both --for 30s
-   intelgraph hold {HOME}; intelgraph status; intelgraph release {HOME}; intelgraph failback --all
+   intelgraph fault stop {HOME}; intelgraph status; intelgraph fault start {HOME}; intelgraph failback --all
    intelgraph verify --wait 10
 Ctrl-C stops everything.""")
     while True:
