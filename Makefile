@@ -25,7 +25,7 @@ browser: ## install Debian's Chromium for the tests that click (as root)
 
 demo: setup ## bring two regions up, load MITRE ATT&CK, show the promises; ARGS=--exit ends after the show
 	@$(PY) -m scripts.console || echo "demo: it goes on without /graphiql" >&2
-	@$(PY) -m intelgraph.demo $(ARGS)
+	@$(PY) -m intelgraph.cli.main demo $(ARGS)
 
 etcd: ## put etcd into .cache for --control etcd and its tests, from Debian's package, without root
 	@scripts/etcd.sh

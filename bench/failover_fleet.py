@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 import msgspec
 
 from bench.place import HOME, OTHER, intelgraph, make_directory, take_away
-from intelgraph.cli.site import Site, find_site
 from intelgraph.control import issuer
 from intelgraph.control.agent.controller.opening import open_epoch
 from intelgraph.control.agent.observer.observing import Known, read_known
@@ -28,6 +27,7 @@ from intelgraph.fleet.supervisor.status import Request
 from intelgraph.fleet.supervisor.supervision import ask
 from intelgraph.model.errors import TransientError
 from intelgraph.model.placement import Declared, Durability, Placement
+from intelgraph.operations.site import Site, find_site
 
 __all__ = ["HOME", "OTHER", "Failing", "failing_fleet"]
 

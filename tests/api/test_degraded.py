@@ -63,3 +63,9 @@ def test_every_answer_of_a_degraded_placement_says_so(site: Site, entity_id: str
     assert [answer.status_code for answer in answers] == [200] * 4
     assert [answer.headers.get("ig-degraded") for answer in answers] == ["standby_lost"] * 4
     assert "ig-degraded" not in ask(site.client(tenant="acme"), entity_id).headers
+
+
+def test_a_write_that_was_handed_to_its_home_says_so_once(site: Site, entity_id: str) -> None:
+    answer = site.client(EU, tenant="oscorp").write(entity())
+    assert (answer.status_code, answer.headers["ig-region"]) == (200, US)
+    assert answer.headers["ig-degraded"] == "standby_lost"

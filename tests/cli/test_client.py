@@ -94,7 +94,7 @@ def test_a_region_that_was_named_is_asked_and_no_other(monkeypatch: pytest.Monke
         async with us.serve(), eu.serve():
             edges = {"us-east": us.url, "eu-west": eu.url}
             places = SimpleNamespace(url=us.url, edges=edges, edge=edges.__getitem__)
-            monkeypatch.setattr(doors, "find_places", lambda *_: places)
+            monkeypatch.setattr(doors, "find_edges", lambda *_: places)
             given = DoorOptions(tenant="acme", region="us-east", url=None, token="t", state=None, topology=None)
             async with open_door(given, role="analyst") as acme:
                 assert (await acme.get("/v1/entities")).status == 421

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from intelgraph import cli
 from intelgraph.changelog.salvage_policy import SalvageClass
 from intelgraph.cli.output import say_lines
-from intelgraph.cli.salvage import _lines, _Listed, _Unasked
+from intelgraph.cli.salvage import _lines
 from intelgraph.cli.verbs import VERBS
 from intelgraph.control.agent.controller.salvaging import Beyond
 from intelgraph.model.printable import json_text, printable
+from intelgraph.operations.salvage import Unasked, Waiting
 
 FULL = Path("/dev/full")
 HOSTILE = "x\x1b]0;t\x07\nforged line\u202e\x9b31m\u2028"
@@ -101,7 +102,7 @@ def test_what_waits_for_a_decision_cannot_forge_a_line(capsys: pytest.CaptureFix
         objects=[{"kind": "entity", "id": HOSTILE}],
         kind=SalvageClass.CONFLICT,
     )
-    listed = _Listed(rows=[("both", row)], unasked=[_Unasked(placement=HOSTILE, region="r", reason=HOSTILE)])
+    listed = Waiting(rows=(("both", row),), unasked=(Unasked(placement=HOSTILE, region="r", reason=HOSTILE),))
     say_lines(_lines(listed))
     shown = capsys.readouterr().out
     assert shown.count("\n") == 2

@@ -11,10 +11,11 @@ import click
 import pytest
 
 from intelgraph.cli.duration import Duration
-from intelgraph.cli.site import find_site, json_option
+from intelgraph.cli.options import json_option
 from intelgraph.cli.verbs import VERBS, run
 from intelgraph.model.duration import duration_text
 from intelgraph.model.errors import IntelGraphError
+from intelgraph.operations.site import find_site
 
 DOOR = ["--tenant", "t", "--region", "r", "--url", "http://127.0.0.1:9", "--token", "x"]
 

@@ -1,33 +1,22 @@
-"""Modules of agents and of operators' commands that only whole fleets ran: survey, operators' view, set-back clocks."""
+"""Modules of agents that only whole fleets ran: survey, set-back clocks."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.scratch import start_scratch
-from intelgraph.control import operating
 from intelgraph.control.agent.leases.clock_set_back import ClockSetBack
-from intelgraph.control.agent.leases.keeper import Grant, LeaseKeeper
+from intelgraph.control.agent.leases.keeper import Grant
 from intelgraph.control.agent.leases.watching import REPORT_OLD_S, Watching
-from intelgraph.control.agent.observer.observing import BY_HAND
-from intelgraph.control.directory.placements import Directory, PlacementRecord
-from intelgraph.control.directory.plans import PlanRecord
 from intelgraph.control.directory.reports import Seen
-from intelgraph.control.store.protocol import ControlStore
 from intelgraph.control.store.sqlite import SqliteControlStore
-from intelgraph.model.errors import Denied, IntelGraphError
-from intelgraph.model.placement import Durability
-from intelgraph.placement.membership import by_hand, declare
 from intelgraph.settings import Database
-from tests.fakes.heartbeat import FakeHeartbeat
 
-from .shell import EU, POLICY, US, Clock, Shell, placement
+from .shell import EU, POLICY, US, Clock, Shell
 from .stores import run
 
 
@@ -57,69 +46,6 @@ def test_a_survey_measures_the_lease_and_what_is_at_home_here(tmp_path: Path) ->
     shell.tick(at_s=9.5)
     shell.hook.seen()
     assert metrics.lease_held._value.get() == 0, "a grant that is over is not held"
-
-
-async def _reports(store: ControlStore, vantages: Sequence[str]) -> None:
-    """Each reports, again and again, as agents do; ends when it is cancelled."""
-    watchings = [Watching(vantage=name, store=store, policy=POLICY, clock=time.monotonic) for name in vantages]
-    while True:
-        for watching in watchings:
-            await watching.look()
-            await watching.publish(Seen(reached={}))
-        await asyncio.sleep(0.05)
-
-
-def test_an_operator_believes_reports_that_change_and_records_what_was_looked_at(tmp_path: Path) -> None:
-    async def body() -> None:
-        store = SqliteControlStore(tmp_path / "control.db", poll_s=0.01)
-        record = await Directory(store).create_placement(placement(durability=Durability.HOME))
-        for region in (US, EU):
-            heartbeat = FakeHeartbeat()
-            await LeaseKeeper(
-                region=region, term=region, store=store, heartbeat=heartbeat, policy=POLICY, clock=Clock()
-            ).renew()
-        dead = Watching(vantage=EU, store=store, policy=POLICY, clock=Clock())
-        await dead.publish(Seen(reached={}))
-        alive = asyncio.create_task(_reports(store, [US]))
-        seen = await operating.look(store)
-        alive.cancel()
-        await asyncio.gather(alive, return_exceptions=True)
-        assert seen.reports.keys() == {US}, "a report that stands still is nobody's"
-        view = seen.view("both", as_of=EU)
-        assert (view.here, view.placement) == (US, record.placement)
-        assert view.leases.keys() == {US, EU}
-        with pytest.raises(IntelGraphError) as unknown:
-            operating.check_placements(seen, ["none"])
-        assert unknown.value.denied.code == "unknown_placement"
-        await _records_once(store, record)
-        await store.close()
-
-    run(body())
-
-
-async def _records_once(store: ControlStore, record: PlacementRecord) -> None:
-    before = PlanRecord(placement="both")
-    following = declare(record.placement, replace(record.placement.wanted, rpo_s_max=7.0))
-    assert not isinstance(following, Denied)
-    plan = by_hand(record.placement, following, None)
-    recorded = await operating.record_by_hand(store, record, before, plan)
-    assert recorded.plan == plan and recorded.times is not None and recorded.times.decided_by == BY_HAND
-    with pytest.raises(IntelGraphError) as changed:
-        await operating.record_by_hand(store, record, before, plan)
-    assert changed.value.denied.code == "plan_changed"
-
-
-def test_an_operator_who_hears_no_agent_is_told_so(tmp_path: Path) -> None:
-    async def body() -> None:
-        store = SqliteControlStore(tmp_path / "control.db", poll_s=0.01)
-        seen = await operating.look(store)
-        await Directory(store).create_placement(placement())
-        with pytest.raises(IntelGraphError) as silent:
-            seen.view("both")
-        assert silent.value.denied.code == "no_vantage"
-        await store.close()
-
-    run(body())
 
 
 class Resubscribing(ClockSetBack):

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.cli.doors import find_places
 from intelgraph.fleet.composition.parts import mark
 from intelgraph.fleet.composition.region_files import write_files
 from intelgraph.fleet.layout.places import Fleet, settle
@@ -22,6 +21,7 @@ from intelgraph.fleet.postgres.server import ROLES, server_of
 from intelgraph.fleet.supervisor.notes import Note, Notes, write_notes
 from intelgraph.fleet.supervisor.process import MARK, look
 from intelgraph.model.errors import IntelGraphError
+from intelgraph.operations.edges import find_edges
 from tests.machine import is_over
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(300)"]
@@ -103,7 +103,7 @@ def test_a_region_that_the_file_no_longer_names_has_no_edge(place: Path) -> None
             (secrets / role).write_text("secret")
     write_files(fleet)
     topology(file, "a")
-    places = find_places(None, file)
+    places = find_edges(None, file)
     assert set(places.edges) == {"a"}
     with pytest.raises(IntelGraphError, match="no longer names it"):
         places.edge("b")

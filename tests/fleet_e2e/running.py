@@ -20,7 +20,6 @@ import asyncpg
 import msgspec
 import psutil
 
-from intelgraph.cli.site import Site, find_site
 from intelgraph.connection import connect
 from intelgraph.control import issuer
 from intelgraph.fleet.composition.parts import all_parts, mark
@@ -28,6 +27,7 @@ from intelgraph.fleet.layout.places import Fleet, locate
 from intelgraph.fleet.layout.topology import GLOBAL_EDGE
 from intelgraph.fleet.layout.topology_file import load_topology
 from intelgraph.fleet.supervisor.process import Identity, look, marked
+from intelgraph.operations.site import Site, find_site
 from tests.machine import WAIT_S, is_over, watch_the_machine
 
 HOME, AWAY = "us-east", "eu-west"

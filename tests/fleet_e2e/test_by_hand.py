@@ -9,9 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from intelgraph.cli.changing import change
+from intelgraph.model.actor import Actor, Channel
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.model.placement import Placement
+from intelgraph.operations.change import change
+from intelgraph.operations.operator import Operator
 from intelgraph.placement.membership import declare
 from tests.fleet_e2e.moving import control, hold, known, release, settled_at, until_placed
 from tests.fleet_e2e.patient import Patient
@@ -62,15 +64,16 @@ def test_a_home_that_is_lost_in_the_middle_of_it_is_taken_over_from(two_regions:
     assert isinstance(following, Placement)
     hold(fleet, HOME)
     lost_s = time.monotonic()
+    operator = Operator(site=fleet.site, actor=Actor(subject="a person", channel=Channel.CLI))
 
     async def body() -> None:
         async with control(fleet) as store:
             # Typed as a command it would come when a busy machine has started one: after the take-over, perhaps.
-            changing = asyncio.create_task(change(fleet.site, record, following, force=False, quiet=True))
+            changing = asyncio.create_task(change(operator, record, following))
             placement, recorded = await until_placed(store, tenant, settled_at(AWAY), 30.0, "nobody took over")
             print(f"taken over {time.monotonic() - lost_s:.1f} s after the loss, in epoch {placement.epoch}")
             assert time.monotonic() - lost_s <= TAKEN_OVER_S * contention(lost_s)
-            assert [past.kind.value for past in recorded.past] == ["restand"]
+            assert [past.kind for past in recorded.past] == ["restand"]
             with pytest.raises(IntelGraphError) as replaced:
                 await changing
             assert replaced.value.denied.code == "plan_replaced"

@@ -89,7 +89,7 @@ class App:
             answer = await self._answer(services, request, route)
             if not services.directory.is_current:
                 answer = _with(answer, _directory_age(services))
-            if request.is_degraded:
+            if request.is_degraded and _DEGRADED not in answer.headers:  # a home that was handed a write says it itself
                 answer = _with(answer, [_DEGRADED])
             if b"origin" in request.headers:
                 answer = _with(answer, self._cors.headers(request))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 
-from intelgraph.changelog.compaction import Compacted, compact_placement
-from intelgraph.cli.owner import owner_connection
-from intelgraph.cli.site import Site, fleet_options, json_option, run, show, the_site
-
-KEEP_ROWS = 100_000
+from intelgraph.changelog.compaction import Compacted
+from intelgraph.cli.options import fleet_options, json_option, reason_option, run, show, the_operator
+from intelgraph.operations.compaction import KEEP_ROWS, compact
 
 
 @click.command()
@@ -21,6 +18,7 @@ KEEP_ROWS = 100_000
     "--keep-rows", type=click.IntRange(min=0), default=KEEP_ROWS, show_default=True, help="Positions to keep."
 )
 @click.option("--dry-run", is_flag=True, help="Say how far it would go, and change nothing.")
+@reason_option
 @fleet_options
 @json_option
 def command(state: Path | None, topology: Path | None, **rest: Any) -> None:
@@ -33,7 +31,8 @@ def command(state: Path | None, topology: Path | None, **rest: Any) -> None:
       intelgraph compact --placement both --dry-run
       intelgraph compact --placement both --keep-rows 50000
     """
-    done = run(_compact(the_site(state, topology), rest))
+    operator = the_operator(state, topology, reason=rest["reason"])
+    done = run(compact(operator, rest["placement"], keep_rows=rest["keep_rows"], dry_run=rest["dry_run"]))
     lines = [_line(each) for each in done] or [
         "nothing to compact: no whole bucket of 4,096 positions is settled everywhere"
     ]
@@ -49,16 +48,3 @@ def _line(done: Compacted) -> str:
     stream = f"{done.stream.origin}/{done.stream.life}"
     outcome = done.refused or f"{done.rows} rows folded"
     return f"{done.region}: {stream} up to {done.floor}: {outcome}"
-
-
-async def _compact(site: Site, rest: dict[str, Any]) -> list[Compacted]:
-    async with site.directory() as directory:
-        record = await directory.placement(rest["placement"])
-    async with AsyncExitStack() as stack:
-        regions = {}
-        for name in record.placement.regions:
-            database = site.region(name).admin_database
-            regions[name] = await stack.enter_async_context(owner_connection(database))
-        return await compact_placement(
-            regions, placement=record.placement.id, keep_rows=rest["keep_rows"], dry_run=rest["dry_run"]
-        )

@@ -6,7 +6,6 @@ the local issuer signs one, again whenever it is about to expire.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +14,13 @@ from typing import Any, TypeVar
 import click
 
 from intelgraph.cli.client import DoorClient
-from intelgraph.cli.site import Site, find_site, fleet_options, the_site
-from intelgraph.control import issuer
-from intelgraph.fleet.layout.places import locate
-from intelgraph.fleet.layout.topology import GLOBAL_EDGE
-from intelgraph.fleet.layout.topology_file import find_topology_file, load_topology
+from intelgraph.cli.options import fleet_options, the_actor
 from intelgraph.model.errors import IntelGraphError, refuse
 from intelgraph.model.names import check_name
-
-TOKEN_TTL_S = 3_600.0
-_RENEWED_AFTER = 0.8
+from intelgraph.operations.edges import find_edges
+from intelgraph.operations.operator import Operator
+from intelgraph.operations.site import the_site
+from intelgraph.operations.tokens import renewed_token
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,50 +56,18 @@ def open_door(options: DoorOptions, *, role: str) -> DoorClient:
     check_name("tenant", options.tenant)
     if options.region is not None and options.url is not None:
         raise click.UsageError("the command is refused: --region and --url both say where to go; give one of them")
-    places = find_places(options.state, options.topology) if options.needs_fleet else None
-    token = _given(options.token) if options.token is not None else _signed(places, options.tenant, role)
+    places = find_edges(options.state, options.topology) if options.needs_fleet else None
+    if options.token is not None:
+        token = _given(options.token)
+    else:
+        assert places is not None
+        token = renewed_token(Operator(site=places.site, actor=the_actor()), options.tenant, role)
     if options.url is not None:
         return DoorClient(url=options.url, token=token)
     assert places is not None
     if options.region is not None:  # and no other: what that region refuses is what was asked
         return DoorClient(url=places.edge(options.region), token=token)
     return DoorClient(url=places.url, token=token, edges=places.edges)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Places:
-    """A fleet on this machine as a client sees it: the global edge's ``url`` and each region's edge."""
-
-    site: Site
-    url: str
-    edges: dict[str, str]
-
-    def edge(self, region: str) -> str:
-        """A region's edge; ``unknown_region`` if there is none of that name, or the topology no longer names it."""
-        self.site.region(region)
-        if region not in self.edges:
-            raise refuse(
-                "unknown_region",
-                f"the region {region} is refused: the topology no longer names it, but {', '.join(sorted(self.edges))}",
-                region=region,
-                known=sorted(self.edges),
-            )
-        return self.edges[region]
-
-
-def find_places(state: Path | None, topology: Path | None) -> Places:
-    """Find the fleet that the options mean; ``no_fleet`` if it was never started.
-
-    A state directory that is not the topology's own has no edges that are known here: its regions' doors stand in.
-    """
-    fleet = locate(load_topology(topology or find_topology_file(Path.cwd())), start=Path.cwd())
-    site = find_site(state or fleet.state)
-    if site.state.resolve() == fleet.state.resolve() and GLOBAL_EDGE in fleet.ports:
-        named = [name for name in site.regions if f"{name}/edge" in fleet.ports]
-        edges = {name: f"http://127.0.0.1:{fleet.ports[f'{name}/edge']}" for name in named}
-        return Places(site=site, url=f"http://127.0.0.1:{fleet.ports[GLOBAL_EDGE]}", edges=edges)
-    edges = {name: f"http://{config.api_host}:{config.api_port}" for name, config in site.regions.items()}
-    return Places(site=site, url=next(iter(edges.values())), edges=edges)
 
 
 def fleet_state(options: DoorOptions) -> Path | None:
@@ -126,18 +90,3 @@ def _given(token: str) -> Callable[[], str]:
             "bad_token", "the token is refused: it is not one line of visible ASCII characters, as each token is"
         )
     return lambda: token
-
-
-def _signed(places: Places | None, tenant: str, role: str) -> Callable[[], str]:
-    assert places is not None
-    state = places.site.state
-    signed: list[tuple[float, str]] = []
-
-    def token() -> str:
-        now_s = time.monotonic()
-        if not signed or now_s - signed[-1][0] > _RENEWED_AFTER * TOKEN_TTL_S:
-            signed[:] = [(now_s, issuer.sign(state, tenant, role, TOKEN_TTL_S))]
-        return signed[-1][1]
-
-    token()  # whatever is wrong with the issuer is said before anything else is done
-    return token

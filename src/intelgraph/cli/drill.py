@@ -15,6 +15,7 @@ import click
 from intelgraph.cli.duration import Duration
 from intelgraph.cli.fleet_place import json_option, the_fleet, topology_option
 from intelgraph.cli.number import Number
+from intelgraph.cli.options import reason_option, the_actor
 from intelgraph.cli.output import say, say_json, say_lines, style
 from intelgraph.drill import faults, kept
 from intelgraph.drill.course import FOR_S_MAX, FOR_S_MIN, LOST_FOR_S_MIN, Drill, DrillSettings, Told, drills_directory
@@ -61,6 +62,7 @@ def command() -> None:
 )
 @click.option("--rate", type=Number(min=1.0), default=60.0, show_default=True, help="Requests a second.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Chooses the requests.")
+@reason_option
 @topology_option
 @json_option
 def run_(scenario: str, topology: Path | None, as_json: bool, **given: Any) -> None:
@@ -85,7 +87,9 @@ def run_(scenario: str, topology: Path | None, as_json: bool, **given: Any) -> N
         seed=given["seed"],
         load=WorkloadSettings(seed=given["seed"], rate_per_s=given["rate"]),
     )
-    report = asyncio.run(Drill(where=where, fleet=fleet, settings=settings, told=_told(quiet=as_json)).run())
+    told = _told(quiet=as_json)
+    drill = Drill(where=where, fleet=fleet, actor=the_actor(given["reason"]), settings=settings, told=told)
+    report = asyncio.run(drill.run())
     _show(report, drills_directory(fleet) / report.id, as_json=as_json, page=False)
 
 

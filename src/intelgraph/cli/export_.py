@@ -18,9 +18,9 @@ import msgspec
 from intelgraph.cli.client import DoorClient
 from intelgraph.cli.doors import DoorOptions, door_options, fleet_state, open_door
 from intelgraph.cli.import_places import check_outside
+from intelgraph.cli.options import json_option
 from intelgraph.cli.output import OutputFailed, say, say_json
 from intelgraph.cli.progress import Steps
-from intelgraph.cli.site import json_option
 from intelgraph.graph.content_digest import ContentDigest
 from intelgraph.graph.objects import GraphObject, Kind, read_object
 from intelgraph.graph.stix.write import BundleWriter

@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from intelgraph.cli.moves import Intent, Options, carry_out, check_choice, chosen, intent_of, move_options
-from intelgraph.cli.site import fleet_options, the_site
-from intelgraph.control.operating import OperatorsView
-from intelgraph.placement.failover import failover_to
+from intelgraph.cli.moves import check_choice, move_options, show_moved
+from intelgraph.cli.options import fleet_options, reason_option, run, the_operator
+from intelgraph.operations.moves import MoveOptions, fail_over
 
 
 @click.command()
@@ -18,17 +17,10 @@ from intelgraph.placement.failover import failover_to
 @click.option("--all", "every", is_flag=True, help="Every placement.")
 @click.option("--to", "target", required=True, help="Which region takes over.")
 @click.option("--allow-data-loss", is_flag=True, help="Any allowed region may: what it lacks is cut off, and salvaged.")
+@reason_option
 @move_options
 @fleet_options
-def command(
-    placement: str | None,
-    every: bool,
-    target: str,
-    allow_data_loss: bool,
-    state: Path | None,
-    topology: Path | None,
-    **rest: Any,
-) -> int:
+def command(target: str, every: bool, state: Path | None, topology: Path | None, **rest: Any) -> int:
     """Let a region take over a placement whose home is down. It happens by itself where that loses nothing.
 
     A home that is up is moved by `switchover`. The named standby needs nothing else; another region needs
@@ -39,18 +31,10 @@ def command(
       intelgraph failover --placement both --to eu-west --dry-run
       intelgraph failover --placement both --to us-west --allow-data-loss
     """
+    placement: str | None = rest.pop("placement")
     check_choice(placement, every=every)
-    site = the_site(state, topology)
-    site.region(target)
-
-    def decide(view: OperatorsView) -> list[Intent]:
-        names = chosen(view, placement)
-        return [
-            intent_of(
-                name,
-                failover_to(view.view(name, as_of=target), target, allow_data_loss=allow_data_loss, policy=site.policy),
-            )
-            for name in names
-        ]
-
-    return carry_out(site, Options(**rest), decide)
+    as_json, loss = rest.pop("as_json"), rest.pop("allow_data_loss")
+    operator = the_operator(state, topology, reason=rest.pop("reason"), quiet=as_json)
+    options = MoveOptions(**rest)
+    moved = run(fail_over(operator, target, placement=placement, allow_data_loss=loss, options=options))
+    return show_moved(moved, as_json=as_json)

@@ -14,6 +14,7 @@ from intelgraph.fleet.layout.topology import GLOBAL_EDGE
 from intelgraph.fleet.layout.topology_file import TopologyFile, find_topology_file, load_topology
 from intelgraph.fleet.supervisor.status import FleetStatus, PartStatus, Phase
 from intelgraph.model.errors import refuse
+from intelgraph.operations.edges import addresses
 
 F = TypeVar("F", bound=Callable[..., Any])
 _COLOURS = {Phase.READY: "green", Phase.DONE: "green", Phase.WAITING: "yellow", Phase.STARTING: "yellow"}
@@ -50,15 +51,6 @@ def the_fleet(topology: Path | None) -> Fleet:
 def phase_text(part: PartStatus) -> str:
     """A part's phase, coloured where colours are shown."""
     return style(part.phase.value, _COLOURS.get(part.phase, "red"))
-
-
-def addresses(fleet: Fleet) -> dict[str, str]:
-    """Where the fleet answers: the global edge and each region's."""
-    places = {GLOBAL_EDGE: f"http://localhost:{fleet.ports[GLOBAL_EDGE]}"}
-    places.update(
-        {region.name: f"http://127.0.0.1:{fleet.ports[f'{region.name}/edge']}" for region in fleet.topology.regions}
-    )
-    return places
 
 
 def address_lines(fleet: Fleet) -> list[str]:

@@ -18,12 +18,12 @@ import msgspec
 
 from intelgraph.cli.api_sender import DoorSender
 from intelgraph.cli.client import DoorClient
-from intelgraph.cli.doors import DoorOptions, door_options, find_places, fleet_state, open_door
+from intelgraph.cli.doors import DoorOptions, door_options, fleet_state, open_door
 from intelgraph.cli.import_places import check_outside, check_places, is_there
+from intelgraph.cli.options import json_option
 from intelgraph.cli.output import say, say_json
 from intelgraph.cli.progress import Steps
 from intelgraph.cli.rejects_file import rejects_file
-from intelgraph.cli.site import json_option
 from intelgraph.graph.imports.journal import Heading, ImportJournal, new_run
 from intelgraph.graph.imports.plan import KINDS, ImportPlan, scan
 from intelgraph.graph.imports.run import ImportPolicy, ImportRun
@@ -32,6 +32,7 @@ from intelgraph.graph.stix.read import Limits
 from intelgraph.graph.stix.rejects import Rejects
 from intelgraph.graph.stix.sample_attack import SampleAttack
 from intelgraph.model.errors import IntelGraphError, refuse, retry, what_failed
+from intelgraph.operations.edges import find_edges
 
 SAMPLES = ("attack",)
 _OWN = ("file", "sample", "rejects", "journal", "resume", "replace", "as_json")
@@ -248,7 +249,7 @@ def _journal_directory(door: DoorOptions) -> Path:
     """Beside the fleet's state directory, never in it: what is under a region is that region's processes' alone."""
     if not door.needs_fleet:
         return Path.cwd()
-    return find_places(door.state, door.topology).site.state.resolve().parent
+    return find_edges(door.state, door.topology).site.state.resolve().parent
 
 
 def _summary(

@@ -22,7 +22,7 @@ from intelgraph.model.printable import json_text, printable
 
 EXIT_BROKEN_PIPE = 141
 """What a shell shows of a program that the end of its pipe has ended."""
-_CODES = {"red": 31, "green": 32, "yellow": 33, "cyan": 36, "dim": 2}
+_CODES = {"red": 31, "green": 32, "yellow": 33, "cyan": 36, "dim": 2, "bold": 1}
 _NONCE = secrets.token_hex(8)  # nobody outside this process can write a colour
 _MARK = re.compile(f"\x00{_NONCE}:([0-9]+)\x01")
 
@@ -36,7 +36,7 @@ class OutputFailed(Exception):
 
 
 def style(text: str, colour: str) -> str:
-    """``text`` in a colour, or ``dim``, where the stream shows any."""
+    """``text`` in a colour, ``dim`` or ``bold``, where the stream shows any."""
     return f"\x00{_NONCE}:{_CODES[colour]}\x01{text}\x00{_NONCE}:0\x01"
 
 

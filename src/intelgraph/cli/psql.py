@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 
-from intelgraph.cli.owner import owner_connection
-from intelgraph.cli.site import fleet_options, run, the_site
+from intelgraph.cli.options import fleet_options, run
 from intelgraph.fleet.layout.binaries import postgres_programs
 from intelgraph.model.errors import refuse
-from intelgraph.settings import Database
+from intelgraph.operations.database import check_answers
+from intelgraph.operations.site import the_site
 
 _CONNECT_TIMEOUT_S = "10"
 
@@ -38,13 +38,7 @@ def command(region: str, arguments: tuple[str, ...], state: Path | None, topolog
     if program is None:
         raise refuse("no_psql", f"there is no psql in {postgres_programs()}, and none in PATH")
     reach = ["-h", database.host, "-p", str(database.port), "-U", database.user, "-d", database.database]
-    run(_answers(database))
+    run(check_answers(database))
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and psql would go on writing to nobody
     surroundings = {"PGCONNECT_TIMEOUT": _CONNECT_TIMEOUT_S, **os.environ, "PGPASSWORD": database.password}
     os.execve(program, [program, *reach, *arguments], surroundings)  # noqa: S606
-
-
-async def _answers(database: Database) -> None:
-    """Refuse a server that accepts connections and does not answer: psql itself would wait for it without an end."""
-    async with owner_connection(database):
-        pass

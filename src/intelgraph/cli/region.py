@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from intelgraph.cli.moves import Intent, Options, carry_out, intent_of_leaving, move_options
-from intelgraph.cli.site import fleet_options, json_option, run, show, the_site
-from intelgraph.control.directory.regions import RegionState, declare
-from intelgraph.control.directory.regions import drain as declare_drained
-from intelgraph.control.operating import OperatorsView
-from intelgraph.control.store.opened import open_store
-from intelgraph.control.store.protocol import ControlStore
-from intelgraph.placement.drain import drain as leave
-from intelgraph.settings import ControlConfig
+from intelgraph.cli.moves import move_options, show_moved
+from intelgraph.cli.options import fleet_options, json_option, reason_option, run, show, the_operator
+from intelgraph.operations.moves import MoveOptions
+from intelgraph.operations.regions import drain_region, resume_region
 
 
 @click.group()
@@ -47,41 +41,23 @@ def drain(region: str, reason: str, state: Path | None, topology: Path | None, *
       intelgraph region drain us-east --dry-run
       intelgraph region drain us-east --reason "kernel update" --timeout 2m
     """
-    site = the_site(state, topology)
-    site.region(region)
-
-    def decide(view: OperatorsView) -> list[Intent]:
-        others = [name for name in view.reports if name != region]
-        views = [view.view(name, as_of=others[0] if others else None) for name in sorted(view.known.placements)]
-        return [intent_of_leaving(leaving) for leaving in leave(views, region, site.policy)]
-
-    async def say(store: ControlStore) -> None:
-        await declare_drained(store, region, why=reason, by=getpass.getuser())
-
-    return carry_out(site, Options(**rest), decide, say)
+    as_json = rest.pop("as_json")
+    operator = the_operator(state, topology, reason=reason, quiet=as_json)
+    return show_moved(run(drain_region(operator, region, options=MoveOptions(**rest))), as_json=as_json)
 
 
 @command.command("resume")
 @click.argument("region")
+@reason_option
 @fleet_options
 @json_option
-def resume(region: str, state: Path | None, topology: Path | None, as_json: bool) -> None:
+def resume(region: str, reason: str, state: Path | None, topology: Path | None, as_json: bool) -> None:
     """Let REGION take part again. Nothing moves by this: `failback` brings placements home.
 
     \b
     Example:
       intelgraph region resume us-east
     """
-    site = the_site(state, topology)
-    site.region(region)
-    changed = run(_resume(site.control, region))
+    changed = run(resume_region(the_operator(state, topology, reason=reason), region))
     text = f"{region} takes part again" if changed else f"{region} was not drained"
     show({"region": region, "drained": False, "changed": changed}, text, as_json=as_json)
-
-
-async def _resume(control: ControlConfig, region: str) -> bool:
-    store = open_store(control)
-    try:
-        return await declare(store, region, RegionState())
-    finally:
-        await store.close()

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from intelgraph.cli.options import json_option, show
 from intelgraph.cli.progress import Steps
-from intelgraph.cli.site import json_option, show
 from intelgraph.control.simulator.running import Summary, replay, simulate, table, transcript
 
 VIOLATIONS_SHOWN = 20

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from intelgraph.cli.options import fleet_options, json_option, reason_option, run, show, the_operator
 from intelgraph.cli.placement import value_of
-from intelgraph.cli.site import Site, fleet_options, json_option, run, show, the_site
 from intelgraph.control.directory.placements import describe
-from intelgraph.model.placement import Placement, Tenant
+from intelgraph.model.placement import Tenant
+from intelgraph.operations.tenants import create_tenant, list_tenants, show_tenant
 
 
 @click.group()
@@ -27,16 +28,18 @@ def command() -> None:
 @command.command("create")
 @click.argument("name")
 @click.option("--placement", required=True, help="The placement it belongs to, which must exist.")
+@reason_option
 @fleet_options
 @json_option
-def create(name: str, placement: str, state: Path | None, topology: Path | None, as_json: bool) -> None:
+def create(name: str, placement: str, reason: str, state: Path | None, topology: Path | None, as_json: bool) -> None:
     """Create tenant NAME; the same again changes nothing.
 
     \b
     Example:
       intelgraph tenant create acme --placement both
     """
-    tenant = run(_create(the_site(state, topology), Tenant(id=name, placement=placement)))
+    operator = the_operator(state, topology, reason=reason)
+    tenant = run(create_tenant(operator, Tenant(id=name, placement=placement)))
     show(_value(tenant), f"tenant {tenant.id}: placement {tenant.placement}", as_json=as_json)
 
 
@@ -52,7 +55,8 @@ def show_(name: str, state: Path | None, topology: Path | None, as_json: bool) -
       intelgraph tenant show acme
       intelgraph tenant show acme --json | jq .placement.home
     """
-    tenant, placement = run(_read(the_site(state, topology), name))
+    found = run(show_tenant(the_operator(state, topology), name))
+    tenant, placement = found.tenant, found.placement
     value = {"id": tenant.id, "placement": value_of(placement)}
     show(value, f"tenant {tenant.id}: placement {placement.id}: {describe(placement)}", as_json=as_json)
 
@@ -68,26 +72,10 @@ def list_(state: Path | None, topology: Path | None, as_json: bool) -> None:
       intelgraph tenant list
       intelgraph tenant list --json | jq -r '.tenants[].id'
     """
-    tenants = run(_read_all(the_site(state, topology)))
+    tenants = run(list_tenants(the_operator(state, topology)))
     lines = [f"{tenant.id}: placement {tenant.placement}" for tenant in tenants]
     show({"tenants": [_value(tenant) for tenant in tenants]}, lines or "no tenants", as_json=as_json)
 
 
 def _value(tenant: Tenant) -> dict[str, str]:
     return {"id": tenant.id, "placement": tenant.placement}
-
-
-async def _create(site: Site, tenant: Tenant) -> Tenant:
-    async with site.directory() as directory:
-        return await directory.create_tenant(tenant)
-
-
-async def _read(site: Site, name: str) -> tuple[Tenant, Placement]:
-    async with site.directory() as directory:
-        tenant = await directory.tenant(name)
-        return tenant, (await directory.placement(tenant.placement)).placement
-
-
-async def _read_all(site: Site) -> list[Tenant]:
-    async with site.directory() as directory:
-        return await directory.tenants()

@@ -13,7 +13,6 @@ import click
 from intelgraph.cli.duration import Duration
 from intelgraph.cli.fleet_place import (
     address_lines,
-    addresses,
     json_option,
     not_ready,
     phase_text,
@@ -30,6 +29,7 @@ from intelgraph.fleet.supervisor.status import FleetStatus, PartStatus, Phase, R
 from intelgraph.fleet.supervisor.supervision import ask, log_path, spawn, the_only_one, told_refusal
 from intelgraph.fleet.supervisor.supervisor import Supervisor
 from intelgraph.model.errors import refuse
+from intelgraph.operations.edges import addresses
 
 _LOOK_S = 0.1
 

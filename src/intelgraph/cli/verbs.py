@@ -21,6 +21,7 @@ from intelgraph.model.errors import Denied, IntelGraphError, what_failed
 
 VERBS: dict[str, str] = {
     "compact": "intelgraph.cli.compact",
+    "demo": "intelgraph.cli.demo",
     "down": "intelgraph.cli.down",
     "drill": "intelgraph.cli.drill",
     "export": "intelgraph.cli.export_",

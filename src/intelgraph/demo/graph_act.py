@@ -9,8 +9,8 @@ from typing import Any
 
 import aiohttp
 
-from intelgraph.cli.doors import Places
 from intelgraph.demo.stage import ActFailed, Answered, Stage, check
+from intelgraph.operations.edges import Edges
 
 TENANT = "worldwide"
 GROUPS = ("APT28", "APT29")
@@ -42,7 +42,7 @@ async def ask(stage: Stage, http: aiohttp.ClientSession, url: str, query: str, *
     return await stage.send(http, "POST", f"{url}/graphql", TENANT, body=body, headers=headers)
 
 
-async def graph(stage: Stage, places: Places, http: aiohttp.ClientSession, home: str, away: str) -> None:
+async def graph(stage: Stage, places: Edges, http: aiohttp.ClientSession, home: str, away: str) -> None:
     """Show the graph."""
     stage.act("The same GraphQL query in both regions: one statement each, one answer")
     found = {}
@@ -66,7 +66,7 @@ async def graph(stage: Stage, places: Places, http: aiohttp.ClientSession, home:
     await _mutate(stage, places, http, ids[0], away)
 
 
-async def follow(stage: Stage, places: Places, http: aiohttp.ClientSession, home: str, away: str) -> None:
+async def follow(stage: Stage, places: Edges, http: aiohttp.ClientSession, home: str, away: str) -> None:
     """Show a subscription in one region hear of a write in the other."""
     stage.act("A subscription in eu-west hears of a write in us-east")
     entity = {"id": f"demo--{secrets.token_hex(4)}", "type": "x-demo", "name": "heard of"}
@@ -86,7 +86,7 @@ async def follow(stage: Stage, places: Places, http: aiohttp.ClientSession, home
     await _by_hand(stage, places, http, home)
 
 
-async def _by_hand(stage: Stage, places: Places, http: aiohttp.ClientSession, home: str) -> None:
+async def _by_hand(stage: Stage, places: Edges, http: aiohttp.ClientSession, home: str) -> None:
     url = f"{places.edges[home]}/graphiql"
     async with http.get(url) as page:
         if page.status == 200:
@@ -103,13 +103,13 @@ async def _first_event(events: aiohttp.ClientResponse) -> dict[str, Any]:
     raise ActFailed("the subscription ended without an event")
 
 
-async def _group(stage: Stage, places: Places, http: aiohttp.ClientSession, region: str, name: str) -> str:
+async def _group(stage: Stage, places: Edges, http: aiohttp.ClientSession, region: str, name: str) -> str:
     told = await ask(stage, http, places.edges[region], FIND, variables={"name": name})
     id_: str = told.body["data"]["entities"]["items"][0]["id"]
     return id_
 
 
-async def _mutate(stage: Stage, places: Places, http: aiohttp.ClientSession, group: str, away: str) -> None:
+async def _mutate(stage: Stage, places: Edges, http: aiohttp.ClientSession, group: str, away: str) -> None:
     stage.act("A mutation sent to eu-west: handed to its home, one transaction, read back where it was sent")
     tool, relationship = f"tool--demo-{secrets.token_hex(4)}", f"relationship--demo-{secrets.token_hex(4)}"
     variables = {

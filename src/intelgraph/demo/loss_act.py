@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
 
 import aiohttp
 
-from intelgraph.cli.doors import Places
-from intelgraph.control.agent.observer.observing import Known, read_known
-from intelgraph.control.store.opened import open_store
-from intelgraph.demo.stage import Stage, check
+from intelgraph.control.agent.controller.salvaging import name_text
+from intelgraph.control.agent.observer.observing import Known
+from intelgraph.demo.stage import ActFailed, Stage, check
 from intelgraph.demo.steady_client import SteadyClient
+from intelgraph.model.placement import Declared, Durability, Placement, Tenant
+from intelgraph.operations.edges import Edges
+from intelgraph.operations.placements import create_placement
+from intelgraph.operations.salvage import list_waiting
+from intelgraph.operations.tenants import create_tenant
+from intelgraph.operations.view import wait_for_placements
 from intelgraph.placement.plan import Plan
 
 NEAR, NEARBY = "near", "nearby"
@@ -22,12 +26,16 @@ _BACK_S_MAX = 90.0
 _LOOK_S = 0.05
 
 
-async def losing_a_region(stage: Stage, places: Places, http: aiohttp.ClientSession, home: str, away: str) -> None:
+async def losing_a_region(stage: Stage, places: Edges, http: aiohttp.ClientSession, home: str, away: str) -> None:
     """Kill the home while clients write; show who takes over, what was lost, and that nothing stays lost."""
     stage.act(f"{home} is lost while clients write; nobody does anything")
-    regions = f"{home},{away}"
-    stage.run("placement", "create", NEAR, "--regions", regions, "--home", home, "--standby", away, quiet=True)
-    stage.run("tenant", "create", NEARBY, "--placement", NEAR, quiet=True)
+    regions = (home, away)
+    at_home = Declared(home=home, durability=Durability.HOME)
+    near_home = Placement(
+        id=NEAR, home=home, standby=away, regions=regions, epoch=1, durability=Durability.HOME, declared=at_home
+    )
+    await create_placement(stage.operator, near_home)
+    await create_tenant(stage.operator, Tenant(id=NEARBY, placement=NEAR))
     stage.say(f"placement {NEAR} (tenant {NEARBY}) is `home`: acknowledged by {home} alone; `both` is `remote`")
     steady = SteadyClient(stage=stage, url=places.url, tenant="worldwide")
     near = SteadyClient(stage=stage, url=places.edges[home], tenant=NEARBY)
@@ -37,7 +45,7 @@ async def losing_a_region(stage: Stage, places: Places, http: aiohttp.ClientSess
         await asyncio.sleep(1.0)
         unsent, contested = await _not_sent(stage, http, near, home, away)
         lost_s = time.monotonic()
-        taking_over = asyncio.create_task(_watch_takeover(stage, places, steady, home, lost_s))
+        taking_over = asyncio.create_task(_watch_takeover(stage, steady, home, lost_s))
         await asyncio.to_thread(stage.run, "fault", "stop", home)
         await taking_over
         await far.write(http, {"id": "demo--contested", "type": "x-demo", "name": "as it is now"})
@@ -67,7 +75,7 @@ async def _not_sent(
     return unsent.key, contested.key
 
 
-async def _watch_takeover(stage: Stage, places: Places, steady: SteadyClient, home: str, began_s: float) -> None:
+async def _watch_takeover(stage: Stage, steady: SteadyClient, home: str, began_s: float) -> None:
     """Print each step as it is seen in the control store, then what the client saw."""
     told = set[str]()
 
@@ -81,7 +89,7 @@ async def _watch_takeover(stage: Stage, places: Places, steady: SteadyClient, ho
         moved = all(known.placements[name].placement.home != home for name in (NEAR, "both"))
         return moved and not any(known.is_under_way(name) for name in (NEAR, "both"))
 
-    known = await _until(places, done, _TAKEN_OVER_S_MAX, "nobody took over")
+    known = await _until(stage, done, _TAKEN_OVER_S_MAX, "nobody took over")
     times = known.plan_of("both").times
     epoch = known.placements["both"].placement.epoch
     while (first_s := steady.first_of_s(epoch)) is None:
@@ -93,13 +101,12 @@ async def _watch_takeover(stage: Stage, places: Places, steady: SteadyClient, ho
 
 
 def _step(plan: Plan) -> str:
-    turn = plan.turn
-    what = f"{turn.do.value} in {turn.region}" if turn is not None else f"{plan.target} writes"
+    what = plan.current.told if plan.current is not None else f"{plan.target} writes"
     return f"{plan.before.id}: {plan.kind.value} to {plan.target}: {what}"
 
 
 async def _bring_back(
-    stage: Stage, places: Places, http: aiohttp.ClientSession, home: str, away: str, keys: tuple[str, str]
+    stage: Stage, places: Edges, http: aiohttp.ClientSession, home: str, away: str, keys: tuple[str, str]
 ) -> None:
     stage.act(f"{home} comes back: it does not write; what it had not sent arrives and is decided about")
     stage.run("wan", home, away, "--heal", quiet=True)
@@ -110,15 +117,15 @@ async def _bring_back(
         await asyncio.sleep(0.2)
     stage.say(f"+{time.monotonic() - began_s:4.1f} s  the one nobody wrote over is adopted, the other is a conflict")
     stage.run("salvage", "list")
-    row = json.loads(stage.run("salvage", "list", "--placement", NEAR, "--json", quiet=True))["rows"][0]["row"]
-    stage.run("salvage", "reject", "--placement", NEAR, row, "--reason", "the newer form is right")
+    _, row = (await list_waiting(stage.operator, NEAR)).rows[0]
+    stage.run("salvage", "reject", "--placement", NEAR, name_text(row.name), "--reason", "the newer form is right")
 
     def back(known: Known) -> bool:
         return all(
             known.placements[name].placement.standby == home and not known.is_under_way(name) for name in (NEAR, "both")
         )
 
-    await _until(places, back, _BACK_S_MAX, f"{home} is not standby again")
+    await _until(stage, back, _BACK_S_MAX, f"{home} is not standby again")
     stage.say(f"+{time.monotonic() - began_s:4.1f} s  {home} has caught up and is standby again")
 
 
@@ -127,13 +134,8 @@ async def _outcome(stage: Stage, http: aiohttp.ClientSession, url: str, key: str
     return str(told.body.get("outcome", told.status))
 
 
-async def _until(places: Places, done: Callable[[Known], bool], wait_s: float, otherwise: str) -> Known:
-    store = open_store(places.site.control)
-    try:
-        deadline_s = time.monotonic() + wait_s
-        while not done(known := await read_known(store)):
-            check(time.monotonic() < deadline_s, otherwise)
-            await asyncio.sleep(_LOOK_S)
-        return known
-    finally:
-        await store.close()
+async def _until(stage: Stage, done: Callable[[Known], bool], wait_s: float, otherwise: str) -> Known:
+    known = await wait_for_placements(stage.operator, done, within_s=wait_s)
+    if known is None:
+        raise ActFailed(otherwise)
+    return known

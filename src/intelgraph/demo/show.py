@@ -1,44 +1,39 @@
-"""The whole show: tell the story, then stay up until Ctrl-C (or end with ``--exit``), and take the fleet down again."""
+"""The whole show: tell the story, then stay up until Ctrl-C (or end at once), and take the fleet down again."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 import time
-from pathlib import Path
 from types import FrameType
 
-import click
-
-from intelgraph.cli.doors import find_places
 from intelgraph.demo.stage import ActFailed, Stage
 from intelgraph.demo.story import AWAY, HOME, tell
+from intelgraph.operations.edges import find_edges
 
 
-@click.command()
-@click.option("--exit", "leave", is_flag=True, help="Stop the fleet after the show instead of staying up.")
-@click.option("--topology", type=click.Path(path_type=Path, dir_okay=False), help="Another topology file.")
-def show(leave: bool, topology: Path | None) -> None:
-    """Bring two regions up, load MITRE ATT&CK, and show what IntelGraph promises."""
+def show(stage: Stage, *, leave: bool) -> int:
+    """Play it all; returns the exit code: 1 if something did not hold. ``leave``: the fleet is stopped after the show.
+
+    Ctrl-C and SIGTERM end it, and the fleet is stopped all the same.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
-    stage = Stage(topology=topology)
-    began = time.monotonic()
+    began_s = time.monotonic()
     code = 0
     try:
         asyncio.run(tell(stage))
-        click.echo(f"\nThe show took {time.monotonic() - began:.0f} s.")
+        stage.say(f"The show took {time.monotonic() - began_s:.0f} s.")
         if not leave:
             _stay(stage)
     except ActFailed as failure:
-        click.echo(f"\nThe demo stops here: {failure}", err=True)
+        stage.audience.failed(f"The demo stops here: {failure}")
         code = 1
     except KeyboardInterrupt:
-        click.echo("")
+        stage.say("")
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         _stop(stage)
-    sys.exit(code)
+    return code
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -46,20 +41,23 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _stay(stage: Stage) -> None:
-    places = find_places(None, stage.topology)
-    click.echo(f"""
-It stays up. In another terminal (with .venv/bin on the PATH):
-   intelgraph status
-   TOKEN=$(intelgraph token --tenant worldwide --role writer)
-   GraphiQL: {places.url}/graphiql
-   curl -s {places.url}/v1/entities?limit=3 -H "Authorization: Bearer $TOKEN"
-   curl -s {places.url}/graphql -H "Authorization: Bearer $TOKEN" -G --data-urlencode 'query={{ stats {{ entities }} }}'
-   curl -N {places.edges[AWAY]}/v1/changes -H "Authorization: Bearer $TOKEN" -H 'Accept: text/event-stream'
-   intelgraph wan {HOME} {AWAY} --delay-ms 40      # a slower ocean
-   intelgraph wan {HOME} {AWAY} --cut both --for 30s
-   intelgraph fault stop {HOME}; intelgraph status; intelgraph fault start {HOME}; intelgraph failback --all
-   intelgraph verify --wait 10
-Ctrl-C stops everything.""")
+    edges = find_edges(None, stage.topology)
+    query = "--data-urlencode 'query={ stats { entities } }'"
+    for line in (
+        "It stays up. In another terminal:",
+        "  intelgraph status",
+        "  TOKEN=$(intelgraph token --tenant worldwide --role writer)",
+        f"  GraphiQL: {edges.url}/graphiql",
+        f'  curl -s {edges.url}/v1/entities?limit=3 -H "Authorization: Bearer $TOKEN"',
+        f'  curl -s {edges.url}/graphql -H "Authorization: Bearer $TOKEN" -G {query}',
+        f"  curl -N {edges.edges[AWAY]}/v1/changes -H \"Authorization: Bearer $TOKEN\" -H 'Accept: text/event-stream'",
+        f"  intelgraph wan {HOME} {AWAY} --delay-ms 40      # a slower ocean",
+        f"  intelgraph wan {HOME} {AWAY} --cut both --for 30s",
+        f"  intelgraph fault stop {HOME}; intelgraph status; intelgraph fault start {HOME}; intelgraph failback --all",
+        "  intelgraph verify --wait 10",
+        "Ctrl-C stops everything.",
+    ):
+        stage.say(line)
     while True:
         time.sleep(3600)
 
@@ -68,4 +66,4 @@ def _stop(stage: Stage) -> None:
     try:
         stage.run("down")
     except ActFailed as failure:
-        click.echo(str(failure), err=True)
+        stage.audience.failed(str(failure))

@@ -1,4 +1,8 @@
-"""What the acts use: ``intelgraph`` commands as subprocesses, requests to the doors, and words for the audience."""
+"""What the acts use: ``intelgraph`` commands as the audience would type them, requests to the regions, and words.
+
+What the audience is not shown is done by ``operations``, as its commands do it. How it is shown is the command line's
+part (``Audience``).
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,17 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
-import click
 
-from intelgraph.cli.site import Site, the_site
+from intelgraph.model.actor import Actor
+from intelgraph.operations.operator import Operator
+from intelgraph.operations.site import the_site
+from intelgraph.operations.tokens import renewed_token
 
 _COMMAND_TIMEOUT_S = 300.0
 
@@ -34,27 +41,53 @@ class Answered:
     seconds: float
 
 
+class Audience(Protocol):
+    """Who watches: it is shown, or told, what comes."""
+
+    def title(self, text: str) -> None:
+        """An act begins."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Something is told."""
+        ...
+
+    def typed(self, command: str) -> None:
+        """A command is typed."""
+        ...
+
+    def printed(self, line: str) -> None:
+        """A command has printed a line."""
+        ...
+
+    def failed(self, text: str) -> None:
+        """Something did not hold, or could not be done."""
+        ...
+
+
 @dataclass(kw_only=True)
 class Stage:
-    """The terminal and the fleet. ``topology`` is passed to every command."""
+    """The audience and the fleet. ``topology`` is passed to every command; ``actor`` does what is not shown."""
 
+    audience: Audience
     topology: Path | None
+    actor: Actor
     acts: int = 0
-    _tokens: dict[str, str] = field(default_factory=dict)
+    _tokens: dict[str, Callable[[], str]] = field(default_factory=dict)
 
     def act(self, title: str) -> None:
         """Announce the next act."""
         self.acts += 1
-        click.echo("\n" + click.style(f"{self.acts}. {title}", bold=True))
+        self.audience.title(f"{self.acts}. {title}")
 
     def say(self, text: str) -> None:
         """Tell the audience something."""
-        click.echo(f"   {text}")
+        self.audience.say(text)
 
     def run(self, *arguments: str, quiet: bool = False) -> str:
         """Type one ``intelgraph`` command, show it and its output, and return its output; its failure ends the demo."""
         if not quiet:
-            click.echo(click.style(f"   $ {shlex.join(('intelgraph', *arguments))}", fg="cyan"))
+            self.audience.typed(shlex.join(("intelgraph", *arguments)))
         topology = ["--topology", str(self.topology)] if self.topology else []
         done = subprocess.run(
             [sys.executable, "-m", "intelgraph.cli.main", *arguments, *topology],
@@ -65,21 +98,21 @@ class Stage:
         )
         if not quiet:
             for line in done.stdout.splitlines():
-                click.echo("     " + line)
+                self.audience.printed(line)
         if done.returncode != 0:
             raise ActFailed(f"`{shlex.join(('intelgraph', *arguments))}` ended with {done.returncode}")
         return done.stdout
 
-    def site(self) -> Site:
-        """The fleet that is up."""
-        return the_site(None, self.topology)
+    @property
+    def operator(self) -> Operator:
+        """Who does what is not shown, in the fleet that is up."""
+        return Operator(site=the_site(None, self.topology), actor=self.actor)
 
     def token(self, tenant: str) -> str:
         """A writer's token of a tenant."""
         if tenant not in self._tokens:
-            told = self.run("token", "--tenant", tenant, "--role", "writer", quiet=True).strip()
-            self._tokens[tenant] = told
-        return self._tokens[tenant]
+            self._tokens[tenant] = renewed_token(self.operator, tenant, "writer")
+        return self._tokens[tenant]()
 
     async def write(self, http: aiohttp.ClientSession, url: str, tenant: str, entity: dict[str, Any]) -> Answered:
         """Write one entity."""

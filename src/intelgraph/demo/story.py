@@ -11,11 +11,11 @@ from typing import Any
 
 import aiohttp
 
-from intelgraph.cli.doors import Places, find_places
 from intelgraph.demo.graph_act import follow, graph
 from intelgraph.demo.loss_act import losing_a_region
 from intelgraph.demo.scan import search
 from intelgraph.demo.stage import Answered, Stage, check
+from intelgraph.operations.edges import Edges, find_edges
 
 HOME, AWAY = "us-east", "eu-west"
 #: tenant -> placement; the placements are made in the second act
@@ -31,10 +31,10 @@ async def tell(stage: Stage) -> None:
     tenants(stage)
     load(stage)
     equal(stage)
-    places = find_places(None, stage.topology)
+    places = find_edges(None, stage.topology)
     timeout = aiohttp.ClientTimeout(total=30)
     async with aiohttp.ClientSession(timeout=timeout) as http:
-        acts: list[Callable[[Stage, Places, aiohttp.ClientSession], Coroutine[Any, Any, None]]] = [
+        acts: list[Callable[[Stage, Edges, aiohttp.ClientSession], Coroutine[Any, Any, None]]] = [
             the_graph,
             read_your_writes,
             staleness,
@@ -83,18 +83,18 @@ def equal(stage: Stage) -> None:
     check(len(digests) == 1, "both regions export the same content")
 
 
-async def the_graph(stage: Stage, places: Places, http: aiohttp.ClientSession) -> None:
+async def the_graph(stage: Stage, places: Edges, http: aiohttp.ClientSession) -> None:
     """Ask the graph in both regions."""
     await graph(stage, places, http, HOME, AWAY)
     await follow(stage, places, http, HOME, AWAY)
 
 
-async def loss(stage: Stage, places: Places, http: aiohttp.ClientSession) -> None:
+async def loss(stage: Stage, places: Edges, http: aiohttp.ClientSession) -> None:
     """Lose a region, and have it back."""
     await losing_a_region(stage, places, http, HOME, AWAY)
 
 
-async def read_your_writes(stage: Stage, places: Places, http: aiohttp.ClientSession) -> None:
+async def read_your_writes(stage: Stage, places: Edges, http: aiohttp.ClientSession) -> None:
     """Write in one region and read in the other with the bookmark."""
     stage.act("A write in us-east, read back in eu-west with its bookmark")
     entity = {"id": "demo--greeting", "type": "x-demo", "name": f"hello {secrets.token_hex(4)}"}
@@ -117,7 +117,7 @@ async def read_your_writes(stage: Stage, places: Places, http: aiohttp.ClientSes
     check(stale == 0, "no read with a bookmark is stale")
 
 
-async def staleness(stage: Stage, places: Places, http: aiohttp.ClientSession) -> None:
+async def staleness(stage: Stage, places: Edges, http: aiohttp.ClientSession) -> None:
     """Show the lag that reads without a bookmark are told."""
     stage.act("How far behind is eu-west? Each answer says so, measured by echo through the log")
     said = []
@@ -127,7 +127,7 @@ async def staleness(stage: Stage, places: Places, http: aiohttp.ClientSession) -
     stage.say(f"IG-Staleness-Ms over {_READS} reads: median {statistics.median(said):.1f}, highest {max(said):.1f}")
 
 
-async def durability(stage: Stage, places: Places, http: aiohttp.ClientSession) -> None:
+async def durability(stage: Stage, places: Edges, http: aiohttp.ClientSession) -> None:
     """Time writes that are acknowledged at home against those that wait for the standby."""
     stage.act("What durability costs: `home` answers when us-east has flushed, `remote` when eu-west has too")
     for tenant, kind in (("northwind", "home"), ("worldwide", "remote")):
@@ -147,7 +147,7 @@ def _said(answer: Answered) -> str:
     return f"{answer.status} {json.dumps(answer.body)}"
 
 
-async def residency(stage: Stage, places: Places, http: aiohttp.ClientSession) -> None:
+async def residency(stage: Stage, places: Edges, http: aiohttp.ClientSession) -> None:
     """Refuse the European tenant in the United States, and look for its bytes there."""
     stage.act("The European tenant in us-east: refused, and not one byte of it stored")
     marker = secrets.token_bytes(24).hex()

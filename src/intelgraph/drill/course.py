@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from intelgraph.drill import faults, kept
@@ -24,15 +24,19 @@ from intelgraph.drill.score import FaultTimes, score
 from intelgraph.drill.stage import Fates, Stage, counted
 from intelgraph.drill.workload import Recorder, Workload, WorkloadSettings
 from intelgraph.fleet.layout.places import Fleet
+from intelgraph.model.actor import Actor, Channel
 from intelgraph.model.errors import refuse
 from intelgraph.model.placement import Durability
+from intelgraph.operations.operator import Operator
+from intelgraph.operations.record import record
+from intelgraph.operations.site import find_site
 from intelgraph.placement.policy import Policy
 from intelgraph.runtime.file_lock import locked
 
 FOR_S_MIN, FOR_S_MAX = 1.0, 3_600.0
 INJECTED, HEALED = "injected", "healed"
 _TAKEOVER = Policy()
-LOST_FOR_S_MIN = _TAKEOVER.lease.over_after_s + _TAKEOVER.lease.look_gap_max_s + _TAKEOVER.gather_s_max
+LOST_FOR_S_MIN = _TAKEOVER.lease.over_after_s + _TAKEOVER.lease.look_gap_max_s + _TAKEOVER.bounds.gather_s_max
 """What a takeover takes: the lease is over, the agent looks, and the new home fetches what the survivors hold."""
 _HEALING_S = 120.0
 """A drill that has not healed so long after it should have is as good as dead."""
@@ -90,6 +94,8 @@ class Drill:
 
     where: Whereabouts
     fleet: Fleet
+    actor: Actor
+    """Who asked for it."""
     settings: DrillSettings
     told: Told
     about: dict[str, str] = field(default_factory=dict)
@@ -97,7 +103,9 @@ class Drill:
     async def run(self) -> Report:
         """Refuse what cannot be drilled before anything is touched; else drill, keep the report and return it."""
         settings = self.settings
-        stage = Stage(fleet=self.fleet, region=settings.region, durability=settings.durability)
+        asked = Operator(site=find_site(self.fleet.state), actor=self.actor)
+        operator = replace(asked, actor=Actor(subject=self.actor.subject, channel=Channel.DRILL, reason=_why(settings)))
+        stage = Stage(operator=operator, fleet=self.fleet, region=settings.region, durability=settings.durability)
         stage.check()
         fault = faults.make(settings.fault, self.fleet, settings.region)
         check_long_enough(fault, settings.for_s)
@@ -106,6 +114,7 @@ class Drill:
             raise refuse("fault_not_to_be_had", f"the drill {settings.fault} is refused: {missing}", fault=fault.name)
         root = drills_directory(self.fleet)
         with _the_only_one(root):
+            record(asked, "drill run", fault=fault.name, region=settings.region, for_s=settings.for_s)
             stage = await stage.chosen()
             self.told.step(f"{stage.name} with its home in {settings.region}", settings.ready_s)
             await stage.ready(settings.ready_s)
@@ -138,6 +147,7 @@ class Drill:
             "region": settings.region,
             "durability": settings.durability.value,
             "for": f"{settings.for_s:g} s",
+            "asked for by": f"{self.actor.subject} ({self.actor.channel.value})",
             "requests": f"{rate:g}/s" if rate else "each client as fast as it is answered",
             "etcd's leader": leader or "none",
         }
@@ -216,6 +226,10 @@ class Drill:
         report = make_report(history, verdicts, figures, id=id, title=title, about=self.about)
         kept.keep(root, report)
         return report
+
+
+def _why(settings: DrillSettings) -> str:
+    return f"a drill: {settings.fault} of {settings.region}"
 
 
 def read_flushed(recorder: Recorder, directory: Path) -> History:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -112,7 +111,7 @@ def test_what_is_planned_cannot_be_changed() -> None:
     plan = plan_of("{ entity(id: 1) { id } }")
     (member,) = plan.answer.members
     for node, name in ((plan, "answer"), (plan.answer, "members"), (member, "of"), (member.of, "id")):
-        with pytest.raises(dataclasses.FrozenInstanceError):
+        with pytest.raises(AttributeError):
             setattr(node, name, Shape("Query", ()))
 
 

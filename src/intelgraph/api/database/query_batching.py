@@ -111,7 +111,7 @@ class QueryBatcher:
 
     async def ask(self, read: Read) -> Told:
         """Return what ``Database.query`` answers for it."""
-        if self._batch_max < 2 or read.cost > COST_MAX or read.statement.for_many is None:
+        if self._batch_max < 2 or read.cost > COST_MAX or not read.statement.can_be_many:
             return await self._alone(read)
         key = (read.statement.text, read.tenant, read.placement, read.bookmark)
         kind = self._kinds.get(key)

@@ -17,9 +17,9 @@ from intelgraph.graph.engines.postgres.statement import Statement
 from intelgraph.graph.engines.protocol import Engine
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.prepared import Prepared
-from intelgraph.graph.query.ready import Ready
+from intelgraph.graph.query.prepared_plan import PreparedPlan
 
-Understood = tuple[http.GraphQLRequest, Prepared | tuple[Ready, list[Any]]]
+Understood = tuple[http.GraphQLRequest, Prepared | tuple[PreparedPlan, list[Any]]]
 """What is asked for, and either what was prepared of it, or what is ready for it with its own values."""
 
 

@@ -26,7 +26,7 @@ from intelgraph.graph.query.plan import Plan
 from intelgraph.graph.query.plan_builder import OUTSIDE
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.prepared import Prepared
-from intelgraph.graph.query.ready import Ready
+from intelgraph.graph.query.prepared_plan import PreparedPlan
 from intelgraph.model.errors import PermanentError
 
 _SETTLING_S = 0.02
@@ -63,7 +63,7 @@ class Queries:
     reads: QueryBatcher
     reader: Reader
 
-    async def read_ready(self, request: Request, asked: Asked, ready: Ready, values: list[Any]) -> Response:
+    async def read_ready(self, request: Request, asked: Asked, ready: PreparedPlan, values: list[Any]) -> Response:
         """Answer a read that differs from an earlier one in its texts alone."""
         read = self._read_of(request, asked.admitted, ready.plan, values, ready.estimate)
         answer, data = await self._ask(asked.admitted, read)

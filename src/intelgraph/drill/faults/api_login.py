@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-import asyncpg
-
-from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.postgres.server import ADMIN, API, server_of
 from intelgraph.model.errors import refuse
+from intelgraph.operations.database import ask_owner, login_refusal
 
 _ANSWER_S = 5.0
 
@@ -30,11 +28,8 @@ class ApiLogin:
 
     def missing(self) -> str | None:
         """It takes a database that lets its owner in."""
-        try:
-            asyncio.run(self._as_owner(("select 1",)))
-        except DRIVER_ERRORS as error:
-            return f"the database of {self.region} does not let its owner in ({type(error).__name__})"
-        return None
+        refusal = asyncio.run(self._refusal(ADMIN))
+        return f"the database of {self.region} does not let its owner in ({refusal})" if refusal is not None else None
 
     def inject(self, dead_man_s: float) -> str:
         """Take the login away, end the sessions, and try to log in."""
@@ -44,7 +39,7 @@ class ApiLogin:
                 ("select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = $1", API),
             )
         )
-        refusal = asyncio.run(self._refusal())
+        refusal = asyncio.run(self._refusal(API))
         if refusal is None:
             raise refuse("fault_not_injected", f"{API} still logs in to the database of {self.region}")
         return f"{ended} sessions of {API} in {self.region} were ended; a login is refused ({refusal})"
@@ -52,25 +47,15 @@ class ApiLogin:
     def heal(self) -> str:
         """Give the login back, and log in."""
         asyncio.run(self._as_owner((f"alter role {API} login",)))
-        refusal = asyncio.run(self._refusal())
+        refusal = asyncio.run(self._refusal(API))
         if refusal is not None:
             raise refuse("fault_not_healed", f"{API} does not log in to the database of {self.region}: {refusal}")
         return f"{API} logs in to the database of {self.region}"
 
-    async def _as_owner(self, *statements: tuple[str, ...]) -> object:
-        connection = await connect(server_of(self.fleet, self.region).login(ADMIN), timeout_s=_ANSWER_S)
-        try:
-            return [await connection.fetchval(*statement) for statement in statements][-1]
-        finally:
-            connection.terminate()
+    async def _as_owner(self, *statements: tuple[object, ...]) -> object:
+        login = server_of(self.fleet, self.region).login(ADMIN)
+        return await ask_owner(self.region, login, *statements, timeout_s=_ANSWER_S)
 
-    async def _refusal(self) -> str | None:
-        """What the server says to a login of the API's; none if it succeeds."""
-        try:
-            connection = await connect(server_of(self.fleet, self.region).login(API), timeout_s=_ANSWER_S)
-        except asyncpg.PostgresError as error:
-            return f"SQLSTATE {error.sqlstate}"
-        except DRIVER_ERRORS as error:
-            return type(error).__name__
-        connection.terminate()
-        return None
+    async def _refusal(self, role: str) -> str | None:
+        """What the server says to a login; none if it succeeds."""
+        return await login_refusal(server_of(self.fleet, self.region).login(role), timeout_s=_ANSWER_S)

@@ -12,17 +12,18 @@ import urllib.request
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.fleet.layout import clocks
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.postgres.server import ADMIN, server_of
-from intelgraph.model.errors import refuse
+from intelgraph.model.errors import TransientError, refuse
+from intelgraph.operations.database import ask_owner
 
 STEP_S = 3_600
 _CLOSE_S = 5.0
 _SEEN_WITHIN_S = 10.0
 _LOOK_S = 0.2
 _ANSWER_S = 2.0
+_NOW = "select extract(epoch from clock_timestamp())::float8"
 
 
 @dataclass(kw_only=True)
@@ -70,16 +71,11 @@ class Clock:
 
     async def _database_ahead_s(self) -> float | None:
         try:
-            connection = await connect(server_of(self.fleet, self.region).login(ADMIN), timeout_s=_ANSWER_S)
-        except DRIVER_ERRORS:
+            login = server_of(self.fleet, self.region).login(ADMIN)
+            now_s: float = await ask_owner(self.region, login, (_NOW,), timeout_s=_ANSWER_S)
+        except TransientError:
             return None
-        try:
-            now_s: float = await connection.fetchval("select extract(epoch from clock_timestamp())::float8")
-            return now_s - time.time()
-        except DRIVER_ERRORS:
-            return None
-        finally:
-            connection.terminate()
+        return now_s - time.time()
 
     def _door_ahead_s(self) -> float | None:
         """By the ``Date`` of an answer that the API made itself: an edge would keep it, and has its own clock."""

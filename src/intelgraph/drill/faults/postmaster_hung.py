@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.drill.faults.processes import processes_of_part
 from intelgraph.drill.faults.stopped import go_on, stop
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.postgres.server import ADMIN, server_of
 from intelgraph.fleet.supervisor.process import Identity
 from intelgraph.model.errors import refuse
+from intelgraph.operations.database import login_refusal
 
 _SILENT_S = 0.6
 _ANSWER_S = 10.0
@@ -56,9 +56,4 @@ class PostmasterHung:
         return processes_of_part(self.fleet, self._part)[:1]
 
     async def _lets_in(self, seconds: float) -> bool:
-        try:
-            connection = await connect(server_of(self.fleet, self.region).login(ADMIN), timeout_s=seconds)
-        except DRIVER_ERRORS:
-            return False
-        connection.terminate()
-        return True
+        return await login_refusal(server_of(self.fleet, self.region).login(ADMIN), timeout_s=seconds) is None

@@ -1,4 +1,4 @@
-"""What an import does with the door's answer to one batch: a pure decision, so that every answer can be tested.
+"""What an import does with the API's answer to one batch: a pure decision, so that every answer can be tested.
 
 An operation is sent on the condition that its object is as it was last seen (at first: that there is none). Where it is
 not, the batch is compared with what the tenant has. A refusal that names one operation costs that operation; one that
@@ -20,7 +20,7 @@ _NOT_ABOUT_CONTENT = frozenset({"key_reused", "key_required", "bad_bookmark", "b
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The door's answer: ``bookmark`` of a success, or ``code``, ``reason`` and ``facts`` of a refusal."""
+    """The API's answer: ``bookmark`` of a success, or ``code``, ``reason`` and ``facts`` of a refusal."""
 
     status: int
     bookmark: str | None = None

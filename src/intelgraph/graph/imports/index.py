@@ -110,7 +110,7 @@ class ImportIndex:
         return None if row is None else int(row[0])
 
     def note_refused_entity(self, object_id: str) -> None:
-        """The door did not take this entity: only what the tenant holds already can be an endpoint now."""
+        """The API did not take this entity: only what the tenant holds already can be an endpoint now."""
         self._database.execute("update object set refused = 1 where kind = 'entity' and id = ?", (object_id,))
 
     def unknown_endpoints(self, after: str, limit: int) -> list[str]:

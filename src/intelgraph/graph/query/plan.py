@@ -3,7 +3,7 @@
 A plan is the shape of the answer. Where the answer needs more than a column of an object, the shape holds a *question*:
 an entity by its id, a page of entities, a neighborhood. What each request brings, its texts and numbers, is not in the
 plan: a ``Value`` says where it comes from. So one plan, and what an engine makes of it, serves all requests that differ
-in their values alone.
+in their values alone. Questions and shapes are trees, which the garbage collector need not look at.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any
 
 from graphql import GraphQLError
+from msgspec import Struct
 
 from intelgraph.graph.query.arguments import ArgumentRefused
 from intelgraph.graph.query.selection import Args, Selection
@@ -29,8 +30,7 @@ class Kind(Enum):
     OBJECT = "JSON object, as its text in UTF-8"
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(Struct, frozen=True, gc=False):
     """A value that each request brings. ``number`` is its place among those of the plan."""
 
     number: int
@@ -41,8 +41,7 @@ class Value:
     """Takes it out of the field's arguments; raises ``ArgumentRefused``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True, gc=False):
     """An object of the answer: its members in order."""
 
     type_name: str
@@ -54,24 +53,21 @@ class Shape:
         return asked[0] if [member.name for member in asked] == [name] else None
 
 
-@dataclass(frozen=True, slots=True)
-class EntityById:
+class EntityById(Struct, frozen=True, gc=False):
     """The live entity with an id, or null."""
 
     id: Value
     entity: Shape
 
 
-@dataclass(frozen=True, slots=True)
-class RelationshipById:
+class RelationshipById(Struct, frozen=True, gc=False):
     """The live relationship with an id, or null."""
 
     id: Value
     relationship: Shape
 
 
-@dataclass(frozen=True, slots=True)
-class NodeById:
+class NodeById(Struct, frozen=True, gc=False):
     """The live entity with an id, or else the relationship, or null."""
 
     id: Value
@@ -79,8 +75,7 @@ class NodeById:
     relationship: Shape
 
 
-@dataclass(frozen=True, slots=True)
-class Edges:
+class Edges(Struct, frozen=True, gc=False):
     """A page of an entity's relationships, by their ids."""
 
     direction: str
@@ -91,8 +86,7 @@ class Edges:
     page: Shape
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True, gc=False):
     """What an entity must be like; ``name`` is the filter's member."""
 
     name: str
@@ -102,24 +96,23 @@ class Condition:
 class Order(Enum):
     """The order of a page of entities; the name is that of the schema and of the page's cursors."""
 
-    ID_ASC = ("id", False)
-    ID_DESC = ("id", True)
-    UPDATED_ASC = ("updated", False)
-    UPDATED_DESC = ("updated", True)
+    ID_ASC = "by id"
+    ID_DESC = "by id, backwards"
+    UPDATED_ASC = "by the time of the last change, then by id"
+    UPDATED_DESC = "by the time of the last change, then by id, backwards"
 
     @property
     def by_time(self) -> bool:
         """Whether entities are ordered by the time of their last change, and only then by id."""
-        return self.value[0] == "updated"
+        return self in (Order.UPDATED_ASC, Order.UPDATED_DESC)
 
     @property
     def descending(self) -> bool:
         """Whether the last comes first."""
-        return self.value[1]
+        return self in (Order.ID_DESC, Order.UPDATED_DESC)
 
 
-@dataclass(frozen=True, slots=True)
-class Entities:
+class Entities(Struct, frozen=True, gc=False):
     """A page of the tenant's entities."""
 
     order: Order
@@ -129,13 +122,8 @@ class Entities:
     """The place behind which the page goes on: an id, or a time and an id; empty: at the beginning."""
     page: Shape
 
-    def condition(self, name: str) -> Condition | None:
-        """Return the condition of a name, if it is set."""
-        return next((condition for condition in self.filter if condition.name == name), None)
 
-
-@dataclass(frozen=True, slots=True)
-class Neighborhood:
+class Neighborhood(Struct, frozen=True, gc=False):
     """What can be reached from some entities within some hops, bounded in nodes."""
 
     starts: Value
@@ -146,8 +134,7 @@ class Neighborhood:
     found: Shape
 
 
-@dataclass(frozen=True, slots=True)
-class ShortestPaths:
+class ShortestPaths(Struct, frozen=True, gc=False):
     """The shortest paths between two entities."""
 
     start: Value
@@ -159,15 +146,13 @@ class ShortestPaths:
     found: Shape
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(Struct, frozen=True, gc=False):
     """How many entities and relationships there are, by type and by time."""
 
     counts: Shape
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
+class Created(Struct, frozen=True, gc=False):
     """How many entities were created in each hour, day, …, the latest first."""
 
     unit: str
@@ -175,8 +160,7 @@ class Created:
     counts: Shape
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True, gc=False):
     """A page of the versions of one object, the latest first."""
 
     id: Value
@@ -185,8 +169,7 @@ class History:
     page: Shape
 
 
-@dataclass(frozen=True, slots=True)
-class AsOf:
+class AsOf(Struct, frozen=True, gc=False):
     """The answers to other questions at an earlier place in the log: that of a bookmark or of a time."""
 
     bookmark: Value
@@ -211,8 +194,7 @@ Question = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True, gc=False):
     """A member of an object: a property (``name`` is the schema's), an object within, or the answer to a question."""
 
     key: str

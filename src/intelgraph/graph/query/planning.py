@@ -19,13 +19,13 @@ from graphql.execution.values import VariableValues, get_variable_values
 from intelgraph.graph.query.cache import Cache
 from intelgraph.graph.query.cost import Estimate, estimate, over_budget, sizes
 from intelgraph.graph.query.document import Document, QueryRefused, read_document
+from intelgraph.graph.query.error_text import of_variables
 from intelgraph.graph.query.limits import QueryLimits
 from intelgraph.graph.query.plan import Plan
 from intelgraph.graph.query.plan_builder import OUTSIDE, build_plan
 from intelgraph.graph.query.prepared import Prepared
-from intelgraph.graph.query.ready import Forms, Ready, make_ready, take
+from intelgraph.graph.query.prepared_plan import PreparedPlan, VariableShapes, make_ready, take
 from intelgraph.graph.query.selection import Selection, select
-from intelgraph.graph.query.wording import of_variables
 
 _VARIABLE_ERRORS_MAX = 10
 _MADE_MAX = 100
@@ -74,13 +74,15 @@ class Planner:
     """By text and operation's name. Who asks with a document first pays for it; then it serves all."""
     refusals: Cache = field(default_factory=lambda: Cache(bytes_max=_REFUSED_BYTES_MAX, bytes_each=_REFUSED_BYTES_EACH))
 
-    def ready(self, text: str, operation_name: str | None, given: Mapping[str, Any]) -> tuple[Ready, list[Any]] | None:
+    def ready(
+        self, text: str, operation_name: str | None, given: Mapping[str, Any]
+    ) -> tuple[PreparedPlan, list[Any]] | None:
         """Return what is ready for such a request, and its own values; nothing if it must take the long way."""
         document: Document | None = self.documents.find((text, operation_name))
-        forms: Forms | None = document.made.get(Forms) if document is not None else None
-        if forms is None:
+        shapes: VariableShapes | None = document.made.get(VariableShapes) if document is not None else None
+        if shapes is None:
             return None
-        ready = forms.find(forms.signature(given))
+        ready = shapes.find(shapes.shape_of(given))
         if ready is None:
             return None
         values = take(ready, given)
@@ -95,17 +97,17 @@ class Planner:
             or any(root.name in OUTSIDE for root in prepared.selection.roots)
         ):
             return
-        forms = _made(document, Forms, lambda: Forms(self.schema, document.operation))
-        signature = forms.signature(prepared.given)
-        if signature is None or not forms.wanted(signature):
+        shapes = _made(document, VariableShapes, lambda: VariableShapes(self.schema, document.operation))
+        shape = shapes.shape_of(prepared.given)
+        if shape is None or not shapes.wanted(shape):
             return
-        marks = forms.marks(prepared.given)
+        marks = shapes.marks(prepared.given)
         coerced = self._coerced(document, {**prepared.given, **marks})
         arguments = prepared.selection.arguments(coerced)
         if sizes(arguments) == sizes(prepared.arguments):
             ready = make_ready(prepared, arguments, marks)
             if ready is not None:
-                forms.keep(signature, ready)
+                shapes.keep(shape, ready)
 
     def _coerced(self, document: Document, given: Mapping[str, Any]) -> VariableValues:
         definitions = document.operation.variable_definitions or ()

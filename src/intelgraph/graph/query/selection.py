@@ -23,7 +23,7 @@ from graphql import (
 )
 from graphql.execution.collect_fields import FieldDetails, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues, get_argument_values
-from graphql.language import ArgumentNode, FieldNode, VariableNode, Visitor, visit
+from graphql.language import FieldNode, ListValueNode, ObjectValueNode, ValueNode, VariableNode
 
 from intelgraph.graph.query.document import Document
 
@@ -158,20 +158,13 @@ class _Collector:
 
 
 def _names_variables(node: FieldNode) -> bool:
-    looker = _Variables()
-    for argument in node.arguments or ():
-        _look(argument, looker)
-    return looker.found
-
-
-def _look(argument: ArgumentNode, looker: _Variables) -> None:
-    visit(argument, looker)
-
-
-class _Variables(Visitor):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found = False
-
-    def enter_variable(self, _node: VariableNode, *_: object) -> None:
-        self.found = True
+    waiting: list[ValueNode] = [argument.value for argument in node.arguments or ()]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, VariableNode):
+            return True
+        if isinstance(value, ListValueNode):
+            waiting.extend(value.values)
+        elif isinstance(value, ObjectValueNode):
+            waiting.extend(member.value for member in value.fields)
+    return False

@@ -161,4 +161,4 @@ def test_what_was_rendered_before_is_written_as_it_is() -> None:
 def test_the_columns_of_a_table_are_found_wherever_they_are_read() -> None:
     within = Scalar(Select((Column("t", "c"),), where=IsNull(Column("u", "d"))))
     assert columns_of(Select((when(equal(A, B), within),), (Table("t"),)), "t") == {"a", "b", "c"}
-    assert columns_of([As(A, "t.z"), Text("t.y")], "t") == {"a"}
+    assert columns_of((As(A, "t.z"), Text("t.y")), "t") == {"a"}

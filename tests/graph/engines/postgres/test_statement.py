@@ -121,6 +121,7 @@ def test_for_many_requests_each_value_is_a_column_and_a_list_travels_as_its_text
     "text", ["{ stats { entities } }", '{ asOf(time: "2024-01-01T00:00:00Z") { entity(id: 1) { id } } }']
 )
 def test_what_has_no_values_or_looks_into_the_past_is_asked_alone(text: str) -> None:
+    assert not statement(text).can_be_many
     assert statement(text).for_many is None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from intelgraph.graph.engines.postgres.builder import TENANT
 from intelgraph.graph.engines.postgres.json_text import json_array, json_list, json_name, json_object, json_value
 from intelgraph.graph.engines.postgres.nodes import (
@@ -32,9 +34,9 @@ TYPES_MAX = 10_000
 _TYPE, _N, _K = Column("c", "type"), Column("c", "n"), Column("c", "k")
 
 
-def stats(objects: Objects, asked: Stats) -> Expression:
+def stats(objects: Objects, question: Stats) -> Expression:
     """Return what is counted: both tables are counted by type, once each."""
-    return json_object([(member.key, _count(objects, member)) for member in asked.counts.members])
+    return json_object([(member.key, _count(objects, member)) for member in question.counts.members])
 
 
 def _count(objects: Objects, member: Member) -> Expression:
@@ -45,7 +47,7 @@ def _count(objects: Objects, member: Member) -> Expression:
         return _created(objects, member.of, live)
     type_ = Column("o", "type")
     number = As(Call("row_number", over=()), "k")
-    counted = Derived(live._replace(columns=(type_, As(COUNT, "n"), number), group_by=(type_,)), "c")
+    counted = Derived(replace(live, columns=(type_, As(COUNT, "n"), number), group_by=(type_,)), "c")
     if not isinstance(member.of, Shape):
         return Scalar(Select((call("coalesce", call("sum", _N), Number(0)),), (counted,)))
     item = members(member.of, {"type": json_value(_TYPE), "count": _N})
@@ -58,14 +60,17 @@ def _live(objects: Objects, table: str) -> Select:
     return Select((), (objects.tables.of(table, "o"),), where=where)
 
 
-def _created(objects: Objects, asked: Created, live: Select) -> Expression:
-    limit = objects.builder.value(asked.first)
-    span = call("date_trunc", Text(asked.unit.lower()), Column("o", "created"), Text("UTC"))
+def _created(objects: Objects, question: Created, live: Select) -> Expression:
+    limit = objects.builder.value(question.first)
+    span = call("date_trunc", Text(question.unit.lower()), Column("o", "created"), Text("UTC"))
     at = Number(1)
-    spans = live._replace(
-        columns=(As(span, "at"), As(COUNT, "n")), group_by=(at,), order_by=(Order(at, descending=True),),
+    spans = replace(
+        live,
+        columns=(As(span, "at"), As(COUNT, "n")),
+        group_by=(at,),
+        order_by=(Order(at, descending=True),),
         limit=plus(limit, 1),
-    )  # fmt: skip
+    )
 
     def items(member: Member) -> Expression:
         from_ = json_value(call("ig.stamp", Column("c", "at")))
@@ -75,4 +80,4 @@ def _created(objects: Objects, asked: Created, live: Select) -> Expression:
     parts = {"items": items, "completeness": completeness(Infix(COUNT, ">", limit))}
     number = As(Call("row_number", over=(Order(Column("s", "at"), descending=True),)), "k")
     numbered = Select((Column("s", "*"), number), (Derived(spans, "s"),))
-    return one_row(members(asked.counts, parts), Derived(numbered, "c"))
+    return one_row(members(question.counts, parts), Derived(numbered, "c"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from intelgraph.graph.engines.postgres.builder import TENANT
 from intelgraph.graph.engines.postgres.json_text import json_name, json_object
 from intelgraph.graph.engines.postgres.nodes import (
@@ -31,24 +33,24 @@ from intelgraph.graph.query.plan import Edges, Shape
 _ID = Order(Column("r", "id"))
 
 
-def edges(objects: Objects, asked: Edges, row: str) -> Expression:
+def edges(objects: Objects, question: Edges, row: str) -> Expression:
     """Return a page of the edges of the entity that ``row`` is an alias of."""
     builder = objects.builder
     conditions: list[Expression] = [Not(Column("r", "deleted")), equal(Column("r", "tenant"), TENANT)]
-    if asked.types is not None:
-        conditions.append(AnyOf(Column("r", "type"), builder.value(asked.types)))
-    if asked.after is not None:
-        conditions.append(Infix(Column("r", "id"), ">", builder.value(asked.after)))
+    if question.types is not None:
+        conditions.append(AnyOf(Column("r", "type"), builder.value(question.types)))
+    if question.after is not None:
+        conditions.append(Infix(Column("r", "id"), ">", builder.value(question.after)))
     alias = builder.alias("r")
     return Page(
         builder=builder,
         alias=alias,
-        item=lambda shape: _edge(objects, shape, alias, asked.direction),
-        sources=[Source(lambda most, _: _rows(objects, asked.direction, row, conditions, most))],
+        item=lambda shape: _edge(objects, shape, alias, question.direction),
+        sources=[Source(lambda most, _: _rows(objects, question.direction, row, conditions, most))],
         order=(Order(Column(alias, "id")),),
         place=Column(alias, "id"),
         list_name=EDGES,
-    ).json(asked.page, builder.value(asked.first))
+    ).json(question.page, builder.value(question.first))
 
 
 def _rows(objects: Objects, direction: str, row: str, conditions: list[Expression], most: Expression) -> Query:
@@ -69,7 +71,7 @@ def _rows(objects: Objects, direction: str, row: str, conditions: list[Expressio
     if direction == "IN":
         return into
     no_loop = Infix(Column("r", "source"), "<>", Column("r", "target"))
-    others = into._replace(where=All((ends_here, *conditions, no_loop)))
+    others = replace(into, where=All((ends_here, *conditions, no_loop)))
     return Union((out, others), order_by=(Order(Name("id")),), limit=most)
 
 

@@ -56,20 +56,20 @@ def _write(answer: Shape, builder: Builder) -> Expression:
 def _member(objects: Objects, member: Member) -> Expression:
     """Return a member of the answer itself, or of the answer at an earlier place in the log."""
     match member.of:
-        case EntityById() | RelationshipById() | NodeById() as asked:
-            return objects.by_id(asked)
-        case Entities() as asked:
-            return entities(objects, asked)
-        case Neighborhood() as asked:
-            return neighborhood(objects, asked)
-        case ShortestPaths() as asked:
-            return shortest_paths(objects, asked)
-        case Stats() as asked:
-            return stats(objects, asked)
-        case History() as asked:
-            return history(objects, asked)
-        case AsOf() as asked:
-            return as_of(objects, asked, member.key, _member)
+        case EntityById() | RelationshipById() | NodeById() as question:
+            return objects.by_id(question)
+        case Entities() as question:
+            return entities(objects, question)
+        case Neighborhood() as question:
+            return neighborhood(objects, question)
+        case ShortestPaths() as question:
+            return shortest_paths(objects, question)
+        case Stats() as question:
+            return stats(objects, question)
+        case History() as question:
+            return history(objects, question)
+        case AsOf() as question:
+            return as_of(objects, question, member.key, _member)
         case None:
             return json_name("Query")
         case Shape() | Edges() | Created():

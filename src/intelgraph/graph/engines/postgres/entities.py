@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from msgspec.structs import replace
+
 from intelgraph.graph.engines.postgres import search
 from intelgraph.graph.engines.postgres.builder import TENANT
 from intelgraph.graph.engines.postgres.json_text import json_array_of, json_value
@@ -37,6 +39,7 @@ from intelgraph.graph.engines.postgres.nodes import (
 )
 from intelgraph.graph.engines.postgres.objects import Objects
 from intelgraph.graph.engines.postgres.pages import COUNT, Page, Part, Source, members, one_row
+from intelgraph.graph.query import plan
 from intelgraph.graph.query.plan import Condition, Entities, Member, Shape
 
 COUNT_MAX = 10_000
@@ -69,21 +72,21 @@ _CONDITIONS: Mapping[str, Callable[[Expression], Expression]] = {
 class _Entities:
     """One question under construction; ``e`` is an entity's row wherever it is looked for."""
 
-    def __init__(self, objects: Objects, asked: Entities) -> None:
-        self.objects, self.asked = objects, asked
+    def __init__(self, objects: Objects, question: Entities) -> None:
+        self.objects, self.question = objects, question
         builder = objects.builder
-        self.limit = builder.value(asked.first)
-        self.order = _order(asked, "e")
+        self.limit = builder.value(question.first)
+        self.order = _order(question, "e")
         self.after = self._after()
         self.live: tuple[Expression, ...] = (Not(_e("deleted")), equal(_e("tenant"), TENANT))
-        self.conditions = {each.name: self._condition(each) for each in asked.filter}
+        self.conditions = {each.name: self._condition(each) for each in question.filter}
 
     def _condition(self, condition: Condition) -> Expression:
         return _CONDITIONS[condition.name](self.objects.builder.value(condition.value))
 
     def _after(self) -> tuple[Expression, ...]:
-        at = [self.objects.builder.value(value) for value in self.asked.after]
-        beyond = "<" if self.asked.order.descending else ">"
+        at = [self.objects.builder.value(value) for value in self.question.after]
+        beyond = "<" if self.question.order.descending else ">"
         if len(at) == 2:
             return (Infix(Row((_e("updated"), _e("id"))), beyond, Row(tuple(at))),)
         return tuple(Infix(_e("id"), beyond, id_) for id_ in at)
@@ -99,22 +102,22 @@ class _Entities:
     def in_order(self, most: Expression, columns: tuple[Column, ...] | None = None) -> Query:
         """Return the query of the page's rows by the order's index; of all columns, if none are named."""
         read = columns if columns is not None else (_e("*"),)
-        asked = dict(self.conditions)
-        if _TEXT in asked:
+        conditions = dict(self.conditions)
+        if _TEXT in conditions:
             # Words that very many have: in this form no index is for them, so that the one of the order is taken.
-            asked[_TEXT] = call("coalesce", asked[_TEXT], Name("false"))
-        if _TYPES in asked and _IDS not in asked and not self.asked.order.by_time:
-            return self._of_types(asked, read, most)
-        where = All((*self.live, *asked.values(), *self.after))
+            conditions[_TEXT] = call("coalesce", conditions[_TEXT], Name("false"))
+        if _TYPES in conditions and _IDS not in conditions and not self.question.order.by_time:
+            return self._of_types(conditions, read, most)
+        where = All((*self.live, *conditions.values(), *self.after))
         return Select(read, (self.table,), where=where, order_by=self.order, limit=most)
 
-    def _of_types(self, asked: dict[str, Expression], read: tuple[Column, ...], most: Expression) -> Query:
+    def _of_types(self, conditions: dict[str, Expression], read: tuple[Column, ...], most: Expression) -> Query:
         """Return the query of some types' entities: each type's first, by the index that has them in order."""
-        types = asked.pop(_TYPES)
+        types = conditions.pop(_TYPES)
         assert isinstance(types, AnyOf)
         is_type = equal(_e("type"), Column("k", "type"))
         one = Select(
-            read, (self.table,), where=All((*self.live, *asked.values(), is_type, *self.after)),
+            read, (self.table,), where=All((*self.live, *conditions.values(), is_type, *self.after)),
             order_by=self.order, limit=most,
         )  # fmt: skip
         each = Select((As(call("unnest", types.array), "type"),), distinct=True)
@@ -122,38 +125,32 @@ class _Entities:
         return Select((_e("*"),), (rows,), order_by=self.order, limit=most)
 
 
-def entities(objects: Objects, asked: Entities) -> Expression:
+def entities(objects: Objects, question: Entities) -> Expression:
     """Return a page of entities."""
-    this, builder = _Entities(objects, asked), objects.builder
-    searches = asked.condition(_TEXT) is not None
-    items = asked.page.asks_only("items")
-    if (
-        searches
-        and items is not None
-        and not builder.weighs
-        and asked.order.name == "ID_ASC"
-        and search.is_small(items.shape)
-    ):
-        return _first_found(this, items.shape)
+    this, builder = _Entities(objects, question), objects.builder
+    if _TEXT in this.conditions and not builder.weighs and question.order is plan.Order.ID_ASC:
+        items = question.page.asks_only("items")
+        if items is not None and search.is_small(items.shape):
+            return _first_found(this, items.shape)
     alias = builder.alias("e")
-    # A word of very many entities is not looked up again to count on.
-    counted, most = (Select((), (Table(search.HITS),)), search.HITS_MAX) if searches else (this.found(), COUNT_MAX)
-    sources = [Source(lambda most, _: this.in_order(most))]
-    if searches:
-        sources = search.sources(objects.tables, after=this.after, order=this.order, in_order=this.in_order)
+    sources, counted, most = [Source(lambda most, _: this.in_order(most))], this.found(), COUNT_MAX
+    hits: search.Hits | None = None
+    if _TEXT in this.conditions:
+        hits = search.Hits(objects.tables, found=counted, after=this.after, order=this.order)
+        sources = hits.sources(this.in_order)
+        # A word of very many entities is not looked up again to count on.
+        counted, most = Select((), (Table(search.HITS),)), search.HITS_MAX
     page = Page(
         builder=builder,
         alias=alias,
         item=lambda shape: objects.json(shape, alias),
         sources=sources,
-        order=_order(asked, alias),
-        place=_place(asked, alias),
-        list_name=asked.order.name,
+        order=_order(question, alias),
+        place=_place(question, alias),
+        list_name=question.order.name,
         others={"total": lambda member: _total(member, counted, most)},
-    ).json(asked.page, this.limit)
-    if not searches:
-        return page
-    return search.with_hits(page, objects.tables, found=this.found(), order=this.order, alias=alias)
+    ).json(question.page, this.limit)
+    return page if hits is None else hits.beside(page)
 
 
 def _first_found(this: _Entities, items: Shape) -> Expression:
@@ -168,17 +165,17 @@ def _first_found(this: _Entities, items: Shape) -> Expression:
         in_order=this.in_order(this.limit, search.columns(used)),
         limit=this.limit,
     )
-    return members(this.asked.page, {"items": json_array_of(texts)})
+    return members(this.question.page, {"items": json_array_of(texts)})
 
 
-def _order(asked: Entities, alias: str) -> tuple[Order, ...]:
-    names = ("updated", "id") if asked.order.by_time else ("id",)
-    return tuple(Order(Column(alias, name), asked.order.descending) for name in names)
+def _order(question: Entities, alias: str) -> tuple[Order, ...]:
+    names = ("updated", "id") if question.order.by_time else ("id",)
+    return tuple(Order(Column(alias, name), question.order.descending) for name in names)
 
 
-def _place(asked: Entities, alias: str) -> Expression:
+def _place(question: Entities, alias: str) -> Expression:
     id_ = Column(alias, "id")
-    if not asked.order.by_time:
+    if not question.order.by_time:
         return id_
     return Cast(call("json_build_array", call("ig.stamp", Column(alias, "updated")), id_), "text")
 
@@ -188,5 +185,5 @@ def _total(member: Member, rows: Select, most: int) -> Expression:
         "count": call("least", COUNT, Number(most)),
         "exact": json_value(Infix(COUNT, "<=", Number(most))),
     }
-    counted = rows._replace(limit=plus(Number(most), 1))
+    counted = replace(rows, limit=plus(Number(most), 1))
     return one_row(members(member.shape, parts), Derived(counted, "t"))

@@ -1,61 +1,69 @@
 """SQL as nodes: the few forms that the compiled statements are made of.
 
-A node is an immutable tuple of its parts. Nothing is written before the whole is known: what has to be known of a part,
-such as the columns that it reads, is looked up in its nodes (``columns_of``). ``render`` alone turns nodes into text.
+A node is an immutable value, and nodes are trees, which the garbage collector need not look at. Nothing is written
+before the whole is known: what has to be known of a part, such as the columns that it reads, is looked up in its nodes
+(``columns_of``). ``render`` alone turns nodes into text.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import astuple
 
 
-class Column(NamedTuple):
+class Node(Struct, frozen=True, gc=False):
+    """Any of them."""
+
+
+class Column(Node, frozen=True, gc=False):
     """``table.name``; ``*`` is every column."""
 
     table: str
     name: str
 
 
-class Name(NamedTuple):
+class Name(Node, frozen=True, gc=False):
     """A name or a keyword that stands alone: a column of the only table, ``true``, ``null``, ``*``."""
 
     name: str
 
 
-class Text(NamedTuple):
+class Text(Node, frozen=True, gc=False):
     """A text literal."""
 
     value: str
 
 
-class Typed(NamedTuple):
+class Typed(Node, frozen=True, gc=False):
     """A literal of a type: ``jsonb '{}'``."""
 
     type: str
     value: str
 
 
-class Number(NamedTuple):
+class Number(Node, frozen=True, gc=False):
     """A whole number."""
 
     value: int
 
 
-class Parameter(NamedTuple):
+class Parameter(Node, frozen=True, gc=False):
     """A parameter of the statement, from 1."""
 
     number: int
     type: str
 
 
-class Order(NamedTuple):
+class Order(Node, frozen=True, gc=False):
     """A place in ``order by``."""
 
     by: Expression
     descending: bool = False
 
 
-class Call(NamedTuple):
+class Call(Node, frozen=True, gc=False):
     """A function's call; with ``order_by`` and ``where`` (a filter) of an aggregate, with ``over`` of a window."""
 
     name: str
@@ -65,7 +73,7 @@ class Call(NamedTuple):
     over: tuple[Order, ...] | None = None
 
 
-class Case(NamedTuple):
+class Case(Node, frozen=True, gc=False):
     """``case``; with a subject, it is compared to each of the first parts."""
 
     whens: tuple[tuple[Expression, Expression], ...]
@@ -73,7 +81,7 @@ class Case(NamedTuple):
     subject: Expression | None = None
 
 
-class Infix(NamedTuple):
+class Infix(Node, frozen=True, gc=False):
     """Two operands with an operator between them."""
 
     left: Expression
@@ -81,90 +89,90 @@ class Infix(NamedTuple):
     right: Expression
 
 
-class All(NamedTuple):
+class All(Node, frozen=True, gc=False):
     """Conditions that must all hold."""
 
     conditions: tuple[Expression, ...]
 
 
-class Not(NamedTuple):
+class Not(Node, frozen=True, gc=False):
     """A condition that must not hold."""
 
     condition: Expression
 
 
-class IsNull(NamedTuple):
+class IsNull(Node, frozen=True, gc=False):
     """Whether a value is null."""
 
     value: Expression
 
 
-class AnyOf(NamedTuple):
+class AnyOf(Node, frozen=True, gc=False):
     """Whether a value is one of an array's."""
 
     value: Expression
     array: Expression
 
 
-class Cast(NamedTuple):
+class Cast(Node, frozen=True, gc=False):
     """A value as one of another type."""
 
     value: Expression
     type: str
 
 
-class Row(NamedTuple):
+class Row(Node, frozen=True, gc=False):
     """Values that are compared as one."""
 
     values: tuple[Expression, ...]
 
 
-class Element(NamedTuple):
+class Element(Node, frozen=True, gc=False):
     """An element of an array, from 1."""
 
     array: Expression
     index: Expression
 
 
-class Scalar(NamedTuple):
+class Scalar(Node, frozen=True, gc=False):
     """The one value of a query."""
 
     query: Query
 
 
-class ArrayOf(NamedTuple):
+class ArrayOf(Node, frozen=True, gc=False):
     """The values of a query's one column, as an array."""
 
     query: Query
 
 
-class Concat(NamedTuple):
+class Concat(Node, frozen=True, gc=False):
     """Texts put together; made by ``concat``."""
 
     parts: tuple[Expression, ...]
 
 
-class Rendered(NamedTuple):
+class Rendered(Node, frozen=True, gc=False):
     """What the renderer has made of an expression or a query before: written as it is."""
 
     text: str
 
 
-class As(NamedTuple):
+class As(Node, frozen=True, gc=False):
     """An expression with the name of its column."""
 
     value: Expression
     name: str
 
 
-class Table(NamedTuple):
+class Table(Node, frozen=True, gc=False):
     """A table, or a common table expression, with the name that its rows have here."""
 
     name: str
     alias: str | None = None
 
 
-class Derived(NamedTuple):
+class Derived(Node, frozen=True, gc=False):
     """A query in ``from``."""
 
     query: Query
@@ -172,7 +180,7 @@ class Derived(NamedTuple):
     columns: tuple[str, ...] = ()
 
 
-class Rows(NamedTuple):
+class Rows(Node, frozen=True, gc=False):
     """The rows of a function."""
 
     call: Call
@@ -181,7 +189,7 @@ class Rows(NamedTuple):
     ordinality: bool = False
 
 
-class Join(NamedTuple):
+class Join(Node, frozen=True, gc=False):
     """Two sources joined; without ``on``, each row of the one with each of the other, which may look at the one."""
 
     left: Source
@@ -189,14 +197,14 @@ class Join(NamedTuple):
     on: Expression | None = None
 
 
-class With(NamedTuple):
+class With(Node, frozen=True, gc=False):
     """A common table expression, made once."""
 
     name: str
     query: Query
 
 
-class Select(NamedTuple):
+class Select(Node, frozen=True, gc=False):
     """A query of rows."""
 
     columns: tuple[Expression | As, ...]
@@ -211,13 +219,13 @@ class Select(NamedTuple):
     distinct: bool = False
 
 
-class Nested(NamedTuple):
+class Nested(Node, frozen=True, gc=False):
     """A query in parentheses."""
 
     query: Query
 
 
-class Union(NamedTuple):
+class Union(Node, frozen=True, gc=False):
     """The rows of all queries, one query after the other."""
 
     queries: tuple[Query, ...]
@@ -294,6 +302,8 @@ def columns_of(node: object, table: str) -> set[str]:
         if type(each) is Column:
             if each.table == table:
                 found.add(each.name)
-        elif isinstance(each, tuple | list):
+        elif isinstance(each, Node):
+            waiting.extend(astuple(each))
+        elif isinstance(each, tuple):
             waiting.extend(each)
     return found

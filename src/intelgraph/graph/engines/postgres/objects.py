@@ -118,17 +118,17 @@ class Objects:
         """Return the live entity with an id, or ``null``."""
         return or_null(self._by_id("entity", shape, id_))
 
-    def by_id(self, asked: EntityById | RelationshipById | NodeById) -> Expression:
+    def by_id(self, question: EntityById | RelationshipById | NodeById) -> Expression:
         """Return the live object with the id that is asked for, or ``null``."""
-        id_ = self.builder.value(asked.id)
-        match asked:
+        id_ = self.builder.value(question.id)
+        match question:
             case EntityById():
-                return self.entity_with(asked.entity, id_)
+                return self.entity_with(question.entity, id_)
             case RelationshipById():
-                return or_null(self._by_id("relationship", asked.relationship, id_))
+                return or_null(self._by_id("relationship", question.relationship, id_))
             case NodeById():
-                entity = self._by_id("entity", asked.entity, id_)
-                return or_null(entity, self._by_id("relationship", asked.relationship, id_))
+                entity = self._by_id("entity", question.entity, id_)
+                return or_null(entity, self._by_id("relationship", question.relationship, id_))
 
     def _by_id(self, table: str, shape: Shape, id_: Expression) -> Expression:
         row = self.builder.alias("o")

@@ -6,6 +6,7 @@ in the order, so that it costs the same wherever it is and repeats nothing when 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -54,7 +55,7 @@ COMPLETE, MORE, TRUNCATED = json_name("COMPLETE"), json_name("MORE"), json_name(
 
 def members(shape: Shape, parts: Mapping[str, Part]) -> Expression:
     """Return an object from its members."""
-    made = []
+    made: list[tuple[str, Expression]] = []
     for member in shape.members:
         if member.name == "__typename":
             made.append((member.key, json_name(shape.type_name)))
@@ -79,12 +80,17 @@ def one_row(answer: Expression, source: Derived) -> Expression:
     return Scalar(Select((answer,), (source,), having=TRUE))
 
 
+Read = Callable[[], set[str]]
+"""Looks up which columns of the rows are read."""
+
+
 @dataclass(frozen=True)
 class Source:
     """Where the rows of a page come from, and when. Of a page's sources there is one whose condition holds."""
 
-    query: Callable[[Expression, set[str]], Query]
-    """Takes how many rows there shall be at most and which columns of them are read; returns the rows in order."""
+    query: Callable[[Expression, Read], Query]
+    """Takes how many rows there shall be at most and what tells which columns of them are read; returns the rows in
+    order."""
     condition: Expression | None = None
 
 
@@ -108,8 +114,8 @@ class Page:
         """Return the page's object. Whether there is more is looked up only if that is asked for."""
         if self.builder.weighs:
             return self._weighed(shape, limit)
-        asked = Shape(shape.type_name, tuple(m for m in shape.members if m.name not in self.others))
-        if asked.asks_only("items"):
+        of_rows = Shape(shape.type_name, tuple(m for m in shape.members if m.name not in self.others))
+        if of_rows.asks_only("items"):
             return members(shape, {**self.others, "items": lambda items: self._items(items.shape, limit)})
         place = Call("row_number", over=self.order)
         columns = [As(place, "n"), As(self.place, "place")]
@@ -131,10 +137,13 @@ class Page:
         }
         return self._from(members(shape, parts), columns, limit)
 
+    def _read(self, node: object) -> Read:
+        return functools.cache(lambda: columns_of(node, self.alias))
+
     def _from(self, answer: Expression, columns: list[As], limit: Expression) -> Expression:
-        used = columns_of(columns, self.alias)
+        read = self._read(tuple(columns))
         rows = [
-            Nested(Select((EVERY,), (Derived(source.query(plus(limit, 1), used), "s"),), where=source.condition))
+            Nested(Select((EVERY,), (Derived(source.query(plus(limit, 1), read), "s"),), where=source.condition))
             for source in self.sources
         ]
         counted = Select(tuple(columns), (Derived(Union(tuple(rows)), self.alias),))
@@ -175,9 +184,9 @@ class Page:
 
     def _items(self, shape: Shape, limit: Expression) -> Expression:
         item = self.item(shape)
-        used = columns_of(item, self.alias)
+        read = self._read(item)
         lists = [
-            (source.condition, ArrayOf(Select((item,), (Derived(source.query(limit, used), self.alias),))))
+            (source.condition, ArrayOf(Select((item,), (Derived(source.query(limit, read), self.alias),))))
             for source in self.sources
         ]
         *others, (_, last) = lists

@@ -80,12 +80,12 @@ def _row(table: str, form: str) -> Rows:
     return Rows(call(f"ig.as_{table}", TENANT, PLACEMENT, *place, Column(form, "object")), "o")
 
 
-def as_of(objects: Objects, asked: AsOf, key: str, member_of: MemberOf) -> Expression:
+def as_of(objects: Objects, question: AsOf, key: str, member_of: MemberOf) -> Expression:
     """Return the answers of an earlier place in the log; ``key`` is the name of the field that asks for it."""
     builder = objects.builder
     at = builder.alias("past")
-    every = TRUE if asked.lists else Name("false")
-    point = call("ig.point", TENANT, PLACEMENT, builder.value(asked.bookmark), builder.value(asked.time), every)
+    every = TRUE if question.lists else Name("false")
+    point = call("ig.point", TENANT, PLACEMENT, builder.value(question.bookmark), builder.value(question.time), every)
     is_readable = equal(Infix(Column("it", "r"), "->>", Text("status")), Text("ok"))
     builder.points.append((at, key))
     builder.table(at, Select((Column("p", "*"),), (Table("it"), Rows(point, "p")), where=is_readable))
@@ -95,7 +95,7 @@ def as_of(objects: Objects, asked: AsOf, key: str, member_of: MemberOf) -> Expre
         builder.table(f"{at}_{table}", Select((Column("o", "*"),), rows))
     then = objects.at(TablesThen(at))
     made = []
-    for member in asked.then.members:
+    for member in question.then.members:
         if member.name == "__typename":
             value: Expression = json_name("Past")
         elif member.name == "bookmark":
@@ -138,14 +138,14 @@ def _version(shape: Shape) -> Expression:
     return members(shape, parts)
 
 
-def history(objects: Objects, asked: History) -> Expression:
+def history(objects: Objects, question: History) -> Expression:
     """Return a page of the versions of one object."""
     builder = objects.builder
-    id_, limit = builder.value(asked.id), builder.value(asked.first)
+    id_, limit = builder.value(question.id), builder.value(question.first)
     if builder.weighs:
         # Versions are put together before they are counted: as many as fit, whatever they are.
         limit = call("least", limit, FULL_OF_LARGEST)
-    before = NULL if asked.after is None else builder.value(asked.after)
+    before = NULL if question.after is None else builder.value(question.after)
     more = Infix(COUNT, ">", limit)
     n = Column("x", "n")
 
@@ -162,4 +162,4 @@ def history(objects: Objects, asked: History) -> Expression:
     order = tuple(Order(Column("v", name), descending=True) for name in (_EPOCH, _POSITION))
     versions = Rows(call("ig.versions", TENANT, PLACEMENT, id_, before, plus(limit, 1)), "v")
     numbered = Select((Column("v", "*"), As(Call("row_number", over=order), "n")), (versions,))
-    return one_row(members(asked.page, parts), Derived(numbered, "x"))
+    return one_row(members(question.page, parts), Derived(numbered, "x"))

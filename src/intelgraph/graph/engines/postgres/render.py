@@ -42,7 +42,7 @@ def _order_by(order: Sequence[Order]) -> str:
 
 def _call(node: nodes.Call) -> str:
     order = f" {_order_by(node.order_by)}" if node.order_by else ""
-    text = f"{node.name}({_list(node.arguments)}{order})"
+    text = f"{node.name}({', '.join([_RENDER[type(part)](part) for part in node.arguments])}{order})"
     if node.where is not None:
         text += f" filter (where {render(node.where)})"
     if node.over is not None:
@@ -58,11 +58,13 @@ def _case(node: nodes.Case) -> str:
 
 
 def _operand(node: Expression, operator: str, *, right: bool) -> str:
-    loose = type(node) in _LOOSE
-    if type(node) is nodes.Infix:
+    text = _RENDER[type(node)](node)
+    if isinstance(node, nodes.Infix):
         # What is compared binds more; between other operators nobody has to know which binds more.
-        loose = node.operator in _COMPARING or (operator not in _COMPARING and (right or node.operator != operator))
-    return f"({render(node)})" if loose else render(node)
+        binds_less = node.operator in _COMPARING
+        binds_alike = operator not in _COMPARING and (right or node.operator != operator)
+        return f"({text})" if binds_less or binds_alike else text
+    return f"({text})" if type(node) in _LOOSE else text
 
 
 def _infix(node: nodes.Infix) -> str:
@@ -71,7 +73,7 @@ def _infix(node: nodes.Infix) -> str:
 
 
 def _all(node: nodes.All) -> str:
-    return " and ".join([render(condition) for condition in node.conditions])
+    return " and ".join([_RENDER[type(condition)](condition) for condition in node.conditions])
 
 
 def _not(node: nodes.Not) -> str:
@@ -90,7 +92,7 @@ def _element(node: nodes.Element) -> str:
 
 
 def _concat(node: nodes.Concat) -> str:
-    calls = [render(part) for part in node.parts]
+    calls = [_RENDER[type(part)](part) for part in node.parts]
     while len(calls) > _ARGUMENTS_MAX:
         calls = [_concat_of(calls[n : n + _ARGUMENTS_MAX]) for n in range(0, len(calls), _ARGUMENTS_MAX)]
     return _concat_of(calls)

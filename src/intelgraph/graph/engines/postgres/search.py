@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+from msgspec.structs import replace
+
 from intelgraph.graph.engines.postgres.builder import TENANT
 from intelgraph.graph.engines.postgres.nodes import (
     EVERY,
@@ -43,7 +45,7 @@ from intelgraph.graph.engines.postgres.nodes import (
     when,
 )
 from intelgraph.graph.engines.postgres.objects import Tables
-from intelgraph.graph.engines.postgres.pages import COUNT, Source
+from intelgraph.graph.engines.postgres.pages import COUNT, Read, Source
 from intelgraph.graph.query.plan import Shape
 
 HITS_MAX = 5_000
@@ -91,7 +93,7 @@ def first_found(
     run in parallel (``set_config`` forbids it), so the end mark comes last.
     """
     end = Select(tuple(Cast(Text(""), "text") if name == "id" else Cast(NULL, _COLUMNS[name]) for name in sorted(used)))
-    every = Union((found._replace(columns=columns(used)), end), limit=plus(Number(HITS_MAX), 1))
+    every = Union((replace(found, columns=columns(used)), end), limit=plus(Number(HITS_MAX), 1))
     first = Select((EVERY,), (Derived(every, "e"),), order_by=(Order(Column("e", "id")),), limit=plus(limit, 1))
     is_entity = Infix(Column(alias, "id"), "<>", Text(""))
     texts = ArrayOf(Select((when(is_entity, item),), (Derived(first, alias),)))
@@ -105,46 +107,44 @@ def first_found(
     )
 
 
-def sources(
-    tables: Tables, *, after: Sequence[Expression], order: tuple[Order, ...], in_order: Callable[..., Query]
-) -> list[Source]:
-    """Return where a page has its rows: from ``hits``, or in the page's order if these are too many."""
-    hits = Scalar(Select((COUNT,), (Table(HITS),)))
+class Hits:
+    """All that a text finds, kept once beside the page of it. Small columns are kept; if others are read, the rows that
+    are shown are looked up again.
+    """
 
-    def from_hits(most: Expression, used: set[str]) -> Query:
-        used = used | _always_used(order)
-        where = All((TRUE, *after))
-        if _are_kept(used):
-            return Select(columns(used), (Table(HITS, "e"),), where=where, order_by=order, limit=most)
-        first = Select((Column("e", "key"),), (Table(HITS, "e"),), where=where, order_by=order, limit=most)
-        again = All((equal(Column("e", "tenant"), TENANT), equal(Column("e", tables.key), Column("h", "key"))))
-        rows = Join(Derived(first, "h"), tables.of("entity", "e"), again)
-        return Select((Column("e", "*"),), (rows,), order_by=order)
+    def __init__(self, tables: Tables, *, found: Select, after: Sequence[Expression], order: tuple[Order, ...]) -> None:
+        self._tables, self._found, self._after, self._order = tables, found, after, order
+        self._used = {"id"} | columns_of(order, "e")
 
-    def all_in_order(most: Expression, used: set[str]) -> Query:
-        used = used | _always_used(order)
-        return in_order(most, columns(used) if _are_kept(used) else None)
+    def sources(self, in_order: Callable[[Expression, tuple[Column, ...] | None], Query]) -> list[Source]:
+        """Return where the page has its rows: from the hits, or in the page's order if these are too many."""
+        count = Scalar(Select((COUNT,), (Table(HITS),)))
 
-    return [
-        Source(from_hits, Infix(hits, "<=", Number(HITS_MAX))),
-        Source(all_in_order, Infix(hits, ">", Number(HITS_MAX))),
-    ]
+        def too_many(most: Expression, read: Read) -> Query:
+            return in_order(most, columns(self._used) if self._are_kept(read) else None)
 
+        return [
+            Source(self._first, Infix(count, "<=", Number(HITS_MAX))),
+            Source(too_many, Infix(count, ">", Number(HITS_MAX))),
+        ]
 
-def with_hits(page: Expression, tables: Tables, *, found: Select, order: tuple[Order, ...], alias: str) -> Expression:
-    """Return a page beside what its text finds. Small columns are kept; if others are used, the rows that are shown are
-    looked up again."""
-    used = columns_of(page, alias) | _always_used(order)
-    kept: tuple[Column | As, ...] = columns(used)
-    if not _are_kept(used):
-        kept = (As(Column("e", tables.key), "key"), *columns({"id", "updated"} & used))
-    hits = found._replace(columns=kept, limit=plus(Number(HITS_MAX), 1))
-    return Scalar(Select((page,), tables=(With(HITS, hits),)))
+    def beside(self, page: Expression) -> Expression:
+        """Return the page, of whose rows these sources were, with what it looks at."""
+        kept: tuple[Column | As, ...] = columns(self._used)
+        if not self._used <= _COLUMNS.keys():
+            kept = (As(Column("e", self._tables.key), "key"), *columns({"id", "updated"} & self._used))
+        hits = replace(self._found, columns=kept, limit=plus(Number(HITS_MAX), 1))
+        return Scalar(Select((page,), tables=(With(HITS, hits),)))
 
+    def _are_kept(self, read: Read) -> bool:
+        self._used |= read()
+        return self._used <= _COLUMNS.keys()
 
-def _always_used(order: tuple[Order, ...]) -> set[str]:
-    return {"id"} | columns_of(order, "e")
-
-
-def _are_kept(used: set[str]) -> bool:
-    return used <= _COLUMNS.keys()
+    def _first(self, most: Expression, read: Read) -> Query:
+        first = Select((), (Table(HITS, "e"),), where=All((TRUE, *self._after)), order_by=self._order, limit=most)
+        if self._are_kept(read):
+            return replace(first, columns=columns(self._used))
+        keys = replace(first, columns=(Column("e", "key"),))
+        again = All((equal(Column("e", "tenant"), TENANT), equal(Column("e", self._tables.key), Column("h", "key"))))
+        rows = Join(Derived(keys, "h"), self._tables.of("entity", "e"), again)
+        return Select((Column("e", "*"),), (rows,), order_by=self._order)

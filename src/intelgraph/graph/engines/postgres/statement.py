@@ -103,11 +103,11 @@ class _Form:
         return text
 
     def _bounded(self, bytes_max: int | None, by_tenant: bool) -> Select:
-        told = Column(self.answer, "r")
-        may: Expression = equal(Infix(told, "->>", Text("status")), Text("ok"))
+        state = Column(self.answer, "r")
+        may: Expression = equal(Infix(state, "->>", Text("status")), Text("ok"))
         if bytes_max is not None:
             may = All((may, is_small_enough(self.answer, bytes_max, by_tenant=by_tenant)))
-        return Select((told, when(may, self.data)), (self.source,), tables=self.tables)
+        return Select((state, when(may, self.data)), (self.source,), tables=self.tables)
 
 
 class ForMany:
@@ -164,11 +164,12 @@ class Statement:
         self._write, self._values = write, values
         builder = Builder()
         self._form = _alone(builder, write(builder))
-        self._has_tables = bool(builder.tables)
+        self.can_be_many = bool(values) and not builder.tables
+        """Whether there is a form for many requests at once."""
         self.of_the_past = bool(builder.points)
         """Whether it asks for places in the log, which may have to settle first."""
 
-    @property
+    @functools.cached_property
     def text(self) -> str:
         """The statement for one request."""
         return self._form.text()
@@ -179,8 +180,8 @@ class Statement:
 
     @functools.cached_property
     def for_many(self) -> ForMany | None:
-        """The same for many requests at once, where it can be."""
-        return None if self._has_tables or not self._values else ForMany(self._write, self._values)
+        """The same for many requests at once, where it can be; written when it is asked for first."""
+        return ForMany(self._write, self._values) if self.can_be_many else None
 
     @functools.cached_property
     def weighing(self) -> str:

@@ -32,21 +32,21 @@ from intelgraph.graph.engines.postgres.pages import COMPLETE, TRUNCATED, Part, m
 from intelgraph.graph.query.plan import Member, Neighborhood, Shape, ShortestPaths
 
 
-def _edge_filter(objects: Objects, asked: Neighborhood | ShortestPaths) -> tuple[Expression, Expression]:
+def _edge_filter(objects: Objects, question: Neighborhood | ShortestPaths) -> tuple[Expression, Expression]:
     """Return the direction and the types of the relationships to go along."""
-    types = Cast(NULL, "text[]") if asked.types is None else objects.builder.value(asked.types)
-    return Text(asked.direction), types
+    types = Cast(NULL, "text[]") if question.types is None else objects.builder.value(question.types)
+    return Text(question.direction), types
 
 
 def _completeness(found: str) -> Expression:
     return when(Column(found, "truncated"), TRUNCATED, COMPLETE)
 
 
-def neighborhood(objects: Objects, asked: Neighborhood) -> Expression:
+def neighborhood(objects: Objects, question: Neighborhood) -> Expression:
     """Return what can be reached from some entities."""
     builder = objects.builder
-    starts, hops, nodes = builder.value(asked.starts), builder.value(asked.hops), builder.value(asked.nodes)
-    direction, types = _edge_filter(objects, asked)
+    starts, hops, nodes = builder.value(question.starts), builder.value(question.hops), builder.value(question.nodes)
+    direction, types = _edge_filter(objects, question)
     found = builder.alias("found")
 
     def relationships(member: Member) -> Expression:
@@ -60,7 +60,7 @@ def neighborhood(objects: Objects, asked: Neighborhood) -> Expression:
         "completeness": _completeness(found),
     }
     reach = call("ig.reach", TENANT, starts, hops, direction, types, nodes)
-    return Scalar(Select((members(asked.found, parts),), (Rows(reach, found),)))
+    return Scalar(Select((members(question.found, parts),), (Rows(reach, found),)))
 
 
 def _reached(objects: Objects, shape: Shape, found: str) -> Expression:
@@ -92,19 +92,19 @@ def _live(table: str, row: str, ids: Rows) -> Join:
     return Join(ids, Table(f"ig.{table}", row), on)
 
 
-def shortest_paths(objects: Objects, asked: ShortestPaths) -> Expression:
+def shortest_paths(objects: Objects, question: ShortestPaths) -> Expression:
     """Return the shortest paths between two entities."""
     builder = objects.builder
-    start, end = builder.value(asked.start), builder.value(asked.end)
-    hops, first = builder.value(asked.hops), builder.value(asked.first)
-    direction, types = _edge_filter(objects, asked)
+    start, end = builder.value(question.start), builder.value(question.end)
+    hops, first = builder.value(question.hops), builder.value(question.first)
+    direction, types = _edge_filter(objects, question)
     found = builder.alias("found")
     parts: dict[str, Part] = {
         "items": lambda member: _paths(objects, member.shape, found),
         "completeness": _completeness(found),
     }
     paths = call("ig.paths", TENANT, start, end, hops, direction, types, first)
-    return Scalar(Select((members(asked.found, parts),), (Rows(paths, found),)))
+    return Scalar(Select((members(question.found, parts),), (Rows(paths, found),)))
 
 
 _TABLES = {"entities": "entity", "relationships": "relationship"}

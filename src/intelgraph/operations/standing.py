@@ -1,4 +1,4 @@
-"""What `intelgraph status` says of leases, placements and what is wrong, from the agents' reports and the store.
+"""Leases, placements and what is wrong, from the agents' reports and the store: a part of the overview.
 
 For people first: each sentence says what is the case and what to do. It shows; it decides and changes nothing.
 """
@@ -10,18 +10,17 @@ from collections.abc import Iterator
 
 import msgspec
 
-from intelgraph.cli.output import say, style
 from intelgraph.control.agent.observer.findings import NOTICES, about
 from intelgraph.control.directory.plans import PlanRecord
-from intelgraph.control.operating import OperatorsView, look
 from intelgraph.control.store.opened import open_store
 from intelgraph.model.errors import Denied, IntelGraphError
 from intelgraph.model.placement import Durability, Placement
+from intelgraph.operations.view import OperatorsView, observe
 from intelgraph.placement.lease import LeasePolicy
 from intelgraph.placement.plan import is_under_way
 from intelgraph.settings import ControlConfig
 
-_LOOK_S = 6.0
+_ANSWER_S = 6.0
 _REFUSING = frozenset({"rpo_at_risk", "standby_silent"})
 """A placement of which this is found takes no writes, or acknowledges none."""
 
@@ -85,22 +84,18 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         return self.refusal is None and not stopped and not wrong and not self.silent
 
 
-def read_standing(control: ControlConfig, policy: LeasePolicy) -> Standing:
+async def read_standing(control: ControlConfig, policy: LeasePolicy) -> Standing:
     """Ask the control store; takes some seconds at most, and raises nothing of the store's."""
-
-    async def ask() -> Standing:
-        store = open_store(control)
-        try:
-            async with asyncio.timeout(_LOOK_S):
-                return standing_of(await look(store), policy)
-        except IntelGraphError as error:
-            return Standing(refusal=error.denied.reason)
-        except TimeoutError:
-            return Standing(refusal=f"the control store has not answered within {_LOOK_S:g} s")
-        finally:
-            await store.close()
-
-    return asyncio.run(ask())
+    store = open_store(control)
+    try:
+        async with asyncio.timeout(_ANSWER_S):
+            return standing_of(await observe(store), policy)
+    except IntelGraphError as error:
+        return Standing(refusal=error.denied.reason)
+    except TimeoutError:
+        return Standing(refusal=f"the control store has not answered within {_ANSWER_S:g} s")
+    finally:
+        await store.close()
 
 
 def standing_of(view: OperatorsView, policy: LeasePolicy) -> Standing:
@@ -145,7 +140,7 @@ def _lease(view: OperatorsView, region: str, policy: LeasePolicy) -> LeaseLine:
 
 def _placement(placement: Placement, record: PlanRecord, view: OperatorsView, held: set[str]) -> PlacementLine:
     under_way = record.plan if is_under_way(placement, record.plan) else None
-    turn = under_way.turn if under_way is not None else None
+    current = under_way.current if under_way is not None else None
     return PlacementLine(
         placement=placement.id,
         home=placement.home,
@@ -156,7 +151,7 @@ def _placement(placement: Placement, record: PlanRecord, view: OperatorsView, he
         declared_durability=placement.wanted.durability.value,
         degraded=placement.is_degraded,
         plan=under_way.id if under_way is not None else None,
-        turn=f"{turn.do.value} in {turn.region}" if turn is not None else None,
+        turn=current.told if current is not None else None,
         read_only=_read_only(placement, record, view, held),
         last_plan=record.plan.id if record.plan is not None else None,
         rto_s=record.times.rto_s if record.times is not None else None,
@@ -183,42 +178,3 @@ def _stands(view: OperatorsView, placement: str) -> Iterator[Denied]:
         for each in report.findings:
             if about(each) == placement:
                 yield each
-
-
-def print_standing(standing: Standing) -> None:
-    """Show it to people."""
-    if standing.refusal is not None:
-        say()
-        say(f"leases and placements are not known: {standing.refusal}")
-        return
-    say()
-    for lease in standing.leases:
-        say(_lease_text(lease, standing))
-    for placement in standing.placements:
-        say(_placement_text(placement))
-    for silent in standing.silent:
-        word = style("silent", "red")
-        say(f"{word}: the agent of {silent} reports nothing; does {silent}/agent run?")
-    for finding in standing.findings:
-        word = style(finding.code, "red" if finding.counts else "yellow")
-        say(f"{word} ({finding.about}, says {finding.vantage}): {finding.reason}")
-
-
-def _lease_text(lease: LeaseLine, standing: Standing) -> str:
-    word = style("held", "green") if lease.held else style("over", "red")
-    watched = ", ".join(f"{name} {still_s:.1f} s" for name, still_s in lease.still_s.items()) or "nobody"
-    drained = f"; drained: {standing.drained_why.get(lease.region, '')}" if lease.region in standing.drained else ""
-    return f"lease of {lease.region:<20} {word}, last raised as seen by: {watched}{drained}"
-
-
-def _placement_text(line: PlacementLine) -> str:
-    durability = line.durability
-    if line.degraded:
-        durability += style(f" (declared {line.declared_durability}: degraded)", "yellow")
-    away = f" (declared {line.declared_home}: `intelgraph failback`)" if line.home != line.declared_home else ""
-    state = style(f"read-only: {line.read_only}", "red") if line.read_only else "takes writes"
-    turn = f"; plan {line.plan}: {line.turn}" if line.plan else ""
-    return (
-        f"placement {line.placement:<16} epoch {line.epoch}, home {line.home}{away}, standby "
-        f"{line.standby or 'nobody'}, {durability}; {state}{turn}"
-    )

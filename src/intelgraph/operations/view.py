@@ -1,6 +1,6 @@
-"""What an operator's command knows when it decides about placements: the agents' reports, and the store.
+"""What an operation knows when it decides about placements: the agents' reports, and the store.
 
-A command has watched nothing itself, so it decides as one of the agents would: the one of the region that is to write,
+It has watched nothing itself, so it decides as one of the agents would: the one of the region that is to write,
 or whoever reports. A report is believed only after it was seen to change: nothing in it tells how old it is.
 """
 
@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from intelgraph.control.agent.leases.keeper import lease_from
-from intelgraph.control.agent.observer.observing import BY_HAND, Known, read_known
-from intelgraph.control.directory import plans
-from intelgraph.control.directory.placements import PlacementRecord, unknown_placement
-from intelgraph.control.directory.plans import PlanRecord, Times, read_plan, wall_now
+from intelgraph.control.agent.observer.observing import Known, read_known
 from intelgraph.control.directory.reports import REPORTS, WITNESS, Report, report_from
 from intelgraph.control.store.keys import LEASES
 from intelgraph.control.store.protocol import ControlStore
 from intelgraph.model.errors import IntelGraphError, retry
+from intelgraph.operations.operator import Operator
 from intelgraph.placement.lease import Watched
-from intelgraph.placement.plan import Plan
 from intelgraph.placement.view import Sighting, View
 
 FRESH_WAIT_S = 2.5
@@ -80,7 +77,7 @@ class OperatorsView:
         return others[0]
 
 
-async def look(store: ControlStore) -> OperatorsView:
+async def observe(store: ControlStore) -> OperatorsView:
     """Watch the reports until every one that is alive has changed, then read the store."""
     first = await _reports(store)
     until_s = time.monotonic() + FRESH_WAIT_S
@@ -101,24 +98,23 @@ async def look(store: ControlStore) -> OperatorsView:
     )
 
 
-async def record_by_hand(store: ControlStore, placement: PlacementRecord, before: PlanRecord, plan: Plan) -> PlanRecord:
-    """Record an operator's plan; ``plan_changed`` if another was, or the placement changed, since they were read."""
-    times = Times(decided_at=wall_now(), decided_by=BY_HAND)
-    if not await plans.record(store, placement, before, plan, times):
-        raise retry(
-            "plan_changed",
-            f"plan {plan.id} is not recorded: {before.placement} or its plan has changed meanwhile; look again",
-            retry_after_s=0.0,
-            placement=before.placement,
-        )
-    return await read_plan(store, before.placement)
+async def read_placements(operator: Operator) -> Known:
+    """Placements, their plans and the drained regions as the store has them; no report is waited for."""
+    async with operator.site.store() as store:
+        return await read_known(store)
 
 
-def check_placements(view: OperatorsView, names: list[str]) -> None:
-    """Refuse names of placements that there are not."""
-    for name in names:
-        if name not in view.known.placements:
-            raise unknown_placement(name)
+async def wait_for_placements(
+    operator: Operator, holds: Callable[[Known], bool], *, within_s: float, poll_s: float = 0.05
+) -> Known | None:
+    """Read them again and again until something holds of them; none if it does not within ``within_s``."""
+    async with operator.site.store() as store:
+        until_s = time.monotonic() + within_s
+        while not holds(known := await read_known(store)):
+            if time.monotonic() >= until_s:
+                return None
+            await asyncio.sleep(poll_s)
+        return known
 
 
 async def _reports(store: ControlStore) -> dict[str, Report]:

@@ -11,22 +11,19 @@ import asyncio
 import time
 from dataclasses import dataclass, replace
 
-from intelgraph.cli.moves import Options, follow, given_up
-from intelgraph.cli.site import Site
 from intelgraph.control.agent.controller.opening import Opened, open_epoch
 from intelgraph.control.directory.placements import Directory, PlacementRecord
 from intelgraph.control.directory.plans import PlanRecord, read_plan
-from intelgraph.control.operating import record_by_hand
 from intelgraph.control.store.keys import LEASES
-from intelgraph.control.store.opened import open_store
 from intelgraph.control.store.protocol import ControlStore
 from intelgraph.model.errors import refuse
 from intelgraph.model.placement import Placement
+from intelgraph.operations.operator import Operator
+from intelgraph.operations.plan_progress import POLL_S, follow, given_up, record_plan
 from intelgraph.placement.membership import by_hand
 from intelgraph.placement.plan import is_under_way
 
 TIMEOUT_S = 30.0
-_LOOK_S = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +34,10 @@ class Changed:
     opened: Opened
 
 
-async def change(site: Site, record: PlacementRecord, following: Placement, *, force: bool, quiet: bool) -> Changed:
+async def change(operator: Operator, record: PlacementRecord, following: Placement, *, force: bool = False) -> Changed:
     """Make ``following`` the placement and open its epoch; the same again finishes what was interrupted."""
     before = record.placement
-    store = open_store(site.control)
-    try:
+    async with operator.site.store() as store:
         agents = (await store.read(prefix=LEASES)).entries
         if agents and before.home != following.home:
             raise refuse(
@@ -52,18 +48,17 @@ async def change(site: Site, record: PlacementRecord, following: Placement, *, f
                 home=before.home,
             )
         if agents:
-            await _by_plan(store, record, following, force=force, quiet=quiet)
+            await _by_plan(operator, store, record, following, force=force)
             record = await _settled(store, before.id)
         elif following != before:
             record = await Directory(store).update_placement(record, following)
-    finally:
-        await store.close()
-    opened = await open_epoch(record, site.region(record.placement.home).admin_database, force=force)
+    home = operator.site.region(record.placement.home)
+    opened = await open_epoch(record, home.admin_database, force=force)
     return Changed(record=record, opened=replace(opened, repeated=opened.repeated and following == before))
 
 
 async def _by_plan(
-    store: ControlStore, record: PlacementRecord, following: Placement, *, force: bool, quiet: bool
+    operator: Operator, store: ControlStore, record: PlacementRecord, following: Placement, *, force: bool
 ) -> None:
     before, recorded = record.placement, await read_plan(store, record.placement.id)
     if recorded.plan is not None and is_under_way(before, recorded.plan):
@@ -78,8 +73,8 @@ async def _by_plan(
         return
     else:
         plan = by_hand(before, following, recorded.plan, force=force)
-        recorded = await record_by_hand(store, record, recorded, plan)
-    await _until_over(store, recorded, quiet=quiet)
+        recorded = await record_plan(store, record, recorded, plan, operator.actor)
+    await _until_over(operator, store, recorded)
 
 
 async def _settled(store: ControlStore, name: str) -> PlacementRecord:
@@ -98,12 +93,11 @@ async def _settled(store: ControlStore, name: str) -> PlacementRecord:
                 placement=name,
                 plan=plan.id,
             )
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(POLL_S)
 
 
-async def _until_over(store: ControlStore, recorded: PlanRecord, *, quiet: bool) -> None:
-    options = Options(dry_run=False, wait=True, timeout_s=TIMEOUT_S, as_json=quiet)
-    (ended,) = await follow(store, [recorded], options)
+async def _until_over(operator: Operator, store: ControlStore, recorded: PlanRecord) -> None:
+    (ended,) = await follow(store, [recorded], timeout_s=TIMEOUT_S, on_step=operator.on_step)
     why = given_up(ended)
     if why is not None:
-        raise refuse("not_changed", f"{recorded.placement} is not changed: {why}", placement=recorded.placement)
+        raise refuse("not_changed", f"{recorded.subject} is not changed: {why}", placement=recorded.subject)

@@ -2,9 +2,9 @@
 
 Variables of type ``ID`` and ``String`` that hold a text are taken as they are given, which is what graphql-core does
 with them. Everything else that a request's variables say (which are given, which are null, numbers, conditions,
-enumerated values) makes its *signature*; requests of one document and signature have the same plan, the same
-estimate and the same arguments but for the texts in them. A request with any other kind of value has no signature and
-takes the long way, and so does the first one of each signature, so that errors are always those of the long way.
+enumerated values) makes its *variable shape*; requests of one document and shape have the same plan, the same
+estimate and the same arguments but for the texts in them. A request with any other kind of value has no shape and
+takes the long way, and so does the first one of each shape, so that errors are always those of the long way.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ from intelgraph.graph.query.selection import Args
 
 _TEXTS = frozenset({"ID", "String"})
 _PLAIN = frozenset({"Int", "Float", "Boolean"})
-_SIGNATURES_MAX = 50
+_SHAPES_MAX = 50
 Path = tuple[str | int, ...]
 Get = Callable[[Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """What requests of one signature share: their plan, their estimate, and how to take its values from them."""
+class PreparedPlan:
+    """What requests of one variable shape share: their plan, their estimate, and how to take its values from them."""
 
     plan: Plan
     estimate: Estimate
     values: tuple[Get, ...]
 
 
-class Forms:
-    """The signatures of one document that were seen."""
+class VariableShapes:
+    """The variable shapes of one document that were seen."""
 
     __slots__ = ("_names", "_plain", "_ready", "_seen", "_texts")
 
@@ -66,43 +66,43 @@ class Forms:
             for name, type_ in scalars.items()
             if isinstance(type_, GraphQLEnumType) or getattr(type_, "name", "") in _PLAIN
         )
-        self._ready: dict[Hashable, Ready] = {}
+        self._ready: dict[Hashable, PreparedPlan] = {}
         self._seen: set[Hashable] = set()
 
-    def signature(self, given: Mapping[str, Any]) -> Hashable | None:
+    def shape_of(self, given: Mapping[str, Any]) -> Hashable | None:
         """Return what a request's variables say beside their texts; nothing if they say too much."""
-        told: list[Hashable] = []
+        shape: list[Hashable] = []
         for name in self._names:
             value = given.get(name, Undefined)
             kind = type(value)
             if kind is str and name in self._texts:
-                told.append(True)
+                shape.append(True)
             elif value is None or value is Undefined or (kind in (bool, int, str) and name in self._plain):
-                told.append((kind, value))
+                shape.append((kind, value))
             elif kind is float and name in self._plain:
-                told.append((kind, repr(value)))  # 0.0 and -0.0 are equal and not the same
+                shape.append((kind, repr(value)))  # 0.0 and -0.0 are equal and not the same
             else:
                 return None
-        return tuple(told)
+        return tuple(shape)
 
-    def find(self, signature: Hashable) -> Ready | None:
-        """Return what is ready for a signature."""
-        return self._ready.get(signature)
+    def find(self, shape: Hashable) -> PreparedPlan | None:
+        """Return what is ready for a shape."""
+        return self._ready.get(shape)
 
-    def wanted(self, signature: Hashable) -> bool:
-        """Whether to make it ready: when it is seen again, since a signature of numbers may never be."""
-        if signature in self._seen:
+    def wanted(self, shape: Hashable) -> bool:
+        """Whether to make it ready: when it is seen again, since a shape of numbers may never be."""
+        if shape in self._seen:
             return True
-        if len(self._seen) >= _SIGNATURES_MAX:
+        if len(self._seen) >= _SHAPES_MAX:
             self._seen.clear()
-        self._seen.add(signature)
+        self._seen.add(shape)
         return False
 
-    def keep(self, signature: Hashable, ready: Ready) -> None:
+    def keep(self, shape: Hashable, ready: PreparedPlan) -> None:
         """Keep it; a document with very many begins anew."""
-        if len(self._ready) >= _SIGNATURES_MAX:
+        if len(self._ready) >= _SHAPES_MAX:
             self._ready.clear()
-        self._ready[signature] = ready
+        self._ready[shape] = ready
 
     def marks(self, given: Mapping[str, Any]) -> dict[str, str]:
         """Make a mark for each text of a request, by the variable's name."""
@@ -111,7 +111,7 @@ class Forms:
         }
 
 
-def make_ready(prepared: Prepared, arguments: list[Args], marks: Mapping[str, str]) -> Ready | None:
+def make_ready(prepared: Prepared, arguments: list[Args], marks: Mapping[str, str]) -> PreparedPlan | None:
     """Find where the marks have got to: ``arguments`` are coerced from variables that hold them.
 
     Values of the plan stay as they are where no text is. Nothing if a mark is lost, or has got to where texts are
@@ -133,7 +133,7 @@ def make_ready(prepared: Prepared, arguments: list[Args], marks: Mapping[str, st
         _taker(arguments[value.field], places[value.field], value.take) if places[value.field] else _constant(taken)
         for value, taken in zip(prepared.plan.values, prepared.values, strict=True)
     )
-    return Ready(prepared.plan, prepared.estimate, getters)
+    return PreparedPlan(prepared.plan, prepared.estimate, getters)
 
 
 def _constant(value: Any) -> Get:
@@ -174,7 +174,7 @@ def _texts(value: Any, type_: Any, path: Path) -> Iterator[tuple[Path | None, st
         yield None, repr(value)
 
 
-def take(ready: Ready, given: Mapping[str, Any]) -> list[Any] | None:
+def take(ready: PreparedPlan, given: Mapping[str, Any]) -> list[Any] | None:
     """Return a request's values; nothing if one is refused: the long way says how."""
     try:
         return [value(given) for value in ready.values]

@@ -1,4 +1,4 @@
-"""A command that follows a plan says what became of its own plan, whatever has been recorded since."""
+"""Whoever follows a plan is told what became of its own plan, whatever has been recorded since."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.cli.moves import Options, follow
-from intelgraph.cli.switchover import nothing_to_move
 from intelgraph.control.directory.placements import PlacementRecord
-from intelgraph.control.directory.plans import PAST_MAX, PlanRecord, Times, move, read_plan, record, wall_now
+from intelgraph.control.directory.plans import POLICY, PlanRecord, Times, move, read_plan, record, unchanged, wall_now
 from intelgraph.control.store.protocol import ABSENT, ControlStore
 from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.model.errors import Denied, PermanentError
-from intelgraph.model.placement import Declared, Durability, Placement
+from intelgraph.model.placement import Durability, Placement
+from intelgraph.operations.operator import no_step
+from intelgraph.operations.plan_progress import follow
 from intelgraph.placement.plan import Kind, Plan
 
 US, EU = "us-east", "eu-west"
 BOTH = Placement(id="both", home=US, standby=EU, regions=(US, EU), epoch=1, durability=Durability.REMOTE)
 PLACED = PlacementRecord(placement=BOTH, digest_key="", version=ABSENT)
 TIMES = Times(decided_at=wall_now(), decided_by="command line")
-OPTIONS = Options(dry_run=False, wait=True, timeout_s=60.0, as_json=True)
 
 
 def plan(number: int) -> Plan:
@@ -33,12 +32,14 @@ def plan(number: int) -> Plan:
 
 
 async def recorded(store: ControlStore, wanted: Plan) -> PlanRecord:
-    assert await record(store, PLACED, await read_plan(store, "both"), wanted, TIMES)
+    assert await record(store, await read_plan(store, "both"), wanted, TIMES, unchanged(PLACED))
     return await read_plan(store, "both")
 
 
-async def ends(store: ControlStore, found: PlanRecord, *, as_: Plan) -> None:
-    assert await move(store, found, as_, TIMES)
+async def ends(store: ControlStore, found: PlanRecord) -> None:
+    while found.plan is not None and found.plan.current is not None:
+        assert await move(store, found, found.plan.moved(), TIMES)
+        found = await read_plan(store, "both")
 
 
 def followed(tmp_path: Path, *, became: str, others: int) -> list[PlanRecord]:
@@ -50,24 +51,25 @@ def followed(tmp_path: Path, *, became: str, others: int) -> list[PlanRecord]:
             mine = await recorded(store, plan(1))
             assert mine.plan is not None
             if became == "done":
-                await ends(store, mine, as_=replace(mine.plan, next=len(mine.plan.actions)))
+                await ends(store, mine)
             elif became == "given up":
                 why = Denied(code="home_is_back", reason="the home is back")
-                await ends(store, mine, as_=mine.plan.given_up(why).moved())
+                assert await move(store, mine, mine.plan.given_up(why), TIMES)
+                await ends(store, await read_plan(store, "both"))
             for number in range(others):
                 await recorded(store, plan(2 + number))
-            return await follow(store, [mine], OPTIONS)
+            return await follow(store, [mine], timeout_s=60.0, on_step=no_step)
         finally:
             await store.close()
 
     return asyncio.run(body())
 
 
-@pytest.mark.parametrize("others", [0, 1, PAST_MAX])
+@pytest.mark.parametrize("others", [0, 1, POLICY.past_max])
 def test_a_plan_that_was_carried_out_is_done_although_others_were_recorded_since(tmp_path: Path, others: int) -> None:
     (ended,) = followed(tmp_path, became="done", others=others)
     assert ended.plan is not None
-    assert (ended.plan.id, ended.plan.turn, ended.plan.abandoned) == (plan(1).id, None, None)
+    assert (ended.plan.id, ended.plan.current, ended.plan.abandoned) == (plan(1).id, None, None)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_a_plan_that_was_carried_out_is_done_although_others_were_recorded_since
     [
         ("overtaken", 1, "plan both/2/restand was not carried out: plan both/3/restand took its place"),
         ("given up", 1, "plan both/2/restand was not carried out: the home is back"),
-        ("done", PAST_MAX + 1, f"only the last {PAST_MAX} plans of both are remembered"),
+        ("done", POLICY.past_max + 1, f"only the last {POLICY.past_max} plans of both are remembered"),
     ],
 )
 def test_a_plan_that_was_not_or_may_not_have_been_is_refused(
@@ -84,31 +86,3 @@ def test_a_plan_that_was_not_or_may_not_have_been_is_refused(
     with pytest.raises(PermanentError, match=told) as refused:
         followed(tmp_path, became=became, others=others)
     assert refused.value.denied.code == "plan_replaced"
-
-
-@pytest.mark.parametrize(
-    ("target", "every", "told"),
-    [
-        (US, False, "is at home in us-east already"),
-        (US, True, "is at home in us-east already"),
-        (EU, False, None),
-        ("ap-south", True, "stays in us-east: it may not live in ap-south"),
-        ("ap-south", False, None),
-    ],
-)
-def test_a_switchover_to_where_it_is_changes_nothing_and_is_no_refusal(
-    target: str, every: bool, told: str | None
-) -> None:
-    assert nothing_to_move(BOTH, None, target, every=every) == told
-
-
-def test_a_switchover_to_where_it_is_says_that_another_home_is_declared() -> None:
-    away = replace(BOTH, declared=Declared(home=EU, durability=Durability.REMOTE))
-    told = nothing_to_move(away, None, US, every=False)
-    assert (
-        told is not None and "its declared home is eu-west: `intelgraph placement declare both --home us-east`" in told
-    )
-
-
-def test_a_switchover_to_where_it_is_about_to_leave_is_decided_about() -> None:
-    assert nothing_to_move(replace(BOTH, epoch=1), plan(1), US, every=False) is None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from intelgraph.changelog.comparison import Stream
 from intelgraph.changelog.repair import Compared
-from intelgraph.cli.verify import _Line
+from intelgraph.operations.verification import Verified
 
 HOME = Stream(origin="us-east", life=1)
 
 
-def line(*, cut: int, beyond: int | None) -> _Line:
+def line(*, cut: int, beyond: int | None) -> Verified:
     compared = Compared(
         placement="both",
         peer="eu-west",
@@ -18,7 +18,7 @@ def line(*, cut: int, beyond: int | None) -> _Line:
         lacking={},
         beyond={} if beyond is None else {HOME: beyond},
     )
-    return _Line(compared=compared, one="us-east", gap=None, rows=cut, waits_for=())
+    return Verified(compared=compared, one="us-east", gap=None, rows=cut, waits_for=())
 
 
 def test_what_was_written_before_is_waited_for() -> None:

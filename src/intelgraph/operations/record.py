@@ -1,0 +1,65 @@
+"""The operators' record of a fleet: who asked for which change, by which way, and why; one JSON line each.
+
+A line is written, and on the disk, before anything is done: what cannot be recorded is not done. So it tells what was
+asked for, not what came of it; the plan, the placement and the log tell that. It holds names and reasons: never what a
+tenant has written, and no secret. What people decide about salvaged rows is in the record of the region that holds
+them (``regions/R/audit/operators.jsonl``), since it names rows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import msgspec
+
+from intelgraph.model.actor import Actor
+from intelgraph.model.errors import Fact, refuse, what_failed
+from intelgraph.operations.operator import Operator
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """One line. ``at``: seconds of the wall clock since 1970."""
+
+    at: float
+    operation: str
+    actor: Actor
+    facts: dict[str, Fact]
+
+
+def record_file(state: Path) -> Path:
+    """Where a fleet's record is; readable by its owner alone."""
+    return state / "fleet" / "operators.jsonl"
+
+
+def record(operator: Operator, operation: str, **facts: Fact) -> None:
+    """Append one line, durably; ``not_recorded`` if that fails, and then nothing may be done."""
+    actor = operator.actor
+    told = {"subject": actor.subject, "channel": actor.channel.value, "reason": actor.reason}
+    line = json.dumps({"at": time.time(), "operation": operation, "actor": told, "facts": facts}) + "\n"
+    path = record_file(operator.site.state)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, line.encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise refuse(
+            "not_recorded",
+            f"{operation} is refused: who asks for it cannot be recorded in {path}: {what_failed(error)}",
+            file=str(path),
+        ) from error
+
+
+def read_record(state: Path) -> list[Recorded]:
+    """Read every line, the oldest first; nothing where nothing was recorded."""
+    try:
+        lines = record_file(state).read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    return [msgspec.json.decode(line, type=Recorded) for line in lines]
