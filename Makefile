@@ -33,12 +33,13 @@ etcd: ## put etcd into .cache for --control etcd and its tests, from Debian's pa
 faketime: ## put libfaketime into .cache for drills that set clocks, from Debian's package, without root
 	@scripts/faketime.sh
 
-check: setup-dev ## ruff, mypy --strict, import contracts, the tidy test
+check: setup-dev ## ruff, mypy --strict, import contracts, the tidy test, retired words
 	@.venv/bin/ruff check src tests bench scripts
 	@.venv/bin/ruff format --check src tests bench scripts
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(PY) scripts/tidy.py
+	@$(PY) scripts/words.py
 
 test: setup-dev ## everything that must hold, in suites (tests/suites.py); all failures at the end; PROOFS=tests/… runs proofs too
 	@$(PY) -m scripts.console || echo "test: it goes on without /graphiql" >&2

@@ -1,8 +1,9 @@
 """IntelGraph: a multi-region graph-intelligence service that stays up.
 
 Read in this order: ``model`` (the values), ``changelog`` (the log everything is derived from), ``placement`` and
-``residency`` (who may write and hold what, where), ``api`` (the door), ``fleet`` (the processes), ``settings``
-(how a process is told what it is).
+``residency`` (who may write and hold what, where), ``control`` (the agents that move placements), ``api`` (HTTP for
+clients), ``fleet`` (the processes of one machine), ``settings`` (what a process reads at its start). A picture of each
+group of packages is in docs/architecture.md.
 """
 
 __version__ = "1.13.0.dev0"

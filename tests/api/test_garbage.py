@@ -144,7 +144,7 @@ NAMES = st.sampled_from(
         "authorization",
         "idempotency-key",
         "ig-bookmark",
-        "ig-hop",
+        "ig-forwarded",
         "ig-unanswered",
         "content-type",
         "accept",

@@ -110,7 +110,7 @@ TAKEN: dict[str, tuple[str, bytes]] = {
     "a content encoding that is none": (post("/graphql", JSON, "content-encoding: identity"), b'"Query"'),
     "chunks": (post("/graphql", JSON, "transfer-encoding: Chunked", body=CHUNKED, length=False), b'"Query"'),
     "HTTP/1.0": (head("/healthz", version="1.0"), b"true"),
-    "an underscore in a name": (head("/healthz", HOST, "x_y: z", "IG_Hop: 1"), b"true"),
+    "an underscore in a name": (head("/healthz", HOST, "x_y: z", "IG_Forwarded: 1"), b"true"),
     "an offer of HTTP/2": (
         head("/healthz", HOST, "connection: upgrade, http2-settings", "upgrade: h2c", "http2-settings: AAMAAABk"),
         b"true",
@@ -154,7 +154,7 @@ def write(site: Site, *lines: str) -> bytes:
 
 
 def test_a_client_cannot_say_that_its_request_is_forwarded(site: Site, layers: Layers) -> None:
-    hop = ("ig-hop: 1", "ig-unanswered: us-east")
+    hop = ("ig-forwarded: 1", "ig-unanswered: us-east")
     for layer in LAYERS[1:]:
         assert layers.ask(layer, write(site, *hop)).status == 200
     # The region that is not the home hands a write on, once: between regions the word counts.
@@ -182,7 +182,7 @@ def test_a_client_cannot_steer_an_edge(site: Site, layers: Layers) -> None:
 
 def test_a_header_with_an_underscore_is_dropped_over_http_2_too(layers: Layers) -> None:
     for layer in LAYERS[1:]:
-        frames = over_http_2(layers.ports[layer], [(b"x_y", b"z"), (b"ig_hop", b"1")])
+        frames = over_http_2(layers.ports[layer], [(b"x_y", b"z"), (b"ig_forwarded", b"1")])
         assert (frames[1][:1], 3 in frames) == (b"\x88", False)  # HEADERS with :status 200; no RST_STREAM
 
 

@@ -185,7 +185,7 @@ def test_a_remote_write_that_its_standby_does_not_confirm_is_unknown_and_ok_when
 
 
 def test_a_write_that_has_hopped_is_not_passed_on(broken: Site) -> None:
-    answer = broken.client(EU).write(entity(), **{"ig-hop": "1"})
+    answer = broken.client(EU).write(entity(), **{"ig-forwarded": "1"})
     assert (answer.status_code, answer.json()["code"]) == (503, "fenced")
 
 
@@ -208,9 +208,9 @@ def test_a_hop_that_tells_of_an_unanswered_attempt_is_not_refused_for_certain(br
         ("/v1/changes", {"operations": [stale]}, (409, "revision_mismatch")),
         ("/graphql", graphql, (200, "revision_mismatch")),
     ):
-        assert ask(path, body, **{"ig-hop": "1"}) == certain
+        assert ask(path, body, **{"ig-forwarded": "1"}) == certain
         assert ask(path, body, **{"ig-unanswered": told}) == certain, "only a hop may tell so"
-        assert ask(path, body, **{"ig-hop": "1", "ig-unanswered": told}) == (503, "maybe_written")
+        assert ask(path, body, **{"ig-forwarded": "1", "ig-unanswered": told}) == (503, "maybe_written")
 
 
 def test_a_write_in_an_old_epoch_is_refused_and_a_bookmark_of_the_cut_off_tail_is_superseded(broken: Site) -> None:

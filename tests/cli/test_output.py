@@ -174,7 +174,7 @@ def test_a_reader_that_goes_ends_a_verb_without_a_word(tmp_path: Path) -> None:
         [b"region", b"drain", b"\xff"],
         [b"drill", b"show", b"\xff"],
         [b"salvage", b"show", b"--placement", b"p", b"\xff"],
-        [b"hold", b"\xff"],
+        [b"fault", b"stop", b"\xff"],
         [b"wan", b"\xff", b"\xff"],
         [b"verify", b"--placement", b"\xff"],
     ],

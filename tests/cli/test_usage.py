@@ -45,7 +45,7 @@ def ig(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         (["token", "--tenant", "t", "--ttl", "5x"], "'5x' is not a duration"),
         (["token", "--tenant", "t", "--ttl", "0"], "'0' is 0 s; it may be 1 s to 30 d"),
         (["drill", "run", "region-loss", "--region", "r", "--fault", "crash", "--for", "0"], "it may be 1 s to 1 h"),
-        (["hold", "r", "--for", "0"], "'0' is 0 s; it may be more than 0 s"),
+        (["fault", "stop", "r", "--for", "0"], "'0' is 0 s; it may be more than 0 s"),
         (["wan", "a", "b", "--cut", "both", "--for", "0"], "'0' is 0 s; it may be more than 0 s, 1 d at most"),
         (["wan", "a", "b", "--cut", "both", "--for", "2d"], "'2d' is 2 d; it may be more than 0 s, 1 d at most"),
         (["wan", "a", "b", "--delay-ms", "nan"], "'nan' is not a finite number"),
@@ -60,7 +60,7 @@ def ig(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         (["token", "--tenant", "t", "--ttl", "40d"], "'40d' is 40 d; it may be 1 s to 30 d"),
         (["logs", "-n", "-5"], "-5 is not in the range x>=0"),
         (["simulate", "--smallest"], "--smallest goes with --replay"),
-        (["hold", "r", "--for", "later"], "'later' is not a duration"),
+        (["fault", "stop", "r", "--for", "later"], "'later' is not a duration"),
         (["up", "--timeout", "-1"], "'-1' is not a duration"),
         (["down", "--timeout", "a minute"], "'a minute' is not a duration"),
     ],
@@ -128,11 +128,11 @@ def test_what_is_no_time_is_refused(typed: str) -> None:
         Duration().convert(typed, None, None)
 
 
-def test_a_hold_takes_a_time_with_its_unit(tmp_path: Path) -> None:
+def test_a_fault_takes_a_time_with_its_unit(tmp_path: Path) -> None:
     topology = tmp_path / "intelgraph.toml"
     topology.write_text('state = "none"\nzones = ["us"]\n[[region]]\nname = "r"\nzone = "us"\n', encoding="utf-8")
     tmp_path.chmod(0o711)
-    ran = ig(Path("/"), "hold", "r", "--for", "60s", "--topology", str(topology))
+    ran = ig(Path("/"), "fault", "stop", "r", "--for", "60s", "--topology", str(topology))
     assert ran.returncode == 1
     assert "range" not in ran.stderr
 

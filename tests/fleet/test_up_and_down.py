@@ -201,8 +201,8 @@ def test_a_hold_that_was_released_early_does_not_end_the_next_one(running: Path)
     _until(lambda: time.monotonic() - began > 5)
     assert phase() == "held"
     refused = _run(running, "restart", part)
-    assert (refused.returncode, "`intelgraph release eu-west/feed`" in refused.stderr) == (1, True), refused.stderr
-    _ok(running, "release", part)
+    assert (refused.returncode, "`intelgraph fault start eu-west/feed`" in refused.stderr) == (1, True), refused.stderr
+    _ok(running, "fault", "start", part)
     _until(lambda: phase() == "ready")
 
 

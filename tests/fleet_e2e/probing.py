@@ -153,7 +153,7 @@ class Probe:
             "another type": (self._mark("another type").encode(), {"Content-Type": "text/" + self._mark("type")}),
             "compressed": (gzip.compress(self._mark("compressed").encode(), 0), {"Content-Encoding": "gzip"}),
             "a bad key": (marked, {"Idempotency-Key": "a b" + self._mark("bad key")}),
-            "a hop": (marked, {"IG-Hop": self._mark("hop")}),
+            "a hop": (marked, {"IG-Forwarded": self._mark("hop")}),
             "too big": (self._mark("too big").encode() + b" " * _BIG_BYTES, {}),
             "an expectation": (marked, {"Expect": "100-continue"}),
         }

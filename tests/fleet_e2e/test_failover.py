@@ -88,7 +88,7 @@ def counted_as_seen(fleet: RunningFleet, tenant: str, before: dict[str, Numbers]
     assert now["agent"].sum("ig_placement_home", placement=tenant) == 1
     assert now["agent"].sum("ig_placement_epoch", placement=tenant) == 2
     assert now["agent"].sum("ig_lease_held") == 1
-    assert now["agent"].sum("ig_lease_still_seconds", region=HOME) > seen_s
+    assert now["agent"].sum("ig_lease_unchanged_seconds", region=HOME) > seen_s
     assert now["api"].sum("ig_lease_remaining_seconds") > 0
     assert since("api", "ig_held_write_seconds_count") >= 1, "writes that came meanwhile were held"
     assert since("api", "ig_held_write_seconds_sum") / since("api", "ig_held_write_seconds_count") < seen_s + slower
@@ -168,7 +168,7 @@ def told_as_behind(fleet: RunningFleet, tenant: str) -> bool:
     return (
         home.sum("ig_rpo_seconds", placement=tenant) > 1.0
         and home.sum("ig_slot_backlog_bytes", slot=slot_name(HOME, AWAY)) > 0
-        and away.sum("ig_echo_lag_seconds", origin=HOME) > 1.0
+        and away.sum("ig_replication_round_trip_seconds", origin=HOME) > 1.0
     )
 
 

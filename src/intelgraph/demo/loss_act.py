@@ -46,7 +46,7 @@ async def losing_a_region(stage: Stage, places: Edges, http: aiohttp.ClientSessi
         unsent, contested = await _not_sent(stage, http, near, home, away)
         lost_s = time.monotonic()
         taking_over = asyncio.create_task(_watch_takeover(stage, steady, home, lost_s))
-        await asyncio.to_thread(stage.run, "hold", home)
+        await asyncio.to_thread(stage.run, "fault", "stop", home)
         await taking_over
         await far.write(http, {"id": "demo--contested", "type": "x-demo", "name": "as it is now"})
         told = [await _outcome(stage, http, places.edges[away], key) for key in (unsent, contested)]
@@ -110,7 +110,7 @@ async def _bring_back(
 ) -> None:
     stage.act(f"{home} comes back: it does not write; what it had not sent arrives and is decided about")
     stage.run("wan", home, away, "--heal", quiet=True)
-    stage.run("release", home)
+    stage.run("fault", "start", home)
     began_s, wanted = time.monotonic(), ["adopted", "conflict"]
     while [await _outcome(stage, http, places.edges[away], key) for key in keys] != wanted:
         check(time.monotonic() - began_s < _BACK_S_MAX, f"what {home} had not sent is adopted or listed")

@@ -53,7 +53,7 @@ def _stay(stage: Stage) -> None:
         f"  curl -N {edges.edges[AWAY]}/v1/changes -H \"Authorization: Bearer $TOKEN\" -H 'Accept: text/event-stream'",
         f"  intelgraph wan {HOME} {AWAY} --delay-ms 40      # a slower ocean",
         f"  intelgraph wan {HOME} {AWAY} --cut both --for 30s",
-        f"  intelgraph hold {HOME}; intelgraph status; intelgraph release {HOME}; intelgraph failback --all",
+        f"  intelgraph fault stop {HOME}; intelgraph status; intelgraph fault start {HOME}; intelgraph failback --all",
         "  intelgraph verify --wait 10",
         "Ctrl-C stops everything.",
     ):

@@ -22,7 +22,7 @@ SINGLE = frozenset(
         b"idempotency-key",
         b"ig-bookmark",
         b"ig-deadline-ms",
-        b"ig-hop",
+        b"ig-forwarded",
         b"ig-unanswered",
         b"content-length",
         b"content-type",
@@ -99,7 +99,7 @@ class Request:
     @property
     def hopped(self) -> bool:
         """Whether another region has forwarded this request."""
-        return b"ig-hop" in self.headers
+        return b"ig-forwarded" in self.headers
 
     def segment(self) -> str:
         """Return the path's variable segment, decoded."""

@@ -120,7 +120,7 @@ class Forwarder:
         }
         headers |= {
             "accept": _ACCEPT,
-            "ig-hop": "1",
+            "ig-forwarded": "1",
             "ig-deadline-ms": str(int(timeout_s * 1000)),
             "x-request-id": request.id.decode("latin-1"),
         }

@@ -24,7 +24,7 @@ class AgentMetrics:
         self.registry = CollectorRegistry()
         registry = self.registry
         self.lease_still = Gauge(
-            "ig_lease_still_seconds", "For how long a region's lease has stood still.", ["region"], registry=registry
+            "ig_lease_unchanged_seconds", "For how long a region's lease is unchanged.", ["region"], registry=registry
         )
         self.lease_held = Gauge(
             "ig_lease_held", "1 while this region's own lease is renewed, else 0.", registry=registry
@@ -47,7 +47,10 @@ class AgentMetrics:
             registry=registry,
         )  # fmt: skip
         self.echo_lag = Gauge(
-            "ig_echo_lag_seconds", "Age of what this region knows of another's log.", ["origin"], registry=registry
+            "ig_replication_round_trip_seconds",
+            "Age of what this region knows of another's log.",
+            ["origin"],
+            registry=registry,
         )
         self.slot_backlog = Gauge("ig_slot_backlog_bytes", "Log kept for a destination.", ["slot"], registry=registry)
         self.waiting = Gauge(
@@ -65,7 +68,7 @@ class AgentMetrics:
             registry=registry, buckets=_SECONDS,
         )  # fmt: skip
         self.stands = Gauge(
-            "ig_placement_stands", "1 while something would have to be done about a placement and cannot be.",
+            "ig_placement_blocked", "1 while something would have to be done about a placement and cannot be.",
             ["placement", "code"], registry=registry,
         )  # fmt: skip
 

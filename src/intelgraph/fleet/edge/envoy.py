@@ -33,7 +33,7 @@ UNREACHED = "ig-edge-unreached"
 HEDGE_S = 0.4
 LOST_S = 3.0
 """Longer than all but the largest reads take to begin: a page has 4 MiB at most."""
-BETWEEN_REGIONS = ("ig-hop", "ig-unanswered")
+BETWEEN_REGIONS = ("ig-forwarded", "ig-unanswered")
 CLIENT_PATHS = ("/graphql", "/graphiql", "/graphiql/", "/v1/", "/healthz", "/readyz", "/openapi.json")
 CONNECTIONS_MAX, CONNECTIONS_TO_WORKERS_MAX = 6_144, 2_048
 """Both at their limit cost an edge some 200 MB: 20 kB for one from a client, 30 kB for one to a worker."""

@@ -265,7 +265,7 @@ class Supervisor:
             held = [tended.part.name for tended in chosen if tended.is_held]
             if request.do == "restart" and held:
                 names = f"{', '.join(held)} {'is' if len(held) == 1 else 'are'} held down"
-                way_out = f"`intelgraph release {request.part}` starts what is held"
+                way_out = f"`intelgraph fault start {request.part}` starts what is held"
                 return Failed(code="held_down", reason=f"{request.part} is not restarted: {names}; {way_out}")
             sys.stderr.write(f"{request.do} of {request.part} was asked for\n")
             await self._do_to(chosen, request)

@@ -27,7 +27,7 @@ _LOOK_STARTING_S = 0.05
 _LOOK_READY_S = 1.5
 _MISSED_MAX = 2
 _POSTGRES_ORPHANS_S = 1.0
-HELD_DOWN = "it is held down until it is released"
+HELD_DOWN = "it was stopped on purpose; `intelgraph fault start` starts it"
 _POLICY = RestartPolicy()
 
 
