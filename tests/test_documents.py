@@ -24,7 +24,6 @@ PROSE = [page for page in PAGES if page.name not in ("CHANGELOG.md", "demo.md") 
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-_CODE = re.compile(r"`([^`\n]+)`")
 _PATH = re.compile(r"(?<![\w./*-])(?:src|tests|docs|scripts|bench|requirements|\.ci)/[\w./*{},-]*[\w*}/]")
 _CODE_ROOTS = ("src/intelgraph", "tests", "bench", "scripts")
 _INNER = re.compile(r"`((?:[a-z_]+/)*[\w*-]+\.(?:py|sql|graphql|html))`")
