@@ -16,7 +16,7 @@ import pytest
 from intelgraph.api.write import granted
 from intelgraph.control.agent.leases import keeper
 from intelgraph.model.placement import Declared, Durability, Placement
-from intelgraph.placement import failover, resuming
+from intelgraph.placement import failover, governor, resuming
 from intelgraph.placement.observation import Observation, Own
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.view import View
@@ -73,7 +73,7 @@ def never_behind() -> Any:
 
 def takes_measurements_for_new() -> Any:
     """How far the standby was behind when the agent measured it last is taken for how far it is behind now."""
-    right = granted.admit
+    right = governor.admit
 
     def admit(oldest_s: float | None, *, measured_s_ago: float, **rest: Any) -> Any:
         return right(oldest_s, measured_s_ago=0.0, **rest)

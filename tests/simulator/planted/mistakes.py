@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from intelgraph.control.store.keys import PLANS
 from intelgraph.control.store.protocol import ControlStore
 from intelgraph.model.errors import Denied
 from intelgraph.placement import failover, observation, resuming, standby
+from intelgraph.placement.fitness import caught_up
 from intelgraph.placement.observation import Observation, Own
 from intelgraph.placement.plan import Do, Plan
 from intelgraph.placement.view import View
@@ -122,7 +124,7 @@ def standby_taken_without_its_position_known() -> Any:
 
 def steadiness_skipped() -> Any:
     def is_steady(view: View, region: str, policy: Any) -> bool:
-        return standby.caught_up(view, region, policy) is None
+        return caught_up(view, region, policy) is None
 
     return _instead(standby, "_is_steady", is_steady)
 
@@ -131,7 +133,7 @@ def cut_computed_before_the_lock() -> Any:
     async def opens(region: Region, record: PlacementRecord, force: bool) -> str:
         placement, database, world = record.placement, region.database, region.world
         cut = database.cut(placement.id)
-        await session.asyncio.sleep(session.CALL_S)
+        await asyncio.sleep(session.CALL_S)
         await session._locked(region, placement.id)
         row, code = database.open(placement, cut, world.universe.now, force=force)
         if row is None:

@@ -64,7 +64,7 @@ class Log(Protocol):
         ...
 
 
-def log(event: str, **facts: object) -> None:
+def write_line(event: str, **facts: object) -> None:
     """Write one JSON line; facts are names and numbers, never a tenant's."""
     line = {"at": time.time(), "part": "agent", "event": event, **facts}
     sys.stdout.write(json.dumps(line) + "\n")
@@ -144,7 +144,7 @@ class Parts:
     suspect_look_s: float = SUSPECT_LOOK_S
     wall: Clock = time.time
     """The wall clock (Unix seconds): nothing is timed by it."""
-    log: Log = log
+    log: Log = write_line
 
 
 class Agent:
