@@ -12,12 +12,10 @@ from typing import Any
 
 import pytest
 
-from intelgraph.changelog.model.known import Known
-from intelgraph.changelog.model.log import Form, Kind, ObjectKey, Row
 from intelgraph.control.agent.controller import salvage_loop
 from intelgraph.control.agent.controller.salvaging import Salvaged
 from intelgraph.simulator.clients import Clients
-from intelgraph.simulator.promises import CERTAINTY, CONVERGENCE, DURABILITY, NO_LOSS, READ_YOUR_WRITES, SALVAGE
+from intelgraph.simulator.promises import CERTAINTY, DURABILITY, NO_LOSS, SALVAGE
 from intelgraph.simulator.schedule import run, schedule
 from intelgraph.simulator.worker import Told, Worker
 
@@ -63,20 +61,6 @@ def adopts_nothing() -> Any:
     return _instead(salvage_loop, "salvage_page", salvage_page)
 
 
-def last_arrival_wins() -> Any:
-    """A row beyond the cut is applied like any other until the next write."""
-    right = Known.arrive
-
-    def arrive(self: Known, row: Row) -> bool:
-        new = right(self, row)
-        if new and row.kind is Kind.WRITE and row.identity not in self.accepted:
-            for item in row.objects:
-                self._forms[ObjectKey(str(row.tenant), item["kind"], item["id"])] = Form(item, row.epoch, row.identity)
-        return new
-
-    return _instead(Known, "arrive", arrive)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Broken:
     """What is broken, which promises may notice it, and a seed under which one does."""
@@ -90,7 +74,6 @@ BROKEN: Mapping[str, Broken] = {
     "a waiter that does not wait": Broken(plant=no_waiting, promises=(DURABILITY, NO_LOSS), seed=1),
     "unknown called refused": Broken(plant=refuses_for_certain, promises=(CERTAINTY,), seed=1),
     "adoptable rows left": Broken(plant=adopts_nothing, promises=(SALVAGE,), seed=29),
-    "a tail over newer data": Broken(plant=last_arrival_wins, promises=(CONVERGENCE, READ_YOUR_WRITES), seed=46),
 }
 
 
