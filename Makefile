@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help clients console browser demo etcd faketime test check prove bench bench-write bench-graph bench-read bench-flood bench-failover bench-erase bench-against clean setup setup-dev lock
+.PHONY: help clients console browser demo etcd faketime test check prove cases bench bench-write bench-graph bench-read bench-flood bench-failover bench-erase bench-against clean setup setup-dev lock
 ARGS ?=
 PROOFS ?=
 PY := .venv/bin/python
@@ -46,6 +46,9 @@ test: setup-dev ## everything that must hold, in suites (tests/suites.py); all f
 
 prove: setup-dev ## the long real-process proofs, resumable; tables go to docs/proof/; ARGS=tests/… chooses some
 	@$(PY) -m pytest -m prove --timeout 5400 $(ARGS)
+
+cases: setup-dev ## all generated cases, of which `make test` tries a quarter
+	@$(PY) -m tests.suites --cases
 
 bench: bench-write bench-graph bench-read bench-flood bench-failover bench-erase ## every benchmark
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+
+from intelgraph.runtime.stop_signals import cancelled_by_signal
 
 R = TypeVar("R")
 Say = Callable[[str], None]
@@ -37,7 +38,7 @@ def show(
 ) -> int:
     """Measure, print the table, write the JSON; returns the exit code."""
     try:
-        report = asyncio.run(_interruptible(measure(_progress())))
+        report = asyncio.run(cancelled_by_signal(measure(_progress())))
     except (asyncio.CancelledError, KeyboardInterrupt):
         print("interrupted: what was started is stopped and its data deleted", file=sys.stderr)
         return 130
@@ -48,20 +49,6 @@ def show(
     if given.json:
         given.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     return 0
-
-
-async def _interruptible(measuring: Coroutine[Any, Any, R]) -> R:
-    """Measure until the end or the first signal, which cancels it so that everything is taken away in order."""
-    task = asyncio.ensure_future(measuring)
-
-    def interrupt() -> None:
-        # Once: a second Ctrl-C must not keep the fleet from being stopped.
-        if not task.cancelling():
-            task.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, interrupt)
-    return await task
 
 
 def _progress() -> Say:

@@ -23,7 +23,7 @@ from bench.http_wire import Wire, fixed_head, open_wire
 from bench.place import FAST, HOME, Place, throwaway_fleet
 from bench.run import busy_pct
 from bench.write_report import Machine, release_and_time, table, this_machine
-from intelgraph.fleet.layout.parts import mark
+from intelgraph.fleet.composition.parts import mark
 from intelgraph.fleet.supervisor.memory import part_pss_bytes
 from intelgraph.fleet.supervisor.process import marked
 

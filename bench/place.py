@@ -26,6 +26,7 @@ from intelgraph.connection import connect
 from intelgraph.fleet.layout.places import Fleet, locate
 from intelgraph.fleet.layout.topology_file import load_topology
 from intelgraph.fleet.postgres import server as postgres
+from intelgraph.fleet.postgres.server import server_of
 from intelgraph.fleet.wan import asking as wan
 from intelgraph.fleet.wan.settings import Ask
 from intelgraph.settings import ApiPolicy, load_region_config
@@ -126,7 +127,7 @@ async def throwaway_fleet(say: Callable[[str], None]) -> AsyncIterator[Place]:
             for tenant in (FAST, SURE)
         }
         fleet = locate(load_topology(topology), start=directory)
-        home, other = [await connect(fleet.server(name).login(postgres.ADMIN)) for name in (HOME, OTHER)]
+        home, other = [await connect(server_of(fleet, name).login(postgres.ADMIN)) for name in (HOME, OTHER)]
         place = Place(topology=topology, fleet=fleet, tokens=tokens, home=home, other=other)
         say("writing the entities that will be updated")
         await _fill(place)

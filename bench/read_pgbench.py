@@ -16,6 +16,7 @@ from bench.read_data import TENANT
 from bench.read_queries import Dialect, Query
 from bench.read_site import CONNECTIONS, PLACEMENT, Site
 from intelgraph.fleet.layout.binaries import postgres_programs
+from intelgraph.graph.engines.postgres.engine import PostgresEngine
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema
 
@@ -28,7 +29,7 @@ def script(query: Query) -> tuple[str, dict[str, str]]:
     planner = Planner(schema=load_schema())
     asked = query.variables(0)
     prepared = planner.prepare(planner.document(query.documents[Dialect.INTELGRAPH], None), asked)
-    assert prepared.statement is not None
+    assert prepared.plan is not None
     (drawn,) = asked.values()
     given = {"tenant": TENANT, "placement": PLACEMENT}
     texts = {1: ":tenant", 2: ":placement", 3: "null"}
@@ -38,7 +39,9 @@ def script(query: Query) -> tuple[str, dict[str, str]]:
         else:
             texts[number] = f":p{number}"
             given[f"p{number}"] = str(value)
-    statement = _PARAMETER.sub(lambda found: f"{texts[int(found[1])]}::", prepared.statement.text)
+    statement = _PARAMETER.sub(
+        lambda found: f"{texts[int(found[1])]}::", PostgresEngine().statement(prepared.plan).text
+    )
     return f"{query.pgbench}\n{statement};\n", given
 
 

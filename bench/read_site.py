@@ -25,6 +25,7 @@ import psutil
 
 from bench.read_data import TENANT, batches
 from bench.read_node import install_peers
+from bench.scratch import Scratch, start_scratch
 from intelgraph.api.database.database import APPEND, Database
 from intelgraph.changelog.install import install_schema
 from intelgraph.connection import connect
@@ -33,7 +34,6 @@ from intelgraph.control.agent.controller.opening import open_epoch
 from intelgraph.control.directory.placements import Directory
 from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.fleet.layout.ports import free_ports
-from intelgraph.fleet.postgres.scratch import Scratch, start_scratch
 from intelgraph.model.placement import Durability, Placement, Tenant
 from intelgraph.settings import ApiPolicy, Issuer, RegionConfig, SqliteControl, dump_region_config
 from intelgraph.settings import Database as Login
@@ -184,7 +184,7 @@ async def _provision(site: Site) -> None:
         await store.close()
         await connection.close()
     feed = site.write_config("feed", free_ports(1)[0], ApiPolicy())
-    site.start([sys.executable, "-m", "intelgraph.changelog.feed_main", "--config", str(feed)], cpu=site.pins.rest)
+    site.start([sys.executable, "-m", "intelgraph.changelog.feed", "--config", str(feed)], cpu=site.pins.rest)
 
 
 async def _fill(site: Site) -> None:

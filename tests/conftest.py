@@ -10,12 +10,25 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import cases
+
 settings.register_profile("intelgraph", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("intelgraph")
 
 # SIGINT is ignored in what a shell starts behind `&`, and would be in all that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take ``--all-cases``."""
+    parser.addoption(cases.OPTION, action="store_true", help="try all generated cases, not a quarter of them")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Obey it before tests are imported: they say how many cases they try when they are."""
+    if config.getoption(cases.OPTION):
+        cases.try_all()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

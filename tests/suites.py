@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from tests import cases
 from tests.outcomes import FILE_VARIABLE, Outcome, read_outcomes
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +33,7 @@ _NO_TESTS = 5
 _FOUND_SOMETHING = (1, 2)  # 2: a file could not be read
 _WIDTH = 80
 _SLOWEST, _SLOW_S = 15, 10.0
+QUICK = "not prove and not fleet and not alone"
 _COUNTED = ("failed", "passed", "skipped", "xfailed", "xpassed", "error")
 
 
@@ -193,15 +195,21 @@ def pytest_suite(name: str, *arguments: str) -> Suite:
     return Suite(name=name, command=(sys.executable, "-m", "pytest", "-p", "tests.outcomes", *arguments))
 
 
+def all_cases() -> Suite:
+    """All generated cases, in the tests that try a part of them in the quick run."""
+    return pytest_suite("cases", "-n", "3", "--dist", "worksteal", "-m", QUICK, cases.OPTION, *cases.files_with_cases())
+
+
 def all_suites(proofs: str | None) -> list[Suite]:
     """What `make test` runs. ``proofs``: which of the long proofs run before, as arguments of pytest."""
     suites = [
         Suite(name="check", command=("make", "--no-print-directory", "check"), is_pytest=False),
-        pytest_suite("quick", "-n", "3", "--dist", "worksteal", "-m", "not prove and not fleet and not alone"),
+        pytest_suite("quick", "-n", "3", "--dist", "worksteal", "-m", QUICK),
         pytest_suite("fleets", "-n", "2", "--dist", "loadfile", "-m", "fleet and not prove and not alone"),
         pytest_suite("alone", "-m", "alone and not prove"),
     ]
     if proofs:
+        suites.append(all_cases())
         suites.append(pytest_suite("proofs", "-m", "prove", "--timeout", "5400", *shlex.split(proofs)))
     return suites
 
@@ -210,7 +218,9 @@ def main() -> int:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--proofs", metavar="ARGUMENTS", help="run these of the long proofs too")
-    told, code = run_all(all_suites(parser.parse_args().proofs))
+    parser.add_argument("--cases", action="store_true", help="run nothing but all generated cases")
+    asked = parser.parse_args()
+    told, code = run_all([all_cases()] if asked.cases else all_suites(asked.proofs))
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(told + "\n", encoding="utf-8")
     print(told, flush=True)

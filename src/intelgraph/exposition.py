@@ -25,6 +25,7 @@ CONNECTIONS_MAX = 16
 HEAD_BYTES_MAX = 8_192
 HEAD_S = 2.0
 SEND_S = 10.0
+SEND_EVERY_S = 1.0
 SETTLE_S = 0.1
 """Whoever asks hears what was counted until then: workers write every 0.05 s."""
 STALE_S = 10.0
@@ -169,6 +170,24 @@ def command(host: str, port: int, *, files: str | None = None) -> tuple[str, ...
     """Return the command line of such a process."""
     given = ("--host", host, "--port", str(port), *(("--files", files) if files else ()))
     return (sys.executable, "-m", "intelgraph.exposition", *given)
+
+
+async def serve_beside(source: Callable[[], bytes], *, host: str, port: int) -> None:
+    """Have ``GET /metrics`` answered until cancelled, by a process that is sent ``source()`` every second."""
+    while True:
+        process = await asyncio.create_subprocess_exec(*command(host, port), stdin=asyncio.subprocess.PIPE)
+        assert process.stdin is not None
+        try:
+            while process.returncode is None:
+                # What it has not read yet is not added to: a process that is stopped costs this one nothing.
+                if not process.stdin.transport.get_write_buffer_size():
+                    process.stdin.write(frame(source()))
+                await asyncio.sleep(SEND_EVERY_S)
+        finally:
+            process.stdin.close()
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
 
 
 def main() -> None:

@@ -82,6 +82,22 @@ class ApiPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """The origins whose pages may ask (CORS), such as ``https://app.example``; ``*`` for every one; none by default."""
 
 
+class SubscriberPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a region's log is delivered to each subscriber."""
+
+    rows_max: int = 1_000
+    """Of a batch, and objects of a page."""
+    bytes_max: int = 1024 * 1024
+    """Of a batch's bodies, or a page's; one row or object is given however large it is."""
+    look_s: float = 2.0
+    """At the latest so long after the last look it looks again, although nobody said that the log moved."""
+    receive_s_max: float = 60.0
+    """A subscriber that has not taken a batch within this time has failed with it."""
+    retry_s: float = 0.5
+    """Until a subscriber that failed is tried again; doubled with each failure in a row."""
+    retry_s_max: float = 30.0
+
+
 class FeedPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How often the feed looks, echoes and compares."""
 
@@ -94,6 +110,7 @@ class FeedPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     heartbeat_s: float = 1.0
     compare_s: float = 5.0
     batch_rows: int = 2_000
+    subscribers: SubscriberPolicy = SubscriberPolicy()
 
 
 class LeaseTimes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -151,7 +168,9 @@ class RegionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     agent_port: int = 0
     """Where the agent's numbers are answered by ``GET /metrics``, at ``api_host``; 0: nowhere."""
     metrics_port: int = 0
-    """Where the API workers' numbers are, likewise. Both are for who watches, never for clients."""
+    """Where the API workers' numbers are, likewise."""
+    feed_port: int = 0
+    """Where the feed's numbers are, likewise. All three are for who watches, never for clients."""
     lease: LeaseTimes = LeaseTimes()
     api: ApiPolicy = ApiPolicy()
     feed: FeedPolicy = FeedPolicy()

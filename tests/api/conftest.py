@@ -1,4 +1,4 @@
-"""One pair of regions for all tests of the door that do not break them."""
+"""One pair of regions for all tests of the API that do not break them."""
 
 from __future__ import annotations
 

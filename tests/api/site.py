@@ -1,6 +1,6 @@
-"""Regions for tests of the door: real PostgreSQL, real feed and API processes, a real token issuer.
+"""Regions for tests of the API: real PostgreSQL, real feed and API processes, a real token issuer.
 
-``two_regions`` yields ``us-east`` and ``eu-west``, linked, with their doors and feeds running and these placements:
+``two_regions`` yields ``us-east`` and ``eu-west``, linked, with their APIs and feeds running and these placements:
 
 - ``both`` (us-east and eu-west, home us-east, durability home): tenants ``acme``, ``globex``, ``cyberdyne``,
   ``tyrell``, and those of one test module each (``umbrella``, ``wonka``, ``soylent``, ``massive``,
@@ -33,6 +33,7 @@ import psutil
 import requests
 from cryptography.hazmat.primitives import serialization
 
+from bench.scratch import Scratch, start_scratch
 from intelgraph.changelog import links
 from intelgraph.changelog.install import install_schema
 from intelgraph.control import issuer
@@ -40,7 +41,6 @@ from intelgraph.control.agent.controller.opening import open_epoch
 from intelgraph.control.directory.placements import Directory
 from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.fleet.layout.ports import free_ports
-from intelgraph.fleet.postgres.scratch import Scratch, start_scratch
 from intelgraph.model.placement import Durability, Placement, Tenant
 from intelgraph.settings import ApiPolicy, Issuer, Peer, RegionConfig, SqliteControl, dump_region_config
 from tests.machine import WAIT_S, is_over
@@ -128,7 +128,7 @@ class Region:
         """Start ``api``, ``feed`` or ``agent``."""
         module = {
             "api": "intelgraph.api",
-            "feed": "intelgraph.changelog.feed_main",
+            "feed": "intelgraph.changelog.feed",
             "agent": "intelgraph.control.agent",
         }[part]
         with self.log_path.open("ab") as log:
@@ -158,7 +158,7 @@ class Region:
         return [each for each in children if "intelgraph.exposition" not in each.cmdline()]
 
     def wait_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> None:
-        """Wait until the door says that it can serve."""
+        """Wait until the API says that it can serve."""
         until = time.monotonic() + timeout_s
         said = "nothing"
         while time.monotonic() < until:
@@ -201,12 +201,12 @@ class Site:
         return self.regions[EU]
 
     def client(self, region: str = US, *, tenant: str = "acme", role: str = "writer") -> Client:
-        """A client of one region's door with a good token."""
+        """A client of one region's API with a good token."""
         return Client(self.regions[region].url, self.issuer.token(tenant, role))
 
 
 class Client:
-    """The door's requests, as an application makes them."""
+    """The API's requests, as an application makes them."""
 
     def __init__(self, url: str, token: str | None) -> None:
         self.url = url
@@ -256,7 +256,7 @@ def two_regions(
 ) -> Iterator[Site]:
     """Yield the site described above; everything is stopped and removed at the end.
 
-    ``settings``: PostgreSQL's. With ``agents`` each region has its agent, and its door acknowledges nothing without a
+    ``settings``: PostgreSQL's. With ``agents`` each region has its agent, and its API acknowledges nothing without a
     grant.
     """
     with contextlib.ExitStack() as stack:
@@ -341,14 +341,15 @@ async def _provision(site: Site) -> None:
             await directory.create_tenant(Tenant(id=tenant, placement=placement_id))
         for placement in PLACEMENTS.values():
             for region in placement.regions:
-                await _until_known(connections[region], placement.id)
+                await until_known(connections[region], placement.id)
     finally:
         await store.close()
         for connection in connections.values():
             await connection.close()
 
 
-async def _until_known(connection: asyncpg.Connection, placement: str) -> None:
+async def until_known(connection: asyncpg.Connection, placement: str) -> None:
+    """Wait until a region's database has the row that opened a placement's epoch."""
     async with asyncio.timeout(READY_TIMEOUT_S):
         known = "select exists (select from ig.placement where id = $1)"
         while not await connection.fetchval(known, placement):  # noqa: ASYNC110

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.api.problem import STATUS_OF, STATUSES, of_denied
+from intelgraph.api.http.problem import STATUS_OF, STATUSES, of_denied
 from intelgraph.model.errors import Denied
 
 SOURCE = Path(str(resources.files("intelgraph")))
@@ -34,7 +34,7 @@ NEVER_ANSWERED = {
 
 def codes() -> Iterator[tuple[str, str, bool]]:
     """Every code in the source: where it is, and whether it is one that a repeat may change."""
-    files = [path for package in PACKAGES for path in (SOURCE / package).glob("*.py")]
+    files = [path for package in PACKAGES for path in (SOURCE / package).rglob("*.py")]
     for path in [*files, *(SOURCE / name for name in FILES)]:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call):

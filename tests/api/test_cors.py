@@ -17,7 +17,7 @@ def asked(origin: str | None, *, preflight: bool = True) -> Request:
     headers = {b"origin": origin.encode()} if origin is not None else {}
     if preflight:
         headers[b"access-control-request-method"] = b"POST"
-    return Request("OPTIONS", b"/graphql", headers, None, Incoming(lambda: None))
+    return Request("OPTIONS", b"/graphql", headers, None, Incoming(lambda: None), b"an-id")
 
 
 def test_an_allowed_origin_is_told_what_it_may_send_and_read() -> None:

@@ -1,4 +1,4 @@
-"""Whatever is sent, the door answers with a type: no failure of ours, and nothing half-applied."""
+"""Whatever is sent, the API answers with a type: no failure of ours, and nothing half-applied."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
+from importlib import resources
 
 import pytest
 import requests
@@ -17,17 +17,19 @@ from hypothesis import strategies as st
 from requests.adapters import HTTPAdapter
 from schemathesis.specs.openapi import checks
 
-from intelgraph.api import problem
 from intelgraph.settings import ApiPolicy
+from tests.cases import cases
 from tests.machine import stretched
 
 from .site import US, Site, two_regions
 
 pytestmark = pytest.mark.postgres
 QUIET = settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=cases(80),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-OPENAPI = json.loads((Path(problem.__file__).parent / "openapi.json").read_text())
+OPENAPI = json.loads(resources.files("intelgraph.api").joinpath("openapi.json").read_text())
 DESCRIPTION = schemathesis.openapi.from_dict(OPENAPI)
 
 
@@ -41,7 +43,7 @@ def garbage_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def exchange(site: Site, raw: bytes, *, half_close: bool = False, timeout_s: float = 5) -> bytes:
-    """Send bytes and return all that comes back until the door closes or is silent for 0.5 s after an answer."""
+    """Send bytes and return all that comes back until the API closes or is silent for 0.5 s after an answer."""
     with socket.create_connection(("127.0.0.1", site.us.config.api_port), timeout=timeout_s) as connection:
         got = b""
         try:
@@ -187,7 +189,7 @@ def test_any_headers_paths_and_bodies_get_a_typed_answer(
 
 
 @DESCRIPTION.parametrize()
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=cases(50), deadline=None, suppress_health_check=list(HealthCheck), database=None)
 def test_every_operation_keeps_to_its_description(garbage_site: Site, case: schemathesis.Case) -> None:
     """Requests made from the description, legal and not: the answer is one that the description names."""
     token = garbage_site.issuer.token("acme")

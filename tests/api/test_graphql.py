@@ -174,7 +174,7 @@ def test_introspection_and_data_stand_in_the_order_of_the_fields(site: Site) -> 
     assert answer.json()["data"]["s"] == {"queryType": {"name": "Query"}}
 
 
-def test_refusals_at_the_door_are_graphql_errors_with_codes(site: Site) -> None:
+def test_refusals_at_admission_are_graphql_errors_with_codes(site: Site) -> None:
     for client, query, status, code in (
         (Client(site.us.url, None), "{ __typename }", 401, "no_token"),
         (site.client(US, tenant="hooli"), "{ __typename }", 421, "region_not_allowed"),

@@ -1,4 +1,4 @@
-"""Shapes of attack through the door: refused with their code, without the database, and the worker goes on serving."""
+"""Shapes of attack through the API: refused with their code, without the database, and the worker goes on serving."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from .site import US, Client, Site, entity, relationship
 
 pytestmark = pytest.mark.postgres
 
-DOCUMENTS, DOCUMENTS_OF_A_PROOF = 600, 4_000
+DOCUMENTS, DOCUMENTS_OF_A_PROOF = 150, 4_000
 _BEGAN = datetime(2025, 1, 1, tzinfo=UTC)
 REFUSED_BEFORE = re.compile(r"must be from \d+ to \d+, not (-1|5001)$|^after is refused: it is not what such a list")
 VARIABLE = re.compile(r"Variable '\$(\w+)' (?:has|got) invalid value(?: at ([^:]+))?")

@@ -1,7 +1,7 @@
-"""Which index every question takes, and how many rows it looks at: told by PostgreSQL itself, as the door's role.
+"""Which index every question takes, and how many rows it looks at: told by PostgreSQL itself, as the API's role.
 
 Two tenants of 4,000 entities and 16,000 relationships each share the tables. What is asked goes through the pool of the
-door, so that plans are generic and row-level security applies; ``auto_explain`` tells every plan, those inside of
+API, so that plans are generic and row-level security applies; ``auto_explain`` tells every plan, those inside of
 functions too. Questions without an index of their own are in a table with the reason why, and may look at the rows of
 their tenant, never at another's.
 """
@@ -18,8 +18,9 @@ import asyncpg
 import pytest
 from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLObjectType
 
+from bench.scratch import Scratch, start_scratch
 from intelgraph.changelog.install import install_schema
-from intelgraph.fleet.postgres.scratch import Scratch, start_scratch
+from intelgraph.graph.engines.postgres.engine import PostgresEngine
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema
 from tests.graph.cursors import cursor
@@ -153,21 +154,22 @@ class Looked:
 async def _look() -> dict[str, Looked]:
     with start_scratch(name="plans", settings=EXPLAIN) as server:
         await _fill(server)
-        door = await asyncpg.connect(
+        connection = await asyncpg.connect(
             **server.connect_arguments("ig_api"),
             server_settings={"plan_cache_mode": "force_generic_plan", "jit": "off"},
         )
         told: list[str] = []
-        door.add_log_listener(lambda _, message: told.append(message.message))
+        connection.add_log_listener(lambda _, message: told.append(message.message))
         planner = Planner(schema=load_schema())
         found = {}
         try:
             for name, ask in ASKED.items():
                 prepared = planner.prepare(planner.document(ask.query, None), {})
-                assert prepared.statement is not None
+                assert prepared.plan is not None
+                statement = PostgresEngine().statement(prepared.plan)
                 values = [value.decode() if isinstance(value, bytes) else value for value in prepared.values]
                 told.clear()
-                row = await door.fetchrow(prepared.statement.text, TENANTS[0], "p", None, *values)
+                row = await connection.fetchrow(statement.text, TENANTS[0], "p", None, *values)
                 assert row is not None
                 assert json.loads(row[0])["status"] == "ok", (name, row)
                 assert row[1] is not None, name
@@ -176,7 +178,7 @@ async def _look() -> dict[str, Looked]:
                 for text in told:
                     looked.at(json.loads(text.partition("plan:\n")[2])["Plan"])
         finally:
-            await door.close()
+            await connection.close()
     return found
 
 

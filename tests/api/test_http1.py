@@ -12,7 +12,7 @@ from contextlib import closing
 
 import pytest
 
-from intelgraph.api.http.http1 import PIPELINED_MAX
+from intelgraph.api.http.policy import HttpPolicy
 from intelgraph.model.head_refusals import HEAD_BYTES_MAX
 from tests.machine import WAIT_S, stretched
 
@@ -44,7 +44,7 @@ def answer(file: socket.SocketIO | object, *, body: bool = True) -> tuple[int, d
 
 
 def test_requests_that_come_in_one_piece_are_answered_in_their_order(wire: socket.socket) -> None:
-    count = 3 * PIPELINED_MAX
+    count = 3 * HttpPolicy().pipelined_max
     wire.sendall(b"".join(get("/healthz" if n % 3 else "/nowhere") for n in range(count)))
     file = wire.makefile("rb")
     assert [answer(file)[0] for _ in range(count)] == [200 if n % 3 else 404 for n in range(count)]

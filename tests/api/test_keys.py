@@ -122,7 +122,7 @@ def test_a_remembered_token_ends_with_its_expiry_and_with_its_key(tmp_path: Path
 
 def with_token(token: str) -> Request:
     headers = {b"authorization": b"Bearer " + token.encode()}
-    return Request("GET", b"/", headers, None, Incoming(lambda: None))
+    return Request("GET", b"/", headers, None, Incoming(lambda: None), b"an-id")
 
 
 def test_a_key_that_is_not_understood_costs_only_itself(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def post(path: str, *lines: str, body: str = QUERY, length: bool = True) -> str:
 
 
 def posts(*lines: str, status: int, code: str | None) -> dict[str, tuple[str, int, str | None]]:
-    """The same at every door that takes a body."""
+    """The same at every route that takes a body."""
     return {
         f"{path} with {' and '.join(lines)}": (post(path, *lines), status, code) for path in ("/graphql", "/v1/changes")
     }

@@ -6,14 +6,14 @@ import time
 
 import pytest
 
-from intelgraph.api.http.body import check_media_type
 from intelgraph.api.http.incoming import Incoming
+from intelgraph.api.http.media_type import check_media_type
 from intelgraph.api.http.request import Request
 from intelgraph.model.errors import IntelGraphError
 
 
 def request(content_type: bytes) -> Request:
-    return Request("POST", b"/graphql", {b"content-type": content_type}, None, Incoming(lambda: None))
+    return Request("POST", b"/graphql", {b"content-type": content_type}, None, Incoming(lambda: None), b"an-id")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What breaks behind the door makes requests slower or refuses them with a type; it never fails them otherwise."""
+"""What breaks behind the API makes requests slower or refuses them with a type; it never fails them otherwise."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from intelgraph.model.errors import TransientError
 
 
 def request() -> Request:
-    return Request("GET", b"/v1/changes", {}, None, Incoming(lambda: None))
+    return Request("GET", b"/v1/changes", {}, None, Incoming(lambda: None), b"an-id")
 
 
 def test_what_a_request_took_is_given_back_when_it_ends_and_only_once() -> None:

@@ -1,4 +1,4 @@
-"""Every refusal of the door has its code, its status and one sentence, and nothing of a refused write is applied."""
+"""Every refusal of the API has its code, its status and one sentence, and nothing of a refused write is applied."""
 
 from __future__ import annotations
 

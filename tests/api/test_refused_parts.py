@@ -9,13 +9,13 @@ import pytest
 from intelgraph.api.graphql.http import GraphQLRequest
 from intelgraph.api.graphql.persisted import PersistedDocuments
 from intelgraph.api.http.request import Request
-from intelgraph.api.read.read import limit_of
+from intelgraph.api.read.parameters import limit_of
 from intelgraph.graph.query.document import QueryRefused
 from intelgraph.model.errors import PermanentError
 
 
 def asked(target: bytes) -> Request:
-    return Request("GET", target, {}, None, None)
+    return Request("GET", target, {}, None, None, b"an-id")
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import requests
 
+from intelgraph.api.idempotency_key import checked_key
 from intelgraph.api.write.operations import check_operations, in_changes, read_operations
-from intelgraph.api.write.write import checked_key
 from intelgraph.model.errors import PermanentError
 
 from .site import EU, US, Client, Site, entity, relationship

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from intelgraph.api.database.database import Database
-from intelgraph.graph.query import search
+from intelgraph.graph.engines.postgres import search
+from intelgraph.graph.engines.postgres.engine import PostgresEngine
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema
 from intelgraph.settings import ApiPolicy
@@ -39,8 +40,9 @@ def answers(site: Site, query: str, variables: dict[str, Any]) -> list[Any]:
     async def ask() -> list[Any]:
         planner = Planner(schema=load_schema())
         prepared = planner.prepare(planner.document(query, None), variables)
-        statement = prepared.statement
-        assert statement is not None and statement.for_many is not None
+        assert prepared.plan is not None
+        statement = PostgresEngine().statement(prepared.plan)
+        assert statement.for_many is not None
         database = Database(site.us.config.database, ApiPolicy())
         await database.start()
         try:

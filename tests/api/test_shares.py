@@ -7,13 +7,14 @@ from collections.abc import Awaitable
 
 import pytest
 
-from intelgraph.api.http.outgoing import Outgoing
+from intelgraph.api.limits.outgoing import Outgoing
 from intelgraph.api.limits.shares import OF_ALL, OF_TENANT, Full, Shares
 from intelgraph.api.limits.slots import Slots
+from intelgraph.api.policy import UnreadPolicy
+from intelgraph.graph.engines.postgres.weight import ANSWER_BYTES_MAX, OBJECT_BYTES_MAX, object_bytes_max
 from intelgraph.graph.query.cache import Cache
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema
-from intelgraph.graph.query.weight import ANSWER_BYTES_MAX, OBJECT_BYTES_MAX, guarded, object_bytes_max
 from intelgraph.model.errors import TransientError
 
 
@@ -124,7 +125,7 @@ def test_what_was_made_of_a_document_goes_with_it() -> None:
 
 def test_who_leaves_much_unread_waits_and_others_do_not() -> None:
     async def story() -> None:
-        outgoing = Outgoing(bytes_max=100, bytes_of_tenant_max=50, wait_s=0.02)
+        outgoing = Outgoing(UnreadPolicy(bytes_max=100, bytes_of_tenant_max=50, wait_s=0.02))
         first, second = outgoing.hold("a", 30), outgoing.hold("a", 30)
         await outgoing.room("b")
         with pytest.raises(TransientError) as refused:
@@ -146,10 +147,3 @@ def test_who_leaves_much_unread_waits_and_others_do_not() -> None:
 def test_how_large_each_of_some_objects_may_be(objects: int, bytes_max: int | None) -> None:
     assert object_bytes_max(objects) == bytes_max
     assert objects * (bytes_max or OBJECT_BYTES_MAX) <= ANSWER_BYTES_MAX
-
-
-def test_a_statement_without_data_is_no_data_but_where_it_may_be_large() -> None:
-    text = "select it.r, case when it.r ->> 'status' = 'ok' then (select 1)::text end from it"
-    assert guarded(text, None) == text
-    assert "'ok' and (it.r -> 'largest')::int <= 512 then" in guarded(text, 512)
-    assert "ig.largest" in guarded(text, 512, by_tenant=True)

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from intelgraph.api.http.body import BODIES_OF_TENANT_MAX, BODY_BYTES_OF_TENANT_MAX
+from intelgraph.api.policy import WorkerPolicy
 from tests.machine import is_over
 
 from .layers import LAYERS, Layers, layers_before
@@ -55,9 +55,9 @@ def test_one_tenants_slow_bodies_have_a_share_and_leave_the_others_theirs(
 ) -> None:
     token, port = site.issuer.token(GREEDY), layers.ports[layer]
     with ExitStack() as slow:
-        for _ in range(BODIES_OF_TENANT_MAX):
+        for _ in range(WorkerPolicy().bodies.each):
             slow.enter_context(closing(begin(port, token, 100)))
-        until_in_use(site, "bodies", BODIES_OF_TENANT_MAX)
+        until_in_use(site, "bodies", WorkerPolicy().bodies.each)
         said = UNREACHED
         while UNREACHED in said:  # on a busy machine the edge may think for a moment that nobody is there
             said = read_status(slow.enter_context(closing(begin(port, token, 100))))
@@ -76,7 +76,7 @@ def test_what_has_arrived_of_slow_bodies_is_bounded_in_bytes(site: Site) -> None
     token, port = site.issuer.token(GREEDY), site.us.config.api_port
     part = b"{" + b" " * (7 * MIB)
     with ExitStack() as slow:
-        whole = BODY_BYTES_OF_TENANT_MAX // len(part)
+        whole = WorkerPolicy().body_bytes.each // len(part)
         for number in range(whole):
             slow.enter_context(closing(begin(port, token, 8 * MIB, part)))
             until_in_use(site, "body_bytes", len(part) * (number + 1))

@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
+from intelgraph.api.http.connection import Connection
 from intelgraph.api.http.connections import Connections
-from intelgraph.api.http.http1 import IDLE_S, STALLED_S, Connection
+from intelgraph.api.http.policy import HttpPolicy
 from intelgraph.api.http.request import Request
 from intelgraph.api.http.response import Response
 
+POLICY = HttpPolicy()
 BODY = bytes(range(256)) * 65_536  # 16 MiB: more than any kernel's buffers hold
 PART = 1 << 20
 Scenario = Callable[[Connections, socket.socket], Awaitable[None]]
@@ -27,7 +29,7 @@ def with_worker(scenario: Scenario) -> None:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        connections = Connections(serve, [])
+        connections = Connections(serve, [], policy=POLICY)
         server = await loop.create_server(connections.make, "127.0.0.1", 0)
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
@@ -67,7 +69,7 @@ def test_a_client_that_reads_slowly_gets_all_of_its_answer() -> None:
         while len(found) < len(BODY):
             connection.look(now)
             assert not connection.gone
-            now += STALLED_S - 1  # a look every second would see no less
+            now += POLICY.stalled_s - 1  # a look every second would see no less
             part = await read(client, min(PART, len(BODY) - len(found)))
             found += part if found else part.partition(b"\r\n\r\n")[2]
         assert found == BODY
@@ -80,10 +82,10 @@ def test_a_client_that_takes_nothing_is_let_go() -> None:
         connection = await the_one(connections)
         now = asyncio.get_running_loop().time()
         connection.look(now)
-        connection.look(now + STALLED_S - 1)
+        connection.look(now + POLICY.stalled_s - 1)
         await asyncio.sleep(0)
         assert not connection.gone
-        connection.look(now + STALLED_S + 1)
+        connection.look(now + POLICY.stalled_s + 1)
         while not connection.gone:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         assert connections.open == set()
@@ -95,15 +97,15 @@ def test_a_connection_is_idle_from_when_its_answer_was_taken() -> None:
     async def scenario(connections: Connections, client: socket.socket) -> None:
         connection = await the_one(connections)
         began = asyncio.get_running_loop().time()
-        connection.look(began + 10 * IDLE_S)
+        connection.look(began + 10 * POLICY.idle_s)
         assert not connection.gone  # the tail waits
         body = (await read(client, PART)).partition(b"\r\n\r\n")[2]
         await read(client, len(BODY) - len(body))
-        connection.look(asyncio.get_running_loop().time() + IDLE_S / 2)
+        connection.look(asyncio.get_running_loop().time() + POLICY.idle_s / 2)
         await asyncio.sleep(0.05)
         assert not connection.gone
         while not connection.gone:
-            connection.look(began + 20 * IDLE_S)
+            connection.look(began + 20 * POLICY.idle_s)
             await asyncio.sleep(0.01)
 
     with_worker(scenario)

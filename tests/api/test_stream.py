@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from intelgraph.api.read.stream import STREAMS_OF_TENANT_MAX
+from intelgraph.api.policy import StreamPolicy
 from tests.machine import stretched
 
 from .site import EU, US, Site, entity
@@ -148,7 +148,7 @@ def test_a_client_that_reads_nothing_holds_nobody_else(site: Site) -> None:
 def test_one_tenant_cannot_take_all_the_streams_of_a_worker(site: Site) -> None:
     greedy, other = site.issuer.token("cyberdyne"), site.client(US, tenant="tyrell")
     with ExitStack() as opened:
-        for _ in range(STREAMS_OF_TENANT_MAX):
+        for _ in range(StreamPolicy().open.each):
             connection = socket.create_connection(("127.0.0.1", site.us.config.api_port), timeout=10)
             opened.enter_context(closing(connection))
             connection.sendall(_opening(greedy))
@@ -158,7 +158,7 @@ def test_one_tenant_cannot_take_all_the_streams_of_a_worker(site: Site) -> None:
         answer = end_of(told.text)
         assert (answer["code"], answer["facts"]) == (
             "overloaded",
-            {"open": STREAMS_OF_TENANT_MAX, "limit": STREAMS_OF_TENANT_MAX},
+            {"open": StreamPolicy().open.each, "limit": StreamPolicy().open.each},
         )
         start = other.write(entity()).json()["bookmark"]
         with streaming(site, US, site.issuer.token("tyrell"), after=start) as stream:

@@ -1,4 +1,4 @@
-"""Several workers behind one port are one door: their numbers are added up, and they stop together and soon."""
+"""Several workers behind one port are one API: their numbers are added up, and they stop together and soon."""
 
 from __future__ import annotations
 

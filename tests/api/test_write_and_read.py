@@ -1,4 +1,4 @@
-"""The door's first promise: what was written is read back, here and in the other region."""
+"""The API's first promise: what was written is read back, here and in the other region."""
 
 from __future__ import annotations
 

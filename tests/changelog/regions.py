@@ -24,9 +24,9 @@ from typing import Any
 
 import asyncpg
 
+from bench.scratch import Scratch, start_scratch
 from intelgraph.changelog.install import begin_new_life, install_schema, schema_digest, schema_files
 from intelgraph.changelog.links import REPLICATED_COLUMNS
-from intelgraph.fleet.postgres.scratch import Scratch, start_scratch
 
 HARNESS = Path(__file__).with_name("harness.sql").read_text(encoding="utf-8")
 DIGEST_KEY = b"k" * 32

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from bench.scratch import Scratch
 from intelgraph.changelog.model.append import Request
 from intelgraph.changelog.model.log import Class, Kind, classify
-from intelgraph.fleet.postgres.scratch import Scratch
+from tests.cases import cases
 
 from .closing import ClosingWorld
 from .comparison import compare
@@ -147,7 +148,7 @@ def scratch() -> Iterator[Scratch]:
 @pytest.mark.timeout(600)
 def test_nothing_of_a_closed_epoch_is_written_until_it_is_reopened_or_over(scratch: Scratch) -> None:
     with cluster(scratch, TWO) as regions:
-        run(regions, 120)
+        run(regions, cases(120))
 
 
 @pytest.mark.postgres
@@ -155,4 +156,4 @@ def test_nothing_of_a_closed_epoch_is_written_until_it_is_reopened_or_over(scrat
 @pytest.mark.parametrize("bug", PLANTED, ids=lambda bug: bug.name)
 def test_a_planted_bug_of_closing_is_found(scratch: Scratch, bug: Planted) -> None:
     with cluster(scratch, TWO, bug.schema) as regions, pytest.raises((AssertionError, Flaky)):
-        run(regions, 120)
+        run(regions, cases(120))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from intelgraph.changelog.compaction import safe_floors
 from intelgraph.changelog.comparison import BUCKET_BITS, Stream, Sum, lacking_buckets, stable_cut
 from intelgraph.changelog.durability import Waiting, lsn_number, pause_s, reached
-from intelgraph.changelog.rounds import GapWatch
+from intelgraph.changelog.feed.rounds import GapWatch
 
 US = Stream(origin="us-east", life=1)
 EU = Stream(origin="eu-west", life=1)

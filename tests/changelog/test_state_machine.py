@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
-from intelgraph.fleet.postgres.scratch import Scratch
+from bench.scratch import Scratch
 
 from .planted import PLANTED, Planted
 from .regions import Cluster, cluster, server
@@ -18,7 +18,7 @@ from .state_machine import Histories
 
 TWO = ("us-east", "eu-west")
 THREE = ("us-east", "eu-west", "us-west")
-HISTORIES, HISTORIES_OF_A_PROOF = 75, 250
+HISTORIES, HISTORIES_OF_A_PROOF = 20, 250
 HISTORIES_TO_FIND_A_BUG = 400
 STEPS = 32
 
@@ -90,4 +90,4 @@ def test_a_planted_bug_is_found(scratch: Scratch, bug: Planted) -> None:
 @pytest.mark.parametrize("names", [TWO, THREE], ids=["two regions", "three regions"])
 def test_histories_left_to_chance_find_nothing(scratch: Scratch, names: tuple[str, ...]) -> None:
     with cluster(scratch, names) as regions:
-        run(regions, histories=10 * HISTORIES, chance=True)
+        run(regions, histories=3 * HISTORIES_OF_A_PROOF, chance=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from intelgraph.fleet.postgres.scratch import Scratch
+from bench.scratch import Scratch
 from intelgraph.settings import SqliteControl, dump_region_config
 from tests.replication.world import World, run, servers_of
 
@@ -82,7 +82,9 @@ def three_regions(state: Path) -> Iterator[Fleet]:
                 home.mkdir(parents=True)
                 config = world.feed(name).config
                 control = SqliteControl(path=str(state / "control.db"))
-                (home / "region.json").write_bytes(dump_region_config(msgspec.structs.replace(config, control=control)))
+                (home / "region.json").write_bytes(
+                    dump_region_config(msgspec.structs.replace(config, control=control, directory=str(home)))
+                )
             await world.close()
 
         asyncio.run(build())

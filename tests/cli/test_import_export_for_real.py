@@ -19,15 +19,15 @@ from hypothesis import strategies as st
 
 from intelgraph.cli.api_sender import DoorSender
 from intelgraph.cli.client import DoorClient
-from intelgraph.graph.bundle_source import BundleSource
-from intelgraph.graph.import_answer import Answer
-from intelgraph.graph.import_journal import Heading, ImportJournal, new_run
-from intelgraph.graph.import_plan import BatchLimits, scan
-from intelgraph.graph.import_run import ImportPolicy, ImportRun
+from intelgraph.graph.imports.answer import Answer
+from intelgraph.graph.imports.journal import Heading, ImportJournal, new_run
+from intelgraph.graph.imports.plan import BatchLimits, scan
+from intelgraph.graph.imports.run import ImportPolicy, ImportRun
 from intelgraph.graph.objects import normal_value, read_object
-from intelgraph.graph.rejects import Rejects
-from intelgraph.graph.stix_mapping import to_stix
-from intelgraph.graph.stix_read import Limits
+from intelgraph.graph.stix.bundle_source import BundleSource
+from intelgraph.graph.stix.mapping import to_stix
+from intelgraph.graph.stix.read import Limits
+from intelgraph.graph.stix.rejects import Rejects
 from intelgraph.model.errors import IntelGraphError, refuse
 from tests.api.site import EU, US, Site, two_regions
 from tests.graph.stix_objects import ENTITIES

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.control.agent.agent import Agent, Hook, Loop, NoHook, Parts
+from intelgraph.control.agent.agent import Agent, Hook, NoHook, Parts
 from intelgraph.control.agent.leases.grants import serve_grants
 from intelgraph.control.agent.leases.keeper import LeaseKeeper
 from intelgraph.control.agent.leases.steady import steady_s
@@ -25,6 +25,7 @@ from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.model.errors import Denied
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.lease import LeasePolicy
+from intelgraph.runtime.loops import Loop
 from tests.fakes.heartbeat import FakeHeartbeat
 from tests.machine import WAIT_S, stretched
 

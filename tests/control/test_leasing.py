@@ -11,6 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from bench.scratch import start_scratch
 from intelgraph.changelog.install import install_schema
 from intelgraph.control.agent.leases.heartbeat import PostgresHeartbeat
 from intelgraph.control.agent.leases.keeper import LeaseKeeper, lease_from
@@ -19,7 +20,6 @@ from intelgraph.control.directory.placements import Directory
 from intelgraph.control.directory.reports import Held, Holding, Seen
 from intelgraph.control.store.keys import LEASES
 from intelgraph.control.store.protocol import ControlStore
-from intelgraph.fleet.postgres.scratch import start_scratch
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.lease import LeasePolicy, is_over

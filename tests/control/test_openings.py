@@ -7,10 +7,10 @@ import asyncio
 import asyncpg
 import pytest
 
+from bench.scratch import start_scratch
 from intelgraph.changelog.install import install_schema
 from intelgraph.control.agent.controller.opening import Openings
 from intelgraph.control.directory.placements import PlacementRecord
-from intelgraph.fleet.postgres.scratch import start_scratch
 from intelgraph.model.placement import Durability, Placement
 
 pytestmark = pytest.mark.postgres

@@ -14,6 +14,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from bench.scratch import Scratch, start_scratch
 from intelgraph.changelog.install import install_schema
 from intelgraph.changelog.links import slot_name
 from intelgraph.control.agent.controller import acting
@@ -27,7 +28,6 @@ from intelgraph.control.directory.plans import PlanRecord, Times, read_plan, wal
 from intelgraph.control.store.keys import PLANS
 from intelgraph.control.store.protocol import ControlStore, Snapshot
 from intelgraph.control.store.sqlite import SqliteControlStore
-from intelgraph.fleet.postgres.scratch import Scratch, start_scratch
 from intelgraph.model.errors import Denied, PermanentError
 from intelgraph.model.placement import Placement, StandbyLoss
 from intelgraph.placement.plan import Do, Kind, Plan

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from bench.scratch import start_scratch
 from intelgraph.control.agent.leases.clock_set_back import ClockSetBack
 from intelgraph.control.agent.leases.keeper import Grant
 from intelgraph.control.agent.leases.watching import REPORT_OLD_S, Watching
 from intelgraph.control.directory.reports import Seen
 from intelgraph.control.store.sqlite import SqliteControlStore
-from intelgraph.fleet.postgres.scratch import start_scratch
 from intelgraph.settings import Database
 
 from .shell import EU, POLICY, US, Clock, Shell

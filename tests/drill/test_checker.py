@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from intelgraph.drill.checker import check, register
 from intelgraph.drill.history import Header, History, Kind, Operation, Outcome, Step
 from intelgraph.model.errors import PermanentError
+from tests.cases import cases
 from tests.drill.model import AWAY, HOME, World, simulate
 
 DISORDER = {"not_linearizable", "older_than_it_says"}
@@ -34,7 +35,7 @@ worlds = st.builds(
     durability=st.sampled_from(("home", "remote")),
     fault_s=st.sampled_from((None, 1.0, 1.5)),
 )
-quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=cases(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @quick
@@ -300,7 +301,7 @@ def registers(draw: st.DrawFn) -> list[Operation]:
     return operations
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=cases(600), deadline=None)
 @given(registers())
 def test_the_register_check_agrees_with_trying_every_order(operations: list[Operation]) -> None:
     history = History(header=Header(began="", regions={}), operations=tuple(operations))

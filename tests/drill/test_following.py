@@ -8,13 +8,14 @@ import pytest
 from aiohttp import web
 
 from intelgraph.api.graphql import http as graphql_http
+from intelgraph.api.graphql.media_types import RESPONSE
 from intelgraph.api.http.accept import EVENTS
 from intelgraph.drill.following import Followed, Follower
 from intelgraph.drill.history import Operation, Outcome
 from intelgraph.model.errors import refuse
 
 
-@pytest.mark.parametrize("kind", [EVENTS, graphql_http.RESPONSE])
+@pytest.mark.parametrize("kind", [EVENTS, RESPONSE])
 def test_a_follower_whose_bookmark_was_superseded_goes_back_to_an_earlier_one(kind: bytes) -> None:
     refused = graphql_http.failed(kind, refuse("superseded", "the read is refused"))
 

@@ -24,9 +24,9 @@ from intelgraph.drill.history import (
     Setback,
     Step,
     read_history,
-    write_history,
 )
 from intelgraph.model.errors import PermanentError
+from tests.cases import cases
 from tests.drill.model import World, simulate
 
 seconds = st.floats(0, 1e6, allow_nan=False)
@@ -85,7 +85,16 @@ histories = st.builds(
 )
 
 
-@settings(max_examples=75, deadline=None)
+def write_history(path: Path, history: History) -> None:
+    """Write a whole history."""
+    with HistoryWriter(path, history.header) as writer:
+        for mark in history.marks:
+            writer.mark(mark)
+        for operation in history.operations:
+            writer.operation(operation)
+
+
+@settings(max_examples=cases(75), deadline=None)
 @given(histories)
 def test_what_was_written_is_read_back_equal(history: History) -> None:
     with tempfile.TemporaryDirectory() as directory:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.fleet.layout.parts import mark
+from intelgraph.fleet.composition.parts import mark
+from intelgraph.fleet.composition.region_files import write_files
 from intelgraph.fleet.layout.places import Fleet, settle
-from intelgraph.fleet.layout.region_files import write_files
 from intelgraph.fleet.layout.topology_file import load_topology
-from intelgraph.fleet.postgres.server import ROLES
+from intelgraph.fleet.postgres.server import ROLES, server_of
 from intelgraph.fleet.supervisor.notes import Note, Notes, write_notes
 from intelgraph.fleet.supervisor.process import MARK, look
 from intelgraph.model.errors import IntelGraphError
@@ -97,7 +97,7 @@ def test_a_region_that_the_file_no_longer_names_has_no_edge(place: Path) -> None
     file = topology(place / "shrunk.toml", "a", "b")
     fleet = settle(load_topology(file), start=place)
     for region in ("a", "b"):
-        secrets = fleet.server(region).directory / "secrets"
+        secrets = server_of(fleet, region).directory / "secrets"
         secrets.mkdir(parents=True)
         for role in ROLES:
             (secrets / role).write_text("secret")

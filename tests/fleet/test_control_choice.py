@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from intelgraph.fleet.etcd import members as etcd
-from intelgraph.fleet.etcd.chosen_control import as_kept, choose
 from intelgraph.fleet.etcd.members import EtcdPolicy
+from intelgraph.fleet.layout.chosen_control import as_kept, choose
 from intelgraph.fleet.layout.places import settle
 from intelgraph.fleet.layout.topology import (
     REGIONS_MAX,

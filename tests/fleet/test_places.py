@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from intelgraph.fleet.composition.parts import Kind, all_parts
 from intelgraph.fleet.layout.binaries import ROOT_STATE, can_reach, server_account
-from intelgraph.fleet.layout.parts import Kind, all_parts
 from intelgraph.fleet.layout.places import Fleet, locate, locate_kept, settle, state_directory
 from intelgraph.fleet.layout.topology import ControlKind, port_names
 from intelgraph.fleet.layout.topology_file import load_topology
+from intelgraph.fleet.postgres.server import server_of
 from intelgraph.fleet.supervisor.notes import Note, Notes, may_adopt, plan_digest, read_notes, write_notes
 from intelgraph.fleet.supervisor.stop_order import kind_of, stop_levels
 from intelgraph.model.errors import IntelGraphError
@@ -60,7 +61,7 @@ def test_a_long_path_gets_short_sockets(place: Path) -> None:
     try:
         for path in (fleet.supervisor_socket, fleet.wan_socket("a--b"), fleet.edge_admin_socket("us-east")):
             assert len(os.fsencode(path)) < 100
-        assert fleet.server("us-east").socket_directory is None
+        assert server_of(fleet, "us-east").socket_directory is None
     finally:
         shutil.rmtree(fleet.run)
 

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from intelgraph.fleet.layout.postgres_settings import why_fixed
 from intelgraph.fleet.layout.topology import Topology, default_topology, fixed_ports, port_conflicts, port_names
 from intelgraph.fleet.layout.topology_file import find_topology_file, load_topology, parse_topology
 from intelgraph.fleet.postgres.server import SETTINGS
-from intelgraph.fleet.postgres.settings import why_fixed
 from intelgraph.model.errors import IntelGraphError
+from tests.cases import cases
 
 ROOT = Path(__file__).parents[2]
 TWO = 'zones = ["us", "eu"]\n[[region]]\nname = "us-east"\nzone = "us"\n[[region]]\nname = "eu-west"\nzone = "eu"\n'
@@ -171,7 +172,7 @@ def test_the_default_ports_do_not_collide_even_with_the_most_regions() -> None:
     assert sorted(ports) == sorted(port_names(fleet))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=cases(200), deadline=None)
 @given(
     st.recursive(
         st.one_of(st.integers(), st.booleans(), st.text(max_size=5), st.floats(allow_nan=False)),

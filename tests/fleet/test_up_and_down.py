@@ -22,10 +22,10 @@ import msgspec
 import pytest
 
 from intelgraph.connection import connect
-from intelgraph.fleet.layout.parts import all_parts, mark
+from intelgraph.fleet.composition.parts import all_parts, mark
 from intelgraph.fleet.layout.places import Fleet, locate
 from intelgraph.fleet.layout.topology_file import load_topology
-from intelgraph.fleet.postgres.server import ADMIN
+from intelgraph.fleet.postgres.server import ADMIN, server_of
 from intelgraph.fleet.supervisor.notes import notes_path, read_notes, write_notes
 from intelgraph.fleet.supervisor.process import look, marked
 from intelgraph.fleet.supervisor.status import Request
@@ -144,7 +144,7 @@ def test_secrets_are_readable_by_their_owner_alone(running: Path) -> None:
     fleet = _fleet(running)
     secret = [fleet.issuer / "private.pem", notes_path(fleet)]
     for region in ("us-east", "eu-west"):
-        secret += [fleet.region_config(region), *(fleet.server(region).directory / "secrets").iterdir()]
+        secret += [fleet.region_config(region), *(server_of(fleet, region).directory / "secrets").iterdir()]
     assert len(secret) == 12
     for path in secret:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
@@ -285,7 +285,7 @@ def test_a_region_whose_database_was_lost_begins_a_life_it_never_had(running: Pa
 
     before = lives()
     _ok(running, "down")
-    shutil.rmtree(_fleet(running).server("us-east").data)
+    shutil.rmtree(server_of(_fleet(running), "us-east").data)
     _ok(running, "up", "--timeout", "120")
     after = lives()
     assert after["us-east"] > before["us-east"]
@@ -293,7 +293,7 @@ def test_a_region_whose_database_was_lost_begins_a_life_it_never_had(running: Pa
 
 
 def test_data_whose_schema_another_release_made_is_refused_at_once_and_left_as_it_is(running: Path) -> None:
-    server = _fleet(running).server("us-east")
+    server = server_of(_fleet(running), "us-east")
 
     async def exchange(digest: str) -> str:
         connection = await connect(server.login(ADMIN))

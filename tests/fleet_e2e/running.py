@@ -22,7 +22,7 @@ import psutil
 
 from intelgraph.connection import connect
 from intelgraph.control import issuer
-from intelgraph.fleet.layout.parts import all_parts, mark
+from intelgraph.fleet.composition.parts import all_parts, mark
 from intelgraph.fleet.layout.places import Fleet, locate
 from intelgraph.fleet.layout.topology import GLOBAL_EDGE
 from intelgraph.fleet.layout.topology_file import load_topology

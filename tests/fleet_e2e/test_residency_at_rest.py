@@ -143,7 +143,12 @@ def test_the_filter_is_what_withholds(filtered: bool, trigger: bool, sent: bool,
 async def _link_towards_home(world: World, *, filtered: bool, trigger: bool) -> None:
     for name, peer in ((HOME, AWAY), (AWAY, HOME)):
         await install_schema(world.at[name], region=name, peers=[peer])
-    await links.publish(world.at[AWAY], here=AWAY, destination=HOME, filtered=filtered)
+    await links.publish(world.at[AWAY], here=AWAY, destination=HOME)
+    if not filtered:
+        await world.at[AWAY].execute(
+            f"alter publication {links.publication_name(HOME)} set table ig.change ({links.REPLICATED_COLUMNS}), "
+            f"ig.signal where (origin = '{AWAY}' and destination = '{HOME}')"
+        )
     await world.at[AWAY].fetchval("select pg_create_logical_replication_slot('tap', 'pgoutput')")
     if not trigger:
         await world.at[HOME].execute("alter table ig.change disable trigger arrive")

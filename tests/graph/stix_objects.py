@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from intelgraph.graph.objects import Entity, Relationship
-from intelgraph.graph.stix_mapping import OBSERVABLES
+from intelgraph.graph.stix.mapping import OBSERVABLES
 from intelgraph.model.content import problem_of
+from tests.cases import cases
 
-GENERATED = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
+GENERATED = settings(deadline=None, max_examples=cases(80), suppress_health_check=[HealthCheck.too_slow])
 NUL_FREE = st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",)), max_size=20)
 NUMBERS = (
     st.integers(-(10**64) + 1, 10**64 - 1)

@@ -12,14 +12,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from intelgraph.cli.client import Reply
-from intelgraph.graph.bundle_source import BundleSource
 from intelgraph.graph.content_digest import canonical_json
 from intelgraph.graph.objects import GraphObject, read_object, upsert_operation
-from intelgraph.graph.rejects import Rejected
-from intelgraph.graph.stix_mapping import UNKNOWN_TIME
-from intelgraph.graph.stix_read import Limits, Read, read_bundle
-from intelgraph.graph.stix_write import BundleWriter
-from intelgraph.graph.versions import version_of
+from intelgraph.graph.stix.bundle_source import BundleSource
+from intelgraph.graph.stix.mapping import UNKNOWN_TIME
+from intelgraph.graph.stix.read import Limits, Read, read_bundle
+from intelgraph.graph.stix.rejects import Rejected
+from intelgraph.graph.stix.versions import version_of
+from intelgraph.graph.stix.write import BundleWriter
 from intelgraph.model.content import problem_of, read_float, read_integer
 
 from .stix_objects import GENERATED

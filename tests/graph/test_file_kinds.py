@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from intelgraph.graph.bundle_source import BundleSource
-from intelgraph.graph.rejects import Rejected
-from intelgraph.graph.stix_read import Limits, read_bundle
+from intelgraph.graph.stix.bundle_source import BundleSource
+from intelgraph.graph.stix.read import Limits, read_bundle
+from intelgraph.graph.stix.rejects import Rejected
 from intelgraph.model.errors import IntelGraphError
 
 UUID = "31b940d4-6f7f-459a-80ea-9c1f17b5891b"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from intelgraph.graph.import_answer import TAKEN_OUT_BEFORE_HALVING, Answer, Step, decide
+from intelgraph.graph.imports.answer import TAKEN_OUT_BEFORE_HALVING, Answer, Step, decide
 
 
 @pytest.mark.parametrize(

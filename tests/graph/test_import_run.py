@@ -14,16 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intelgraph.graph.bundle_source import BundleSource
-from intelgraph.graph.import_answer import Answer
-from intelgraph.graph.import_delivery import Form
-from intelgraph.graph.import_journal import Heading, ImportJournal
-from intelgraph.graph.import_plan import BatchLimits, scan
-from intelgraph.graph.import_run import ImportPolicy, ImportRun
+from intelgraph.graph.imports.answer import Answer
+from intelgraph.graph.imports.delivery import Form
+from intelgraph.graph.imports.journal import Heading, ImportJournal
+from intelgraph.graph.imports.plan import BatchLimits, scan
+from intelgraph.graph.imports.run import ImportPolicy, ImportRun
 from intelgraph.graph.objects import Kind, read_object
-from intelgraph.graph.rejects import Rejects
-from intelgraph.graph.stix_read import Limits
+from intelgraph.graph.stix.bundle_source import BundleSource
+from intelgraph.graph.stix.read import Limits
+from intelgraph.graph.stix.rejects import Rejects
 from intelgraph.model.errors import IntelGraphError
+from tests.cases import cases
 from tests.fakes.door import Refusal, Store
 
 POLICY = ImportPolicy(in_flight_max=3, batch=BatchLimits(operations_max=5, bytes_max=100_000))
@@ -191,7 +192,7 @@ def test_a_refusal_that_no_content_could_change_ends_the_import_as_itself(tmp_pa
     assert refused.value.denied.code == "role_not_allowed"
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=cases(60))
 @given(st.lists(st.tuples(st.integers(1, 12), st.sampled_from(["before", "after"])), max_size=5), st.randoms())
 def test_killed_anywhere_any_number_of_times_every_object_is_written_once(
     tmp_path_factory: pytest.TempPathFactory, kills: list[tuple[int, str]], chance: random.Random

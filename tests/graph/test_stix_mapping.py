@@ -11,11 +11,11 @@ import msgspec
 import pytest
 from hypothesis import example, given
 
-from intelgraph.graph.bundle_source import BundleSource
 from intelgraph.graph.content_digest import canonical_json
 from intelgraph.graph.objects import Entity, GraphObject, Relationship, exact_time, normal_value, read_object
-from intelgraph.graph.stix_mapping import UNKNOWN_TIME, WRAPPER_TYPE, NotMapped, from_stix, to_stix
-from intelgraph.graph.stix_read import Limits, Read, read_bundle
+from intelgraph.graph.stix.bundle_source import BundleSource
+from intelgraph.graph.stix.mapping import UNKNOWN_TIME, WRAPPER_TYPE, NotMapped, from_stix, to_stix
+from intelgraph.graph.stix.read import Limits, Read, read_bundle
 
 from .stix_objects import GENERATED, GRAPH_OBJECTS, STIX
 

@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intelgraph.api.write.operations import STORED_BYTES_MAX
-from intelgraph.graph.bundle_source import BundleSource, PieceReader
 from intelgraph.graph.content_digest import canonical_json
 from intelgraph.graph.objects import Entity
-from intelgraph.graph.rejects import Rejected
-from intelgraph.graph.stix_mapping import from_stix
-from intelgraph.graph.stix_read import Limits, Read, read_bundle
-from intelgraph.graph.stix_write import BundleWriter
+from intelgraph.graph.stix.bundle_source import BundleSource, PieceReader
+from intelgraph.graph.stix.mapping import from_stix
+from intelgraph.graph.stix.read import Limits, Read, read_bundle
+from intelgraph.graph.stix.rejects import Rejected
+from intelgraph.graph.stix.write import BundleWriter
 from intelgraph.model.errors import IntelGraphError
 
 from .stix_objects import GENERATED, STIX

@@ -13,14 +13,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from intelgraph.graph.bundle_source import BundleSource
-from intelgraph.graph.import_answer import Answer
-from intelgraph.graph.import_plan import BatchLimits, scan
-from intelgraph.graph.import_run import ImportPolicy
-from intelgraph.graph.rejects import Rejects
-from intelgraph.graph.stix_mapping import from_stix
-from intelgraph.graph.stix_read import Limits
-from intelgraph.graph.versions import Verdict, judge, ordered_time, version_of
+from intelgraph.graph.imports.answer import Answer
+from intelgraph.graph.imports.plan import BatchLimits, scan
+from intelgraph.graph.imports.run import ImportPolicy
+from intelgraph.graph.stix.bundle_source import BundleSource
+from intelgraph.graph.stix.mapping import from_stix
+from intelgraph.graph.stix.read import Limits
+from intelgraph.graph.stix.rejects import Rejects
+from intelgraph.graph.stix.versions import Verdict, judge, ordered_time, version_of
+from tests.cases import cases
 from tests.fakes.door import Store
 
 from .test_import_run import TENANT, StoreSender, link, take, url, uuid_of
@@ -231,7 +232,7 @@ FORMS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=cases(150), suppress_health_check=[HealthCheck.too_slow])
 @given(FORMS.flatmap(lambda forms: st.tuples(st.just(forms), st.permutations(forms))))
 def test_the_order_in_a_file_decides_nothing(both: tuple[list[dict[str, Any]], list[dict[str, Any]]]) -> None:
     def outcome(forms: list[dict[str, Any]]) -> tuple[list[bytes], dict[str, int]]:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.scratch import start_scratch
 from intelgraph.changelog.install import install_schema
 from intelgraph.connection import connect
 from intelgraph.control.directory.plans import read_plan
-from intelgraph.fleet.postgres.scratch import start_scratch
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.model.placement import Tenant
 from intelgraph.operations.compaction import compact

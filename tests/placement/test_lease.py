@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intelgraph.placement.lease import LeasePolicy, Watched, granted_until, is_over, look
+from tests.cases import cases
 
 POLICY = LeasePolicy()
 # Rates within which a lease's length differs by at most the drift on either clock.
@@ -78,7 +79,7 @@ class World:
         return self.holder_s < self.until_s
 
 
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=cases(2_000), deadline=None)
 @given(holder_rate=rates, watcher_rate=rates, schedule=steps)
 def test_the_holder_has_stopped_whenever_a_watcher_may_take_over(
     holder_rate: float, watcher_rate: float, schedule: list[tuple[str, float]]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from intelgraph.fleet.postgres.scratch import Scratch
+from bench.scratch import Scratch
 from tests.replication.lone import Lone, lone, lone_server
 from tests.replication.world import World, run, servers_of
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import asyncpg
 
+from bench.scratch import Scratch, start_scratch
 from intelgraph.changelog.install import install_schema
 from intelgraph.changelog.links import REPLICATED_COLUMNS
-from intelgraph.fleet.postgres.scratch import Scratch, start_scratch
 from tests.machine import WAIT_S
 
 HERE, PEERS = "eu-west", ["us-east", "eu-central"]
@@ -44,7 +44,7 @@ class Lone:
 
     async def connect(self, role: str = "ig_admin", **settings: str) -> asyncpg.Connection:
         arguments = {**self.server.connect_arguments(role), "database": self.database}
-        connection = await asyncpg.connect(**arguments, command_timeout=30, server_settings=settings)
+        connection = await asyncpg.connect(**arguments, command_timeout=WAIT_S, server_settings=settings)
         await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
         self._stack.callback(connection.terminate)
         return connection

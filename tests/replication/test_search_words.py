@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intelgraph.fleet.postgres.scratch import Scratch
+from bench.scratch import Scratch
+from tests.cases import cases
 
 from .lone import lone
 
@@ -154,6 +155,16 @@ def test_runs_of_any_length_are_found_by_their_beginning(ask: Ask, characters: i
         assert ask(name, None, "x" * (characters + 1)) is False
 
 
+def test_every_eight_runs_of_a_long_name_are_found_and_no_others(ask: Ask) -> None:
+    runs = [f"r{chr(97 + number // 26 % 26)}{chr(97 + number % 26)}{chr(97 + number // 676)}" for number in range(600)]
+    name = "-".join(runs)
+    for first in (0, 247, 248, 249, 250, 255, 256, 257, 262, 263, 264, 504, 511, 512, 513, 591, 592):
+        for many in (2, 3, 8):
+            assert ask(name, None, "-".join(runs[first : first + many])) is True, (first, many)
+        assert ask(name, None, "-".join([*runs[first : first + 2], "zz"])) is False, first
+    assert ask(name, None, "-".join(runs[598:])) is True
+
+
 def test_a_text_of_signs_alone_asks_for_nothing(ask: Ask) -> None:
     assert ask("-- !! --", None, "-- !! --") is None
 
@@ -167,7 +178,7 @@ def test_words_joined_by_white_space_in_a_description_are_apart(ask: Ask) -> Non
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0", exclude_categories=("Cn", "Cs")), max_size=60)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=cases(200), deadline=None)
 @given(texts, st.integers(0, 59), st.integers(1, 60), st.booleans())
 def test_what_begins_at_a_run_is_found_however_far_it_goes(
     ask: Ask, name: str, first: int, size: int, within: bool
@@ -182,7 +193,7 @@ def test_what_begins_at_a_run_is_found_however_far_it_goes(
     assert found is True
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=cases(200), deadline=None)
 @given(st.none() | texts, st.none() | texts, st.integers(0, 59), st.integers(1, 60))
 def test_a_piece_of_a_text_that_is_joined_is_found_in_either(
     sql: Sql, ask: Ask, name: str | None, description: str | None, first: int, size: int

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from intelgraph.graph.query.compile import READABLE
-from intelgraph.graph.query.statement import BOOKMARK, PLACEMENT
+from intelgraph.graph.engines.postgres.nodes import NULL, Cast, Select, Text
+from intelgraph.graph.engines.postgres.render import render
+from intelgraph.graph.engines.postgres.statement import readable
 from tests.replication.lone import HERE, Lone, upsert
 
 pytestmark = pytest.mark.postgres
@@ -39,7 +40,7 @@ def test_what_is_told_of_a_placement_is_what_the_function_says(alone: Tell, role
         for change in CHANGES:
             await writer.execute(change)
             said = await region.ask("select ig.readable('p', null)")
-            first = await region.ask("select " + READABLE.replace(PLACEMENT, "'p'").replace(BOOKMARK, "null::text"))
+            first = await region.ask(render(Select((readable(Text("p"), Cast(NULL, "text")),))))
             assert first == said, change
             kept = await region.ask("select told from ig.placement")
             assert (kept is not None) == (said["status"] == "ok"), change

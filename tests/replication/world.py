@@ -16,10 +16,10 @@ from typing import Any
 
 import asyncpg
 
+from bench.scratch import Scratch, start_scratch
 from intelgraph.changelog import links
-from intelgraph.changelog.feed_main import Feed
+from intelgraph.changelog.feed.process import Feed
 from intelgraph.changelog.install import install_schema
-from intelgraph.fleet.postgres.scratch import Scratch, start_scratch
 from intelgraph.settings import FeedPolicy, Issuer, Peer, RegionConfig, SqliteControl
 from tests.machine import WAIT_S
 
@@ -39,7 +39,7 @@ class World:
 
     async def connect(self) -> None:
         for name, server in self.servers.items():
-            self.at[name] = await asyncpg.connect(**server.connect_arguments(), command_timeout=30)
+            self.at[name] = await asyncpg.connect(**server.connect_arguments(), command_timeout=WAIT_S)
 
     async def close(self) -> None:
         for connection in self.at.values():

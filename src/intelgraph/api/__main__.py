@@ -1,4 +1,4 @@
-"""``python -m intelgraph.api --config region.json [--workers N]``: the door of one region.
+"""``python -m intelgraph.api --config region.json [--workers N]``: the API of one region.
 
 One server process, which owns the port, and its workers. A worker that dies is replaced; workers end when the server
 process does. What the workers count is added up in files under the region's directory, and told at another port by a
@@ -14,12 +14,13 @@ from pathlib import Path
 
 from intelgraph import exposition
 from intelgraph.api.http.lifeline import Lifeline
+from intelgraph.api.policy import WorkerPolicy
 from intelgraph.settings import RegionConfig, load_region_config
 
 
 def main() -> None:
     """Read the arguments and serve until told to stop."""
-    parser = argparse.ArgumentParser(prog="intelgraph.api", description="Serve one region's HTTP door.")
+    parser = argparse.ArgumentParser(prog="intelgraph.api", description="Serve one region's HTTP API.")
     parser.add_argument("--config", type=Path, required=True, help="the region's settings (region.json)")
     parser.add_argument("--workers", type=int, default=1, help="worker processes (default 1)")
     arguments = parser.parse_args()
@@ -37,14 +38,14 @@ def serve(config: RegionConfig, *, workers: int) -> None:
     from intelgraph.api.http.server import listen
     from intelgraph.api.http.server import serve as serve_workers
 
-    lifeline = Lifeline()
-    application = App(config, lifeline=lifeline)
+    lifeline, policy = Lifeline(), WorkerPolicy()
+    application = App(config, policy, lifeline=lifeline)
     beside = None
     if config.metrics_port:
         beside = exposition.command(config.api_host, config.metrics_port, files=str(directory))
-    listening = listen(config.api_host, config.api_port)
+    listening = listen(config.api_host, config.api_port, policy.http)
     try:
-        serve_workers(application, listening, workers=workers, lifeline=lifeline, beside=beside)
+        serve_workers(application, listening, workers=workers, lifeline=lifeline, policy=policy.http, beside=beside)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

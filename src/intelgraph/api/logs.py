@@ -1,4 +1,4 @@
-"""The door's log: one JSON object a line on standard output.
+"""An API worker's log: one JSON object a line on standard output.
 
 RESIDENCY: a line holds the request's id, its route's template, status, code and duration. No payload, no id, no path,
 no query, no tenant, not even a hash of one: a refused request may belong to a tenant whose data must not be here.
@@ -16,6 +16,7 @@ import traceback
 from typing import BinaryIO
 
 import orjson
+from cachetools import FIFOCache
 
 FLUSH_S = 0.2
 _PENDING_BYTES_MAX = 65_536
@@ -34,7 +35,7 @@ class Log:
         self._second = -1
         self._stamp = ""
         """The text of ``_second``: it is the same for every line of it."""
-        self._same: dict[tuple[str, str, int, str | None], bytes] = {}
+        self._same: FIFOCache[tuple[str, str, int, str | None], bytes] = FIFOCache(_SAME_KEPT_MAX)
         """The members that every line about answers of a kind has."""
 
     def write(self, event: str, **members: object) -> None:
@@ -44,10 +45,9 @@ class Log:
 
     def request(self, answer: tuple[str, str, int, str | None], id_: bytes, seconds: float) -> None:
         """Add the line of an answered request: its method, route, status and code, its id and how long it took."""
-        same = self._same.get(answer)
-        if same is None:
-            if len(self._same) >= _SAME_KEPT_MAX:
-                self._same.clear()
+        try:
+            same = self._same[answer]
+        except KeyError:
             method, route, status, code = answer
             told = {"event": "request", **self._facts, "method": method, "route": route, "status": status, "code": code}
             same = self._same[answer] = orjson.dumps(told)[1:-1]

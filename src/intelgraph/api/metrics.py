@@ -1,4 +1,4 @@
-"""What the door counts, in Prometheus's exposition format.
+"""What an API worker counts, in Prometheus's exposition format.
 
 Several workers share one port, so their numbers are added up through files in one directory (the client library's
 multi-process mode, which the composition root switches on before this module is imported). What every request counts is
@@ -66,7 +66,7 @@ class Metrics:
         self._in_flight = Gauge(
             "ig_http_in_flight", "Requests in work.", registry=registry, multiprocess_mode="livesum"
         )
-        self.grouped = Counter("ig_appends_grouped", "Appends that shared a transaction.", registry=registry)
+        self.grouped = Counter("ig_appends_grouped", "GroupCommit that shared a transaction.", registry=registry)
         self.held = Gauge(
             "ig_held_writes", "Writes held until they can be taken.", registry=registry, multiprocess_mode="livesum"
         )

@@ -1,4 +1,4 @@
-"""The routing table: one line a route. Handlers live in the files that are named after what they do."""
+"""The routing table of a worker: one line a route. Handlers live in the files that are named after what they do."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from intelgraph.api import health
-from intelgraph.api.door import Door
-from intelgraph.api.graphql import handler as graphql
-from intelgraph.api.graphql import ide
+from intelgraph.api.graphql.handler import GraphQL
+from intelgraph.api.graphql.ide import GraphiQL
+from intelgraph.api.health import Health
 from intelgraph.api.http.request import Request
 from intelgraph.api.http.response import Answer
-from intelgraph.api.read import read, stream
-from intelgraph.api.write import write
+from intelgraph.api.read.rest import RestReads
+from intelgraph.api.write.rest import RestWrites
 from intelgraph.model.errors import PermanentError, refuse
 from intelgraph.model.head_refusals import NO_SUCH_ROUTE
 
-Handler = Callable[[Door, Request], Awaitable[Answer]]
+Handler = Callable[[Request], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,37 +37,52 @@ class Route:
         return ", ".join(self.methods).encode()
 
 
-ROUTES = (
-    Route(template="/graphql", handlers={"GET": graphql.graphql, "POST": graphql.graphql}),
-    Route(template="/graphiql", handlers={"GET": ide.page}),
-    Route(template="/graphiql/{file}", handlers={"GET": ide.file}),
-    Route(template="/v1/changes", handlers={"POST": write.write_changes, "GET": stream.changes}),
-    Route(template="/v1/entities", handlers={"GET": read.read_entities}),
-    Route(template="/v1/entities/{id}", handlers={"GET": read.read_entity}),
-    Route(template="/v1/relationships", handlers={"GET": read.read_relationships}),
-    Route(template="/v1/outcomes/{key}", handlers={"GET": read.read_outcome}),
-    Route(template="/healthz", handlers={"GET": health.alive}),
-    Route(template="/readyz", handlers={"GET": health.ready}),
-    Route(template="/openapi.json", handlers={"GET": health.openapi}),
-)
 UNROUTED = Route(template="unrouted", handlers={})
 
-_EXACT = {route.template.encode(): route for route in ROUTES if "{" not in route.template}
-_UNDER = {route.template.partition("{")[0].encode(): route for route in ROUTES if "{" in route.template}
+
+@dataclass(frozen=True, kw_only=True)
+class Handlers:
+    """What the routes of one worker lead to."""
+
+    graphql: GraphQL
+    graphiql: GraphiQL
+    reads: RestReads
+    writes: RestWrites
+    health: Health
 
 
-def find_route(request: Request) -> Route:
-    """Return the route of a request's path, ``UNROUTED`` if there is none; keeps the variable segment."""
-    path = request.raw_path
-    route = _EXACT.get(path)
-    if route is not None:
+class Routes:
+    """The routes of one worker."""
+
+    def __init__(self, to: Handlers) -> None:
+        routes = (
+            Route(template="/graphql", handlers={"GET": to.graphql.answer, "POST": to.graphql.answer}),
+            Route(template="/graphiql", handlers={"GET": to.graphiql.page}),
+            Route(template="/graphiql/{file}", handlers={"GET": to.graphiql.file}),
+            Route(template="/v1/changes", handlers={"POST": to.writes.changes, "GET": to.reads.changes}),
+            Route(template="/v1/entities", handlers={"GET": to.reads.entities}),
+            Route(template="/v1/entities/{id}", handlers={"GET": to.reads.entity}),
+            Route(template="/v1/relationships", handlers={"GET": to.reads.relationships}),
+            Route(template="/v1/outcomes/{key}", handlers={"GET": to.reads.outcome}),
+            Route(template="/healthz", handlers={"GET": to.health.alive}),
+            Route(template="/readyz", handlers={"GET": to.health.ready}),
+            Route(template="/openapi.json", handlers={"GET": to.health.openapi}),
+        )
+        self._exact = {route.template.encode(): route for route in routes if "{" not in route.template}
+        self._under = {route.template.partition("{")[0].encode(): route for route in routes if "{" in route.template}
+
+    def find(self, request: Request) -> Route:
+        """Return the route of a request's path, ``UNROUTED`` if there is none; keeps the variable segment."""
+        path = request.raw_path
+        route = self._exact.get(path)
+        if route is not None:
+            return route
+        cut = path.rfind(b"/") + 1
+        route = self._under.get(path[:cut])
+        if route is None or cut == len(path):
+            return UNROUTED
+        request.path_parameter = path[cut:]
         return route
-    cut = path.rfind(b"/") + 1
-    route = _UNDER.get(path[:cut])
-    if route is None or cut == len(path):
-        return UNROUTED
-    request.path_parameter = path[cut:]
-    return route
 
 
 def find_handler(route: Route, request: Request) -> Handler:

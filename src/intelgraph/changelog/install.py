@@ -94,4 +94,6 @@ async def begin_new_life(connection: Connection, *, least: int = 1) -> int:
         )
         await connection.execute("alter sequence ig.position restart")
         await connection.execute("delete from ig.settling")
+        # What subscribers took before may never have been: their cursors are of the other life.
+        await connection.execute("select ig.ask_for_rebuild(subscriber) from ig.cursor where subscriber <> 'digest'")
     return life

@@ -48,16 +48,13 @@ def slot_name(origin: str, destination: str) -> str:
     return f"{check_name('region', origin)}__{check_name('region', destination)}".replace("-", "_")[:63]
 
 
-async def publish(origin: Connection, *, here: str, destination: str, filtered: bool = True) -> None:
+async def publish(origin: Connection, *, here: str, destination: str) -> None:
     """Create the publication to ``destination`` and its slot at ``origin``, if absent.
 
-    ``filtered=False`` removes the residency filter: it exists so that a test can prove that the filter is what
-    withholds data.
+    RESIDENCY: its filter is what withholds rows that ``destination`` may not hold.
     """
     name = publication_name(destination)
-    where = (
-        f"where (origin = '{check_name('region', here)}' and '{destination}' = any (replicate_to))" if filtered else ""
-    )
+    where = f"where (origin = '{check_name('region', here)}' and '{destination}' = any (replicate_to))"
     if not await origin.fetchval("select exists (select from pg_publication where pubname = $1)", name):
         await origin.execute(
             f"create publication {name} for table ig.change ({REPLICATED_COLUMNS}) {where}, "

@@ -22,7 +22,7 @@ from intelgraph.changelog.comparison import (
     settled_of,
     stable_cut,
 )
-from intelgraph.changelog.pacing import Pace
+from intelgraph.changelog.pace import Pace
 
 if TYPE_CHECKING:
     from asyncpg import Connection

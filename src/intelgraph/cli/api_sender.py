@@ -6,8 +6,8 @@ from typing import Any
 from urllib.parse import quote
 
 from intelgraph.cli.client import DoorClient, Reply
-from intelgraph.graph.import_answer import Answer
-from intelgraph.graph.import_delivery import Form
+from intelgraph.graph.imports.answer import Answer
+from intelgraph.graph.imports.delivery import Form
 from intelgraph.graph.objects import Kind, read_object
 from intelgraph.model.errors import refuse
 

@@ -23,7 +23,7 @@ from intelgraph.cli.output import OutputFailed, say, say_json
 from intelgraph.cli.progress import Steps
 from intelgraph.graph.content_digest import ContentDigest
 from intelgraph.graph.objects import GraphObject, Kind, read_object
-from intelgraph.graph.stix_write import BundleWriter
+from intelgraph.graph.stix.write import BundleWriter
 from intelgraph.model.bookmark import Bookmark
 from intelgraph.model.errors import refuse
 from intelgraph.model.output_file import check_writable, whole_file

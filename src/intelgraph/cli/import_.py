@@ -24,13 +24,13 @@ from intelgraph.cli.options import json_option
 from intelgraph.cli.output import say, say_json
 from intelgraph.cli.progress import Steps
 from intelgraph.cli.rejects_file import rejects_file
-from intelgraph.graph.bundle_source import BundleSource, PieceReader
-from intelgraph.graph.import_journal import Heading, ImportJournal, new_run
-from intelgraph.graph.import_plan import KINDS, ImportPlan, scan
-from intelgraph.graph.import_run import ImportPolicy, ImportRun
-from intelgraph.graph.rejects import Rejects
-from intelgraph.graph.sample_attack import SampleAttack
-from intelgraph.graph.stix_read import Limits
+from intelgraph.graph.imports.journal import Heading, ImportJournal, new_run
+from intelgraph.graph.imports.plan import KINDS, ImportPlan, scan
+from intelgraph.graph.imports.run import ImportPolicy, ImportRun
+from intelgraph.graph.stix.bundle_source import BundleSource, PieceReader
+from intelgraph.graph.stix.read import Limits
+from intelgraph.graph.stix.rejects import Rejects
+from intelgraph.graph.stix.sample_attack import SampleAttack
 from intelgraph.model.errors import IntelGraphError, refuse, retry, what_failed
 from intelgraph.operations.edges import find_edges
 

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from intelgraph.graph.import_journal import check_is_journal
+from intelgraph.graph.imports.journal import check_is_journal
 from intelgraph.model.errors import refuse
 
 

@@ -12,7 +12,7 @@ import click
 
 from intelgraph.cli.fleet_place import json_option, the_fleet, topology_option
 from intelgraph.cli.output import broken_pipe, flush, say, say_json, style, wait_or_reader_gone
-from intelgraph.fleet.layout.parts import all_parts
+from intelgraph.fleet.composition.parts import all_parts
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.supervisor.log_files import decoded, last_lines
 from intelgraph.fleet.supervisor.supervision import log_path

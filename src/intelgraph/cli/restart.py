@@ -10,7 +10,7 @@ import click
 from intelgraph.cli.duration import Duration
 from intelgraph.cli.fleet_place import json_option, phase_text, the_fleet, topology_option
 from intelgraph.cli.output import say, say_json
-from intelgraph.fleet.layout.parts import Kind
+from intelgraph.fleet.composition.parts import Kind
 from intelgraph.fleet.supervisor.serving import why_not_ready
 from intelgraph.fleet.supervisor.status import PartStatus, Request
 from intelgraph.fleet.supervisor.supervision import ask

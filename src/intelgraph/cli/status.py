@@ -80,6 +80,10 @@ def _print_log(log: RegionLog) -> None:
         kept = "unknown" if stream.kept_bytes is None else f"{stream.kept_bytes / 1e6:.1f} MB"
         state = "lost" if stream.lost else "connected" if stream.active else "not connected"
         say(f"  to {stream.destination:<20} {state:<14} {kept} of log kept;  from it: echo lag {lag}")
+    for one in log.subscribers:
+        why = f" for {_duration((one.failing_ms or 0) / 1000)}: {one.reason}" if one.reason else ""
+        state = style(one.state + why, "red") if why else one.state
+        say(f"  subscriber {one.subscriber:<9} {state}, {one.lag_rows} rows and {one.lag_ms} ms behind")
 
 
 def _print_control(control: ControlStatus | None) -> None:

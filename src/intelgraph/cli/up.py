@@ -20,8 +20,8 @@ from intelgraph.cli.fleet_place import (
     topology_option,
 )
 from intelgraph.cli.output import say, say_json, say_lines, style
+from intelgraph.fleet.composition.region_files import prepare_servers, write_files
 from intelgraph.fleet.layout.places import Fleet, settle
-from intelgraph.fleet.layout.region_files import prepare_servers, write_files
 from intelgraph.fleet.layout.topology import ControlKind
 from intelgraph.fleet.supervisor.log_files import last_lines
 from intelgraph.fleet.supervisor.notes import plan_digest

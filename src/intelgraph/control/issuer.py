@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import time
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from intelgraph.model.duration import duration_text
 from intelgraph.model.errors import refuse
 from intelgraph.model.names import check_name
+from intelgraph.runtime.whole_file import write_whole
 
 ISSUER = "https://intelgraph.local"
 AUDIENCE = "intelgraph"
@@ -44,10 +44,10 @@ def ensure_key(state: Path) -> Path:
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        _write_whole(private, pem, mode=0o600)
+        write_whole(private, pem)
     wanted = orjson.dumps({"keys": [_public_jwk(_read_key(private))]}, option=orjson.OPT_INDENT_2)
     if not public.exists() or public.read_bytes() != wanted:
-        _write_whole(public, wanted, mode=0o644)
+        write_whole(public, wanted, mode=0o644)
     return public
 
 
@@ -99,11 +99,3 @@ def _public_jwk(key: Ed25519PrivateKey) -> dict[str, str]:
 
 def _base64url(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _write_whole(path: Path, content: bytes, *, mode: int) -> None:
-    draft = path.with_suffix(f".{os.getpid()}.new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    draft.replace(path)

@@ -9,10 +9,8 @@ is killed the dead man heals it.
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,6 +31,7 @@ from intelgraph.operations.operator import Operator
 from intelgraph.operations.record import record
 from intelgraph.operations.site import find_site
 from intelgraph.placement.policy import Policy
+from intelgraph.runtime.file_lock import locked
 
 FOR_S_MIN, FOR_S_MAX = 1.0, 3_600.0
 INJECTED, HEALED = "injected", "healed"
@@ -253,12 +252,9 @@ async def _whole_in_thread(work: Callable[[], str]) -> str:
 def _the_only_one(root: Path) -> Iterator[None]:
     """One drill at a time: two faults at once would explain nothing."""
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    with ExitStack() as held:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            held.enter_context(locked(root / "lock", wait=False))
+        except BlockingIOError as error:
             raise refuse("drill_under_way", "the drill is refused: another one is under way in this fleet") from error
         yield
-    finally:
-        os.close(descriptor)

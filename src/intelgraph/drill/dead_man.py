@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 
 from intelgraph.drill import faults
-from intelgraph.fleet.layout.parts import python_environment
+from intelgraph.fleet.composition.parts import python_environment
 from intelgraph.fleet.layout.places import Fleet, locate
 from intelgraph.fleet.layout.topology_file import load_topology
 from intelgraph.model.errors import IntelGraphError, refuse

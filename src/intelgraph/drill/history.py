@@ -263,15 +263,6 @@ class HistoryWriter:
                 self.flush()
 
 
-def write_history(path: Path, history: History) -> None:
-    """Write a whole history."""
-    with HistoryWriter(path, history.header) as writer:
-        for mark in history.marks:
-            writer.mark(mark)
-        for operation in history.operations:
-            writer.operation(operation)
-
-
 def read_history(path: Path) -> History:
     """Read a history back; refuses with ``bad_history`` a file that is none."""
     header: Header | None = None

@@ -1,5 +1,5 @@
-"""The product's objects: STIX 2.1 in and out, imports in batches, samples, and the content digest of a tenant.
+"""The product's objects: STIX 2.1 in and out, imports in batches, samples, the queries over a graph and their engines.
 
-Mapping, batching and digesting are pure; reading files is here too, sending anything anywhere is the caller's. The
-queries over a graph and their engines will live here; the log that stores it does not.
+Mapping, batching, digesting and planning are pure, and so are the engines, which make statements; reading files is here
+too. Sending anything anywhere is the caller's. The log that stores the graph does not live here.
 """

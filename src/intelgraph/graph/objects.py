@@ -1,8 +1,8 @@
-"""Entities and relationships as the door takes and gives them, whole, and the one normal form they are compared in.
+"""Entities and relationships as the API takes and gives them, whole, and the one normal form they are compared in.
 
 An ``Entity`` or ``Relationship`` is what an upsert carries (docs/log.md, "Rows"): no revision, no tenant. Reading one
 from JSON ignores members that are not content (``kind``, ``revision``). What does not belong here: STIX (see
-``stix_mapping``), HTTP, files.
+``stix.mapping``), HTTP, files.
 
 Numbers are whole and exact, or IEEE 754 doubles (``model.content``): whatever stores them may print ``1e2`` as ``100``,
 so comparisons are made on values, never on digits. JSON is read and written by msgspec, which keeps a whole number of
@@ -71,7 +71,7 @@ GraphObject = Entity | Relationship
 
 
 def read_object(kind: Kind, value: object) -> GraphObject:
-    """Read an object of the door's JSON; refuses with ``bad_object`` what is not one."""
+    """Read an object of the API's JSON; refuses with ``bad_object`` what is not one."""
     try:
         return msgspec.convert(value, Entity) if kind == "entity" else msgspec.convert(value, Relationship)
     except msgspec.ValidationError as error:

@@ -98,7 +98,8 @@ class Placement:
     @property
     def is_degraded(self) -> bool:
         """Whether writes are acknowledged with less durability than was declared."""
-        return self.wanted.durability is Durability.REMOTE and self.durability is Durability.HOME
+        declared = self.declared  # every request asks, so nothing is built here
+        return declared is not None and declared.durability is Durability.REMOTE and self.durability is Durability.HOME
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -100,7 +100,7 @@ def test_what_client_libraries_ask_is_within_the_limits() -> None:
 
     plan = planner()
     text = get_introspection_query(descriptions=True, input_value_deprecation=True, specified_by_url=True)
-    assert plan.prepare(plan.document(text, "IntrospectionQuery"), {}).statement is None
+    assert plan.prepare(plan.document(text, "IntrospectionQuery"), {}).plan is None
 
 
 def test_what_is_refused_is_not_kept() -> None:

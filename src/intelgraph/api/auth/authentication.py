@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any
 
 import jwt
+from cachetools import FIFOCache
 from jwt.types import Options
 
 from intelgraph.api.auth.keys import ALGORITHMS, KeySet
@@ -25,6 +26,8 @@ from intelgraph.settings import Issuer
 
 LEEWAY_S = 5.0
 _REMEMBERED_MAX = 4_096
+"""Tokens. The one that was verified first is forgotten first: it is nearly the one that expires first. Every request
+looks here; to note which token was used last would triple what that costs."""
 _TOKEN_BYTES_MAX = 8_192
 _OPTIONS: Options = {
     "require": ["exp", "nbf", "iss", "aud"],
@@ -97,7 +100,7 @@ class Authenticator:
         self._issuer = issuer
         self._keys = keys
         self._wall_clock = wall_clock
-        self._remembered: dict[bytes, Principal] = {}
+        self._remembered: FIFOCache[bytes, Principal] = FIFOCache(_REMEMBERED_MAX)
         self._remembered_version = keys.version
 
     def why_limited(self) -> str | None:
@@ -110,8 +113,11 @@ class Authenticator:
 
     def known(self, request: Request) -> Principal | None:
         """Return the bearer of a token that was verified before and still holds."""
-        found = self._remembered.get(request.headers.get(b"authorization", b""))
-        if found is None or self._remembered_version != self._keys.version or self._wall_clock() >= found.expires_at_s:
+        try:
+            found = self._remembered[request.headers.get(b"authorization", b"")]
+        except KeyError:
+            return None
+        if self._remembered_version != self._keys.version or self._wall_clock() >= found.expires_at_s:
             return None
         return found
 
@@ -172,7 +178,7 @@ class Authenticator:
         )
 
     def _check_times(self, claims: Mapping[str, Any]) -> None:
-        """Judge by this door's clock, which the library could not be told."""
+        """Judge by this worker's clock, which the library could not be told."""
         expires_s = _seconds(claims["exp"])
         begins_s = max(_seconds(claims["nbf"]), _seconds(claims.get("iat", claims["nbf"])))
         now_s = self._wall_clock()
@@ -182,7 +188,7 @@ class Authenticator:
             raise _bad("it is not valid yet")
 
     def _remember(self, header: bytes, principal: Principal) -> None:
-        if self._remembered_version != self._keys.version or len(self._remembered) >= _REMEMBERED_MAX:
+        if self._remembered_version != self._keys.version:
             self._remembered.clear()
             self._remembered_version = self._keys.version
         self._remembered[header] = principal

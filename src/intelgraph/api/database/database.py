@@ -1,11 +1,11 @@
-"""The door's side of the region's PostgreSQL: every statement it may send, and what becomes of a failure.
+"""The API's side of the region's PostgreSQL: every statement it may send, and what becomes of a failure.
 
 Guarantees: driver exceptions stop here; an outage shorter than ``HOLD_S`` makes a call slower, not failed, because a
 connection that broke is replaced and the call repeated (every call is a read or carries an idempotency key, so
 repeating it is safe); no tenant has more than its share of the connections, or of the places of those that wait; values
 reach the server as parameters and ``jsonb`` passes as bytes both ways, unparsed.
 
-No statement here names a table: the role ``ig_api`` may execute the door's functions and read nothing.
+No statement here names a table: the role ``ig_api`` may execute the API's functions and read nothing.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from typing import Any
 import asyncpg
 
 from intelgraph.api.database.errors import no_connection, no_schema, timed_out, translate, unavailable
-from intelgraph.api.http.outgoing import Outgoing
+from intelgraph.api.limits.outgoing import Outgoing
 from intelgraph.api.limits.shares import Full, Shares, overloaded
 from intelgraph.api.limits.slots import Slots
+from intelgraph.api.policy import UnreadPolicy
 from intelgraph.connection import driver_arguments
 from intelgraph.model.errors import retry
 from intelgraph.settings import ApiPolicy
@@ -83,6 +84,7 @@ class Database:
         login: Login,
         policy: ApiPolicy,
         *,
+        outgoing: Outgoing | None = None,
         on_retry: Callable[[], None] = lambda: None,
         on_full: Callable[[Full], None] = lambda _: None,
     ) -> None:
@@ -94,7 +96,7 @@ class Database:
         connections, wait_s = policy.pool_connections_max, policy.request_timeout_s
         self._slots = Slots(connections, wait_s=wait_s, each=min(connections, policy.tenant_connections_max))
         self._heavy = Slots(policy.heavy_max, wait_s=wait_s, each=1)
-        self.outgoing = Outgoing()
+        self.outgoing = outgoing or Outgoing(UnreadPolicy())
         """What was read and lies here, since its clients have not taken it."""
         self._idle: list[Any] = []
         """Connections of the pool that are ready for the next call: to give one back and take it again is dear."""
@@ -120,7 +122,7 @@ class Database:
         return self._waiter_pool
 
     async def probe(self) -> bool:
-        """Say whether a feed is at work; raises ``database_unavailable`` when the door's functions cannot be called."""
+        """Say whether a feed is at work; raises ``database_unavailable`` when the API's functions cannot be called."""
         assert self._waiter_pool is not None
         try:
             async with asyncio.timeout(_PROBE_S), self._waiter_pool.acquire() as connection:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from intelgraph.graph.query.weight import ANSWER_BYTES_MAX
+from intelgraph.graph.engines.postgres.weight import ANSWER_BYTES_MAX
 from intelgraph.model.errors import Fact, TransientError, refuse, retry
 
 _TOO_LARGE = {
@@ -53,7 +53,7 @@ def no_schema() -> TransientError:
     """Build the error of a database in which the log is not installed."""
     return retry(
         "database_unavailable",
-        "the request cannot be served: the log's schema is not installed in the region's database, or not for the door",
+        "the request cannot be served: the log's schema is not installed in the region's database, or not for the API",
         retry_after_s=1.0,
     )
 

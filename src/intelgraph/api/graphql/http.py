@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: which request is meant, and which media type and status its answer has.
+"""GraphQL over HTTP: which request is meant, and which form and status its answer has.
 
 Source: the GraphQL-over-HTTP specification (graphql.github.io/graphql-over-http). With ``application/json`` a request
 that is well-formed answers 200 whatever became of it; with ``application/graphql-response+json`` the status tells.
@@ -8,28 +8,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import msgspec
 import orjson
-from graphql import GraphQLError, OperationType
+from graphql import GraphQLError
 
-from intelgraph.api import problem
-from intelgraph.api.http.accept import EVENTS, best, fits
-from intelgraph.api.http.body import read_json
+from intelgraph.api.graphql.media_types import RESPONSE
+from intelgraph.api.http import problem
+from intelgraph.api.http.accept import EVENTS
 from intelgraph.api.http.request import Request
 from intelgraph.api.http.response import Response
 from intelgraph.model.content import read_float
 from intelgraph.model.errors import IntelGraphError, TransientError, refuse
 from intelgraph.model.form import not_json
 
-if TYPE_CHECKING:
-    from intelgraph.api.door import Door
-
-RESPONSE, PLAIN = b"application/graphql-response+json", b"application/json"
 _UTF_8 = b"; charset=utf-8"
-_KNOWN_BYTES_MAX = 256
 _PARAMETERS = frozenset({"query", "operationName", "variables", "extensions"})
 _REPEATED = frozenset({401, 408, 421, 500, 503})
 """Another token, another region or another time may help."""
@@ -66,59 +60,6 @@ class _Problem(msgspec.Struct):
 
 _BODIES = msgspec.json.Decoder(_Body, float_hook=read_float)
 _ANY = msgspec.json.Decoder(float_hook=read_float)
-
-
-class Wanted(NamedTuple):
-    """What an ``Accept`` asks for: the operation's kind chooses among these."""
-
-    single: bytes
-    """The media type of one answer: JSON before events."""
-    streams: bool
-    """Whether an answer may be a stream of events."""
-    refusal: bytes
-    """The form of a refusal before the operation is known."""
-
-    def of(self, operation: OperationType) -> bytes:
-        """Return the media type of an operation's answer; refuses with ``not_acceptable``."""
-        if operation is OperationType.SUBSCRIPTION:
-            if not self.streams:
-                raise _not_acceptable(f"a subscription is answered as {EVENTS.decode()}")
-            return EVENTS
-        return self.single
-
-
-def wanted(request: Request) -> Wanted:
-    """Read what a request accepts; refuses with ``not_acceptable`` if nothing fits that there is."""
-    accept = request.headers.get(b"accept", b"")
-    found = _known(accept) if len(accept) <= _KNOWN_BYTES_MAX else _wanted(accept)
-    if found is None:
-        raise _not_acceptable(f"answers are {RESPONSE.decode()}, {PLAIN.decode()} or {EVENTS.decode()}")
-    return found
-
-
-def _wanted(accept: bytes) -> Wanted | None:
-    refusal = best(accept, (PLAIN, RESPONSE, EVENTS))
-    if refusal is None:
-        return None
-    # Events are JSON in another form: where nothing else fits, one answer is sent as events too.
-    return Wanted(best(accept, (PLAIN, RESPONSE)) or EVENTS, fits(accept, EVENTS), refusal)
-
-
-_known = lru_cache(maxsize=256)(_wanted)
-"""What the clients of a worker say they accept is nearly always the same."""
-
-
-def _not_acceptable(what: str) -> IntelGraphError:
-    return refuse("not_acceptable", f"the request is refused: {what}, and its Accept header does not ask for that")
-
-
-async def read_body_of(door: Door, request: Request, tenant: str) -> bytes:
-    """Read a POST's body; nothing of a GET. Refuses what is not JSON by its own word, too large or too slow."""
-    if request.method == "GET":
-        return b""
-    if request.query_string:
-        request.query(frozenset())
-    return await read_json(door, request, tenant)
 
 
 def understand(request: Request, body: bytes) -> GraphQLRequest:

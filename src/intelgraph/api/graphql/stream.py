@@ -15,13 +15,14 @@ from typing import Any
 import msgspec
 import orjson
 
-from intelgraph.api.door import Admitted, Door
+from intelgraph.api.admission import Admitted
 from intelgraph.api.graphql.http import of_denied
 from intelgraph.api.http.request import Request
 from intelgraph.api.http.response import Stream
-from intelgraph.api.read.read import ChangesAnswer, checked_bookmark
-from intelgraph.api.read.stream import UNREADABLE, Start, bookmark_of, follow, unreadable
-from intelgraph.graph.query.planning import Prepared
+from intelgraph.api.read.changes import ChangesAnswer
+from intelgraph.api.read.parameters import checked_bookmark
+from intelgraph.api.read.stream import UNREADABLE, Start, Streams, bookmark_of, unreadable
+from intelgraph.graph.query.prepared import Prepared
 from intelgraph.graph.query.selection import Args, Selected
 from intelgraph.model.errors import Denied, PermanentError, refuse
 
@@ -29,14 +30,21 @@ _BATCH = 100
 Object = Mapping[str, Any]
 
 
-async def subscribe(door: Door, request: Request, admitted: Admitted, prepared: Prepared) -> Stream:
-    """Follow the tenant's changes; refuses as a read does, and what leaves its only field out."""
-    roots = prepared.selection.roots
-    if len(roots) != 1 or (roots[0].parent, roots[0].name) != ("Subscription", "changes"):
-        raise refuse("bad_request", "the request is refused: a subscription asks for the field changes, once")
-    args = prepared.arguments[roots[0].number]
-    after = checked_bookmark(request.header(b"last-event-id") or args.get("after"))
-    return await follow(door, request, admitted, Start(after=after, limit=_BATCH), Subscribed(roots[0], args))
+@dataclass(frozen=True, kw_only=True)
+class Subscriptions:
+    """The subscriptions of one worker."""
+
+    streams: Streams
+
+    async def subscribe(self, request: Request, admitted: Admitted, prepared: Prepared) -> Stream:
+        """Follow the tenant's changes; refuses as a read does, and what leaves its only field out."""
+        roots = prepared.selection.roots
+        if len(roots) != 1 or (roots[0].parent, roots[0].name) != ("Subscription", "changes"):
+            raise refuse("bad_request", "the request is refused: a subscription asks for the field changes, once")
+        args = prepared.arguments[roots[0].number]
+        after = checked_bookmark(request.header(b"last-event-id") or args.get("after"))
+        start, form = Start(after=after, limit=_BATCH), Subscribed(roots[0], args)
+        return await self.streams.follow(request, admitted, start, form)
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,16 @@ from typing import Any
 import msgspec
 import orjson
 
-from intelgraph.api.door import Admitted, Door
+from intelgraph.api.admission import Admitted
 from intelgraph.api.graphql import http
 from intelgraph.api.http.request import Request
 from intelgraph.api.http.response import Response
+from intelgraph.api.idempotency_key import idempotency_key
+from intelgraph.api.write.acknowledgement import Acknowledged
 from intelgraph.api.write.operations import Operations, check_operations
-from intelgraph.api.write.write import Acknowledged, Write, idempotency_key
-from intelgraph.graph.query.planning import Prepared
+from intelgraph.api.write.write import Write
+from intelgraph.api.write.writer import Writer
+from intelgraph.graph.query.prepared import Prepared
 from intelgraph.graph.query.selection import Args, Selected
 from intelgraph.model.errors import PermanentError, refuse
 
@@ -103,35 +106,42 @@ class _Asked:
         return told + [one for one in made if one.get("taken_by") in numbers]
 
 
-async def write(
-    door: Door, request: Request, admitted: Admitted, asked: http.GraphQLRequest, prepared: Prepared, kind: bytes
-) -> Response:
-    """Append what a mutation asks for; a refusal of one operation is the error of its field."""
-    admitted.principal.check_may_write()
-    key = idempotency_key(request)
-    given = _Asked(prepared)
-    if not given.roots:
-        return http.answer(kind, orjson.dumps({"data": {root.key: "Mutation" for root in prepared.selection.roots}}))
-    if any(root.name == "erase" for root in given.roots):
-        admitted.principal.check_may_erase()
-    written = Write(
-        door=door,
-        request=request,
-        admitted=admitted,
-        key=key,
-        body=asked.body,
-        operations=lambda: given.operations(door.policy.operations_max),
-        naming=given.naming,
-    )
-    try:
-        outcome = await written.settle()
-    except PermanentError as error:
-        return _refused(kind, given, error)
-    if isinstance(outcome, Response):
-        return http.passed_on(kind, outcome)
-    response = http.answer(kind, orjson.dumps({"data": _data(prepared, given, outcome)}))
-    response.headers = [(b"ig-bookmark", outcome.bookmark.encode())]
-    return response
+@dataclass(frozen=True, kw_only=True)
+class Mutations:
+    """The mutations of one worker. ``operations_max``: how many operations one may have."""
+
+    writer: Writer
+    operations_max: int
+
+    async def write(
+        self, request: Request, admitted: Admitted, asked: http.GraphQLRequest, prepared: Prepared, kind: bytes
+    ) -> Response:
+        """Append what a mutation asks for; a refusal of one operation is the error of its field."""
+        admitted.principal.check_may_write()
+        key = idempotency_key(request)
+        given = _Asked(prepared)
+        if not given.roots:
+            data = {root.key: "Mutation" for root in prepared.selection.roots}
+            return http.answer(kind, orjson.dumps({"data": data}))
+        if any(root.name == "erase" for root in given.roots):
+            admitted.principal.check_may_erase()
+        written = Write(
+            request=request,
+            admitted=admitted,
+            key=key,
+            body=asked.body,
+            operations=lambda: given.operations(self.operations_max),
+            naming=given.naming,
+        )
+        try:
+            outcome = await self.writer.settle(written)
+        except PermanentError as error:
+            return _refused(kind, given, error)
+        if isinstance(outcome, Response):
+            return http.passed_on(kind, outcome)
+        response = http.answer(kind, orjson.dumps({"data": _data(prepared, given, outcome)}))
+        response.headers = [(b"ig-bookmark", outcome.bookmark.encode())]
+        return response
 
 
 def _refused(kind: bytes, given: _Asked, error: PermanentError) -> Response:

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from intelgraph.api.http.connection import Connection
 from intelgraph.api.http.heads import Heads
-from intelgraph.api.http.http1 import Connection
-from intelgraph.api.http.request import Request
+from intelgraph.api.http.policy import HttpPolicy
+from intelgraph.api.http.request import Request, RequestIds
 from intelgraph.api.http.response import Header
 
-CONNECTIONS_MAX = 4_096
 _SWEEP_S = 1.0
 _ON_ITS_WAY_S = 0.02
 """A request that was sent before this end stops is answered, not reset."""
@@ -26,9 +26,15 @@ class Connections:
     """
 
     def __init__(
-        self, serve: Serve, every: list[Header], *, on_sweep: Callable[[int, int], None] = lambda _open, _refused: None
+        self,
+        serve: Serve,
+        every: list[Header],
+        *,
+        policy: HttpPolicy,
+        on_sweep: Callable[[int, int], None] = lambda _open, _refused: None,
     ) -> None:
         self.serve = serve
+        self.policy = policy
         self.stopping = False
         self.last_answers = False
         """The worker is about to stop: an answer from now on is its connection's last."""
@@ -36,6 +42,7 @@ class Connections:
         """Also those whose client has gone while an answer was made."""
         self.loop = asyncio.get_running_loop()
         self.heads = Heads(every)
+        self.ids = RequestIds()
         self._refused = 0
         self._on_sweep = on_sweep
         self._sweep()
@@ -46,7 +53,7 @@ class Connections:
 
     def admit(self, connection: Connection) -> bool:
         """Count a connection in, unless it is one too many."""
-        if len(self.open) >= CONNECTIONS_MAX or self.stopping:
+        if len(self.open) >= self.policy.connections_max or self.stopping:
             self._refused += 1
             return False
         self.open.add(connection)

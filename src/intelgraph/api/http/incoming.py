@@ -1,7 +1,7 @@
 """What arrives after a request's head: the parts of its body, and the news that the client has gone.
 
 The connection fills it, one handler empties it. Nothing is waited for when everything came with the head, which is the
-rule. A body nobody takes is bounded: the connection stops reading when ``BUFFERED_MAX`` bytes lie here.
+rule. A body nobody takes is bounded: the connection stops reading when too many bytes lie here.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import asyncio
 from collections.abc import Callable
 
 from intelgraph.model.errors import Denied
-
-BUFFERED_MAX = 65_536
 
 
 class Incoming:

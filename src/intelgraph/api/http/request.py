@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import unquote_to_bytes
 
 from intelgraph.api.http.incoming import Incoming
@@ -49,7 +49,13 @@ class Request:
     )  # fmt: skip
 
     def __init__(
-        self, method: str, target: bytes, headers: dict[bytes, bytes], flaw: Denied | None, incoming: Incoming
+        self,
+        method: str,
+        target: bytes,
+        headers: dict[bytes, bytes],
+        flaw: Denied | None,
+        incoming: Incoming,
+        id_: bytes,
     ) -> None:
         self.bodiless = method == "HEAD"
         self.method = "GET" if self.bodiless else method
@@ -63,8 +69,7 @@ class Request:
         self.is_degraded = False
         self.tenant = ""
         """Whose it is, from when that is known."""
-        given = headers.get(b"x-request-id")
-        self.id = given if given is not None and _REQUEST_ID.fullmatch(given) else next(_IDS)
+        self.id = id_
 
     def at_end(self, give_back: Callable[[], None]) -> None:
         """Have ``give_back`` called once, when this request ends: answered, refused, failed, or its client gone."""
@@ -121,17 +126,25 @@ class Request:
         return found
 
 
-def _new_ids() -> Iterator[bytes]:
+class RequestIds:
+    """The ids of one worker's requests. Made after the fork: two workers must not share one."""
+
+    def __init__(self) -> None:
+        self._fresh = _fresh()
+
+    def of(self, headers: Mapping[bytes, bytes]) -> bytes:
+        """Return the id that a head gives if it is a UUID, else a new one."""
+        given = headers.get(b"x-request-id")
+        return given if given is not None and _REQUEST_ID.fullmatch(given) else next(self._fresh)
+
+
+def _fresh() -> Iterator[bytes]:
     """Random UUIDs' texts (version 4). The kernel is asked for many at a time, because asking is what takes long."""
     while True:
         text = os.urandom(16 * _IDS_AT_ONCE).hex()
         for at in range(0, 32 * _IDS_AT_ONCE, 32):
             one = text[at : at + 32]
             yield f"{one[:8]}-{one[8:12]}-4{one[13:16]}-a{one[17:20]}-{one[20:]}".encode()
-
-
-_IDS = _new_ids()
-"""Of this process: whoever forks reads none before."""
 
 
 def _text(raw: bytes, where: str) -> str:

@@ -2,7 +2,7 @@
 
 Guarantees: every worker accepts from the same socket, so a worker that dies takes no connection with it that was not
 its own; it is replaced. The parent stops on SIGTERM and SIGINT: streams are told first (``lifeline``), then each worker
-stops accepting, answers what it has taken, and ends; what is left after ``KILL_AFTER_S`` is killed. What is answered
+stops accepting, answers what it has taken, and ends; what is left after ``kill_after_s`` is killed. What is answered
 does not belong here.
 """
 
@@ -26,15 +26,10 @@ from typing import Protocol
 import uvloop
 
 from intelgraph.api.http.connections import Connections
-from intelgraph.api.http.http1 import STALLED_S
 from intelgraph.api.http.lifeline import Lifeline
+from intelgraph.api.http.policy import HttpPolicy
+from intelgraph.runtime.stop_signals import stop_event
 
-BACKLOG = 1_024
-PREDECESSOR_S = 5.0
-"""How long workers of a server that was killed may take to let go of the port."""
-KILL_AFTER_S = 5.0
-ANSWERED_WITHIN_S = 2.5
-"""Less than the lifeline's grace, after which a worker ends itself."""
 _RESPAWN_PAUSE_S = 0.1
 _LOOK_S = 1.0
 _AGAIN_S = 0.05
@@ -58,6 +53,7 @@ def serve(
     *,
     workers: int,
     lifeline: Lifeline,
+    policy: HttpPolicy,
     beside: Sequence[str] | None = None,
 ) -> None:
     """Own the port and serve with ``workers`` processes until SIGTERM or SIGINT.
@@ -72,7 +68,7 @@ def serve(
     companion = _begin(beside)
 
     def start() -> BaseProcess:
-        process = fork.Process(target=_work, args=(application, listening, companion))
+        process = fork.Process(target=_work, args=(application, listening, companion, policy))
         process.start()
         return process
 
@@ -88,7 +84,7 @@ def serve(
                 living[at] = start()
     lifeline.cut()
     listening.close()
-    _stop(living)
+    _stop(living, policy)
     if companion is not None:
         companion.kill()
         companion.wait()
@@ -98,10 +94,10 @@ def _begin(command: Sequence[str] | None) -> subprocess.Popen[bytes] | None:
     return subprocess.Popen(command, stdin=subprocess.PIPE) if command is not None else None
 
 
-def _stop(living: list[BaseProcess]) -> None:
+def _stop(living: list[BaseProcess], policy: HttpPolicy) -> None:
     for process in living:
         process.terminate()
-    until = time.monotonic() + KILL_AFTER_S
+    until = time.monotonic() + policy.kill_after_s
     for process in living:
         process.join(max(0.0, until - time.monotonic()))
         if process.is_alive():
@@ -109,13 +105,13 @@ def _stop(living: list[BaseProcess]) -> None:
             process.join()
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, policy: HttpPolicy) -> socket.socket:
     """Open the port; a server that was killed just before is given time to let go of it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    until_s = time.monotonic() + PREDECESSOR_S
+    until_s = time.monotonic() + policy.predecessor_s
     while True:
         try:
-            listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+            listening = socket.create_server((host, port), family=family, backlog=policy.backlog)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() >= until_s:
                 raise
@@ -123,31 +119,35 @@ def listen(host: str, port: int) -> socket.socket:
         else:
             listening.setblocking(False)
             # Accepted connections have it too: for a client whose machine has gone the kernel would wait 15 minutes.
-            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(STALLED_S * 1_000))
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(policy.stalled_s * 1_000))
             return listening
 
 
-def _work(application: Application, listening: socket.socket, companion: subprocess.Popen[bytes] | None) -> None:
+def _work(
+    application: Application,
+    listening: socket.socket,
+    companion: subprocess.Popen[bytes] | None,
+    policy: HttpPolicy,
+) -> None:
     """A worker's whole life."""
     if companion is not None and companion.stdin is not None:
         companion.stdin.close()  # the server process alone holds it: with that one it ends
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    uvloop.run(_accept(application, listening))
+    uvloop.run(_accept(application, listening, policy))
     sys.stdout.flush()
     os._exit(0)
 
 
-async def _accept(application: Application, listening: socket.socket) -> None:
-    stop = asyncio.Event()
+async def _accept(application: Application, listening: socket.socket, policy: HttpPolicy) -> None:
+    stop = stop_event(signals=(signal.SIGTERM,))
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
     connections = await application.start()
-    server = await loop.create_server(connections.make, sock=listening, backlog=BACKLOG)
+    server = await loop.create_server(connections.make, sock=listening, backlog=policy.backlog)
     # What is here now stays: the collector need not look at it again each time.
     gc.collect()
     gc.freeze()
     await stop.wait()
     server.close()
-    await connections.stop(ANSWERED_WITHIN_S)
+    await connections.stop(policy.answered_within_s)
     await application.stop()

@@ -1,1 +1,1 @@
-"""Bounds of one worker, each with a share for every tenant: counted things, bytes, streams, turns."""
+"""Bounds of one worker, each with a share for every tenant: bodies, unread answers, streams, the thread's turns."""

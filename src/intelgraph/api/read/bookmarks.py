@@ -11,31 +11,13 @@ import asyncio
 import msgspec
 
 from intelgraph.api.database.database import READABLE, Database
+from intelgraph.api.database.readable import Readable
 from intelgraph.model.errors import IntelGraphError
 
 POLL_S = 0.003
 _PAUSE_AFTER_ERROR_S = 0.05
 
 _Wanted = tuple[str, str]
-
-
-class Readable(msgspec.Struct, kw_only=True):
-    """What ``ig.readable`` answers: whether this region may answer a read, and how stale it could be."""
-
-    status: str
-    home: str | None = None
-    token_ns: int | None = None
-    reason: str | None = None
-    code: str | None = None
-    largest: int = 0
-    """How large the largest object of the placement is, from above."""
-    field: str | None = None
-    """The field of a GraphQL operation that is refused, by its name in the answer."""
-
-    @property
-    def may_still_come(self) -> bool:
-        """Whether waiting can help: the row, or the placement's first row, has not arrived yet."""
-        return self.status == "waiting" or (self.status == "not_here" and self.reason is not None)
 
 
 class _Waited:

@@ -2,10 +2,10 @@
 GraphQL's subscriptions, which differ in the ``Form`` of their events alone.
 
 Resumable: an event's ``id`` is its bookmark, ``Last-Event-ID`` (or ``after``) goes on behind it. Bounded: a stream
-holds one batch at a time, which ends when it has ``_BATCH_BYTES``, and reads no further until the client has taken it,
+holds one batch at a time, which ends when it has ``batch_bytes``, and reads no further until the client has taken it,
 or while much that the tenant's clients do not take lies here (``Outgoing``); a client that takes nothing for
-``STALLED_S`` is let go; a worker has ``STREAMS_MAX`` at most, ``STREAMS_OF_TENANT_MAX`` for one tenant, each counted
-until its request ends (``Door.streams``). Fair: at most ``_READS_AT_ONCE`` streams of a worker ask the database at a
+``stalled_s`` is let go; a worker has so many at most, and fewer for one tenant, each counted until its request ends
+(``Streams.open``). Fair: at most ``reads_at_once`` streams of a worker ask the database at a
 time, and none for a client that has gone.
 
 How it ends tells whether to come back. When the token expires, the tenant's placement changes or this process stops,
@@ -18,34 +18,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 import orjson
 
-from intelgraph.api import problem
-from intelgraph.api.door import Admitted, Door
-from intelgraph.api.http.accept import EVENTS, best
+from intelgraph.api.admission import Admitted, Tenants
+from intelgraph.api.database.feed import FeedNotices
+from intelgraph.api.http import problem
+from intelgraph.api.http.accept import EVENTS
 from intelgraph.api.http.request import Request
-from intelgraph.api.http.response import Answer, Send, Stream
-from intelgraph.api.read.read import ChangesAnswer, ask_changes, checked_bookmark, limit_of, read_changes
-from intelgraph.model.errors import Denied, IntelGraphError, PermanentError, TransientError
-
-HEARTBEAT_S = 10.0
-STALLED_S = 30.0
-STREAMS_MAX = 500
-STREAMS_OF_TENANT_MAX = 100
-"""In one worker: nobody else's streams are refused because one tenant opens all there can be."""
-_READS_AT_ONCE = 2
-_PAUSE_S = 0.5
-_BATCH_BYTES = 262_144
-"""Where a batch ends, with one change at least."""
-_PARTING_S = 0.2
-_JSON = b"application/json"
-_RETRY_AFTER_S = 5.0
-_reads = asyncio.Semaphore(_READS_AT_ONCE)
+from intelgraph.api.http.response import Send, Stream
+from intelgraph.api.limits.outgoing import Outgoing
+from intelgraph.api.limits.quota import Quota
+from intelgraph.api.logs import Log
+from intelgraph.api.policy import StreamPolicy
+from intelgraph.api.read.changes import ChangesAnswer, ask_changes
+from intelgraph.api.read.reader import Reader
+from intelgraph.model.errors import Denied, PermanentError, TransientError
 
 
 class _Change(msgspec.Struct):
@@ -76,23 +68,6 @@ class Plain:
         return end_event(denied, resumes=resumes)
 
 
-async def changes(door: Door, request: Request) -> Answer:
-    """``GET /v1/changes``: a page, or a stream for whoever prefers one, whose refusals are events too."""
-    if best(request.headers.get(b"accept"), (_JSON, EVENTS)) is not EVENTS:
-        return await read_changes(door, request)
-    try:
-        admitted = await door.admit(request)
-        query = request.query(frozenset({"after", "limit"}))
-        limit = limit_of(query, door.policy.changes_limit_max)
-        after = checked_bookmark(request.header(b"last-event-id") or query.get("after"))
-        return await follow(door, request, admitted, Start(after=after, limit=limit), Plain())
-    except IntelGraphError as error:
-        # The status stays: an ``EventSource`` comes back after a 200, whatever it was told.
-        refused = problem.of_error(error)
-        refused.body, refused.content_type = _event(b"end", refused.body), EVENTS
-        return refused
-
-
 @dataclass(frozen=True, kw_only=True)
 class Start:
     """Where a stream begins, and how many changes are read at a time."""
@@ -101,35 +76,66 @@ class Start:
     limit: int
 
 
-async def follow(door: Door, request: Request, admitted: Admitted, start: Start, form: Form) -> Stream:
-    """Open a stream behind a bookmark; refuses with ``overloaded`` and as a read does."""
-    place = door.streams.hold(admitted.principal.tenant, retry_after_s=_RETRY_AFTER_S)
-    place.take()
-    request.at_end(place.give_back)
-    first = await _read(door, request, admitted, start)
-    following = _Following(door, request, admitted, start.limit, form)
-    following.first = first
-    return Stream(
-        run=following.run,
-        content_type=EVENTS,
-        headers=[(b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")],
-    )
+@dataclass(frozen=True, kw_only=True)
+class Streams:
+    """The streams of one worker. ``now_s``: the time of day by which tokens are judged (Unix)."""
 
+    reader: Reader
+    tenants: Tenants
+    feed: FeedNotices
+    outgoing: Outgoing
+    open: Quota
+    log: Log
+    now_s: Callable[[], float]
+    stopping: asyncio.Event
+    turns: asyncio.Semaphore
+    """Of those that ask the database: ``policy.reads_at_once``."""
+    policy: StreamPolicy
+    stalled_s: float
 
-async def _read(door: Door, request: Request, admitted: Admitted, start: Start) -> ChangesAnswer | None:
-    """Return the changes behind a place in the log; nothing is asked for a client that has gone meanwhile."""
-    async with _reads:
-        if request.incoming.gone:
+    async def follow(self, request: Request, admitted: Admitted, start: Start, form: Form) -> Stream:
+        """Open a stream behind a bookmark; refuses with ``overloaded`` and as a read does."""
+        place = self.open.hold(admitted.principal.tenant, retry_after_s=self.policy.retry_after_s)
+        place.take()
+        request.at_end(place.give_back)
+        first = await self.read(request, admitted, start)
+        following = _Following(self, request, admitted, start.limit, form)
+        following.first = first
+        return Stream(
+            run=following.run,
+            content_type=EVENTS,
+            headers=[(b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")],
+        )
+
+    async def read(self, request: Request, admitted: Admitted, start: Start) -> ChangesAnswer | None:
+        """Return the changes behind a place in the log; nothing is asked for a client that has gone meanwhile."""
+        async with self.turns:
+            if request.incoming.gone:
+                return None
+            return await ask_changes(self.reader, admitted, start.after, start.limit, self.policy.batch_bytes)
+
+    def why_ended(self, admitted: Admitted) -> Denied | None:
+        """Say why a stream must end by now, if so."""
+        principal = admitted.principal
+        if self.stopping.is_set():
+            return Denied(code="stopping", reason="the stream ends: this process is stopping; connect again")
+        if self.now_s() >= principal.expires_at_s:
+            return Denied(code="token_expired", reason="the stream ends: its bearer token has expired")
+        located = self.tenants.cached(principal.tenant)
+        if located is not None and located.placement.epoch == admitted.placement.epoch:
             return None
-        return await ask_changes(door, admitted, start.after, start.limit, _BATCH_BYTES)
+        return Denied(
+            code="fenced",
+            reason="the stream ends: where the tenant lives has changed, or cannot be said now; connect again",
+        )
 
 
 class _Following:
     """One open stream."""
 
-    def __init__(self, door: Door, request: Request, admitted: Admitted, limit: int, form: Form) -> None:
+    def __init__(self, streams: Streams, request: Request, admitted: Admitted, limit: int, form: Form) -> None:
         self._form = form
-        self._door = door
+        self._streams = streams
         self._request = request
         self._admitted = admitted
         self._limit = limit
@@ -143,19 +149,19 @@ class _Following:
             answer, self.first = self.first, None
             after = answer.next if answer is not None else None
             while not gone.done():
-                ended = self._ended()
+                ended = self._streams.why_ended(self._admitted)
                 if ended is not None:
                     await self._part(send, ended)
                     return False
                 try:
                     if answer is None:
                         start = Start(after=after, limit=self._limit)
-                        answer = await _read(self._door, self._request, self._admitted, start)
+                        answer = await self._streams.read(self._request, self._admitted, start)
                         if answer is None:
                             return False
                     _, text = self._form.batch(answer)
                 except UNREADABLE as error:
-                    self._door.log.failure("stream_failed", error, request_id=self._request.id.decode())
+                    self._streams.log.failure("stream_failed", error, request_id=self._request.id.decode())
                     await self._say(send, self._form.end(problem.INTERNAL, resumes=False))
                     return True
                 except PermanentError as error:
@@ -163,7 +169,7 @@ class _Following:
                     return True
                 except TransientError:
                     await self._idle(send)
-                    await asyncio.sleep(_PAUSE_S)
+                    await asyncio.sleep(self._streams.policy.pause_s)
                     continue
                 after, more, answer = answer.next, answer.more, None
                 if text:
@@ -171,7 +177,7 @@ class _Following:
                 del text  # what the client has is not needed any more
                 if not more:
                     await self._idle(send)
-                    await self._door.feed.wait()
+                    await self._streams.feed.wait()
         return False
 
     async def _part(self, send: Send, ended: Denied) -> None:
@@ -180,30 +186,16 @@ class _Following:
         Clients read ahead: graphql-sse repeats a broken connection only while it waits for an event.
         """
         await self._say(send, self._form.end(ended, resumes=True))
-        await asyncio.sleep(_PARTING_S)
-
-    def _ended(self) -> Denied | None:
-        principal = self._admitted.principal
-        if self._door.stopping.is_set():
-            return Denied(code="stopping", reason="the stream ends: this process is stopping; connect again")
-        if self._door.authenticator.now_s() >= principal.expires_at_s:
-            return Denied(code="token_expired", reason="the stream ends: its bearer token has expired")
-        located = self._door.directory.cached(principal.tenant)
-        if located is not None and located.placement.epoch == self._admitted.placement.epoch:
-            return None
-        return Denied(
-            code="fenced",
-            reason="the stream ends: where the tenant lives has changed, or cannot be said now; connect again",
-        )
+        await asyncio.sleep(self._streams.policy.parting_s)
 
     async def _idle(self, send: Send) -> None:
-        if time.monotonic() - self._spoke_at >= HEARTBEAT_S:
+        if time.monotonic() - self._spoke_at >= self._streams.policy.heartbeat_s:
             await self._say(send, b": heartbeat\n\n")
 
     async def _say(self, send: Send, text: bytes) -> None:
-        taken = self._door.database.outgoing.hold(self._admitted.principal.tenant, len(text))
+        taken = self._streams.outgoing.hold(self._admitted.principal.tenant, len(text))
         try:
-            async with asyncio.timeout(STALLED_S):
+            async with asyncio.timeout(self._streams.stalled_s):
                 await send(text)
         finally:
             taken()
@@ -244,15 +236,16 @@ def events(answer: ChangesAnswer) -> tuple[int, bytes]:
     parts: list[bytes] = []
     changes_raw = msgspec.json.decode(answer.changes, type=list[msgspec.Raw])
     for change in changes_raw:
-        parts.append(b"id: %b\n%b" % (bookmark_of(change).encode(), _event(b"change", bytes(change))))
+        parts.append(b"id: %b\n%b" % (bookmark_of(change).encode(), as_event(b"change", bytes(change))))
     return len(changes_raw), b"".join(parts)
 
 
 def end_event(denied: Denied, *, resumes: bool) -> bytes:
     """Write the last event of a stream: why it ends, and whether the client shall connect again."""
     members = {"code": denied.code, "reason": denied.reason, "facts": dict(denied.facts), "resumes": resumes}
-    return _event(b"end", orjson.dumps(members))
+    return as_event(b"end", orjson.dumps(members))
 
 
-def _event(name: bytes, data: bytes) -> bytes:
+def as_event(name: bytes, data: bytes) -> bytes:
+    """Write one event; its data has no line break."""
     return b"event: %b\ndata: %b\n\n" % (name, data)

@@ -1,1 +1,1 @@
-"""From a write to its acknowledgement: operations, batches, the hop to the home, holding, durability."""
+"""From a write to its acknowledgement: operations, group commit, the hop to the home, the write queue, durability."""

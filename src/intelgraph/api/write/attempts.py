@@ -25,7 +25,7 @@ def may_have_written(error: TransientError) -> bool:
 
 
 def unanswered_before(headers: dict[bytes, bytes], *, hopped: bool) -> str | None:
-    """Return the region that gave an earlier attempt no answer, as the door that hands a write over says it."""
+    """Return the region that gave an earlier attempt no answer, as the API that hands a write over says it."""
     given = headers.get(UNANSWERED) if hopped else None
     if given is None:
         return None

@@ -1,4 +1,4 @@
-"""What must hold between a commit and the word "ok", as the door sees it.
+"""What must hold between a commit and the word "ok", as the API sees it.
 
 Two ports: a ``RemoteWaiter`` says whether the placement's standby has flushed a write, a ``LeaseCheck`` whether this
 region may still acknowledge it. Either of them saying no makes the answer ``unknown``, never ``ok`` and never an

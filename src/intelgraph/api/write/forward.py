@@ -44,7 +44,7 @@ PASSING = frozenset(
 """Refusals of a write that its home's change, its lease or its database's return will end."""
 _CONNECTIONS_PER_HOME_MAX = 64
 _ANSWER_BYTES_MAX = 64 * 1024 * 1024
-"""More than any answer to a write has: what is larger is no answer of another door's."""
+"""More than any answer to a write has: what is larger is no answer of another region's API."""
 _NOBODY_BEHIND_THE_EDGE = "region_unreached"
 
 
@@ -60,7 +60,7 @@ class _Error(msgspec.Struct):
 
 
 class _Refusal(msgspec.Struct):
-    """What is read of another door's, or its edge's, problem details, or of its GraphQL errors."""
+    """What is read of another region's, or its edge's, problem details, or of its GraphQL errors."""
 
     code: str = ""
     reason: str = ""
@@ -70,7 +70,7 @@ class _Refusal(msgspec.Struct):
 
 
 class Forwarder:
-    """HTTP sessions to the other regions' doors."""
+    """HTTP sessions to the other regions' APIs."""
 
     def __init__(self, peers: Mapping[str, Peer], metrics: Metrics) -> None:
         self._peers = peers
@@ -161,7 +161,7 @@ def _raise_passing(answer: Response, home: str) -> None:
         told = error.extensions
         refusal = _Refusal(code=told.code, reason=error.message, facts=told.facts, retry_after_s=told.retry_after_s)
     if refusal.code == _NOBODY_BEHIND_THE_EDGE:
-        raise _unreachable(home, "its edge reaches no door there", sent=True)
+        raise _unreachable(home, "its edge reaches no API worker there", sent=True)
     if refusal.code in PASSING and refusal.reason:
         denied = Denied(code=refusal.code, reason=refusal.reason, facts=refusal.facts)
         raise TransientError(denied, retry_after_s=refusal.retry_after_s or 1.0)

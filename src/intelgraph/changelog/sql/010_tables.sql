@@ -243,13 +243,34 @@ create table ig.digest (
     sum numeric(20) not null,
     primary key (placement, origin, life, bucket)
 ) with (fillfactor = 50);
+-- How far each reader of the log has come in order of arrival: the tally of digests, and the subscribers of the feed.
 create table ig.cursor (
     subscriber text primary key,
     arrived xid8 not null,
     arrival bigint not null,
-    moved_at timestamptz not null default now()
+    moved_at timestamptz not null default now(),
+    rebuilding boolean not null default false, -- it is given the state in pages before it follows the log
+    page_after text[],                   -- the last object it took of them: kind, tenant, id; empty: it took none; null: not begun
+    failing_since timestamptz,
+    reason text                          -- why it fails
 ) with (fillfactor = 20);
 insert into ig.cursor (subscriber, arrived, arrival) values ('digest', '0', 0);
+-- Rows whose status changed after they had arrived: each is handed to subscribers again, at this place.
+create table ig.again (
+    arrived xid8 not null,
+    arrival bigint not null,
+    origin text not null,
+    life int not null,
+    position bigint not null,
+    primary key (arrived, arrival)
+);
+-- Nothing below this place of the log can be read whole any more: rows of it were compacted, or state came that no row tells.
+create table ig.feed_floor (
+    only_row boolean primary key default true check (only_row),
+    arrived xid8 not null default '0',
+    arrival bigint not null default 0
+) with (fillfactor = 20);
+insert into ig.feed_floor default values;
 
 -- Short-lived facts between regions, some 40 a second: inserted and deleted in one transaction, so that only the replication stream sees them.
 create table ig.signal (

@@ -28,7 +28,8 @@ create function ig.runs(p_text text) returns text language sql immutable paralle
 -- their own because most identifiers begin so (APT28, CVE-2021): a search reads one entry of the index, not one for each
 -- way to go on. A text search vector has 1 MB at most: more is not searched. A lexeme
 -- has 2,046 bytes at most with its tag, so that of a larger text 500 characters are left of each. It has no search path of
--- its own, which would cost each write 4 microseconds: all who write have an empty one.
+-- its own, which would cost each write 4 microseconds: all who write have an empty one. Runs are taken 256 at a time, and
+-- the seven behind them: a slice costs as much as the array is long, and the largest texts have tens of thousands.
 create function ig.words(p_tenant text, p_name text, p_properties jsonb) returns tsvector
 language plpgsql immutable parallel safe as $$
 declare
@@ -40,6 +41,7 @@ declare
     stretches text[] := array[replace(btrim(split_part(pieces, e'\x01', 1), ' -'), ' ', '-')];
     stretch text;
     runs text[];
+    part text[];
     joined text[] := '{}';
 begin
     if strpos(pieces, '-') > 0 then
@@ -48,11 +50,14 @@ begin
     end if;
     foreach stretch in array stretches loop
         runs := string_to_array(stretch, '-');
-        for n in 1 .. cardinality(runs) - 1 loop
-            joined := joined || ('-' || array_to_string(runs[n:n + 1], '-'));
-            if n + 1 < cardinality(runs) then
-                joined := joined || ('--' || array_to_string(runs[n:n + 7], '-'));
-            end if;
+        for chunk in 0 .. (cardinality(runs) - 2) / 256 loop
+            part := case when cardinality(runs) <= 263 then runs else runs[chunk * 256 + 1:chunk * 256 + 263] end;
+            for n in 1 .. least(256, cardinality(part) - 1) loop
+                joined := joined || ('-' || array_to_string(part[n:n + 1], '-'));
+                if n + 1 < cardinality(part) then
+                    joined := joined || ('--' || array_to_string(part[n:n + 7], '-'));
+                end if;
+            end loop;
         end loop;
     end loop;
     words := concat(words, e'\n', array_to_string(joined, e'\n'));

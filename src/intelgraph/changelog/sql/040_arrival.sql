@@ -19,6 +19,9 @@ begin
         where (c.origin, c.life, c.position) = (k.origin, k.life, k.position)
           and (c.status = 'applied') is distinct from k.accepted
         returning c.*
+    ), again as (
+        insert into ig.again (arrived, arrival, origin, life, position)
+        select pg_current_xact_id(), nextval('ig.arrival'), f.origin, f.life, f.position from flip f
     )
     select coalesce(jsonb_agg(jsonb_build_object('tenant', f.tenant, 'kind', o ->> 'kind', 'id', o ->> 'id'))
                     filter (where o is not null), '[]'),
@@ -358,6 +361,8 @@ begin
         update ig.change c set status = r.status, body = r.body, touches = r.touches, tenant = r.tenant,
                                key_hash = r.key_hash, request_hash = r.request_hash
         where (c.origin, c.life, c.position) = (r.origin, r.life, r.position);
+        insert into ig.again (arrived, arrival, origin, life, position)
+        values (pg_current_xact_id(), nextval('ig.arrival'), r.origin, r.life, r.position);
         n := n + 1;
     end loop;
     delete from ig.placement where id = p_placement and epoch = 0 and hold is null;

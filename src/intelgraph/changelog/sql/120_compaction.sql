@@ -65,22 +65,33 @@ begin
     return jsonb_build_object('status', 'ok', 'rows', n, 'floor', floor_at);
 end $$;
 
--- Delete the rows of a prefix that a snapshot speaks for, and their keys; returns how many.
+-- Delete the rows of a prefix that a snapshot speaks for, and their keys; returns how many. A subscriber that has not
+-- read them yet begins anew.
 create function ig.forget_rows(p_placement text, p_origin text, p_life int, p_floor bigint) returns bigint
 language plpgsql as $$
 declare
     n bigint;
+    last record;
 begin
     with gone as (
         delete from ig.change c
         where c.placement = p_placement and c.origin = p_origin and c.life = p_life and c.position <= p_floor
           and c.kind = 'write' and ig.may_compact(c)
-        returning c.tenant, c.key_hash, c.origin, c.life, c.position
+        returning c.tenant, c.key_hash, c.origin, c.life, c.position, c.arrived, c.arrival
     ), forgotten as (
         delete from ig.outcome o using gone g
         where o.tenant = g.tenant and o.key_hash = g.key_hash and (o.origin, o.life, o.position) = (g.origin, g.life, g.position)
+    ), not_again as (
+        delete from ig.again a using gone g where (a.origin, a.life, a.position) = (g.origin, g.life, g.position)
+        returning a.arrived, a.arrival
     )
-    select count(*) into n from gone;
+    select x.arrived, x.arrival, (select count(*) from gone) as rows into last
+    from (select g.arrived, g.arrival from gone g union all select a.arrived, a.arrival from not_again a) x
+    order by x.arrived desc, x.arrival desc limit 1;
+    n := coalesce(last.rows, 0);
+    if n > 0 then
+        perform ig.lift_feed_floor(last.arrived, last.arrival);
+    end if;
     return n;
 end $$;
 
@@ -145,6 +156,8 @@ begin
         return;
     end if;
     perform from ig.cursor where subscriber = 'digest' for update;
+    -- No row told subscribers of these objects.
+    perform ig.lift_feed_floor(pg_current_xact_id(), nextval('ig.arrival'));
     for f in select * from jsonb_populate_recordset(null::ig.compacted, m -> 'floors') loop
         continue when f.placement is distinct from p_placement
             or ig.is_compacted(p_placement, f.origin, f.life, f.position);

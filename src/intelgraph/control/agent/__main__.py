@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import secrets
 import shutil
-import signal
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +28,7 @@ from intelgraph.control.agent.observer.witness import WitnessHook
 from intelgraph.control.directory.reports import WITNESS
 from intelgraph.control.store.opened import open_store
 from intelgraph.control.store.protocol import ControlStore
+from intelgraph.runtime.stop_signals import run_until_signal
 from intelgraph.settings import RegionConfig, WitnessConfig, load_region_config, load_witness_config
 
 
@@ -108,16 +107,8 @@ def main() -> None:
         if given.config
         else run_witness(load_witness_config(given.witness))
     )
-
-    async def run() -> None:
-        task = asyncio.ensure_future(work)
-        for name in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(name, task.cancel)
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run())
+        runner.run(run_until_signal(work))
 
 
 if __name__ == "__main__":

@@ -22,8 +22,6 @@ witness), ``store``, ``policy``, ``clock``, ``log``, ``watching`` (leases, holde
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -42,6 +40,8 @@ from intelgraph.control.store.keys import LEASES, PLANS
 from intelgraph.control.store.protocol import ControlStore
 from intelgraph.model.errors import Denied, IntelGraphError, TransientError
 from intelgraph.placement.lease import LeasePolicy, is_over
+from intelgraph.runtime.json_log import JsonLog
+from intelgraph.runtime.loops import Loop, Loops
 from intelgraph.settings import RegionConfig
 
 RETRY_S = 0.25
@@ -52,15 +52,7 @@ SUSPECT_S_MAX = 30.0
 RENEW_APART_S = 0.05
 """At least so long between two renewals that were asked for."""
 
-Loop = Callable[[], Awaitable[None]]
 ServeGrants = Callable[["Agent"], Awaitable[None]]
-
-
-def log(event: str, **facts: object) -> None:
-    """Write one JSON line; facts are names and numbers, never a tenant's."""
-    line = {"at": time.time(), "part": "agent", "event": event, **facts}
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
 
 
 class Hook(Protocol):
@@ -146,14 +138,16 @@ class Agent:
         self._granted = asyncio.Condition()
         self._renew = asyncio.Event()
         self._report = asyncio.Event()
-        self._told: dict[str, str] = {}
+        self._loops = Loops(
+            retry_s=RETRY_S, on_failure=self._log_failure, on_recovery=self._log_recovery, kind=_kind_of
+        )
         self.here = parts.here
         self.region = parts.region
         self.store = parts.store
         self.policy = parts.policy
         self.clock = parts.clock
         self.watching = parts.watching
-        self.log = log
+        self.log = JsonLog("agent")
         self.grant: Grant | None = None
         """The last grant, over or not."""
         self.not_renewed: Denied | None = None
@@ -161,7 +155,7 @@ class Agent:
 
     async def run(self) -> None:
         """Run every task until cancelled."""
-        log("started", here=self.here)
+        self.log("started", here=self.here)
         loops: dict[str, Loop] = {"look": self._look, "publish": self._publish}
         loops.update({f"follow {prefix}": partial(self._follow, prefix) for prefix in (PLACEMENTS, PLANS, REGIONS)})
         if self._parts.keeper is not None:
@@ -171,7 +165,7 @@ class Agent:
         loops.update({f"hook {name}": loop for name, loop in self._hook.loops(self).items()})
         async with asyncio.TaskGroup() as group:
             for name, loop in loops.items():
-                group.create_task(self._keep(name, loop))
+                group.create_task(self._loops.keep(name, loop))
 
     def bounds(self) -> Mapping[str, Bound]:
         """Return what limits writes although the lease lasts, by placement."""
@@ -223,26 +217,12 @@ class Agent:
         except TimeoutError:
             return
 
-    async def _keep(self, name: str, loop: Loop) -> None:
-        """Run a loop for ever; what ends it is told once for each kind."""
-        while True:
-            try:
-                await loop()
-                self._tell(name, "")
-            except IntelGraphError as error:
-                self._tell(name, error.denied.code, reason=error.denied.reason)
-            except Exception as error:
-                self._tell(name, type(error).__name__, reason=str(error)[:300])
-            await asyncio.sleep(RETRY_S)
+    def _log_failure(self, loop: str, error: Exception) -> None:
+        reason = error.denied.reason if isinstance(error, IntelGraphError) else str(error)[:300]
+        self.log("loop_interrupted", loop=loop, code=_kind_of(error), reason=reason)
 
-    def _tell(self, name: str, code: str, *, reason: str = "") -> None:
-        if self._told.get(name, "") == code:
-            return
-        self._told[name] = code
-        if code:
-            log("loop_interrupted", loop=name, code=code, reason=reason)
-        else:
-            log("loop_recovered", loop=name)
+    def _log_recovery(self, loop: str) -> None:
+        self.log("loop_recovered", loop=loop)
 
     async def _renew_always(self) -> None:
         keeper = self._parts.keeper
@@ -260,7 +240,7 @@ class Agent:
                 self.not_renewed = error.denied
                 raise
             self.not_renewed = None
-            self._tell("renew", "")
+            self._loops.works("renew")
             async with self._granted:
                 self.grant = grant
                 self._granted.notify_all()
@@ -274,7 +254,7 @@ class Agent:
         over: frozenset[str] = frozenset()
         while True:
             await self.watching.look()
-            self._tell("look", "")
+            self._loops.works("look")
             still_s = max((lease.still_s for lease in self.watching.leases.values()), default=0.0)
             now_over = frozenset(name for name, each in self.watching.leases.items() if is_over(each, self.policy))
             if now_over != over:
@@ -288,7 +268,7 @@ class Agent:
         while True:
             self._report.clear()
             await self.watching.publish(self._hook.seen())
-            self._tell("publish", "")
+            self._loops.works("publish")
             await _set_within(self._report, PUBLISH_S)
 
     async def _follow(self, prefix: str) -> None:
@@ -296,7 +276,7 @@ class Agent:
         revision = (await self.store.read()).revision
         await self._wake(prefix)  # something may have changed while nobody followed
         async for change in self.store.watch(prefix, since=revision):
-            self._tell(f"follow {prefix}", "")
+            self._loops.works(f"follow {prefix}")
             if change.entries:
                 await self._wake(prefix)
 
@@ -314,3 +294,7 @@ async def _set_within(event: asyncio.Event, timeout_s: float) -> None:
             await event.wait()
     except TimeoutError:
         return
+
+
+def _kind_of(error: Exception) -> str:
+    return error.denied.code if isinstance(error, IntelGraphError) else type(error).__name__

@@ -8,16 +8,12 @@ RESIDENCY: a label is a region, a placement or a code; never a tenant or an id.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from intelgraph.control.directory.plans import Times
-from intelgraph.exposition import command, frame
+from intelgraph.exposition import serve_beside
 from intelgraph.placement.plan import Kind, Plan
 
-SEND_EVERY_S = 1.0
 _SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 300.0)
 
 
@@ -89,17 +85,4 @@ class AgentMetrics:
 
     async def serve(self, host: str, port: int) -> None:
         """Have ``GET /metrics`` answered until cancelled, by a process that is sent the numbers every second."""
-        while True:
-            process = await asyncio.create_subprocess_exec(*command(host, port), stdin=asyncio.subprocess.PIPE)
-            assert process.stdin is not None
-            try:
-                while process.returncode is None:
-                    # What it has not read yet is not added to: a process that is stopped costs this one nothing.
-                    if not process.stdin.transport.get_write_buffer_size():
-                        process.stdin.write(frame(generate_latest(self.registry)))
-                    await asyncio.sleep(SEND_EVERY_S)
-            finally:
-                process.stdin.close()
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+        await serve_beside(lambda: generate_latest(self.registry), host=host, port=port)

@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass
 
 from intelgraph.fleet.layout.places import Fleet
-from intelgraph.fleet.postgres.server import ADMIN, API
+from intelgraph.fleet.postgres.server import ADMIN, API, server_of
 from intelgraph.model.errors import refuse
 from intelgraph.operations.database import ask_owner, login_refusal
 
@@ -53,9 +53,9 @@ class ApiLogin:
         return f"{API} logs in to the database of {self.region}"
 
     async def _as_owner(self, *statements: tuple[object, ...]) -> object:
-        login = self.fleet.server(self.region).login(ADMIN)
+        login = server_of(self.fleet, self.region).login(ADMIN)
         return await ask_owner(self.region, login, *statements, timeout_s=_ANSWER_S)
 
     async def _refusal(self, role: str) -> str | None:
         """What the server says to a login; none if it succeeds."""
-        return await login_refusal(self.fleet.server(self.region).login(role), timeout_s=_ANSWER_S)
+        return await login_refusal(server_of(self.fleet, self.region).login(role), timeout_s=_ANSWER_S)

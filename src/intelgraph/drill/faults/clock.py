@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 
 from intelgraph.fleet.layout import clocks
 from intelgraph.fleet.layout.places import Fleet
-from intelgraph.fleet.postgres.server import ADMIN
+from intelgraph.fleet.postgres.server import ADMIN, server_of
 from intelgraph.model.errors import TransientError, refuse
 from intelgraph.operations.database import ask_owner
 
@@ -71,7 +71,7 @@ class Clock:
 
     async def _database_ahead_s(self) -> float | None:
         try:
-            login = self.fleet.server(self.region).login(ADMIN)
+            login = server_of(self.fleet, self.region).login(ADMIN)
             now_s: float = await ask_owner(self.region, login, (_NOW,), timeout_s=_ANSWER_S)
         except TransientError:
             return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from intelgraph.drill.faults.processes import processes_of_part
 from intelgraph.drill.faults.stopped import go_on, stop
 from intelgraph.fleet.layout.places import Fleet
-from intelgraph.fleet.postgres.server import ADMIN
+from intelgraph.fleet.postgres.server import ADMIN, server_of
 from intelgraph.fleet.supervisor.process import Identity
 from intelgraph.model.errors import refuse
 from intelgraph.operations.database import login_refusal
@@ -56,4 +56,4 @@ class PostmasterHung:
         return processes_of_part(self.fleet, self._part)[:1]
 
     async def _lets_in(self, seconds: float) -> bool:
-        return await login_refusal(self.fleet.server(self.region).login(ADMIN), timeout_s=seconds) is None
+        return await login_refusal(server_of(self.fleet, self.region).login(ADMIN), timeout_s=seconds) is None

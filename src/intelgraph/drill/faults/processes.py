@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import psutil
 
-from intelgraph.fleet.layout.parts import all_parts, mark
+from intelgraph.fleet.composition.parts import all_parts, mark
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.supervisor.process import Identity, look, survey
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 from pathlib import Path
 from typing import cast
@@ -18,6 +17,7 @@ import msgspec
 import uvloop
 
 from intelgraph.fleet.wan.relay import Connection, Way
+from intelgraph.runtime.stop_signals import stop_event
 
 _VERSION, _NO_LOGIN, _CONNECT, _BY_NAME = 5, 0, 1, 3
 _GREETED = bytes((_VERSION, _NO_LOGIN))
@@ -126,9 +126,7 @@ class Caller(asyncio.Protocol):
 async def serve(config: PeersConfig) -> None:
     """Listen for every member until told to stop."""
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_event()
     inside = Way()
     for way in config.ways_out:
         relays = way.relays

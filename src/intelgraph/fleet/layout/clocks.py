@@ -9,13 +9,13 @@ as a step of a real clock leaves them. What is under the region's ``clock`` dire
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
 from intelgraph.fleet.layout.binaries import faketime_library
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.model.errors import refuse
+from intelgraph.runtime.whole_file import write_whole
 
 READ_EVERY_S = 1
 """How soon a running process sees that its clock was set; asking each time would cost 5 µs a look."""
@@ -70,7 +70,4 @@ def prepare(fleet: Fleet) -> None:
 def set_ahead(fleet: Fleet, region: str, ahead_s: int) -> None:
     """Say how far ahead the region's wall clocks are from now on, in seconds; 0 is right, less is behind."""
     place = directory(fleet, region)
-    staging = place / f"ahead.{os.getpid()}.new"
-    staging.write_text(f"{ahead_s:+d}\n", encoding="ascii")
-    staging.chmod(0o644)
-    staging.replace(place / "ahead")
+    write_whole(place / "ahead", f"{ahead_s:+d}\n", mode=0o644)

@@ -7,19 +7,17 @@ the control store's file, the supervisor's notes; ``witness/`` holds the witness
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import re
 import stat
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from intelgraph.fleet.etcd import chosen_control
+from intelgraph.fleet.layout import chosen_control
 from intelgraph.fleet.layout.binaries import ROOT_STATE, can_reach, server_account
 from intelgraph.fleet.layout.kept import Kept, belongs_to, kept_path, read_kept, render
 from intelgraph.fleet.layout.ports import free_ports
@@ -33,8 +31,9 @@ from intelgraph.fleet.layout.topology import (
     port_names,
 )
 from intelgraph.fleet.layout.topology_file import TopologyFile
-from intelgraph.fleet.postgres.server import Server
 from intelgraph.model.errors import refuse
+from intelgraph.runtime.file_lock import locked
+from intelgraph.runtime.whole_file import write_whole
 
 STATE_NAME = ".intelgraph"
 _SOCKET_PATH_BYTES_MAX = 100
@@ -127,14 +126,6 @@ class Fleet:
         """Where a region's agent answers its doors."""
         return self.run / f"agent-{hashlib.sha256(region.encode()).hexdigest()[:12]}.sock"
 
-    def server(self, region: str) -> Server:
-        """A region's PostgreSQL."""
-        return Server(
-            directory=self.region(region) / "postgres",
-            port=self.ports[f"{region}/postgres"],
-            settings=self.topology.postgres_settings,
-        )
-
 
 def state_directory(file: TopologyFile, *, start: Path) -> Path:
     """Where the fleet of this file keeps its state; for root, a place that PostgreSQL's account can reach."""
@@ -221,7 +212,7 @@ def settle(file: TopologyFile, *, start: Path, control: ControlKind | None = Non
     """Create the fleet's directories, choose the control store and the ports that are open, and keep the choice."""
     state = state_directory(file, start=start)
     _create_directories(state, file.topology)
-    with _alone(state / "fleet" / "settle.lock"):
+    with locked(state / "fleet" / "settle.lock", wait=True):
         kept = read_kept(state)
         topology = chosen_control.choose(
             file.topology, kept=_kept_control(kept, state), has_data=_has_control_data(state), asked=control
@@ -241,7 +232,7 @@ def _settle(topology: Topology, kept: Kept, state: Path) -> Fleet:
     if conflicts:
         raise refuse("bad_topology", f"the topology is refused: {'; '.join(conflicts)}", mistakes=conflicts)
     chosen = {name: ports[name] for name in names} if topology.base_port is None else {}
-    write_private(kept_path(state), render(replace(kept, control=topology.control, ports=chosen)))
+    write_whole(kept_path(state), render(replace(kept, control=topology.control, ports=chosen)))
     run = _run_directory(state)
     _create_private(run)
     return Fleet(topology=topology, state=state, run=run, ports=ports, id=kept.id)
@@ -250,27 +241,6 @@ def _settle(topology: Topology, kept: Kept, state: Path) -> Fleet:
 def _whose(file: TopologyFile, start: Path) -> Path:
     """What tells one checkout's fleet from another's: the topology's file, or the directory where there is none."""
     return (file.path or start).resolve()
-
-
-def write_private(path: Path, content: str | bytes) -> None:
-    """Write a file that only this account may read, whole or not at all."""
-    data = content.encode() if isinstance(content, str) else content
-    staging = path.with_name(f".{path.name}.{os.getpid()}.new")
-    staging.unlink(missing_ok=True)
-    with os.fdopen(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)
-    staging.replace(path)
-
-
-@contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Hold a lock: two that settle one new fleet at once must agree on its id and ports."""
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _kept_control(kept: Kept | None, state: Path) -> Control | None:

@@ -21,7 +21,7 @@ WITNESS = "witness"
 """The site that is no region: it votes in the control store and looks, and holds no tenant's data."""
 _PORTS_PER_REGION = 10
 _WAN_PORTS_FROM = 200
-_PORT_OFFSETS = {"postgres": 0, "api": 1, "edge": 2, "peers": 7, "metrics": 8, "agent": 9}
+_PORT_OFFSETS = {"postgres": 0, "api": 1, "edge": 2, "feed": 6, "peers": 7, "metrics": 8, "agent": 9}
 """Of a region's ports from its first one on; ``_ETCD_PORTS`` are 3 to 5."""
 _ETCD_PORTS = ("etcd", "etcd-peer", "etcd-proxy")
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from intelgraph.fleet.layout.postgres_settings import why_fixed
 from intelgraph.fleet.layout.topology import (
     BASE_PORT,
     GLOBAL_EDGE_PORT,
@@ -26,7 +27,6 @@ from intelgraph.fleet.layout.topology import (
     port_conflicts,
     with_control,
 )
-from intelgraph.fleet.postgres.settings import why_fixed
 from intelgraph.model.errors import IntelGraphError, refuse, what_failed
 from intelgraph.model.names import check_name
 

@@ -14,9 +14,11 @@ import asyncpg
 from intelgraph.changelog import links
 from intelgraph.changelog.install import begin_new_life, install_schema
 from intelgraph.connection import DRIVER_ERRORS, connect
-from intelgraph.fleet.layout.places import Fleet, write_private
+from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.layout.topology import wan_port
 from intelgraph.fleet.postgres import server as postgres
+from intelgraph.fleet.postgres.server import server_of
+from intelgraph.runtime.whole_file import write_whole
 
 _LIVES_BEGIN_S = 1_767_225_600
 """2026-01-01T00:00:00Z."""
@@ -31,7 +33,7 @@ async def provision(fleet: Fleet) -> None:
 
 async def install_region(fleet: Fleet, region: str) -> None:
     """Roles, schema, and one filtered publication with its slot for each other region."""
-    server = fleet.server(region)
+    server = server_of(fleet, region)
     await postgres.create_roles(server)
     peers = _peers(fleet, region)
     connection = await connect(server.login(postgres.ADMIN))
@@ -55,12 +57,12 @@ async def _keep_life(fleet: Fleet, region: str, connection: asyncpg.Connection, 
     life: int = await connection.fetchval("SELECT life FROM ig.region")
     if fresh:
         life = await begin_new_life(connection, least=max(lived + 1, int(time.time() - _LIVES_BEGIN_S)))
-    write_private(kept, str(max(life, lived)))
+    write_whole(kept, str(max(life, lived)))
 
 
 async def link_region(fleet: Fleet, region: str) -> None:
     """Subscribe ``region`` to every other region, over the WAN links; fails if a link that is new cannot be used."""
-    connection = await connect(fleet.server(region).login(postgres.ADMIN))
+    connection = await connect(server_of(fleet, region).login(postgres.ADMIN))
     failures: list[str] = []
     try:
         for peer in _peers(fleet, region):
@@ -68,7 +70,7 @@ async def link_region(fleet: Fleet, region: str) -> None:
                 "host": "127.0.0.1",
                 "port": fleet.ports[wan_port(region, peer, "postgres")],
                 "user": postgres.REPLICATION,
-                "password": fleet.server(peer).password(postgres.REPLICATION),
+                "password": server_of(fleet, peer).password(postgres.REPLICATION),
                 "dbname": postgres.DATABASE,
             }
             try:

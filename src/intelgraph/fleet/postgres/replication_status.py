@@ -13,9 +13,11 @@ import time
 import msgspec
 
 from intelgraph.changelog import links
+from intelgraph.changelog.feed.metrics import SubscriberStatus, read_subscribers
 from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.postgres import server as postgres
+from intelgraph.fleet.postgres.server import server_of
 
 _TIMEOUT_S = 3.0
 
@@ -40,6 +42,7 @@ class RegionLog(msgspec.Struct, frozen=True, kw_only=True):
     settled: int | None = None
     troubles: int | None = None
     streams: list[Stream] = []
+    subscribers: list[SubscriberStatus] = []
 
 
 def read_region_logs(fleet: Fleet) -> list[RegionLog]:
@@ -60,11 +63,12 @@ async def _read(fleet: Fleet, region: str) -> RegionLog:
 
 
 async def _ask(fleet: Fleet, region: str) -> RegionLog:
-    connection = await connect(fleet.server(region).login(postgres.ADMIN), timeout_s=_TIMEOUT_S)
+    connection = await connect(server_of(fleet, region).login(postgres.ADMIN), timeout_s=_TIMEOUT_S)
     try:
         told = json.loads(await connection.fetchval("SELECT ig.report()::text"))
         now_ns = time.monotonic_ns()
         others = [other.name for other in fleet.topology.regions if other.name != region]
+        subscribers = await read_subscribers(connection)
         outgoing = await links.outgoing_links(connection, here=region, destinations=others)
     finally:
         connection.terminate()
@@ -87,4 +91,5 @@ async def _ask(fleet: Fleet, region: str) -> RegionLog:
         settled=told["settled"].get(f"{region}/{told['life']}", 0),
         troubles=told["troubles"],
         streams=streams,
+        subscribers=subscribers,
     )

@@ -21,7 +21,9 @@ from pathlib import Path
 
 from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.fleet.layout.binaries import Account, postgres_programs, server_account
+from intelgraph.fleet.layout.places import Fleet
 from intelgraph.model.errors import refuse
+from intelgraph.runtime.whole_file import write_whole
 from intelgraph.settings import Database
 
 ADMIN, API, PEER, REPLICATION = "ig_admin", "ig_api", "ig_peer", "ig_repl"
@@ -130,6 +132,15 @@ class Server:
             password=self.password(role),
             database=DATABASE,
         )
+
+
+def server_of(fleet: Fleet, region: str) -> Server:
+    """The server of a fleet's region."""
+    return Server(
+        directory=fleet.region(region) / "postgres",
+        port=fleet.ports[f"{region}/postgres"],
+        settings=fleet.topology.postgres_settings,
+    )
 
 
 def configuration(server: Server) -> str:
@@ -307,23 +318,12 @@ def _own_directories(server: Server, account: Account | None) -> None:
 
 
 def _write_secret(path: Path) -> None:
-    if path.exists():
-        return
-    staging = path.with_suffix(".new")
-    staging.unlink(missing_ok=True)
-    with os.fdopen(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-        file.write(secrets.token_urlsafe(24))
-    staging.rename(path)
+    if not path.exists():
+        write_whole(path, secrets.token_urlsafe(24))
 
 
 def _write_owned(path: Path, text: str, account: Account | None) -> None:
-    staging = path.with_name(path.name + ".new")
-    staging.unlink(missing_ok=True)
-    with os.fdopen(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-        if account is not None:
-            os.fchown(file.fileno(), account.uid, account.gid)
-    staging.rename(path)
+    write_whole(path, text, owner=None if account is None else (account.uid, account.gid))
 
 
 def _quoted(value: str) -> str:

@@ -9,13 +9,14 @@ import sys
 import time
 from pathlib import Path
 
-from intelgraph.fleet.layout.places import Fleet, settle, write_private
-from intelgraph.fleet.layout.region_files import prepare_servers, write_files
+from intelgraph.fleet.composition.region_files import prepare_servers, write_files
+from intelgraph.fleet.layout.places import Fleet, settle
 from intelgraph.fleet.layout.topology import ControlKind
 from intelgraph.fleet.layout.topology_file import load_topology
 from intelgraph.fleet.supervisor.supervision import refusal_path, the_only_one
 from intelgraph.fleet.supervisor.supervisor import Supervisor
 from intelgraph.model.errors import IntelGraphError
+from intelgraph.runtime.whole_file import write_whole
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
             asyncio.run(_supervise(fleet))
     except IntelGraphError as error:
         told = {"code": error.denied.code, "reason": error.denied.reason}
-        write_private(refusal_path(fleet), json.dumps(told))
+        write_whole(refusal_path(fleet), json.dumps(told))
         sys.stderr.write(f"{error.denied.reason}\n")
         sys.exit(1)
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from intelgraph.fleet.layout.parts import Part
-from intelgraph.fleet.layout.places import Fleet, write_private
+from intelgraph.fleet.composition.parts import Part
+from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.supervisor.process import Identity
+from intelgraph.runtime.whole_file import write_whole
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +56,7 @@ def read_notes(fleet: Fleet) -> Notes:
 
 def write_notes(fleet: Fleet, notes: Notes) -> None:
     """Replace the notes."""
-    write_private(notes_path(fleet), msgspec.json.format(msgspec.json.encode(notes), indent=1))
+    write_whole(notes_path(fleet), msgspec.json.format(msgspec.json.encode(notes), indent=1))
 
 
 def may_adopt(notes: Notes, *, plan: str, part: Part) -> Note | None:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import psutil
 
-from intelgraph.fleet.layout.parts import Part, Probe
+from intelgraph.fleet.composition.parts import Part, Probe
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.postgres import server as postgres
+from intelgraph.fleet.postgres.server import server_of
 
 _TIMEOUT_S = 1.5
 _LIVES_AFTER_S = 0.5
@@ -58,7 +59,7 @@ def _children(pid: int) -> list[int]:
 async def _answers(fleet: Fleet, part: Part) -> bool:
     match part.probe:
         case Probe.POSTGRES:
-            return part.region is not None and await postgres.answers(fleet.server(part.region))
+            return part.region is not None and await postgres.answers(server_of(fleet, part.region))
         case Probe.CONTROLLED:
             return await _answers_line(str(part.private_sockets[0]), part.question)
         case Probe.ADMIN:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from intelgraph.fleet.layout.parts import ETCD_PEERS, Kind
+from intelgraph.fleet.composition.parts import ETCD_PEERS, Kind
 from intelgraph.fleet.layout.topology import GLOBAL_EDGE
 
 _LEVELS: tuple[tuple[Kind, ...], ...] = (

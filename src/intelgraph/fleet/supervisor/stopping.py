@@ -7,7 +7,7 @@ import contextlib
 import signal
 from collections.abc import Mapping
 
-from intelgraph.fleet.layout.parts import Kind
+from intelgraph.fleet.composition.parts import Kind
 from intelgraph.fleet.supervisor.process import Running, end_leftovers
 from intelgraph.fleet.supervisor.stop_order import kind_of, patience_s, stop_levels
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -15,13 +14,14 @@ from pathlib import Path
 
 import msgspec
 
-from intelgraph.fleet.layout.parts import mark, python_environment
+from intelgraph.fleet.composition.parts import mark, python_environment
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.supervisor.notes import Notes, read_notes, write_notes
 from intelgraph.fleet.supervisor.process import MARK, adopt, marks_beginning, survey
 from intelgraph.fleet.supervisor.status import Failed, FleetStatus, Request
 from intelgraph.fleet.supervisor.stopping import stop_parts
 from intelgraph.model.errors import refuse
+from intelgraph.runtime.file_lock import locked
 
 SUPERVISOR = "supervisor"
 _STATUS_TIMEOUT_S = 5.0
@@ -98,17 +98,14 @@ def told_refusal(fleet: Fleet) -> tuple[str, str]:
 @contextlib.contextmanager
 def the_only_one(fleet: Fleet) -> Iterator[None]:
     """Hold the fleet's lock; refuses while another supervisor, or another ``down``, holds it."""
-    descriptor = os.open(fleet.common / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            held.enter_context(locked(fleet.common / "supervisor.lock", wait=False))
+        except BlockingIOError as error:
             raise refuse(
                 "already_supervised", f"the fleet in {fleet.state} has a supervisor already, or is being stopped"
             ) from error
         yield
-    finally:
-        os.close(descriptor)
 
 
 async def stop_without_supervisor(fleet: Fleet) -> int:

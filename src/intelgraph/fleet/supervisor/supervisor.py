@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from intelgraph.connection import DRIVER_ERRORS
-from intelgraph.fleet.layout.parts import LINKS, SCHEMA, all_parts, mark
+from intelgraph.fleet.composition.parts import LINKS, SCHEMA, all_parts, mark
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.layout.ports import holder, is_free
 from intelgraph.fleet.postgres import provision
@@ -29,6 +29,7 @@ from intelgraph.fleet.supervisor.status import Failed, FleetStatus, PartStatus, 
 from intelgraph.fleet.supervisor.stopping import stop_part, stop_parts
 from intelgraph.fleet.supervisor.tending import Tended
 from intelgraph.model.errors import IntelGraphError, PermanentError, refuse
+from intelgraph.runtime.stop_signals import on_stop_signal
 
 _STEP_RETRY_S = 0.5
 _ROTATE_EVERY_S = 10.0
@@ -61,8 +62,7 @@ class Supervisor:
     async def run(self) -> None:
         """Start or take over the fleet, and keep it until asked to stop; then stop it."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stopping.set)
+        on_stop_signal(self._stopping.set)
         with contextlib.suppress(ValueError):
             loop.add_signal_handler(signal.SIGHUP, lambda: None)
         await self._take_over()

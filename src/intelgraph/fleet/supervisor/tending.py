@@ -13,8 +13,8 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from intelgraph.fleet.composition.parts import Kind, Part, mark
 from intelgraph.fleet.layout.binaries import server_account
-from intelgraph.fleet.layout.parts import Kind, Part, mark
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.layout.ports import holder, is_free
 from intelgraph.fleet.supervisor.probes import why_not_ready

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from intelgraph.fleet.layout.places import Fleet, write_private
+from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.layout.topology import Link, carried, reached, wan_port
 from intelgraph.fleet.wan.listener import LinkConfig, Listener, Refused, Report
 from intelgraph.fleet.wan.settings import Ask
 from intelgraph.model.errors import refuse, retry
+from intelgraph.runtime.whole_file import write_whole
 
 _ANSWER_TIMEOUT_S = 5.0
 
@@ -48,7 +49,7 @@ def write_config(fleet: Fleet, link: Link) -> Path:
         socket=str(fleet.wan_socket(link.name)),
         kept=str(kept_path(fleet, link)),
     )
-    write_private(path, msgspec.json.format(msgspec.json.encode(config), indent=2))
+    write_whole(path, msgspec.json.format(msgspec.json.encode(config), indent=2))
     return path
 
 

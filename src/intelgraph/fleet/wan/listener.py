@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 import resource
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +22,8 @@ import uvloop
 from intelgraph.fleet.wan.relay import Connection, End, Way
 from intelgraph.fleet.wan.settings import Ask, Kept, Settings, change, expire, resume
 from intelgraph.model.errors import IntelGraphError
+from intelgraph.runtime.stop_signals import stop_event
+from intelgraph.runtime.whole_file import write_whole
 
 
 class Listener(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,9 +79,7 @@ class Relay:
     async def run(self) -> None:
         """Relay until told to stop."""
         loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
+        stop = stop_event()
         self._obey(self._kept)
         async with contextlib.AsyncExitStack() as stack:
             for listener in self._config.listeners:
@@ -157,9 +156,7 @@ def _read_kept(path: Path) -> Kept | None:
 
 
 def _write_kept(path: Path, kept: Kept) -> None:
-    staging = path.with_name(path.name + ".new")
-    staging.write_bytes(msgspec.json.encode(kept))
-    staging.replace(path)
+    write_whole(path, msgspec.json.encode(kept))
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 from graphql import DocumentNode, ExecutionResult, GraphQLSchema, OperationDefinitionNode, execute_sync
 from graphql.language import FragmentDefinitionNode, SelectionSetNode
 
-from intelgraph.graph.query.compile import OUTSIDE
-from intelgraph.graph.query.planning import Prepared
+from intelgraph.graph.query.plan_builder import OUTSIDE
+from intelgraph.graph.query.prepared import Prepared
 
 
 def introspect(schema: GraphQLSchema, prepared: Prepared) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""What has to be done once for a document is done once: its validation, its selection and its statements.
+"""What has to be done once for a document is done once: its validation, its selection and its plans.
 
-A statement is kept by everything that it depends on: the document, the operation, the conditions of its fields and the
+A plan is kept by everything that it depends on: the document, the operation, the conditions of its fields and the
 shape of its arguments; an estimate by the document and the sizes that are asked for. A request that has been seen costs
 the coercion of its variables and look-ups. All that was made of a document goes with it, and documents are bounded in
 bytes, in all and for each tenant (``cache``).
@@ -17,13 +17,15 @@ from graphql import GraphQLError, GraphQLSchema, OperationType
 from graphql.execution.values import VariableValues, get_variable_values
 
 from intelgraph.graph.query.cache import Cache
-from intelgraph.graph.query.compile import OUTSIDE, Statement, compile_selection
 from intelgraph.graph.query.cost import Estimate, estimate, over_budget, sizes
 from intelgraph.graph.query.document import Document, QueryRefused, read_document
+from intelgraph.graph.query.error_text import of_variables
 from intelgraph.graph.query.limits import QueryLimits
-from intelgraph.graph.query.ready import Forms, Ready, make_ready, take
-from intelgraph.graph.query.selection import Args, Selection, select
-from intelgraph.graph.query.wording import of_variables
+from intelgraph.graph.query.plan import Plan
+from intelgraph.graph.query.plan_builder import OUTSIDE, build_plan
+from intelgraph.graph.query.prepared import Prepared
+from intelgraph.graph.query.prepared_plan import PreparedPlan, VariableShapes, make_ready, take
+from intelgraph.graph.query.selection import Selection, select
 
 _VARIABLE_ERRORS_MAX = 10
 _MADE_MAX = 100
@@ -59,20 +61,6 @@ def _made(document: Document, key: Hashable, make: Callable[[], V]) -> V:
     return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A request that may be executed. ``statement`` is none when no field of it is data."""
-
-    document: Document
-    given: Mapping[str, Any]
-    variables: VariableValues
-    selection: Selection
-    arguments: list[Args]
-    estimate: Estimate
-    statement: Statement | None
-    values: list[Any]
-
-
 @dataclass(kw_only=True)
 class Planner:
     """Prepares requests; one for each worker."""
@@ -86,13 +74,15 @@ class Planner:
     """By text and operation's name. Who asks with a document first pays for it; then it serves all."""
     refusals: Cache = field(default_factory=lambda: Cache(bytes_max=_REFUSED_BYTES_MAX, bytes_each=_REFUSED_BYTES_EACH))
 
-    def ready(self, text: str, operation_name: str | None, given: Mapping[str, Any]) -> tuple[Ready, list[Any]] | None:
+    def ready(
+        self, text: str, operation_name: str | None, given: Mapping[str, Any]
+    ) -> tuple[PreparedPlan, list[Any]] | None:
         """Return what is ready for such a request, and its own values; nothing if it must take the long way."""
         document: Document | None = self.documents.find((text, operation_name))
-        forms: Forms | None = document.made.get(Forms) if document is not None else None
-        if forms is None:
+        shapes: VariableShapes | None = document.made.get(VariableShapes) if document is not None else None
+        if shapes is None:
             return None
-        ready = forms.find(forms.signature(given))
+        ready = shapes.find(shapes.shape_of(given))
         if ready is None:
             return None
         values = take(ready, given)
@@ -100,24 +90,24 @@ class Planner:
 
     def make_ready(self, text: str, operation_name: str | None, prepared: Prepared) -> None:
         """Have the next request like this one find everything ready, if it can be."""
-        document, statement = prepared.document, prepared.statement
+        document = prepared.document
         if (
-            statement is None
+            prepared.plan is None
             or not self.knows(text, operation_name)
             or any(root.name in OUTSIDE for root in prepared.selection.roots)
         ):
             return
-        forms = _made(document, Forms, lambda: Forms(self.schema, document.operation))
-        signature = forms.signature(prepared.given)
-        if signature is None or not forms.wanted(signature):
+        shapes = _made(document, VariableShapes, lambda: VariableShapes(self.schema, document.operation))
+        shape = shapes.shape_of(prepared.given)
+        if shape is None or not shapes.wanted(shape):
             return
-        marks = forms.marks(prepared.given)
+        marks = shapes.marks(prepared.given)
         coerced = self._coerced(document, {**prepared.given, **marks})
         arguments = prepared.selection.arguments(coerced)
         if sizes(arguments) == sizes(prepared.arguments):
             ready = make_ready(prepared, arguments, marks)
             if ready is not None:
-                forms.keep(signature, ready)
+                shapes.keep(shape, ready)
 
     def _coerced(self, document: Document, given: Mapping[str, Any]) -> VariableValues:
         definitions = document.operation.variable_definitions or ()
@@ -173,16 +163,16 @@ class Planner:
         denied = over_budget(size, self.limits)
         if denied is not None:
             raise QueryRefused([GraphQLError(denied.reason, extensions=dict(denied.facts))], denied.code)
-        statement, values = None, []
+        plan, values = None, []
         if document.kind is OperationType.QUERY:
-            shapes = (Statement, conditions, selection.shapes(arguments))
-            statement = _made(document, shapes, lambda: compile_selection(selection, arguments))
-            if statement is not None:
+            shapes = (Plan, conditions, selection.shapes(arguments))
+            plan = _made(document, shapes, lambda: build_plan(selection, arguments))
+            if plan is not None:
                 try:
-                    values = statement.values(selection, arguments)
+                    values = plan.values_of(selection, arguments)
                 except GraphQLError as error:
                     raise QueryRefused([error], "bad_argument") from None
         return Prepared(
             document=document, given=given, variables=coerced, selection=selection, arguments=arguments, estimate=size,
-            statement=statement, values=values,
+            plan=plan, values=values,
         )  # fmt: skip

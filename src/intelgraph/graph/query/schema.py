@@ -25,7 +25,7 @@ from intelgraph.model.content import problem_of, read_float, read_integer
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 INSIDE = "inside"
-"""The extension of an error that says where in a JSON object it is; ``wording`` makes it part of the sentence."""
+"""The extension of an error that says where in a JSON object it is; ``error_text`` makes it part of the sentence."""
 CURSOR_LENGTH_MAX = 4_096
 REVISION_MAX = 2**53
 

@@ -1,7 +1,7 @@
 """Which fields an operation asks for, fragments and conditions resolved: a tree in the order of the answer.
 
 The arguments of a field are values, coerced by graphql-core; literals once, variables for each request. Two requests
-of one document whose arguments have the same ``shape`` can share a compiled statement: what differs are parameters.
+of one document whose arguments have the same ``shape`` can share a plan: what differs are its values.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from graphql import (
 )
 from graphql.execution.collect_fields import FieldDetails, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues, get_argument_values
-from graphql.language import ArgumentNode, FieldNode, VariableNode, Visitor, visit
+from graphql.language import FieldNode, ListValueNode, ObjectValueNode, ValueNode, VariableNode
 
 from intelgraph.graph.query.document import Document
 
@@ -79,7 +79,7 @@ class Selection:
         return found
 
     def shapes(self, arguments: list[Args]) -> Hashable:
-        """Return what of the arguments a compiled statement of this selection depends on: constants never differ."""
+        """Return what of the arguments a plan of this selection depends on: constants never differ."""
         return tuple(
             tuple(
                 (name, shape(definition.args[name].type, value))
@@ -158,20 +158,13 @@ class _Collector:
 
 
 def _names_variables(node: FieldNode) -> bool:
-    looker = _Variables()
-    for argument in node.arguments or ():
-        _look(argument, looker)
-    return looker.found
-
-
-def _look(argument: ArgumentNode, looker: _Variables) -> None:
-    visit(argument, looker)
-
-
-class _Variables(Visitor):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found = False
-
-    def enter_variable(self, _node: VariableNode, *_: object) -> None:
-        self.found = True
+    waiting: list[ValueNode] = [argument.value for argument in node.arguments or ()]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, VariableNode):
+            return True
+        if isinstance(value, ListValueNode):
+            waiting.extend(value.values)
+        elif isinstance(value, ObjectValueNode):
+            waiting.extend(member.value for member in value.fields)
+    return False

@@ -7,11 +7,10 @@ The page's own files are in the package; GraphiQL's and React's are made by ``ma
 from __future__ import annotations
 
 import hashlib
-from functools import cache
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 
-from intelgraph.api.door import Door
 from intelgraph.api.http.request import Request
 from intelgraph.api.http.response import Header, Response
 from intelgraph.model.errors import refuse
@@ -32,34 +31,37 @@ _HEADERS: list[Header] = [
 ]
 
 
-@cache
-def _files() -> dict[str, bytes]:
-    """Every file that is served, by name; nothing else is ever opened."""
-    ours = {name: files("intelgraph.api.graphql.ide").joinpath(name).read_bytes() for name in (*_OURS, "page.html")}
-    made = {name: (DIST / name).read_bytes() for name in _MADE if (DIST / name).is_file()}
-    if len(made) < len(_MADE):
-        return {}
-    version = hashlib.sha256(b"".join([*ours.values(), *made.values()])).hexdigest()[:16].encode()
-    return {**ours, **made, "page.html": ours["page.html"].replace(b"VERSION", version)}
+class GraphiQL:
+    """The page of one worker; not ``enabled``: the region's settings turn it off."""
 
+    def __init__(self, *, enabled: bool) -> None:
+        self._enabled = enabled
 
-async def page(door: Door, request: Request) -> Response:
-    """``GET /graphiql``."""
-    return _answer("page.html", b"text/html; charset=utf-8", b"no-cache", door)
+    async def page(self, request: Request) -> Response:
+        """``GET /graphiql``."""
+        return self._answer("page.html", b"text/html; charset=utf-8", b"no-cache")
 
+    async def file(self, request: Request) -> Response:
+        """``GET /graphiql/{file}``: they change with the page's version, which their address names."""
+        name = request.segment()
+        if name not in (*_OURS, *_MADE):
+            raise refuse("no_such_route", "there is nothing at this path; /openapi.json lists what there is")
+        return self._answer(name, _TYPES[Path(name).suffix], b"public, max-age=31536000, immutable")
 
-async def file(door: Door, request: Request) -> Response:
-    """``GET /graphiql/{file}``: they change with the page's version, which their address names."""
-    name = request.segment()
-    if name not in (*_OURS, *_MADE):
-        raise refuse("no_such_route", "there is nothing at this path; /openapi.json lists what there is")
-    return _answer(name, _TYPES[Path(name).suffix], b"public, max-age=31536000, immutable", door)
+    def _answer(self, name: str, kind: bytes, caching: bytes) -> Response:
+        if not self._enabled:
+            raise refuse("no_such_route", "there is no GraphiQL here: the region's settings turn it off")
+        if not self._files:
+            raise refuse("no_such_route", "there is no GraphiQL here yet: `make console`, then restart the worker")
+        headers = [*_HEADERS, (b"cache-control", caching)]
+        return Response(status=200, body=self._files[name], content_type=kind, headers=headers)
 
-
-def _answer(name: str, kind: bytes, caching: bytes, door: Door) -> Response:
-    if not door.policy.graphiql:
-        raise refuse("no_such_route", "there is no GraphiQL here: the region's settings turn it off")
-    if not _files():
-        raise refuse("no_such_route", "there is no GraphiQL here yet: `make console`, then restart the worker")
-    headers = [*_HEADERS, (b"cache-control", caching)]
-    return Response(status=200, body=_files()[name], content_type=kind, headers=headers)
+    @cached_property
+    def _files(self) -> dict[str, bytes]:
+        """Every file that is served, by name; nothing else is ever opened."""
+        ours = {name: files("intelgraph.api.graphql.ide").joinpath(name).read_bytes() for name in (*_OURS, "page.html")}
+        made = {name: (DIST / name).read_bytes() for name in _MADE if (DIST / name).is_file()}
+        if len(made) < len(_MADE):
+            return {}
+        version = hashlib.sha256(b"".join([*ours.values(), *made.values()])).hexdigest()[:16].encode()
+        return {**ours, **made, "page.html": ours["page.html"].replace(b"VERSION", version)}

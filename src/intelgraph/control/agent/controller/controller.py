@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from intelgraph.control.agent.agent import Agent, Loop
+from intelgraph.control.agent.agent import Agent
 from intelgraph.control.agent.controller import acting
 from intelgraph.control.agent.controller.gathering import Wanted, gather
 from intelgraph.control.agent.controller.opening import Openings
@@ -40,6 +40,7 @@ from intelgraph.placement.plan import Plan
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.resuming import DoIt, Fetch, GiveUp, Nothing, Replace, Step, Wait, next_step
 from intelgraph.placement.view import View
+from intelgraph.runtime.loops import Loop
 from intelgraph.settings import RegionConfig
 
 LOOK_S = 0.25

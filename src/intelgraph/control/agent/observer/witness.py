@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intelgraph.control.agent.agent import Agent, Loop
+from intelgraph.control.agent.agent import Agent
 from intelgraph.control.agent.leases.grants import Bound
 from intelgraph.control.agent.observer.probing import Probes
 from intelgraph.control.directory.reports import Seen
 from intelgraph.model.errors import Denied
+from intelgraph.runtime.loops import Loop
 from intelgraph.settings import WitnessConfig
 
 

@@ -1,0 +1,102 @@
+"""Requests out of bytes: whole, in pieces, several at once, and what is no request at all. No socket is needed."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+
+from intelgraph.api.http.parser import NotARequest, RequestParser
+from intelgraph.api.http.request import Request, RequestIds
+from intelgraph.model.head_refusals import BAD_HOST, HEAD_BYTES_MAX, HEAD_TOO_LARGE, MALFORMED, TRANSFER_CODING
+
+
+class Taken:
+    """A connection's part: it keeps what its parser gives it."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.parts: list[bytes] = []
+        self.parser = RequestParser(
+            ids=RequestIds(), on_request=self.requests.append, on_part=self.parts.append, on_wanted=lambda: None
+        )
+
+    def refused(self, data: bytes) -> str:
+        with pytest.raises(NotARequest) as caught:
+            self.parser.feed(data)
+        return caught.value.denied.code
+
+
+def post(body: bytes, *lines: bytes) -> bytes:
+    head = [b"POST /v1/changes HTTP/1.1", b"host: x", *lines, b"content-length: %d" % len(body), b"", b""]
+    return b"\r\n".join(head) + body
+
+
+def test_requests_that_come_in_one_piece_are_told_apart() -> None:
+    taken = Taken()
+    assert taken.parser.feed(post(b"one") + post(b"other"))
+    assert [(each.method, each.raw_path, each.incoming.whole) for each in taken.requests] == [
+        ("POST", b"/v1/changes", True)
+    ] * 2
+    assert taken.parts == [b"one", b"other"]
+
+
+def test_a_request_in_single_bytes_is_the_same_request() -> None:
+    taken = Taken()
+    for byte in post(b"body", b"x-request-id: 01234567-89ab-4cde-8f01-23456789abcd"):
+        assert taken.parser.feed(bytes([byte]))
+    [request] = taken.requests
+    assert (b"".join(taken.parts), request.incoming.whole) == (b"body", True)
+    assert request.id == b"01234567-89ab-4cde-8f01-23456789abcd"
+
+
+def test_a_request_id_that_no_program_made_is_replaced_and_ids_are_not_repeated() -> None:
+    taken = Taken()
+    taken.parser.feed(post(b"", b"x-request-id: the tenant's name") * 3)
+    ids = [each.id for each in taken.requests]
+    assert len(set(ids)) == 3 and all(len(each) == 36 for each in ids)
+
+
+@pytest.mark.parametrize(
+    ("head", "code"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", BAD_HOST.code),
+        (b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", BAD_HOST.code),
+        (b"GET /#there HTTP/1.1\r\nhost: x\r\n\r\n", MALFORMED.code),
+        (b"no HTTP at all\r\n\r\n", MALFORMED.code),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip, chunked\r\n\r\n", TRANSFER_CODING.code),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"a" * HEAD_BYTES_MAX, HEAD_TOO_LARGE.code),
+    ],
+)
+def test_what_is_no_request_is_refused_and_gives_none(head: bytes, code: str) -> None:
+    taken = Taken()
+    assert taken.refused(head) == code
+    assert taken.requests == []
+
+
+def test_what_follows_a_request_that_was_whole_is_refused_by_itself() -> None:
+    taken = Taken()
+    assert taken.refused(post(b"whole") + b"nonsense\r\n\r\n") == MALFORMED.code
+    assert [each.incoming.whole for each in taken.requests] == [True]
+
+
+def test_behind_a_request_for_another_protocol_no_request_follows() -> None:
+    taken = Taken()
+    upgrade = b"GET /graphql HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+    assert not taken.parser.feed(upgrade)
+    [request] = taken.requests
+    assert request.flaw is not None and request.flaw.code == "no_upgrade"
+
+
+def test_a_parser_that_was_closed_is_freed_without_the_collector() -> None:
+    gc.disable()
+    try:
+        taken = Taken()
+        taken.parser.feed(post(b"body"))
+        parser = weakref.ref(taken.parser)
+        taken.parser.close()
+        del taken.parser
+        assert parser() is None
+    finally:
+        gc.enable()
