@@ -107,7 +107,7 @@ class Shell:
                 id="both/2", kind=Kind.SWITCHOVER, before=self.placement,
                 after=placement(home=EU, standby=US, epoch=2, declared=self.placement.wanted),
             )  # fmt: skip
-            recorded["both"] = PlanRecord(placement="both", plan=going, version=1)
+            recorded["both"] = PlanRecord(subject="both", plan=going, version=1)
         record = PlacementRecord(placement=self.placement, digest_key="", version=1)
         self.hook.observing.tick(Known(placements={"both": record}, plans=recorded))
 

@@ -9,11 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.control.agent.controller.acting import Turn, act
+from intelgraph.control.agent.controller.acting import MOVES, Work
 from intelgraph.control.agent.controller.opening import Openings
 from intelgraph.control.agent.observer.own_database import OwnDatabase
 from intelgraph.control.directory.placements import Directory, PlacementRecord
-from intelgraph.control.directory.plans import PAST_MAX, PlanRecord, Times, finished, move, read_plan, record, wall_now
+from intelgraph.control.directory.plans import (
+    POLICY,
+    PlanRecord,
+    Times,
+    changing,
+    move,
+    read_plan,
+    record,
+    unchanged,
+    wall_now,
+)
+from intelgraph.control.plans.execution import PlanExecutor
 from intelgraph.control.store.keys import LEASES
 from intelgraph.control.store.protocol import ABSENT, ControlStore
 from intelgraph.model.errors import Denied
@@ -41,8 +52,14 @@ def plan(kind: Kind = Kind.FAILOVER, before: Placement = BOTH, **other: object) 
 
 
 async def recorded(store: ControlStore, wanted: Plan, placement: PlacementRecord | None = None) -> PlanRecord:
-    assert await record(store, placement or NOT_THERE, await read_plan(store, "both"), wanted, TIMES)
+    assert await record(store, await read_plan(store, "both"), wanted, TIMES, unchanged(placement or NOT_THERE))
     return await read_plan(store, "both")
+
+
+async def to_the_end(store: ControlStore, found: PlanRecord) -> None:
+    while found.plan is not None and found.plan.current is not None:
+        assert await move(store, found, found.plan.moved(), replace(TIMES, finished_at=wall_now()))
+        found = await read_plan(store, "both")
 
 
 def test_a_plan_is_read_as_it_was_recorded(open_store: Open) -> None:
@@ -50,7 +67,8 @@ def test_a_plan_is_read_as_it_was_recorded(open_store: Open) -> None:
         async with opened(open_store) as (store,):
             assert (await read_plan(store, "both")).plan is None
             wanted = replace(
-                plan(force=True, lease_version=7), abandoned=Denied(code="home_is_back", reason="it is", facts={"n": 1})
+                plan(force=True, lease_version=7, results={"close": "1/41"}),
+                abandoned=Denied(code="home_is_back", reason="it is", facts={"n": 1}),
             )
             found = await recorded(store, wanted)
             assert (found.plan, found.times) == (wanted, TIMES)
@@ -66,7 +84,7 @@ def test_a_plan_that_was_decided_on_a_placement_of_before_is_not_recorded(open_s
             nothing = await read_plan(store, "both")
             raised = replace(BOTH, epoch=2)
             assert (await Directory(store).update_placement(placement, raised)).placement == raised
-            assert not await record(store, placement, nothing, plan(), TIMES)
+            assert not await record(store, nothing, plan(), TIMES, unchanged(placement))
             assert (await read_plan(store, "both")).plan is None
 
     run(body())
@@ -76,14 +94,14 @@ def test_of_two_who_record_and_of_two_who_move_one_succeeds(open_store: Open) ->
     async def body() -> None:
         async with opened(open_store) as (store,):
             nothing = await read_plan(store, "both")
-            assert await record(store, NOT_THERE, nothing, plan(), TIMES)
-            assert not await record(store, NOT_THERE, nothing, plan(Kind.SWITCHOVER), TIMES)
+            assert await record(store, nothing, plan(), TIMES, unchanged(NOT_THERE))
+            assert not await record(store, nothing, plan(Kind.SWITCHOVER), TIMES, unchanged(NOT_THERE))
             found = await read_plan(store, "both")
             assert found.plan == plan()
             assert await move(store, found, plan().moved(), TIMES)
             assert not await move(store, found, plan().moved(), TIMES)
             now = await read_plan(store, "both")
-            assert now.plan is not None and now.plan.next == 1 and now.plan.turn is not None
+            assert now.plan is not None and now.plan.next == 1 and now.plan.current is not None
 
     run(body())
 
@@ -106,7 +124,10 @@ def test_a_raise_replaces_the_placement_only_if_nothing_it_stands_on_has_changed
                 await directory.update_placement(
                     placed, replace(BOTH, standby=None, epoch=2, durability=Durability.HOME)
                 )
-            raised = await move(store, found, found.plan.moved(), TIMES, raises=placed)
+            action = found.plan.current
+            assert action is not None
+            executor = PlanExecutor(store, MOVES, clock=time.monotonic)
+            raised = await executor.do(found, action, in_vain(placed)) is not None
             now, plan_now = await directory.placement("both"), await read_plan(store, "both")
             assert plan_now.plan is not None
             assert raised is (meanwhile == "nothing")
@@ -120,16 +141,15 @@ def test_what_is_over_is_remembered_and_the_oldest_is_forgotten(open_store: Open
     async def body() -> None:
         async with opened(open_store) as (store,):
             before = BOTH
-            for _ in range(PAST_MAX + 3):
+            for _ in range(POLICY.past_max + 3):
                 wanted = plan(before=before)
                 found = await recorded(store, wanted)
-                done = replace(wanted, next=len(wanted.actions))
-                assert await move(store, found, done, finished(TIMES))
+                await to_the_end(store, found)
                 before = replace(wanted.after, home=US, standby=EU)
             overtaken = await recorded(store, plan(before=before))
             assert overtaken.plan is not None
             found = await recorded(store, replace(overtaken.plan, id="another"))
-            assert len(found.past) == PAST_MAX
+            assert len(found.past) == POLICY.past_max
             assert [past.given_up for past in found.past[-2:]] == [None, "plan another took its place"]
             assert found.past[-2].times.finished_at is not None
 
@@ -141,25 +161,20 @@ def test_a_placement_that_was_read_before_its_raise_is_not_opened(open_store: Op
         async with opened(open_store) as (store,):
             before = await Directory(store).create_placement(BOTH)
             wanted = plan(Kind.RESTAND)
-            assert await move(store, await recorded(store, wanted, before), wanted.moved(), TIMES, raises=before)
+            assert await move(
+                store, await recorded(store, wanted, before), wanted.moved(), TIMES, changing(before, wanted.after)
+            )
             raised = await read_plan(store, "both")
-            assert not await act(turn(store, before, raised))
+            assert raised.plan is not None and raised.plan.current is not None
+            executor = PlanExecutor(store, MOVES, clock=time.monotonic)
+            assert await executor.do(raised, raised.plan.current, in_vain(before)) is None
             assert (await read_plan(store, "both")).plan == raised.plan == wanted.moved()
 
     run(body())
 
 
-def turn(store: ControlStore, placement: PlacementRecord, record: PlanRecord) -> Turn:
-    """A turn at the plan's next action in a region whose database nobody can ask."""
+def in_vain(placement: PlacementRecord) -> Work:
+    """What an effect works with in a region whose database nobody can ask."""
     nowhere = Database(host="127.0.0.1", port=1, user="nobody", password="", database="none")
-    assert record.plan is not None
-    return Turn(
-        store=store,
-        database=OwnDatabase(nowhere, region=EU, clock=time.monotonic),
-        openings=Openings(nowhere),
-        placement=placement,
-        record=record,
-        plan=record.plan,
-        times=TIMES,
-        took_s=lambda: None,
-    )
+    database = OwnDatabase(nowhere, region=EU, clock=time.monotonic)
+    return Work(placement=placement, database=database, opener=Openings(nowhere))

@@ -17,20 +17,21 @@ import pytest
 from bench.scratch import Scratch, start_scratch
 from intelgraph.changelog.install import install_schema
 from intelgraph.changelog.links import slot_name
-from intelgraph.control.agent.controller import acting
+from intelgraph.control.agent.controller.acting import MOVES, Work
 from intelgraph.control.agent.controller.opening import Openings
 from intelgraph.control.agent.leases.keeper import LeaseKeeper
 from intelgraph.control.agent.leases.watching import Watching
 from intelgraph.control.agent.observer.own_database import OwnDatabase
 from intelgraph.control.directory import plans
-from intelgraph.control.directory.placements import PLACEMENTS, Directory
-from intelgraph.control.directory.plans import PlanRecord, Times, read_plan, wall_now
+from intelgraph.control.directory.placements import PLACEMENTS, Directory, PlacementRecord
+from intelgraph.control.directory.plans import PlanRecord, Times, changing, read_plan, unchanged, wall_now
+from intelgraph.control.plans.execution import PlanExecutor
 from intelgraph.control.store.keys import PLANS
 from intelgraph.control.store.protocol import ControlStore, Snapshot
 from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.model.errors import Denied, PermanentError
 from intelgraph.model.placement import Placement, StandbyLoss
-from intelgraph.placement.plan import Do, Kind, Plan
+from intelgraph.placement.plan import OPEN, RAISE, Kind, Plan
 from tests.fakes.heartbeat import FakeHeartbeat
 
 from .shell import EU, LOGIN, POLICY, US, Clock, Shell, placement
@@ -55,6 +56,11 @@ class Between(Watched):
         return found
 
 
+def recorded_plan(record: PlanRecord) -> Plan:
+    assert record.plan is not None
+    return record.plan
+
+
 def failover(before: Placement, after: Placement) -> Plan:
     return Plan(id=f"{before.id}/2", kind=Kind.FAILOVER, before=before, after=after)
 
@@ -71,12 +77,11 @@ def test_a_renewal_never_pairs_a_placement_that_was_raised_with_the_plan_before(
         async def taken_over() -> None:
             plan = failover(before, after)
             times = Times(decided_at=wall_now(), decided_by=US)
-            assert await plans.record(store, record, PlanRecord(placement="both"), plan, times)
+            assert await plans.record(store, PlanRecord(subject="both"), plan, times, unchanged(record))
             recorded = await read_plan(store, "both")
-            while recorded.plan is not None and recorded.plan.turn is not None and recorded.plan.turn.do is not Do.OPEN:
-                raises = record if recorded.plan.turn.do is Do.RAISE else None
-                assert recorded.times is not None
-                assert await plans.move(store, recorded, recorded.plan.moved(), recorded.times, raises=raises)
+            while (plan := recorded_plan(recorded)).current is not None and plan.current.type is not OPEN:
+                joined = changing(record, after) if plan.current.type is RAISE else None
+                assert await plans.move(store, recorded, plan.moved(), times, joined)
                 recorded = await read_plan(store, "both")
 
         between.after_read = taken_over
@@ -198,18 +203,27 @@ def test_an_opening_is_forced_only_when_its_plan_says_so(tmp_path: Path) -> None
     async def body() -> None:
         with start_scratch(name="forced") as postgres:
             store = SqliteControlStore(tmp_path / "control.db", poll_s=0.01)
-            turn = await opening_with_a_gap(store, postgres)
+            executor = PlanExecutor(store, MOVES, clock=Clock())
+            placed = await opening_with_a_gap(store, postgres)
+            work = Work(
+                placement=placed,
+                database=OwnDatabase(postgres.login(), region=EU, clock=Clock()),
+                opener=Openings(postgres.login()),
+            )
+            record = await read_plan(store, "both")
+            action = recorded_plan(record).current
+            assert action is not None and action.type is OPEN
             with pytest.raises(PermanentError) as refused:
-                await acting.act(turn)
+                await executor.do(record, action, work)
             assert refused.value.denied.code == "gap"
-            plan = replace(turn.plan, force=True)
-            assert await acting.act(replace(turn, plan=plan))
+            forced = replace(record, plan=replace(recorded_plan(record), force=True))
+            assert await executor.do(forced, action, work) is not None
             await store.close()
 
     asyncio.run(body())
 
 
-async def opening_with_a_gap(store: SqliteControlStore, postgres: Scratch) -> acting.Turn:
+async def opening_with_a_gap(store: SqliteControlStore, postgres: Scratch) -> PlacementRecord:
     """A failover to eu-west that has come to its ``open``, in a database of which rows may be missing."""
     connection = await asyncpg.connect(**postgres.connect_arguments())
     await install_schema(connection, region=EU, peers=[US])
@@ -220,21 +234,11 @@ async def opening_with_a_gap(store: SqliteControlStore, postgres: Scratch) -> ac
     await connection.execute("update ig.placement set gap = 'a slot was lost'")
     await connection.close()
     plan = Plan(id="both/2", kind=Kind.FAILOVER, before=placement(home=US, standby=EU), after=after)
-    while plan.turn is not None and plan.turn.do is not Do.OPEN:
+    while plan.current is not None and plan.current.type is not OPEN:
         plan = plan.moved()
     times = Times(decided_at=wall_now(), decided_by=EU)
-    assert await plans.record(store, record, PlanRecord(placement="both"), plan, times)
-    raised = await directory.update_placement(record, after)
-    return acting.Turn(
-        store=store,
-        database=OwnDatabase(postgres.login(), region=EU, clock=Clock()),
-        openings=Openings(postgres.login()),
-        placement=raised,
-        record=await read_plan(store, "both"),
-        plan=plan,
-        times=times,
-        took_s=lambda: None,
-    )
+    assert await plans.record(store, PlanRecord(subject="both"), plan, times, unchanged(record))
+    return await directory.update_placement(record, after)
 
 
 def test_a_home_whose_lease_ends_names_no_other_standby(tmp_path: Path) -> None:

@@ -124,7 +124,9 @@ def test_up_with_another_topology_over_the_same_state_is_refused(running: Path) 
 def test_status_tells_of_every_part_its_memory_and_the_lag(running: Path) -> None:
     def lag_is_known() -> bool:
         regions = _status(running)["regions"]
-        return all(stream["echo_lag_ms"] is not None for region in regions for stream in region["streams"])
+        subscribers = [(each["subscriber"], each["state"]) for region in regions for each in region["subscribers"]]
+        lags = [stream["echo_lag_ms"] for region in regions for stream in region["streams"]]
+        return None not in lags and subscribers == [("streams", "following")] * len(regions)
 
     _until(lag_is_known)
     told = _status(running)
@@ -137,6 +139,7 @@ def test_status_tells_of_every_part_its_memory_and_the_lag(running: Path) -> Non
     text = _run(running, "status")
     assert text.returncode == 0
     assert "us-east/postgres" in text.stdout
+    assert "subscriber streams   following, " in text.stdout
     assert "\x1b[" not in text.stdout
 
 

@@ -18,7 +18,8 @@ import pytest
 from intelgraph.control.directory.plans import PlanRecord, plan_from
 from intelgraph.control.store.keys import PLANS
 from intelgraph.control.store.protocol import Entry
-from intelgraph.placement.plan import ACTIONS, Do, Kind, is_under_way
+from intelgraph.placement.plan import CLOSE, OPEN, RAISE, TABLES, Kind, is_under_way
+from intelgraph.plans.table import ActionType
 from tests.fleet_e2e.moving import control, hold, release, settled_at, until_placed, wait_until_nothing_moves
 from tests.fleet_e2e.patient import Patient
 from tests.fleet_e2e.running import AWAY, GLOBAL, HOME, RunningFleet, until
@@ -27,7 +28,7 @@ from tests.machine import WAIT_S
 pytestmark = pytest.mark.fleet
 _SEEN_S = WAIT_S
 _STORY_S = 280.0
-IN_EVERY_RUN = {(Kind.SWITCHOVER, Do.CLOSE), (Kind.FAILBACK, Do.OPEN), (Kind.FAILOVER, Do.RAISE)}
+IN_EVERY_RUN = {(Kind.SWITCHOVER, CLOSE), (Kind.FAILBACK, OPEN), (Kind.FAILOVER, RAISE)}
 
 
 def create(fleet: RunningFleet, tenant: str) -> Patient:
@@ -38,7 +39,7 @@ def create(fleet: RunningFleet, tenant: str) -> Patient:
 class Killer:
     """Kills the agent whose turn it is, once a placement's plan of a kind stands at an action."""
 
-    def __init__(self, fleet: RunningFleet, placement: str, kind: Kind, at: Do) -> None:
+    def __init__(self, fleet: RunningFleet, placement: str, kind: Kind, at: ActionType) -> None:
         self._placement, self._kind, self._at = placement, kind, at
         self._agents = {region: fleet.main_process(f"{region}/agent").pid for region in (HOME, AWAY)}
         self._store = sqlite3.connect(fleet.fleet.control, check_same_thread=False)
@@ -46,15 +47,15 @@ class Killer:
 
     def kill(self) -> str:
         """Watch, and kill at the action, or at a later one if this process was not let look in time; its id."""
-        first = next(number for number, (do, _) in enumerate(ACTIONS[self._kind]) if do is self._at)
+        first = TABLES[self._kind.value].actions.index(self._at)
         deadline_s = time.monotonic() + _SEEN_S
         while time.monotonic() < deadline_s:
             plan = self._read().plan
-            if plan is not None and plan.kind is self._kind and plan.turn is not None and plan.next >= first:
-                os.kill(self._agents[plan.turn.region], signal.SIGKILL)
-                return plan.turn.id
+            if plan is not None and plan.kind is self._kind and plan.current is not None and plan.next >= first:
+                os.kill(self._agents[plan.current.executor], signal.SIGKILL)
+                return plan.current.id
             time.sleep(0.0005)
-        raise AssertionError(f"the plan of {self._placement} was never seen to stand at {self._at.value}")
+        raise AssertionError(f"the plan of {self._placement} was never seen to stand at {self._at.name}")
 
     def _read(self) -> PlanRecord:
         key = PLANS + self._placement
@@ -80,18 +81,18 @@ def points(*kinds: Kind) -> list[Any]:
     """Every action of some kinds of plan; all but one of each kind are for `make prove`."""
     return [
         pytest.param(
-            kind, do, id=f"{kind.value}-{do.value}", marks=() if (kind, do) in IN_EVERY_RUN else pytest.mark.prove
+            kind, do, id=f"{kind.value}-{do.name}", marks=() if (kind, do) in IN_EVERY_RUN else pytest.mark.prove
         )
         for kind in kinds
-        for do, _ in ACTIONS[kind]
+        for do in TABLES[kind.value].actions
     ]
 
 
 @pytest.mark.parametrize(("kind", "at"), points(Kind.SWITCHOVER, Kind.FAILBACK))
 def test_an_agent_killed_in_a_planned_move_completes_it_or_leaves_all_as_it_was(
-    two_regions: RunningFleet, kind: Kind, at: Do
+    two_regions: RunningFleet, kind: Kind, at: ActionType
 ) -> None:
-    fleet, tenant = two_regions, f"killed-{kind.value}-{at.value.replace('_', '-')}"
+    fleet, tenant = two_regions, f"killed-{kind.value}-{at.name.replace('_', '-')}"
     clients = create(fleet, tenant)
     verb = ["switchover", "--placement", tenant, "--to", AWAY]
     if kind is Kind.FAILBACK:
@@ -126,8 +127,8 @@ def test_an_agent_killed_in_a_planned_move_completes_it_or_leaves_all_as_it_was(
 
 
 @pytest.mark.parametrize(("kind", "at"), points(Kind.FAILOVER))
-def test_an_agent_killed_in_a_failover_completes_it(two_regions: RunningFleet, kind: Kind, at: Do) -> None:
-    fleet, tenant = two_regions, f"killed-failover-{at.value}"
+def test_an_agent_killed_in_a_failover_completes_it(two_regions: RunningFleet, kind: Kind, at: ActionType) -> None:
+    fleet, tenant = two_regions, f"killed-failover-{at.name}"
     clients = create(fleet, tenant)
     wait_until_nothing_moves(fleet)
     killer = Killer(fleet, tenant, kind, at)

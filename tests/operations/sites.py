@@ -17,7 +17,7 @@ import msgspec
 from intelgraph.control import issuer
 from intelgraph.control.agent.leases.keeper import LeaseValue
 from intelgraph.control.directory.placements import PLACEMENTS, Directory
-from intelgraph.control.directory.plans import finished, move, plan_from
+from intelgraph.control.directory.plans import changing, move, plan_from, wall_now
 from intelgraph.control.directory.reports import REPORTS, WITNESS, Held, Holding, LeaseSeen, Report, encode_report
 from intelgraph.control.store.keys import LEASES, PLANS
 from intelgraph.control.store.protocol import ControlStore
@@ -26,6 +26,7 @@ from intelgraph.model.actor import Actor, Channel
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.operations.operator import Operator, Step
 from intelgraph.operations.site import Site
+from intelgraph.placement.plan import RAISE
 from intelgraph.placement.write_path import UNPROBED
 from intelgraph.settings import Database, Issuer, RegionConfig, SqliteControl
 
@@ -91,7 +92,7 @@ async def _work(store: ControlStore, regions: Sequence[str]) -> None:
             await _report(store, vantage, regions, number)
         for entry in (await store.read(prefix=PLANS)).entries.values():
             plan = plan_from(entry)
-            if plan.plan is not None and plan.plan.turn is not None:
+            if plan.plan is not None and plan.plan.current is not None:
                 await _act(store, entry.key.removeprefix(PLANS))
         await asyncio.sleep(0.05)
 
@@ -121,12 +122,14 @@ async def _act(store: ControlStore, name: str) -> None:
     recorded = plan_from((await store.read([key])).entries[key])
     plan = recorded.plan
     assert plan is not None and recorded.times is not None
-    if plan.turn is None:
+    if plan.current is None:
         return
-    raises = await Directory(store).placement(name) if plan.turn.do.value == "raise" else None
-    following = replace(plan, next=plan.next + 1)
-    times = finished(recorded.times) if following.turn is None else recorded.times
-    await move(store, recorded, following, times, raises=raises)
+    joined = None
+    if plan.current.type is RAISE:
+        joined = changing(await Directory(store).placement(name), plan.after)
+    following = plan.moved()
+    times = replace(recorded.times, finished_at=wall_now()) if following.current is None else recorded.times
+    await move(store, recorded, following, times, joined)
 
 
 async def placement_now(site: Site, name: str) -> Placement:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from intelgraph.control.directory.placements import PlacementRecord
-from intelgraph.control.directory.plans import PAST_MAX, PlanRecord, Times, move, read_plan, record, wall_now
+from intelgraph.control.directory.plans import POLICY, PlanRecord, Times, move, read_plan, record, unchanged, wall_now
 from intelgraph.control.store.protocol import ABSENT, ControlStore
 from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.model.errors import Denied, PermanentError
@@ -32,12 +32,14 @@ def plan(number: int) -> Plan:
 
 
 async def recorded(store: ControlStore, wanted: Plan) -> PlanRecord:
-    assert await record(store, PLACED, await read_plan(store, "both"), wanted, TIMES)
+    assert await record(store, await read_plan(store, "both"), wanted, TIMES, unchanged(PLACED))
     return await read_plan(store, "both")
 
 
-async def ends(store: ControlStore, found: PlanRecord, *, as_: Plan) -> None:
-    assert await move(store, found, as_, TIMES)
+async def ends(store: ControlStore, found: PlanRecord) -> None:
+    while found.plan is not None and found.plan.current is not None:
+        assert await move(store, found, found.plan.moved(), TIMES)
+        found = await read_plan(store, "both")
 
 
 def followed(tmp_path: Path, *, became: str, others: int) -> list[PlanRecord]:
@@ -49,10 +51,11 @@ def followed(tmp_path: Path, *, became: str, others: int) -> list[PlanRecord]:
             mine = await recorded(store, plan(1))
             assert mine.plan is not None
             if became == "done":
-                await ends(store, mine, as_=replace(mine.plan, next=len(mine.plan.actions)))
+                await ends(store, mine)
             elif became == "given up":
                 why = Denied(code="home_is_back", reason="the home is back")
-                await ends(store, mine, as_=mine.plan.given_up(why).moved())
+                assert await move(store, mine, mine.plan.given_up(why), TIMES)
+                await ends(store, await read_plan(store, "both"))
             for number in range(others):
                 await recorded(store, plan(2 + number))
             return await follow(store, [mine], timeout_s=60.0, on_step=no_step)
@@ -62,11 +65,11 @@ def followed(tmp_path: Path, *, became: str, others: int) -> list[PlanRecord]:
     return asyncio.run(body())
 
 
-@pytest.mark.parametrize("others", [0, 1, PAST_MAX])
+@pytest.mark.parametrize("others", [0, 1, POLICY.past_max])
 def test_a_plan_that_was_carried_out_is_done_although_others_were_recorded_since(tmp_path: Path, others: int) -> None:
     (ended,) = followed(tmp_path, became="done", others=others)
     assert ended.plan is not None
-    assert (ended.plan.id, ended.plan.turn, ended.plan.abandoned) == (plan(1).id, None, None)
+    assert (ended.plan.id, ended.plan.current, ended.plan.abandoned) == (plan(1).id, None, None)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +77,7 @@ def test_a_plan_that_was_carried_out_is_done_although_others_were_recorded_since
     [
         ("overtaken", 1, "plan both/2/restand was not carried out: plan both/3/restand took its place"),
         ("given up", 1, "plan both/2/restand was not carried out: the home is back"),
-        ("done", PAST_MAX + 1, f"only the last {PAST_MAX} plans of both are remembered"),
+        ("done", POLICY.past_max + 1, f"only the last {POLICY.past_max} plans of both are remembered"),
     ],
 )
 def test_a_plan_that_was_not_or_may_not_have_been_is_refused(

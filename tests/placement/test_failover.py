@@ -34,7 +34,7 @@ def raised(kind: Kind = Kind.FAILOVER, *, granted: object = None, **after: objec
     before = placement(regions=THREE)
     facts = {"home": EU, "standby": None, "epoch": 4, "durability": Durability.HOME, "declared": declared()}
     plan = Plan(id="p/4/x", kind=kind, before=before, after=replace(before, **(facts | after)))  # type: ignore[arg-type]
-    while not plan.has_raised:
+    while not plan.has_committed:
         plan = plan.moved()
     return plan
 
@@ -265,7 +265,7 @@ def test_an_operators_move_is_replaced_when_the_home_is_gone() -> None:
     moving = Plan(
         id="p/4/switchover", kind=Kind.SWITCHOVER, before=placement(), after=placement(home=EU, standby=US, epoch=4)
     )
-    assert plan_of(lost(plan=moving.moved(last_position="1/41"))).kind is Kind.FAILOVER
+    assert plan_of(lost(plan=moving.moved(result="1/41"))).kind is Kind.FAILOVER
 
 
 def test_a_second_try_in_one_epoch_has_another_name() -> None:

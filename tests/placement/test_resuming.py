@@ -11,10 +11,24 @@ from intelgraph.model.errors import Denied
 from intelgraph.model.placement import Durability
 from intelgraph.placement import standby
 from intelgraph.placement.decision import Start
-from intelgraph.placement.plan import ACTIONS, Do, Kind, Plan, is_open, is_under_way
-from intelgraph.placement.resuming import DoIt, Fetch, GiveUp, Nothing, Replace, Wait, next_step
+from intelgraph.placement.plan import (
+    CATCH_UP,
+    CLOSE,
+    GATHER,
+    OPEN,
+    RAISE,
+    REOPEN,
+    TABLES,
+    Kind,
+    Plan,
+    is_open,
+    is_under_way,
+)
+from intelgraph.placement.resuming import Fetch, next_step
 from intelgraph.placement.switchover import switch_to
 from intelgraph.placement.view import View
+from intelgraph.plans.step import DoIt, GiveUp, Nothing, Replace, Wait
+from intelgraph.plans.table import ActionType
 
 from .views import EU, OVER_S, POLICY, US, WEST, copy, declared, healthy, lease, lost, placement, seen
 
@@ -29,19 +43,19 @@ AFTER = {
 }
 
 
-def plan_at(kind: Kind, do: Do | None, **other: Any) -> Plan:
+def plan_at(kind: Kind, do: ActionType | None, **other: Any) -> Plan:
     """A plan of epoch 4 whose turn is ``do``; none: finished."""
     before = placement(regions=THREE)
     facts: dict[str, Any] = {"id": "p/4/x", "kind": kind, "before": before, "after": replace(before, **AFTER[kind])}
     plan = Plan(**(facts | {"lease_version": 70 if kind is Kind.FAILOVER else None} | other))
-    while plan.turn is not None and plan.turn.do is not do:
-        plan = plan.moved(last_position="1/41" if plan.turn.do is Do.CLOSE else None)
-    assert (plan.turn.do if plan.turn else None) is do
+    while plan.current is not None and plan.current.type is not do:
+        plan = plan.moved(result="1/41" if plan.current.type is CLOSE else None)
+    assert (plan.current.type if plan.current else None) is do
     return plan
 
 
 def view_of(plan: Plan, here: str, *, well: bool = True, **other: Any) -> View:
-    now = plan.after if plan.has_raised else plan.before
+    now = plan.after if plan.has_committed else plan.before
     return (healthy if well else lost)(**({"here": here, "placement": now, "plan": plan} | other))
 
 
@@ -49,12 +63,12 @@ def step(plan: Plan, here: str, **other: Any) -> Any:
     return next_step(view_of(plan, here, **other), POLICY)
 
 
-@pytest.mark.parametrize(("kind", "do"), [(kind, do) for kind in Kind for do, _ in ACTIONS[kind]])
-def test_whoever_has_the_turn_does_it_and_nobody_else(kind: Kind, do: Do) -> None:
+@pytest.mark.parametrize(("kind", "do"), [(kind, do) for kind in Kind for do in TABLES[kind.value].actions])
+def test_whoever_has_the_turn_does_it_and_nobody_else(kind: Kind, do: ActionType) -> None:
     plan = plan_at(kind, do)
-    assert plan.turn is not None
-    assert step(plan, plan.turn.region) == DoIt(action=plan.turn, plan=plan)
-    for other in set(THREE) - {plan.turn.region}:
+    assert plan.current is not None
+    assert step(plan, plan.current.executor) == DoIt(action=plan.current, plan=plan)
+    for other in set(THREE) - {plan.current.executor}:
         leases = {name: lease(0.3, version=70) for name in THREE}
         assert step(plan, other, leases=leases) == Nothing()
 
@@ -67,30 +81,30 @@ def test_a_plan_that_is_finished_needs_nobody(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", list(Kind))
 def test_an_epoch_may_be_granted_before_its_raise_and_after_its_open_and_not_between(kind: Kind) -> None:
-    for do in [one for one, _ in ACTIONS[kind]]:
+    for do in TABLES[kind.value].actions:
         plan = plan_at(kind, do)
-        now = plan.after if plan.has_raised else plan.before
-        assert is_open(now, plan) is not plan.has_raised
+        now = plan.after if plan.has_committed else plan.before
+        assert is_open(now, plan) is not plan.has_committed
     assert is_open(plan_at(kind, None).after, plan_at(kind, None))
 
 
 class TestBeforeTheEpochIsRaised:
     def test_the_target_is_gone_before_the_source_closes(self) -> None:
         leases = {US: lease(), EU: lease(OVER_S), WEST: lease()}
-        given_up = step(plan_at(Kind.SWITCHOVER, Do.CLOSE), US, leases=leases)
+        given_up = step(plan_at(Kind.SWITCHOVER, CLOSE), US, leases=leases)
         assert isinstance(given_up, GiveUp)
         assert given_up.why.reason == "plan p/4/x is given up: eu-west has no lease any more"
-        assert [one.do for one in given_up.plan.actions] == [Do.REOPEN]
+        assert [one.type for one in given_up.plan.actions] == [REOPEN]
 
     def test_the_target_is_gone_while_it_catches_up(self) -> None:
         leases = {US: lease(), EU: lease(OVER_S), WEST: lease()}
-        given_up = step(plan_at(Kind.SWITCHOVER, Do.CATCH_UP), US, leases=leases)
+        given_up = step(plan_at(Kind.SWITCHOVER, CATCH_UP), US, leases=leases)
         assert isinstance(given_up, GiveUp)
-        turn = given_up.plan.turn
-        assert turn is not None and (turn.do, turn.region) == (Do.REOPEN, US)
+        turn = given_up.plan.current
+        assert turn is not None and (turn.type, turn.executor) == (REOPEN, US)
 
     def test_the_source_is_gone_and_its_standby_is_the_target(self) -> None:
-        plan = plan_at(Kind.SWITCHOVER, Do.CLOSE)
+        plan = plan_at(Kind.SWITCHOVER, CLOSE)
         instead = step(plan, EU, well=False)
         assert isinstance(instead, Replace) and instead.plan.kind is Kind.FAILOVER
 
@@ -102,7 +116,7 @@ class TestBeforeTheEpochIsRaised:
         assert isinstance(next_step(view_of(plan, WEST, well=False), POLICY), GiveUp)
 
     def test_a_target_that_does_not_catch_up_in_time_is_given_up_by_either(self) -> None:
-        plan = plan_at(Kind.SWITCHOVER, Do.CATCH_UP)
+        plan = plan_at(Kind.SWITCHOVER, CATCH_UP)
         behind = {US: copy(), EU: copy(settled={f"{US}/1": 40}), WEST: copy()}
         waits = step(plan, EU, copies=behind, plan_still_s=9.0)
         assert isinstance(waits, Wait)
@@ -113,11 +127,11 @@ class TestBeforeTheEpochIsRaised:
         assert isinstance(step(plan, EU, copies=unknown), Wait)
 
     def test_a_position_of_another_life_is_not_caught_up_with(self) -> None:
-        plan = replace(plan_at(Kind.SWITCHOVER, Do.CATCH_UP), last_position="2/41")
+        plan = replace(plan_at(Kind.SWITCHOVER, CATCH_UP), results={"close": "2/41"})
         assert isinstance(step(plan, EU), Wait)
 
     def test_a_home_that_is_back_is_not_replaced(self) -> None:
-        plan = plan_at(Kind.FAILOVER, Do.RAISE)
+        plan = plan_at(Kind.FAILOVER, RAISE)
         leases = {US: lease(0.1, version=71), EU: lease(), WEST: lease()}
         for here in (US, EU):
             given_up = step(plan, here, leases=leases)
@@ -125,16 +139,16 @@ class TestBeforeTheEpochIsRaised:
 
     def test_a_gap_that_was_found_meanwhile_stops_the_target_unless_forced(self) -> None:
         gap = {EU: copy(gap="marks 3 to 5")}
-        assert isinstance(step(plan_at(Kind.FAILOVER, Do.RAISE), EU, well=False, copies=gap), GiveUp)
-        forced = plan_at(Kind.FAILOVER, Do.RAISE, force=True)
+        assert isinstance(step(plan_at(Kind.FAILOVER, RAISE), EU, well=False, copies=gap), GiveUp)
+        forced = plan_at(Kind.FAILOVER, RAISE, force=True)
         assert isinstance(step(forced, EU, well=False, copies=gap), DoIt)
 
     def test_a_standby_that_went_before_it_was_named(self) -> None:
         leases = {US: lease(), EU: lease(), WEST: lease(OVER_S)}
-        assert isinstance(step(plan_at(Kind.RESTAND, Do.RAISE), US, leases=leases), GiveUp)
+        assert isinstance(step(plan_at(Kind.RESTAND, RAISE), US, leases=leases), GiveUp)
 
     def test_a_placement_that_changed_meanwhile(self) -> None:
-        plan = plan_at(Kind.SWITCHOVER, Do.CLOSE)
+        plan = plan_at(Kind.SWITCHOVER, CLOSE)
         changed = step(plan, US, placement=placement(regions=(US, EU)))
         assert isinstance(changed, GiveUp) and changed.why.code == "placement_changed"
 
@@ -142,17 +156,17 @@ class TestBeforeTheEpochIsRaised:
 class TestAfterTheEpochIsRaised:
     def test_the_target_is_gone_before_it_opens_and_the_source_takes_back(self) -> None:
         leases = {US: lease(), EU: lease(OVER_S), WEST: lease()}
-        for kind, do in ((Kind.SWITCHOVER, Do.OPEN), (Kind.FAILOVER, Do.GATHER), (Kind.FAILOVER, Do.OPEN)):
+        for kind, do in ((Kind.SWITCHOVER, OPEN), (Kind.FAILOVER, GATHER), (Kind.FAILOVER, OPEN)):
             instead = step(plan_at(kind, do), US, leases=leases, copies={US: copy()})
             assert isinstance(instead, Replace)
             assert (instead.plan.target, instead.plan.after.epoch) == (US, 5)
 
     def test_it_cannot_be_given_up_any_more(self) -> None:
-        with pytest.raises(ValueError, match="cannot be given up"):
-            plan_at(Kind.SWITCHOVER, Do.OPEN).given_up(WHY)
+        with pytest.raises(ValueError, match="cannot be recorded of a plan that is committed"):
+            plan_at(Kind.SWITCHOVER, OPEN).given_up(WHY)
 
     def test_the_target_asks_the_survivors_for_what_they_hold_beyond_it_for_a_while(self) -> None:
-        plan = plan_at(Kind.FAILOVER, Do.GATHER)
+        plan = plan_at(Kind.FAILOVER, GATHER)
         copies = {EU: copy(), WEST: copy(settled={f"{US}/1": 45, f"{WEST}/1": 9, f"{EU}/1": 3})}
         asks = step(plan, EU, well=False, copies=copies)
         assert isinstance(asks, Fetch)
@@ -166,14 +180,14 @@ class TestAfterTheEpochIsRaised:
 
 class TestOfAPlanThatWasGivenUp:
     def test_the_source_reopens(self) -> None:
-        plan = plan_at(Kind.SWITCHOVER, Do.CATCH_UP).given_up(WHY)
+        plan = plan_at(Kind.SWITCHOVER, CATCH_UP).given_up(WHY)
         done = step(plan, US)
-        assert isinstance(done, DoIt) and done.action.do is Do.REOPEN
+        assert isinstance(done, DoIt) and done.action.type is REOPEN
         assert step(plan, EU) == Nothing()
         assert step(plan.moved(), US) == Nothing()
 
     def test_a_source_that_is_gone_is_failed_over(self) -> None:
-        plan = plan_at(Kind.SWITCHOVER, Do.CATCH_UP).given_up(WHY)
+        plan = plan_at(Kind.SWITCHOVER, CATCH_UP).given_up(WHY)
         instead = step(plan, EU, well=False)
         assert isinstance(instead, Replace) and instead.plan.kind is Kind.FAILOVER
 
@@ -185,14 +199,14 @@ class TestOfAPlanThatWasOvertaken:
 
     @pytest.mark.parametrize("abandoned", [True, False])
     def test_nobody_has_anything_to_do_with_it(self, abandoned: bool) -> None:
-        plan = plan_at(Kind.SWITCHOVER, Do.CATCH_UP)
+        plan = plan_at(Kind.SWITCHOVER, CATCH_UP)
         plan, now = (plan.given_up(WHY), self.NOW) if abandoned else (plan, replace(self.NOW, epoch=5))
-        assert plan.turn is not None and not is_under_way(now, plan)
+        assert plan.current is not None and not is_under_way(now, plan)
         for here in (US, EU):
             assert step(plan, here, placement=now) == Nothing()
 
     def test_a_lost_standby_is_replaced_all_the_same_and_the_home_may_be_moved(self) -> None:
-        plan = plan_at(Kind.SWITCHOVER, Do.CATCH_UP).given_up(WHY)
+        plan = plan_at(Kind.SWITCHOVER, CATCH_UP).given_up(WHY)
         leases = {US: lease(), EU: lease(OVER_S)}
         assert isinstance(standby.decide(healthy(placement=self.NOW, plan=plan, leases=leases), POLICY), Start)
         copies = {name: copy(epoch=4) for name in (US, EU)}
@@ -203,7 +217,7 @@ class TestOfATakeBackThatIsGivenUp:
     """us-east wrote in epoch 3; eu-west raised 4 and died before it opened; us-east was to take back in 5."""
 
     def taking_back(self) -> Plan:
-        raised = plan_at(Kind.FAILOVER, Do.OPEN)
+        raised = plan_at(Kind.FAILOVER, OPEN)
         leases = {US: lease(), EU: lease(OVER_S), WEST: lease()}
         instead = step(raised, US, leases=leases, copies={US: copy()})
         assert isinstance(instead, Replace) and instead.plan.granted == raised.before
@@ -221,20 +235,20 @@ class TestOfATakeBackThatIsGivenUp:
         instead = step(plan, EU, leases=leases, copies={EU: copy()})
         assert isinstance(instead, Replace)
         after_all = instead.plan
-        assert (after_all.after, after_all.granted, after_all.has_raised) == (plan.before, plan.granted, True)
-        assert after_all.turn is not None and (after_all.turn.do, after_all.turn.region) == (Do.GATHER, EU)
+        assert (after_all.after, after_all.granted, after_all.has_committed) == (plan.before, plan.granted, True)
+        assert after_all.current is not None and (after_all.current.type, after_all.current.executor) == (GATHER, EU)
         assert not is_open(plan.before, after_all)
         assert is_open(plan.before, after_all.moved().moved())
 
     def test_of_a_home_that_stayed_home_it_waits_for_the_lease(self) -> None:
         """us-east raised 4 for itself and paused before it opened: its doors may hold grants of epoch 3."""
-        restand = plan_at(Kind.RESTAND, Do.OPEN)
+        restand = plan_at(Kind.RESTAND, OPEN)
         over = {US: lease(OVER_S), EU: lease(), WEST: lease()}
         taken = step(restand, EU, well=False, leases=over)
         assert isinstance(taken, Replace) and taken.plan.lease_version is not None
         back = step(taken.plan, US, leases={US: lease(version=71), EU: lease(), WEST: lease()})
         assert isinstance(back, Replace) and back.plan.kind is Kind.RESTAND
-        assert back.plan.turn is not None and (back.plan.turn.do, back.plan.turn.region) == (Do.OPEN, US)
+        assert back.plan.current is not None and (back.plan.current.type, back.plan.current.executor) == (OPEN, US)
         silent = {US: lease(2.0), EU: lease(), WEST: lease()}
         assert step(back.plan, EU, leases=silent, plan_still_s=60.0) == Nothing()
 
@@ -242,13 +256,13 @@ class TestOfATakeBackThatIsGivenUp:
 def test_a_close_that_outlived_its_plan_is_undone_by_the_home() -> None:
     copies = {US: copy(closed=True), EU: copy(closed=True)}
     done = next_step(healthy(copies=copies), POLICY)
-    assert isinstance(done, DoIt) and (done.action.do, done.plan) == (Do.REOPEN, None)
+    assert isinstance(done, DoIt) and (done.action.type, done.plan) == (REOPEN, None)
     assert next_step(healthy(copies=copies, here=EU), POLICY) == Nothing()
     assert next_step(healthy(copies={US: copy(closed=True, epoch=2)}), POLICY) == Nothing()
 
 
 def test_two_agents_that_see_the_same_view_name_the_same_action() -> None:
-    plan = plan_at(Kind.FAILOVER, Do.OPEN)
+    plan = plan_at(Kind.FAILOVER, OPEN)
     one, other = step(plan, EU, well=False), step(plan, EU, well=False, sightings={"witness": {US: seen()}})
     assert one == other
     assert one.action.id == "p/4/x/2-open"

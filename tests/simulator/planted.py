@@ -32,8 +32,9 @@ from intelgraph.control.simulator.region import Held, Region
 from intelgraph.control.simulator.world import Parts
 from intelgraph.model.placement import StandbyLoss
 from intelgraph.placement import resuming
-from intelgraph.placement.plan import Do, Plan
+from intelgraph.placement.plan import RAISE, Plan
 from intelgraph.placement.view import Copy, View
+from intelgraph.plans.step import DoIt
 
 
 class NoFence(Doors):
@@ -106,11 +107,11 @@ class FromItsOwnNotes(Agent):
         noted: dict[tuple[str, str], Plan] = self.acting.__dict__.setdefault("noted", {})
         key = (view.here, view.placement.id)
         plan = noted.get(key)
-        if plan is not None and plan.turn is not None and self.term != self.acting.__dict__.get(("term", *key)):
+        if plan is not None and plan.current is not None and self.term != self.acting.__dict__.get(("term", *key)):
             del noted[key]
-            return resuming.DoIt(action=plan.turn, plan=plan)
+            return DoIt(action=plan.current, plan=plan)
         step = super().next_step(view)
-        if isinstance(step, resuming.DoIt) and step.plan is not None and step.action.do is Do.RAISE:
+        if isinstance(step, DoIt) and step.plan is not None and step.action.type is RAISE:
             noted[key] = step.plan
             self.acting.__dict__["term", *key] = self.term
         return step

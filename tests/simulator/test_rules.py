@@ -23,9 +23,10 @@ from intelgraph.control.simulator.schedule import Schedule, run
 from intelgraph.control.simulator.world import Parts, Setting
 from intelgraph.model.placement import Declared, Durability, Placement
 from intelgraph.placement import resuming
-from intelgraph.placement.plan import Do
+from intelgraph.placement.plan import CATCH_UP
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.view import Copy, View
+from intelgraph.plans.step import DoIt, Wait
 
 US, EU, WEST = "us-east", "eu-west", "us-west"
 SEEDS = range(24)
@@ -59,10 +60,10 @@ class MovesBeforeItHasCaughtUp(Agent):
 
     def next_step(self, view: View) -> resuming.Step:
         step = super().next_step(view)
-        turn = None if view.plan is None else view.plan.turn
-        waits = isinstance(step, resuming.Wait) and turn is not None and turn.region == view.here
-        if waits and turn is not None and turn.do is Do.CATCH_UP:
-            return resuming.DoIt(action=turn, plan=view.plan)
+        current = None if view.plan is None else view.plan.current
+        waits = isinstance(step, Wait) and current is not None and current.executor == view.here
+        if waits and current is not None and current.type is CATCH_UP:
+            return DoIt(action=current, plan=view.plan)
         return step
 
 

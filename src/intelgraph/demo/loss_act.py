@@ -101,8 +101,7 @@ async def _watch_takeover(stage: Stage, steady: SteadyClient, home: str, began_s
 
 
 def _step(plan: Plan) -> str:
-    turn = plan.turn
-    what = f"{turn.do.value} in {turn.region}" if turn is not None else f"{plan.target} writes"
+    what = plan.current.told if plan.current is not None else f"{plan.target} writes"
     return f"{plan.before.id}: {plan.kind.value} to {plan.target}: {what}"
 
 

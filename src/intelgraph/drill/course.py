@@ -36,7 +36,7 @@ from intelgraph.runtime.file_lock import locked
 FOR_S_MIN, FOR_S_MAX = 1.0, 3_600.0
 INJECTED, HEALED = "injected", "healed"
 _TAKEOVER = Policy()
-LOST_FOR_S_MIN = _TAKEOVER.lease.over_after_s + _TAKEOVER.lease.look_gap_max_s + _TAKEOVER.gather_s_max
+LOST_FOR_S_MIN = _TAKEOVER.lease.over_after_s + _TAKEOVER.lease.look_gap_max_s + _TAKEOVER.bounds.gather_s_max
 """What a takeover takes: the lease is over, the agent looks, and the new home fetches what the survivors hold."""
 _HEALING_S = 120.0
 """A drill that has not healed so long after it should have is as good as dead."""

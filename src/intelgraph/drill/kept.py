@@ -14,6 +14,7 @@ import msgspec
 
 from intelgraph.drill.report import Report, as_html, as_json, from_json
 from intelgraph.model.errors import PermanentError, refuse, what_failed
+from intelgraph.runtime.whole_file import write_whole
 
 REPORT, PAGE, HISTORY = "report.json", "report.html", "history.jsonl"
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9][a-z0-9-]{0,60}")
@@ -55,9 +56,7 @@ def keep(root: Path, report: Report) -> Path:
     if (directory / REPORT).exists():
         raise refuse("drill_exists", f"the report of {report.id} is refused: it is kept already", id=report.id)
     (directory / PAGE).write_text(as_html(report), encoding="utf-8")
-    replacement = directory / f"{REPORT}.new"
-    replacement.write_bytes(as_json(report))
-    replacement.replace(directory / REPORT)
+    write_whole(directory / REPORT, as_json(report), mode=0o644)
     return directory
 
 

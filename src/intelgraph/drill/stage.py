@@ -176,7 +176,7 @@ def _left_in(answer: KeyOutcome) -> frozenset[str]:
 
 def _moved_s_ago(record: PlanRecord) -> float:
     """How long ago a placement last changed its home, by the wall clock: agents let moves be some time apart."""
-    moves = [(past.kind, past.times) for past in record.past if past.given_up is None]
+    moves = [(Kind(past.kind), past.times) for past in record.past if past.given_up is None]
     if record.plan is not None and record.times is not None:
         moves.append((record.plan.kind, record.times))
     ends = [times.finished_at for kind, times in moves if kind is not Kind.RESTAND and times.finished_at]

@@ -100,4 +100,4 @@ async def _until_over(operator: Operator, store: ControlStore, recorded: PlanRec
     (ended,) = await follow(store, [recorded], timeout_s=TIMEOUT_S, on_step=operator.on_step)
     why = given_up(ended)
     if why is not None:
-        raise refuse("not_changed", f"{recorded.placement} is not changed: {why}", placement=recorded.placement)
+        raise refuse("not_changed", f"{recorded.subject} is not changed: {why}", placement=recorded.subject)

@@ -26,14 +26,14 @@ async def record_plan(
 ) -> PlanRecord:
     """Record an operator's plan; ``plan_changed`` if another was, or the placement changed, since they were read."""
     times = Times(decided_at=wall_now(), decided_by=BY_HAND, actor=actor)
-    if not await plans.record(store, placement, before, plan, times):
+    if not await plans.record(store, before, plan, times, plans.unchanged(placement)):
         raise retry(
             "plan_changed",
-            f"plan {plan.id} is not recorded: {before.placement} or its plan has changed meanwhile; look again",
+            f"plan {plan.id} is not recorded: {before.subject} or its plan has changed meanwhile; look again",
             retry_after_s=0.0,
-            placement=before.placement,
+            placement=before.subject,
         )
-    return await read_plan(store, before.placement)
+    return await read_plan(store, before.subject)
 
 
 def given_up(record: PlanRecord) -> str | None:
@@ -51,12 +51,12 @@ async def follow(
     ended: list[PlanRecord] = []
     while waiting:
         for name, before in list(waiting.items()):
-            now = what_became_of(before, await read_plan(store, before.placement))
+            now = what_became_of(before, await read_plan(store, before.subject))
             step = _step(now)
             if told.get(name) != step:
                 told[name] = step
                 on_step(step)
-            if now.plan is None or now.plan.turn is None:
+            if now.plan is None or now.plan.current is None:
                 ended.append(now)
                 del waiting[name]
         if waiting and time.monotonic() >= until_s:
@@ -74,9 +74,8 @@ async def follow(
 def _step(record: PlanRecord) -> Step:
     plan = record.plan
     assert plan is not None
-    turn = plan.turn
-    if turn is not None:
-        text = f"{turn.do.value} in {turn.region}"
+    if plan.current is not None:
+        text = plan.current.told
     else:
         text = given_up(record) or f"done: {plan.after.home} writes in epoch {plan.after.epoch}"
     return Step(kind=StepKind.BEGUN, about=plan.before.id, text=text)

@@ -140,7 +140,7 @@ def _lease(view: OperatorsView, region: str, policy: LeasePolicy) -> LeaseLine:
 
 def _placement(placement: Placement, record: PlanRecord, view: OperatorsView, held: set[str]) -> PlacementLine:
     under_way = record.plan if is_under_way(placement, record.plan) else None
-    turn = under_way.turn if under_way is not None else None
+    current = under_way.current if under_way is not None else None
     return PlacementLine(
         placement=placement.id,
         home=placement.home,
@@ -151,7 +151,7 @@ def _placement(placement: Placement, record: PlanRecord, view: OperatorsView, he
         declared_durability=placement.wanted.durability.value,
         degraded=placement.is_degraded,
         plan=under_way.id if under_way is not None else None,
-        turn=f"{turn.do.value} in {turn.region}" if turn is not None else None,
+        turn=current.told if current is not None else None,
         read_only=_read_only(placement, record, view, held),
         last_plan=record.plan.id if record.plan is not None else None,
         rto_s=record.times.rto_s if record.times is not None else None,

@@ -151,7 +151,7 @@ def _needs_no_lease(view: View, target: str, policy: Policy) -> bool:
     plan = _unopened(view)
     if plan is None or plan.stays_at_home:
         return False
-    stuck = view.plan_still_s >= policy.unopened_s_max or not is_leased(view, view.placement.home, policy)
+    stuck = view.plan_still_s >= policy.bounds.unopened_s_max or not is_leased(view, view.placement.home, policy)
     return stuck and target in _candidates(view)
 
 

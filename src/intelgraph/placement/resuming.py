@@ -2,31 +2,40 @@
 
 Every transition that can be interrupted has its answer here: the source gone before the epoch was raised, the target
 gone after it, an operator's plan against a failover, a target that does not catch up in time, a home that comes back
-before it was replaced. The agent then acts (``control.acting``): it does the action, and moves the plan on by
-compare-and-set; so a stale answer of this module changes nothing.
+before it was replaced. What is the same for every kind of plan is in ``plans.step``; ``CONDITIONS`` adds what an
+action of a placement's plan needs. The agent then acts (``control.plans``): it does the action, and moves the plan on
+by compare-and-set; so a stale answer of this module changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from intelgraph.model.errors import Denied
 from intelgraph.placement.decision import Start
 from intelgraph.placement.failover import decide as decide_failover
 from intelgraph.placement.fitness import is_leased, unfit_copy
-from intelgraph.placement.plan import Action, Do, Kind, Plan, is_under_way
+from intelgraph.placement.plan import CATCH_UP, CLOSE, GATHER, OPEN, RAISE, REOPEN, Kind, Plan, is_under_way
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.view import View
-
-
-@dataclass(frozen=True, kw_only=True)
-class DoIt:
-    """Do this action, then move the plan on. An action that belongs to no plan (``REOPEN`` of a left-over close) has
-    none to move."""
-
-    action: Action
-    plan: Plan | None
+from intelgraph.plans.plan import Action
+from intelgraph.plans.states import State
+from intelgraph.plans.step import (
+    Condition,
+    DoIt,
+    GiveUp,
+    Nothing,
+    NotYet,
+    Replace,
+    Unmet,
+    Wait,
+    Waited,
+    give_up,
+    others_turn,
+    own_turn,
+)
+from intelgraph.plans.table import ActionType
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,34 +49,7 @@ class Fetch:
     why: Denied
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wait:
-    """Nothing can be done now; ``why`` says what is waited for."""
-
-    why: Denied
-
-
-@dataclass(frozen=True, kw_only=True)
-class GiveUp:
-    """Record the plan as abandoned: ``plan`` is what is to be recorded."""
-
-    plan: Plan
-    why: Denied
-
-
-@dataclass(frozen=True, kw_only=True)
-class Replace:
-    """Record another plan in its place."""
-
-    plan: Plan
-
-
-@dataclass(frozen=True, kw_only=True)
-class Nothing:
-    """No plan needs this region now."""
-
-
-Step = DoIt | Fetch | Wait | GiveUp | Replace | Nothing
+Step = DoIt[Plan] | Fetch | Wait | GiveUp[Plan] | Replace[Plan] | Nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,69 +57,57 @@ class _Turn:
     view: View
     policy: Policy
     plan: Plan
-    action: Action
 
 
 def next_step(view: View, policy: Policy) -> Step:
     """Say what the agent of ``view.here`` does about the plan in ``view``."""
     plan = view.plan
-    if plan is None or plan.turn is None or not is_under_way(view.placement, plan):
+    if plan is None or plan.current is None or not is_under_way(view.placement, plan):
         return _left_over(view)
     stale = _stale(view, plan)
     if stale is not None and view.here in (plan.source, plan.target):
-        return _give_up(plan, "placement_changed", stale)
-    turn = _Turn(view=view, policy=policy, plan=plan, action=plan.turn)
-    return _own_turn(turn) if plan.turn.region == view.here else _others_turn(turn)
+        return give_up(plan, "placement_changed", stale)
+    turn = _Turn(view=view, policy=policy, plan=plan)
+    waited = Waited(still_s=view.plan_still_s, bounds=policy.bounds)
+    take = _own_turn if plan.current.is_for(view.here) else _others_turn
+    return take(turn, plan.current, waited)
 
 
 def _stale(view: View, plan: Plan) -> str | None:
-    if plan.has_raised or plan.abandoned is not None or plan.before == view.placement:
+    if plan.state is not State.REVOCABLE or plan.before == view.placement:
         return None
     return f"{view.placement.id} is in epoch {view.placement.epoch} now"
 
 
 def _left_over(view: View) -> Step:
-    """A close that outlived its plan is undone by the home's agent; nobody else can tell that it stands."""
+    """A close that outlived its plan is undone by the home's agent; nobody else can tell that it is there."""
     copy, placement = view.copies.get(view.here), view.placement
     if copy is None or not copy.closed or placement.home != view.here or copy.epoch != placement.epoch:
         return Nothing()
-    name = f"{placement.id}/{placement.epoch}/{Do.REOPEN.value}"
-    return DoIt(action=Action(id=name, do=Do.REOPEN, region=view.here), plan=None)
+    name = f"{placement.id}/{placement.epoch}/{REOPEN.name}"
+    return DoIt(action=Action(id=name, type=REOPEN, executor=view.here), plan=None)
 
 
 # ------------------------------------------------------------------------------------------------- at one's own turn
 
 
-def _own_turn(turn: _Turn) -> Step:
-    match turn.action.do:
-        case Do.CLOSE:
-            return _close(turn)
-        case Do.CATCH_UP:
-            return _catch_up(turn)
-        case Do.RAISE:
-            return _raise(turn)
-        case Do.GATHER:
-            return _gather(turn)
-        case Do.OPEN | Do.REOPEN:
-            return DoIt(action=turn.action, plan=turn.plan)
+def _own_turn(turn: _Turn, action: Action, waited: Waited) -> Step:
+    step = own_turn(turn.plan, action, CONDITIONS[action.type](turn), waited)
+    if action.type is GATHER and isinstance(step, Wait):
+        left_s = turn.policy.bounds.gather_s_max - turn.view.plan_still_s
+        return Fetch(beyond=missing(turn.view, turn.plan), within_s=left_s, why=step.why)
+    return step
 
 
-def _close(turn: _Turn) -> Step:
-    plan = turn.plan
-    if not is_leased(turn.view, plan.target, turn.policy):
-        return _give_up(plan, "not_leased", f"{plan.target} has no lease any more")
-    return DoIt(action=turn.action, plan=plan)
+def _target_is_leased(turn: _Turn) -> Condition:
+    if is_leased(turn.view, turn.plan.target, turn.policy):
+        return None
+    return Unmet(code="not_leased", fact=f"{turn.plan.target} has no lease any more")
 
 
-def _catch_up(turn: _Turn) -> Step:
-    view, plan = turn.view, turn.plan
-    behind = unsettled(view, plan)
-    if behind is None:
-        return DoIt(action=turn.action, plan=plan)
-    if view.plan_still_s >= turn.policy.catch_up_s_max:
-        limit = f"the bound is {turn.policy.catch_up_s_max:g} s"
-        return _give_up(plan, "not_caught_up", f"{behind} after {view.plan_still_s:.0f} s{_held_by(view)}; {limit}")
-    return Wait(why=Denied(code="catching_up", reason=f"plan {plan.id} waits: {behind}{_held_by(view)}"))
+def _has_caught_up(turn: _Turn) -> Condition:
+    behind = unsettled(turn.view, turn.plan)
+    return None if behind is None else NotYet(fact=f"{behind}{_held_by(turn.view)}")
 
 
 def _held_by(view: View) -> str:
@@ -148,7 +118,7 @@ def _held_by(view: View) -> str:
 
 def unsettled(view: View, plan: Plan) -> str | None:
     """Say what the target still lacks of the source's stream; none when it has everything up to the last position."""
-    life, _, position = (plan.last_position or "").partition("/")
+    life, _, position = plan.last_position.partition("/")
     copy = view.copies.get(plan.target)
     if not position or copy is None:
         return "it is not known what the target holds"
@@ -158,28 +128,24 @@ def unsettled(view: View, plan: Plan) -> str | None:
     return f"{plan.target} holds the stream of {plan.source} up to {held}, and needs {position}"
 
 
-def _raise(turn: _Turn) -> Step:
+def _may_raise(turn: _Turn) -> Condition:
     view, plan = turn.view, turn.plan
     why = unfit_copy(view.copies.get(view.here))
     if why is not None and not plan.force:
-        return _give_up(plan, why.code, f"{view.here} cannot open: {why.fact}")
-    lease = view.leases.get(plan.source)
-    if plan.lease_version is not None and (lease is None or lease.version != plan.lease_version):
-        return _give_up(plan, "home_is_back", f"{plan.source} has renewed its lease")
+        return Unmet(code=why.code, fact=f"{view.here} cannot open: {why.fact}")
+    if plan.lease_version is not None and plan.lease_version != _version(view, plan.source):
+        return Unmet(code="home_is_back", fact=f"{plan.source} has renewed its lease")
     standby = plan.after.standby
     if plan.kind is Kind.RESTAND and standby is not None and not is_leased(view, standby, turn.policy):
-        return _give_up(plan, "not_leased", f"{standby} has no lease any more")
-    return DoIt(action=turn.action, plan=plan)
+        return Unmet(code="not_leased", fact=f"{standby} has no lease any more")
+    return None
 
 
-def _gather(turn: _Turn) -> Step:
-    view, plan = turn.view, turn.plan
-    beyond = missing(view, plan)
-    left_s = turn.policy.gather_s_max - view.plan_still_s
-    if not beyond or left_s <= 0:
-        return DoIt(action=turn.action, plan=plan)
-    why = f"plan {plan.id} waits: {', '.join(beyond)} hold{'s' if len(beyond) == 1 else ''} rows that {view.here} lacks"
-    return Fetch(beyond=beyond, within_s=left_s, why=Denied(code="gathering", reason=why))
+def _has_gathered(turn: _Turn) -> Condition:
+    beyond = missing(turn.view, turn.plan)
+    if not beyond:
+        return None
+    return NotYet(fact=f"{', '.join(beyond)} hold{'s' if len(beyond) == 1 else ''} rows that {turn.view.here} lacks")
 
 
 def missing(view: View, plan: Plan) -> dict[str, dict[str, int]]:
@@ -198,34 +164,38 @@ def missing(view: View, plan: Plan) -> dict[str, dict[str, int]]:
     return {name: streams for name, streams in found.items() if streams}
 
 
+def _always(turn: _Turn) -> Condition:
+    return None
+
+
+CONDITIONS: Mapping[ActionType, Callable[[_Turn], Condition]] = {
+    CLOSE: _target_is_leased,
+    CATCH_UP: _has_caught_up,
+    RAISE: _may_raise,
+    GATHER: _has_gathered,
+    OPEN: _always,
+    REOPEN: _always,
+}
+
+
 # ---------------------------------------------------------------------------------------------- at another's turn
 
 
-def _others_turn(turn: _Turn) -> Step:
+def _others_turn(turn: _Turn, action: Action, waited: Waited) -> Step:
     view, plan = turn.view, turn.plan
     instead = decide_failover(view, turn.policy)
     if isinstance(instead, Start):
         return Replace(plan=instead.plan)
-    if plan.has_raised or plan.abandoned is not None or view.here not in (plan.source, plan.target):
+    if view.here not in (plan.source, plan.target):
         return Nothing()
-    if plan.lease_version is not None and view.here == plan.source and plan.lease_version != _version(view, view.here):
-        return _give_up(plan, "home_is_back", f"{view.here} has renewed its lease")
-    if not is_leased(view, turn.action.region, turn.policy):
-        return _give_up(plan, "not_leased", f"{turn.action.region}, whose turn it is, has no lease any more")
-    if turn.action.do is Do.CATCH_UP and view.plan_still_s >= turn.policy.catch_up_s_max:
-        fact = f"{plan.target} has not caught up after {view.plan_still_s:.0f} s{_held_by(view)}"
-        return _give_up(plan, "not_caught_up", fact)
-    return Nothing()
+    renewed = plan.lease_version is not None and plan.lease_version != _version(view, view.here)
+    if plan.state is State.REVOCABLE and view.here == plan.source and renewed:
+        return give_up(plan, "home_is_back", f"{view.here} has renewed its lease")
+    lives = is_leased(view, action.executor, turn.policy)
+    held_by = _held_by(view) if action.type is CATCH_UP else ""
+    return others_turn(plan, action, lives=lives, waited=waited, held_by=held_by)
 
 
 def _version(view: View, region: str) -> int | None:
     lease = view.leases.get(region)
     return None if lease is None else lease.version
-
-
-def _give_up(plan: Plan, code: str, fact: str) -> GiveUp | Replace:
-    instead = plan.opens_after_all
-    if instead is not None:
-        return Replace(plan=instead)
-    why = Denied(code=code, reason=f"plan {plan.id} is given up: {fact}", facts={"plan": plan.id})
-    return GiveUp(plan=plan.given_up(why), why=why)

@@ -51,7 +51,7 @@ def illegal(view: View, target: str, policy: Policy) -> Unfit | None:
         return why
     held = view.copies.get(placement.home)
     if held is not None and held.waits_for is not None and held.waits_s >= policy.transaction_s_max:
-        limit = f"a move waits {policy.catch_up_s_max:g} s for its target at most"
+        limit = f"a move waits {policy.bounds.catch_up_s_max:g} s for its target at most"
         return Unfit("transaction_open", held.waits_for, limit)
     source = unfit(replace(view, drained=frozenset()), placement.home, policy)
     if source is not None:

@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 
 from intelgraph.changelog.feed.host import Host
-from intelgraph.changelog.feed.metrics import SubscriberStatus, read_subscribers
+from intelgraph.changelog.feed.status import SubscriberStatus, read_subscribers
 from intelgraph.changelog.feed.subscriber import FeedRow, StateObject, Subscriber
 from intelgraph.runtime.json_log import JsonLog
 from intelgraph.settings import SubscriberPolicy

@@ -6,7 +6,8 @@ import pytest
 
 from intelgraph.changelog.feed.delivery import is_full
 from intelgraph.changelog.feed.host import reason_of, retry_after_s
-from intelgraph.changelog.feed.metrics import FeedMetrics, SubscriberStatus
+from intelgraph.changelog.feed.metrics import FeedMetrics
+from intelgraph.changelog.feed.status import SubscriberStatus
 from intelgraph.changelog.feed.subscriber import FeedRow
 from intelgraph.model.errors import refuse
 from intelgraph.settings import SubscriberPolicy

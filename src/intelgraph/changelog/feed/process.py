@@ -16,9 +16,10 @@ import asyncpg
 from intelgraph.changelog import links, repair
 from intelgraph.changelog.feed.host import Host
 from intelgraph.changelog.feed.lag_probe import Pulse, send_tokens
-from intelgraph.changelog.feed.metrics import FeedMetrics, read_subscribers
+from intelgraph.changelog.feed.metrics import FeedMetrics
 from intelgraph.changelog.feed.registry import SUBSCRIBERS
 from intelgraph.changelog.feed.rounds import GapWatch, Round
+from intelgraph.changelog.feed.status import read_subscribers
 from intelgraph.changelog.pace import Pace
 from intelgraph.connection import connect
 from intelgraph.exposition import serve_beside
@@ -54,6 +55,7 @@ class Feed:
         self.loops = Loops(
             retry_s=_RETRY_S,
             on_failure=lambda loop, error: self.log("loop_interrupted", loop=loop, error=type(error).__name__),
+            on_recovery=lambda loop: self.log("loop_recovered", loop=loop),
         )
 
     async def run(self) -> None:

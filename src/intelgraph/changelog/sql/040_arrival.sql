@@ -22,6 +22,7 @@ begin
     ), again as (
         insert into ig.again (arrived, arrival, origin, life, position)
         select pg_current_xact_id(), nextval('ig.arrival'), f.origin, f.life, f.position from flip f
+        order by f.epoch, f.position
     )
     select coalesce(jsonb_agg(jsonb_build_object('tenant', f.tenant, 'kind', o ->> 'kind', 'id', o ->> 'id'))
                     filter (where o is not null), '[]'),

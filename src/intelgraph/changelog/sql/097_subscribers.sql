@@ -96,14 +96,15 @@ create function ig.note_subscriber(p_subscriber text, p_reason text) returns voi
     where subscriber = p_subscriber and reason is distinct from p_reason;
 $$;
 
--- Each subscriber's state and lag: how many rows wait for it (of those that arrived, 10,001 at most are counted), and how
--- old the first of them is by the clock of the region that wrote it.
+-- Each subscriber's state and lag: how many rows wait for it (of those that arrived, 10,001 at most are counted; and those
+-- that come again), and how old the first that arrived is by the clock of the region that wrote it.
 create function ig.subscribers() returns table (
     subscriber text, state text, since_ms bigint, reason text, lag_rows bigint, lag_ms bigint)
 language sql stable security definer set search_path = '' as $$
     select k.subscriber,
            case when k.failing_since is not null then 'failing' when k.rebuilding then 'rebuilding' else 'following' end,
-           (extract(epoch from clock_timestamp() - k.failing_since) * 1000)::bigint, k.reason, waiting.rows,
+           (extract(epoch from clock_timestamp() - k.failing_since) * 1000)::bigint, k.reason,
+           waiting.rows + (select count(*) from ig.again a where (a.arrived, a.arrival) > (k.arrived, k.arrival)),
            coalesce(greatest(0, extract(epoch from clock_timestamp() - waiting.first) * 1000), 0)::bigint
     from ig.cursor k, lateral (
         select count(*) as rows, (array_agg(w.written_at order by w.arrived, w.arrival))[1] as first from (

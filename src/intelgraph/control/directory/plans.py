@@ -1,27 +1,35 @@
-"""Recorded plans: ``plans/P`` holds the plan that a placement is carrying out, or its last one, with its times.
+"""Recorded plans: ``plans/S`` holds the plan that a subject is carrying out, or its last one, with its times.
 
-Everything goes by compare-and-set on the version that was read, so that an action whose plan has been replaced
-meanwhile changes nothing. Times are of two kinds and never mixed: wall-clock times are for people; durations are
-measured by one process on its own monotonic clock, and are absent when it did not live through them. What an action
-does is not written here (``control.acting``), nor which plan is made (``placement``).
+The I/O half of ``plans``, for every kind. A subject is a placement's name; that of another family of kinds has its
+family's name before a slash. Everything goes by compare-and-set on the version that was read, so that an action whose
+plan has been replaced meanwhile changes nothing; and no plan is recorded that does not follow from the one before, so
+none ever moves back. Times are of two kinds and never mixed: wall-clock times are for people; durations are measured
+by one process on its own monotonic clock, and are absent when it did not live through them. What an action does is not
+written here (``control.plans``), nor which plan is made (``placement``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Generic, TypeVar
 
 import msgspec
 
 from intelgraph.control.directory.placements import PLACEMENTS, PlacementRecord, encode_placement
-from intelgraph.control.store.keys import LEASES, PLANS
+from intelgraph.control.store.keys import PLANS
 from intelgraph.control.store.protocol import ABSENT, ControlStore, Entry
 from intelgraph.model.actor import Actor
 from intelgraph.model.errors import refuse
-from intelgraph.placement.plan import Kind, Plan
+from intelgraph.model.placement import Placement
+from intelgraph.placement.plan import Plan
+from intelgraph.plans.plan import RecordedPlan
+from intelgraph.plans.policy import PlanPolicy
+from intelgraph.plans.states import Event, IllegalEvent, following
 
-PAST_MAX = 20
-"""How many finished plans of a placement are remembered."""
+P = TypeVar("P", bound=RecordedPlan)
+POLICY = PlanPolicy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +41,15 @@ class Times:
     """``command line`` for an operator, or the region whose agent decided."""
     actor: Actor | None = None
     """The operator who asked for it; none of what an agent decided by itself."""
-    raised_at: str | None = None
-    opened_at: str | None = None
+    done_at: Mapping[str, str] = field(default_factory=dict)
+    """By action."""
     finished_at: str | None = None
     behind_s: float | None = None
     """How far the target was behind when this was decided: what may be lost, in seconds (RPO)."""
     lost_s: float | None = None
     """For how long the home had been silent when this was decided."""
     took_s: float | None = None
-    """From then until writes were open, if one process lived through it all."""
+    """From then until the plan was done, if one process lived through it all."""
 
     @property
     def rto_s(self) -> float | None:
@@ -54,30 +62,63 @@ class Past:
     """A plan that is over, in a few words."""
 
     id: str
-    kind: Kind
-    source: str
-    target: str
-    epoch: int
+    kind: str
+    summary: str
     times: Times
     given_up: str | None = None
-    """Why it was abandoned or overtaken; ``None``: it was carried out."""
+    """Why it was given up or replaced; ``None``: it was carried out."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanRecord:
-    """What ``plans/P`` holds, and the version it was read at. ``plan`` is absent before the first."""
+class Record(Generic[P]):
+    """What ``plans/S`` holds, and the version it was read at. ``plan`` is absent before the first."""
 
-    placement: str
+    subject: str
     version: int = ABSENT
-    plan: Plan | None = None
+    plan: P | None = None
     times: Times | None = None
     past: tuple[Past, ...] = field(default=())
 
+    @property
+    def key(self) -> str:
+        """The key that holds it."""
+        return PLANS + self.subject
 
-class _Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    plan: Plan
+
+PlanRecord = Record[Plan]
+"""The record of a placement's plans."""
+
+
+class _Rest(msgspec.Struct, frozen=True, kw_only=True):
+    plan: msgspec.Raw
     times: Times
     past: tuple[Past, ...] = ()
+
+
+class _Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    plan: RecordedPlan
+    times: Times
+    past: tuple[Past, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joined:
+    """What belongs into the same compare-and-set as a plan's move: all of it happens, or nothing."""
+
+    expected: Mapping[str, int] = field(default_factory=dict)
+    """By key: the version that it must still have."""
+    writes: Mapping[str, bytes | None] = field(default_factory=dict)
+
+
+def unchanged(placement: PlacementRecord) -> Joined:
+    """What a placement's plan is recorded with: the placement is still as it was read."""
+    return Joined(expected={PLACEMENTS + placement.placement.id: placement.version})
+
+
+def changing(placement: PlacementRecord, after: Placement) -> Joined:
+    """What a placement's plan is moved with when the placement, as it was read, becomes ``after``."""
+    writes = {PLACEMENTS + after.id: encode_placement(after, placement.digest_key)}
+    return Joined(expected=unchanged(placement).expected, writes=writes)
 
 
 def wall_now() -> str:
@@ -85,28 +126,39 @@ def wall_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def plan_from(entry: Entry) -> PlanRecord:
-    """Read a plan's entry; refuses what is no plan with ``bad_plan``."""
-    placement = entry.key.removeprefix(PLANS)
+def record_from(entry: Entry, of: type[P]) -> Record[P]:
+    """Read the entry of a subject whose plans are ``of`` a class; refuses another's with ``bad_plan``."""
+    subject = entry.key.removeprefix(PLANS)
     if entry.value is None:
-        return PlanRecord(placement=placement)
+        return Record(subject=subject)
     try:
-        value = msgspec.json.decode(entry.value, type=_Value)
+        rest = msgspec.json.decode(entry.value, type=_Rest)
+        plan = msgspec.json.decode(rest.plan, type=of)
     except (msgspec.DecodeError, ValueError) as error:
         raise refuse("bad_plan", f"the control store's entry {entry.key} is not a plan: {error}") from error
-    return PlanRecord(placement=placement, version=entry.version, plan=value.plan, times=value.times, past=value.past)
+    return Record(subject=subject, version=entry.version, plan=plan, times=rest.times, past=rest.past)
+
+
+def plan_from(entry: Entry) -> PlanRecord:
+    """Read the entry of a placement's plan; refuses what is no plan with ``bad_plan``."""
+    return record_from(entry, Plan)
+
+
+async def read_record(store: ControlStore, subject: str, of: type[P]) -> Record[P]:
+    """Read the plan of a subject whose plans are ``of`` a class."""
+    key = PLANS + subject
+    return record_from((await store.read([key])).entries[key], of)
 
 
 async def read_plan(store: ControlStore, placement: str) -> PlanRecord:
     """Read one placement's plan."""
-    key = PLANS + placement
-    return plan_from((await store.read([key])).entries[key])
+    return await read_record(store, placement, Plan)
 
 
-def what_became_of(wanted: PlanRecord, now: PlanRecord) -> PlanRecord:
+def what_became_of(wanted: Record[P], now: Record[P]) -> Record[P]:
     """Return the record of ``wanted``'s plan as it is now, although another may have been recorded since.
 
-    Refuses with ``plan_replaced`` a plan that was given up or overtaken, and one that is remembered no longer.
+    Refuses with ``plan_replaced`` a plan that was given up or replaced, and one that is remembered no longer.
     """
     plan = wanted.plan
     if plan is None or (now.plan is not None and now.plan.id == plan.id):
@@ -115,8 +167,8 @@ def what_became_of(wanted: PlanRecord, now: PlanRecord) -> PlanRecord:
     if over is None:
         raise refuse(
             "plan_replaced",
-            f"it is not known what became of plan {plan.id}: only the last {PAST_MAX} plans of {wanted.placement} are "
-            "remembered; see `intelgraph status`",
+            f"it is not known what became of plan {plan.id}: only the last {POLICY.past_max} plans of "
+            f"{wanted.subject} are remembered; see `intelgraph status`",
             plan=plan.id,
         )
     if over.given_up is not None:
@@ -128,52 +180,34 @@ def what_became_of(wanted: PlanRecord, now: PlanRecord) -> PlanRecord:
     return replace(now, plan=replace(plan, next=len(plan.actions)), times=over.times)
 
 
-async def record(store: ControlStore, placement: PlacementRecord, before: PlanRecord, plan: Plan, times: Times) -> bool:
-    """Record ``plan`` in the place of what was read; returns whether that, and the placement, were still the same."""
+async def record(store: ControlStore, before: Record[P], plan: P, times: Times, joined: Joined) -> bool:
+    """Record a new plan in the place of what was read; returns whether that, and what is ``joined``, was the same."""
     past = before.past
     if before.plan is not None and before.times is not None:
-        past = (*past, _past(before.plan, before.times, overtaken_by=plan.id))[-PAST_MAX:]
-    key = PLANS + before.placement
-    value = msgspec.json.encode(_Value(plan=plan, times=times, past=past))
-    expected = {key: before.version, PLACEMENTS + before.placement: placement.version}
-    return await store.compare_and_set(expected=expected, writes={key: value})
+        past = (*past, _past(before.plan, before.times, replaced_by=plan.id))[-POLICY.past_max :]
+    return await _write(store, before, _Value(plan=plan, times=times, past=past), joined)
 
 
-async def move(
-    store: ControlStore, before: PlanRecord, plan: Plan, times: Times, *, raises: PlacementRecord | None = None
-) -> bool:
-    """Record that ``plan`` has got on; returns whether it stood as it was read.
+async def move(store: ControlStore, before: Record[P], plan: P, times: Times, joined: Joined | None = None) -> bool:
+    """Record that a plan has got on or is given up; returns whether it and what is ``joined`` were as they were read.
 
-    ``raises``: the placement as it was read, which the same compare-and-set replaces by the plan's ``after``, if the
-    lease that the plan watched has not moved. Everything of it happens, or nothing.
+    Raises ``IllegalEvent`` for a plan that does not follow from the one that was read.
     """
-    key = PLANS + before.placement
-    expected = {key: before.version}
-    writes: dict[str, bytes | None] = {key: msgspec.json.encode(_Value(plan=plan, times=times, past=before.past))}
-    if raises is not None:
-        placement = PLACEMENTS + before.placement
-        expected[placement] = raises.version
-        writes[placement] = encode_placement(plan.after, raises.digest_key)
-        if plan.lease_version is not None:
-            expected[LEASES + plan.source] = plan.lease_version
-    return await store.compare_and_set(expected=expected, writes=writes)
+    if before.plan is None or not plan.follows(before.plan):
+        raise IllegalEvent(f"plan {plan.id} does not follow from what is recorded of {before.subject}")
+    return await _write(store, before, _Value(plan=plan, times=times, past=before.past), joined or Joined())
 
 
-def finished(times: Times) -> Times:
-    """Return the times of a plan that is done now."""
-    return replace(times, finished_at=wall_now())
-
-
-def _past(plan: Plan, times: Times, *, overtaken_by: str) -> Past:
-    given_up = plan.abandoned.reason if plan.abandoned is not None else None
-    if given_up is None and plan.turn is not None:
-        given_up = f"plan {overtaken_by} took its place"
-    return Past(
-        id=plan.id,
-        kind=plan.kind,
-        source=plan.source,
-        target=plan.target,
-        epoch=plan.after.epoch,
-        times=times,
-        given_up=given_up,
+async def _write(store: ControlStore, before: Record[P], value: _Value, joined: Joined) -> bool:
+    return await store.compare_and_set(
+        expected={**joined.expected, before.key: before.version},
+        writes={**joined.writes, before.key: msgspec.json.encode(value)},
     )
+
+
+def _past(plan: RecordedPlan, times: Times, *, replaced_by: str) -> Past:
+    given_up = plan.abandoned.reason if plan.abandoned is not None else None
+    if given_up is None and plan.current is not None:
+        following(plan.state, Event.REPLACE)
+        given_up = f"plan {replaced_by} took its place"
+    return Past(id=plan.id, kind=plan.kind.value, summary=plan.summary, times=times, given_up=given_up)

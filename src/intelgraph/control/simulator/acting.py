@@ -16,8 +16,10 @@ from intelgraph.control.simulator.promises import Promises, brief
 from intelgraph.control.simulator.region import Entry, Region
 from intelgraph.control.simulator.replication import Replication
 from intelgraph.placement import resuming
-from intelgraph.placement.plan import Do, Plan
+from intelgraph.placement.plan import CLOSE, OPEN, RAISE, REOPEN, Plan
 from intelgraph.placement.view import View
+from intelgraph.plans.step import DoIt, GiveUp, Replace
+from intelgraph.plans.table import ActionType
 
 if TYPE_CHECKING:
     from intelgraph.control.simulator.agent import Agent
@@ -57,17 +59,17 @@ class Acting:
     ) -> Done:
         """Do what is next with a plan; says whether to look again at once."""
         match step:
-            case resuming.GiveUp(plan=plan, why=why):
+            case GiveUp(plan=plan, why=why):
                 self.engine.say(region.name, why.reason)
                 return (yield from self.record(agent, region, versions, plan))
-            case resuming.Replace(plan=plan):
+            case Replace(plan=plan):
                 return (yield from self.record(agent, region, versions, plan))
             case resuming.Fetch(beyond=beyond):
                 yield from self._fetch(region, view, tuple(beyond))
                 return True
-            case resuming.DoIt(action=action, plan=plan):
+            case DoIt(action=action, plan=plan):
                 yield from self._may_die(region)
-                return (yield from self._do(agent, region, versions, action.do, plan, view))
+                return (yield from self._do(agent, region, versions, action.type, plan, view))
             case _:
                 return False
 
@@ -82,26 +84,26 @@ class Acting:
     # -------------------------------------------------------------------------------------------------- the actions
 
     def _do(
-        self, agent: Agent, region: Region, versions: dict[str, int], do: Do, plan: Plan | None, view: View
+        self, agent: Agent, region: Region, versions: dict[str, int], do: ActionType, plan: Plan | None, view: View
     ) -> Done:
         name = view.placement.id
         if plan is None:
             region.reopen(name, view.placement.epoch)
             self.engine.say(region.name, f"reopens {name}: a close was left over")
             return True
-        if do is Do.RAISE:
+        if do is RAISE:
             return (yield from self._raise(region, versions, plan))
         last_position = None
-        if do in (Do.CLOSE, Do.OPEN):
+        if do in (CLOSE, OPEN):
             yield from self._alone(region, name)
-        if do is Do.CLOSE:
+        if do is CLOSE:
             position = region.close(name, plan.before.epoch)
             if position is None:
                 return False
             last_position = f"1/{position}"
-        elif do is Do.REOPEN:
+        elif do is REOPEN:
             region.reopen(name, plan.before.epoch)
-        elif do is Do.OPEN:
+        elif do is OPEN:
             row = region.open(plan.after, self.engine.now, force=plan.force)
             if not isinstance(row, Row):
                 self.engine.say(region.name, f"cannot open {name}: {row}")
@@ -109,15 +111,15 @@ class Acting:
             self.promises.opening(region, plan, row)
             self.replication.kick(region)
         self.engine.say(
-            region.name, f"{do.value} of {plan.id}" + (f": last position {last_position}" if last_position else "")
+            region.name, f"{do.name} of {plan.id}" + (f": last position {last_position}" if last_position else "")
         )
         yield from self._may_die(region)
-        moved = plan.moved(last_position=last_position)
+        moved = plan.moved(result=last_position)
         key = f"plans/{name}"
         finished = yield from self.store.compare_and_set(region, {key: versions[key]}, {key: moved})
-        if do is Do.OPEN and finished and agent.renewer is not None:
+        if do is OPEN and finished and agent.renewer is not None:
             self.engine.wake(agent.renewer)
-        self.note(f"{do.value} {plan.kind.value}")
+        self.note(f"{do.name} {plan.kind.value}")
         yield from self._may_die(region)
         return True
 

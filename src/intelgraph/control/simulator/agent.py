@@ -24,6 +24,7 @@ from intelgraph.placement.plan import Kind, Plan, is_open
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.view import Copy, Sighting, View
 from intelgraph.placement.write_path import Probed, WritePath, judge
+from intelgraph.plans.step import Nothing
 
 LOOK_S = 0.8
 REPORT_OLD_S = 3.0
@@ -218,7 +219,7 @@ class Agent:
                 )
                 plan: Plan = entry.value
                 new = name not in self.moved or self.moved[name][0] != entry.version
-                if new and by_itself(plan) and plan.abandoned is None and plan.turn is None:
+                if new and by_itself(plan) and plan.abandoned is None and plan.current is None:
                     self.moved[name] = (entry.version, None if before is None else now_s)
             elif kind == "reports":
                 number = entry.value.number
@@ -270,7 +271,7 @@ class Agent:
         if name in region.grant.epochs and view.placement.home == region.name:
             self.acting.salvage(region, name)
         step = self.next_step(view)
-        if not isinstance(step, resuming.Nothing):
+        if not isinstance(step, Nothing):
             return (yield from self.acting.carry_out(self, region, view, versions, step))
         for decide in (failover.decide, handover.decide, standby.decide):
             decision = decide(view, self.policy)

@@ -124,7 +124,7 @@ class Promises:
                 self.drained_since_s[name] = since_s
         elif isinstance(value, Plan):
             self.plans[value.before.id] = value
-            if value.turn is None and value.abandoned is None and value.after.epoch == self.epochs[value.after.id]:
+            if value.current is None and value.abandoned is None and value.after.epoch == self.epochs[value.after.id]:
                 self.opened(value)
 
     def decided(self, plan: Plan, read_s: float) -> None:

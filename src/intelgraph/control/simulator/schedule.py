@@ -170,8 +170,8 @@ def _judge(world: World, probed: set[str]) -> None:
             raise Violation(
                 LIVENESS, f"{name} takes no write; home {placement.home}, epoch {placement.epoch}, plan {plan}"
             )
-        if plan is not None and plan.turn is not None and not lost:
-            raise Violation(LIVENESS, f"plan {plan.id} still stands at {plan.turn.id}")
+        if plan is not None and plan.current is not None and not lost:
+            raise Violation(LIVENESS, f"plan {plan.id} still stands at {plan.current.id}")
         if home.up:
             world.promises.converged(name, home, (world.regions[one] for one in allowed - lost))
             if name in probed and not lost:
@@ -184,7 +184,7 @@ def _may_stand(world: World, placement: Placement, lost: set[str]) -> bool:
     needed = {placement.home}
     if placement.wanted.on_standby_loss is StandbyLoss.STRICT:
         needed |= {placement.standby} if placement.standby else set()
-    if plan is not None and plan.turn is not None:
+    if plan is not None and plan.current is not None:
         needed |= {plan.source, plan.target}
     return bool(needed & lost)
 

@@ -196,9 +196,9 @@ class World:
         """An agent dies between two steps: count it where its plan stands."""
         for name in region.holds:
             plan = self.plan(name)
-            turn = None if plan is None else plan.turn
-            if plan is not None and turn is not None and turn.region == region.name:
-                self.coverage[f"{turn.do.value} {plan.kind.value}", "agent-dies-between"] += 1
+            current = None if plan is None else plan.current
+            if plan is not None and current is not None and current.executor == region.name:
+                self.coverage[f"{current.type.name} {plan.kind.value}", "agent-dies-between"] += 1
 
     def placement(self, name: str) -> Placement:
         """A placement as the store has it."""

@@ -13,7 +13,7 @@ import time
 import msgspec
 
 from intelgraph.changelog import links
-from intelgraph.changelog.feed.metrics import SubscriberStatus, read_subscribers
+from intelgraph.changelog.feed.status import SubscriberStatus, read_subscribers
 from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.postgres import server as postgres

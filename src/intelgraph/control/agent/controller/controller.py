@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from intelgraph.control.agent.agent import Agent
-from intelgraph.control.agent.controller import acting
+from intelgraph.control.agent.controller.acting import MOVES, Work, reopen
 from intelgraph.control.agent.controller.gathering import Wanted, gather
 from intelgraph.control.agent.controller.opening import Openings
 from intelgraph.control.agent.controller.salvage_loop import PAGE_TIMEOUT_S, SalvageLoop
@@ -30,24 +30,32 @@ from intelgraph.control.agent.observer.own_session import OwnSession
 from intelgraph.control.agent.observer.probing import Probes
 from intelgraph.control.agent.observer.surveying import Surveying
 from intelgraph.control.agent.observer.write_prober import WriteProber
-from intelgraph.control.directory import plans
-from intelgraph.control.directory.plans import PlanRecord, Times, finished, wall_now
+from intelgraph.control.directory.placements import PlacementRecord
+from intelgraph.control.directory.plans import POLICY, PlanRecord, Times, unchanged, wall_now
 from intelgraph.control.directory.reports import Seen
+from intelgraph.control.plans.execution import PlanExecutor
 from intelgraph.model.errors import Denied, IntelGraphError
 from intelgraph.placement import failover, handover, standby
 from intelgraph.placement.decision import Start
 from intelgraph.placement.plan import Plan
 from intelgraph.placement.policy import Policy
-from intelgraph.placement.resuming import DoIt, Fetch, GiveUp, Nothing, Replace, Step, Wait, next_step
+from intelgraph.placement.resuming import Fetch, Step, next_step
 from intelgraph.placement.view import View
+from intelgraph.plans.plan import Action
+from intelgraph.plans.step import DoIt, GiveUp, Nothing, Replace, Wait
 from intelgraph.runtime.loops import Loop
 from intelgraph.settings import RegionConfig
 
-LOOK_S = 0.25
 NOTE_S = 0.5
-AGAIN_AFTER_DEFECT_S = 5.0
-LOOK_UNDER_WAY_S = 0.03
-"""While a plan waits for something to arrive: a switchover holds writes meanwhile."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """What was decided on: whatever is done about it is compared with these versions."""
+
+    view: View
+    record: PlanRecord
+    placement: PlacementRecord
 
 
 class RegionHook:
@@ -60,7 +68,6 @@ class RegionHook:
         self._metrics = AgentMetrics()
         self._openings = Openings(config.admin_database)
         self._doing: dict[str, asyncio.Task[None]] = {}
-        self._began_s: dict[str, float] = {}
         self._noted: dict[str, tuple[int, int]] = {}
         self.stands: dict[str, Denied] = {}
         """By placement: why nothing is done although something would have to be, as last decided."""
@@ -69,6 +76,7 @@ class RegionHook:
         """Observe, decide and act; and ask the peers whether they are there."""
         self._agent = agent
         self._policy = Policy(lease=agent.policy)
+        self._plans: PlanExecutor[Plan, Work] = PlanExecutor(agent.store, MOVES, clock=agent.clock)
         self._prober = WriteProber(
             self._config.edge,
             region=self._here,
@@ -161,7 +169,10 @@ class RegionHook:
                 if name not in self._doing:
                     self._begin(name)
             under_way = any(known.is_under_way(name) for name in known.placements)
-            await self._agent.changed(LOOK_UNDER_WAY_S if under_way else LOOK_S, since=changes)
+            await self._agent.changed(self._look_s(under_way=under_way), since=changes)
+
+    def _look_s(self, *, under_way: bool) -> float:
+        return self._policy.look_under_way_s if under_way else self._policy.look_s
 
     async def _look(self) -> Known:
         known, looked = await asyncio.gather(
@@ -201,7 +212,10 @@ class RegionHook:
         if isinstance(step, Wait):
             self._stand(name, step.why)
             return
-        task = asyncio.ensure_future(self._do(name, view, step))
+        read = _Read(
+            view=view, record=self.observing.known.plan_of(name), placement=self.observing.known.placements[name]
+        )
+        task = asyncio.ensure_future(self._do(name, read, step))
         self._doing[name] = task
         task.add_done_callback(lambda _: self._doing.pop(name, None))
 
@@ -218,28 +232,25 @@ class RegionHook:
         self._stand(view.placement.id, None)
         return None
 
-    async def _do(self, name: str, view: View, step: Step) -> None:
+    async def _do(self, name: str, read: _Read, step: Step) -> None:
         try:
-            await self._take(name, view, step)
+            await self._take(name, read, step)
             if not isinstance(step, Fetch):
                 self._stand(name, None)  # what was waited for is here
         except IntelGraphError as error:
             self._stand(name, error.denied)
-            await asyncio.sleep(LOOK_S)
-        except Exception as error:  # a defect of ours: said where people look, and tried again, but not at every look
+            await asyncio.sleep(self._policy.look_s)
+        except Exception as error:  # a defect of ours: said where people look
             reason = f"nothing is done about {name}: {type(error).__name__}: {error}; please report it"
             self._stand(name, Denied(code="internal_error", reason=reason, facts={"placement": name}))
-            await asyncio.sleep(AGAIN_AFTER_DEFECT_S)
+            await asyncio.sleep(POLICY.again_after_defect_s)
 
-    async def _take(self, name: str, view: View, step: Step) -> None:
-        record = self.observing.known.plan_of(name)
+    async def _take(self, name: str, read: _Read, step: Step) -> None:
         match step:
             case Replace(plan=plan):
-                await self._record(view, record, plan)
+                await self._record(read, plan)
             case GiveUp(plan=plan, why=why):
-                assert record.times is not None
-                times = record.times if plan.turn is not None else finished(record.times)
-                if await plans.move(self._agent.store, record, plan, times):
+                if await self._plans.give_up(read.record, step):
                     self._agent.log("plan_given_up", plan=plan.id, code=why.code, reason=why.reason)
             case Fetch(beyond=beyond, within_s=within_s, why=why):
                 self._stand(name, why)
@@ -248,14 +259,14 @@ class RegionHook:
                 reached = await gather(self._database, databases, wanted)
                 self.observing.gathered.setdefault(name, {}).update(reached)
             case DoIt(plan=None):
-                await acting.reopen_epoch(self._database, name, view.placement.epoch)
-            case DoIt(action=action, plan=plan):
-                await self._do_action(name, view, record, action.id)
+                await reopen(self._database, name, read.view.placement.epoch)
+            case DoIt(action=action):
+                await self._do_action(read, action)
             case _:
                 return
 
-    async def _record(self, view: View, record: PlanRecord, plan: Plan) -> None:
-        copy = view.copies.get(plan.target)
+    async def _record(self, read: _Read, plan: Plan) -> None:
+        copy = read.view.copies.get(plan.target)
         lost_s = self.observing.home_silent_s(plan.source) if plan.source != plan.target else None
         times = Times(
             decided_at=wall_now(),
@@ -263,33 +274,20 @@ class RegionHook:
             behind_s=None if copy is None else copy.behind_s,
             lost_s=lost_s,
         )
-        placement = self.observing.known.placements[plan.before.id]
-        if await plans.record(self._agent.store, placement, record, plan, times):
-            self._began_s[plan.id] = self._agent.clock()
+        if await self._plans.begin(read.record, plan, times, unchanged(read.placement)):
             self._agent.log(
                 "plan_recorded", plan=plan.id, source=plan.source, target=plan.target, epoch=plan.after.epoch
             )
 
-    async def _do_action(self, name: str, view: View, record: PlanRecord, action: str) -> None:
-        assert record.plan is not None and record.times is not None
-        began_s = self._began_s.get(record.plan.id)
-        turn = acting.Turn(
-            store=self._agent.store,
-            database=self._database,
-            openings=self._openings,
-            placement=self.observing.known.placements[name],
-            record=record,
-            plan=record.plan,
-            times=record.times,
-            took_s=lambda: None if began_s is None else self._agent.clock() - began_s,
-        )
-        if await acting.act(turn):
-            self._agent.log("action_done", action=action)
-            plan = record.plan.moved()
-            if plan.turn is None:
-                took = replace(record.times, took_s=turn.took_s())
-                self._metrics.ended(plan, took)
-            self._agent.renew_now()
+    async def _do_action(self, read: _Read, action: Action) -> None:
+        work = Work(placement=read.placement, database=self._database, opener=self._openings)
+        now = await self._plans.do(read.record, action, work)
+        if now is None:
+            return
+        self._agent.log("action_done", action=action.id)
+        if now.plan is not None and now.times is not None and now.plan.current is None:
+            self._metrics.ended(now.plan, now.times)
+        self._agent.renew_now()
 
     def _stand(self, name: str, why: Denied | None) -> None:
         before = self.stands.pop(name, None)

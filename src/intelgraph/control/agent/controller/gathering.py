@@ -17,11 +17,12 @@ from typing import Any
 import asyncpg
 
 from intelgraph.connection import DRIVER_ERRORS, connect
+from intelgraph.control.agent.controller.effect_policy import EffectPolicy
 from intelgraph.control.agent.observer.own_session import Asking
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.settings import Database
 
-_ASK_S = 1.5
+POLICY = EffectPolicy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,9 @@ async def _from_one(own: Asking, survivor: Database, wanted: Wanted, region: str
     reached: dict[str, int] = {}
     with contextlib.suppress(*DRIVER_ERRORS, IntelGraphError):
         async with asyncio.timeout(wanted.within_s):
-            connection = await connect(survivor, timeout_s=_ASK_S, statement_timeout_s=_ASK_S)
+            connection = await connect(
+                survivor, timeout_s=POLICY.survivor_s_max, statement_timeout_s=POLICY.survivor_s_max
+            )
             try:
                 for stream, held in wanted.beyond[region].items():
                     upto = await _settled(connection, stream)

@@ -14,14 +14,12 @@ from typing import Any
 import msgspec
 
 from intelgraph.connection import DRIVER_ERRORS, connect
+from intelgraph.control.agent.controller.effect_policy import EffectPolicy
 from intelgraph.control.directory.placements import PlacementRecord
 from intelgraph.model.errors import Denied, Fact, PermanentError, retry
 from intelgraph.settings import Database
 
-_OPEN_TIMEOUT_S = 30.0
-OPENINGS_AT_ONCE = 8
-"""Each has a session of its own, and PostgreSQL has 100 for everybody: a region that takes a thousand placements over
-would be refused them, and its doors with it."""
+POLICY = EffectPolicy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +62,11 @@ async def open_epoch(record: PlacementRecord, home: Database, *, force: bool = F
 
 
 class Openings:
-    """Opens epochs in the database of one region, ``OPENINGS_AT_ONCE`` at a time; the others wait for their turn."""
+    """Opens epochs in the database of one region, ``openings_at_once`` at a time; the others wait for their turn."""
 
     def __init__(self, home: Database) -> None:
         self._home = home
-        self._turns = asyncio.Semaphore(OPENINGS_AT_ONCE)
+        self._turns = asyncio.Semaphore(POLICY.openings_at_once)
 
     async def open_epoch(self, record: PlacementRecord, *, force: bool = False) -> Opened:
         """As the function of that name."""
@@ -80,7 +78,7 @@ async def _call(record: PlacementRecord, home: Database, force: bool) -> Any:
     place = record.placement
     connection = await connect(home)
     try:
-        async with asyncio.timeout(_OPEN_TIMEOUT_S):
+        async with asyncio.timeout(POLICY.open_s_max):
             return await connection.fetchval(
                 "select ig.open($1, $2, $3, $4, $5, $6, $7, $8)",
                 place.id,

@@ -71,7 +71,7 @@ class Known:
 
     def plan_of(self, placement: str) -> PlanRecord:
         """Return a placement's plan, or that it has none."""
-        return self.plans.get(placement) or PlanRecord(placement=placement)
+        return self.plans.get(placement) or PlanRecord(subject=placement)
 
 
 async def read_known(store: ControlStore) -> Known:
@@ -95,7 +95,7 @@ async def read_known(store: ControlStore) -> Known:
             plan = plan_from(entry)
         except IntelGraphError:
             continue
-        recorded[plan.placement] = plan
+        recorded[plan.subject] = plan
     return Known(
         placements=found,
         plans=recorded,
