@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from intelgraph.changelog.links import slot_name
 from intelgraph.control.agent.agent import Agent, Parts
 from intelgraph.control.agent.controller.controller import RegionHook
+from intelgraph.control.agent.controller.ports import MachinePorts
 from intelgraph.control.agent.leases.keeper import LeaseValue
 from intelgraph.control.agent.leases.watching import Watching
 from intelgraph.control.agent.observer.observing import Known
@@ -20,6 +21,7 @@ from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.model.placement import Declared, Durability, Placement, StandbyLoss
 from intelgraph.placement.lease import LeasePolicy, Watched
 from intelgraph.placement.plan import Kind, Plan
+from intelgraph.placement.policy import Policy
 from intelgraph.placement.view import View
 from intelgraph.settings import Database, Issuer, Peer, RegionConfig, SqliteControl
 
@@ -77,7 +79,8 @@ class Shell:
         store = SqliteControlStore(directory / "control.db", poll_s=0.01)
         self.config = config(directory)
         self.watching = Watching(vantage=US, store=store, policy=POLICY, clock=self.clock)
-        self.hook = RegionHook(self.config)
+        self.ports = MachinePorts(self.config)
+        self.hook = RegionHook(US, self.ports, Policy(lease=POLICY))
         self.agent = Agent(
             Parts(
                 here=US, region=self.config, store=store, policy=POLICY, clock=self.clock, watching=self.watching,

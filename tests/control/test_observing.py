@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from intelgraph.control.agent.leases.keeper import LeaseValue
-from intelgraph.control.agent.observer.observing import Known, Observing
+from intelgraph.control.agent.observer.observing import Clocks, Known, Observing
 from intelgraph.control.agent.observer.own_database import HeldHere, Links, Observed
 from intelgraph.control.directory.placements import PlacementRecord
 from intelgraph.control.directory.reports import LeaseSeen, Report, encode_report, report_from
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.lease import LeasePolicy, Watched
 from intelgraph.placement.policy import Policy
-from intelgraph.placement.view import Sighting
 from intelgraph.placement.write_path import UNPROBED
 
 US, EU = "us-east", "eu-west"
@@ -37,9 +36,6 @@ class Heard:
 
     def heard(self) -> Mapping[str, Report]:
         return self.reports
-
-    def sightings(self) -> dict[str, dict[str, Sighting]]:
-        return {}
 
 
 @dataclass(kw_only=True)
@@ -76,7 +72,7 @@ def watching(
         watching=heard or Heard(),
         database=Database(observed=observed),  # type: ignore[arg-type]
         policy=Policy(lease=LeasePolicy()),
-        clock=lambda: float(next(clock)),
+        clocks=Clocks(lambda: float(next(clock))),
         own_writes=lambda: UNPROBED,
     )
     places = [

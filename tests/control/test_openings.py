@@ -9,7 +9,7 @@ import pytest
 
 from bench.scratch import start_scratch
 from intelgraph.changelog.install import install_schema
-from intelgraph.control.agent.controller.opening import Openings
+from intelgraph.control.agent.controller.opening import Openings, opening_in
 from intelgraph.control.directory.placements import PlacementRecord
 from intelgraph.model.placement import Durability, Placement
 
@@ -29,7 +29,7 @@ def test_a_loss_of_hundreds_of_placements_is_opened_without_taking_every_session
         with start_scratch(name="openings") as postgres:
             connection = await asyncpg.connect(**postgres.connect_arguments())
             await install_schema(connection, region=US, peers=[EU])
-            openings = Openings(postgres.login())
+            openings = Openings(opening_in(postgres.login()))
             opened = await asyncio.gather(*(openings.open_epoch(record(number)) for number in range(PLACEMENTS)))
             assert [each.repeated for each in opened] == [False] * PLACEMENTS
             assert await connection.fetchval("select count(*) from ig.placement") == PLACEMENTS

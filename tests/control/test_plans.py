@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from intelgraph.control.agent.controller.acting import MOVES, Work
-from intelgraph.control.agent.controller.opening import Openings
-from intelgraph.control.agent.observer.own_database import OwnDatabase
+from intelgraph.control.agent.controller.opening import Openings, opening_in
+from intelgraph.control.agent.observer.own_database import OwnDatabase, looks_session
 from intelgraph.control.directory.placements import Directory, PlacementRecord
 from intelgraph.control.directory.plans import (
     POLICY,
@@ -176,5 +176,5 @@ def test_a_placement_that_was_read_before_its_raise_is_not_opened(open_store: Op
 def in_vain(placement: PlacementRecord) -> Work:
     """What an effect works with in a region whose database nobody can ask."""
     nowhere = Database(host="127.0.0.1", port=1, user="nobody", password="", database="none")
-    database = OwnDatabase(nowhere, region=EU, clock=time.monotonic)
-    return Work(placement=placement, database=database, opener=Openings(nowhere))
+    database = OwnDatabase(looks_session(nowhere, region=EU), region=EU, clock=time.monotonic)
+    return Work(placement=placement, database=database, opener=Openings(opening_in(nowhere)))

@@ -18,10 +18,10 @@ from bench.scratch import Scratch, start_scratch
 from intelgraph.changelog.install import install_schema
 from intelgraph.changelog.links import slot_name
 from intelgraph.control.agent.controller.acting import MOVES, Work
-from intelgraph.control.agent.controller.opening import Openings
+from intelgraph.control.agent.controller.opening import Openings, open_epoch
 from intelgraph.control.agent.leases.keeper import LeaseKeeper
 from intelgraph.control.agent.leases.watching import Watching
-from intelgraph.control.agent.observer.own_database import OwnDatabase
+from intelgraph.control.agent.observer.own_database import OwnDatabase, looks_session
 from intelgraph.control.directory import plans
 from intelgraph.control.directory.placements import PLACEMENTS, Directory, PlacementRecord
 from intelgraph.control.directory.plans import PlanRecord, Times, changing, read_plan, unchanged, wall_now
@@ -146,7 +146,7 @@ class Answers(OwnDatabase):
     """A database whose looks take three seconds, and whose standby has flushed all that there is."""
 
     def __init__(self, clock: Clock) -> None:
-        super().__init__(LOGIN, region=US, clock=clock)
+        super().__init__(looks_session(LOGIN, region=US), region=US, clock=clock)
         self._hands = clock
 
     async def ask(self, statement: str, *arguments: object) -> str:
@@ -230,7 +230,7 @@ async def opening_with_a_gap(store: SqliteControlStore, postgres: Scratch) -> Pl
     directory = Directory(store)
     before, after = placement(home=EU, standby=US), placement(home=EU, standby=US, epoch=2)
     record = await directory.create_placement(before)
-    await Openings(postgres.login()).open_epoch(record)
+    await open_epoch(record, postgres.login())
     await connection.execute("update ig.placement set gap = 'a slot was lost'")
     await connection.close()
     plan = Plan(id="both/2", kind=Kind.FAILOVER, before=placement(home=US, standby=EU), after=after)

@@ -37,7 +37,7 @@ def test_a_survey_measures_the_lease_and_what_is_at_home_here(tmp_path: Path) ->
     shell = Shell(tmp_path)
     shell.tick(at_s=1.0)
     shell.hook.seen()
-    metrics = shell.hook._metrics
+    metrics = shell.ports.metrics
     assert metrics.lease_held._value.get() == 0
     assert metrics.home.labels("both")._value.get() == 1
     shell.agent.grant = Grant(generation="one/1", until_s=9.0, epochs={"both": 1})
@@ -97,11 +97,11 @@ def test_a_report_that_has_not_changed_for_a_while_is_no_sighting(tmp_path: Path
         await watching.look()
         clock.now_s += REPORT_OLD_S - 0.5
         await watching.look()
-        assert watching.sightings().keys() == {EU}
+        assert watching.heard().keys() == {EU}
         assert watching.clocks_apart_s(50.0)[EU] == REPORT_OLD_S - 0.5
         clock.now_s += 1.0
         await watching.look()
-        assert watching.sightings() == watching.clocks_apart_s(50.0) == {}
+        assert watching.heard() == watching.clocks_apart_s(50.0) == {}
         assert watching.reports.keys() == {EU}
         await store.close()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from intelgraph.control.agent.leases.steady import Clock, steady_s
 from intelgraph.control.agent.observer.probing import PROBE_S, REACHED_AFTER, UNREACHED_AFTER, Probes
-from intelgraph.control.agent.observer.write_prober import WriteProber
+from intelgraph.control.agent.observer.write_prober import WriteProber, edge_at
 from intelgraph.fleet.layout.ports import free_ports
 from intelgraph.placement.write_path import UNPROBED, WritePath, WritePathPolicy
 
@@ -72,7 +72,7 @@ async def probing(
     edge.stop = server.close
     port = server.sockets[0].getsockname()[1]
     prober = WriteProber(
-        f"http://127.0.0.1:{port}", region="us-east", policy=policy, clock=clock, on_change=edge.changed
+        edge_at(f"http://127.0.0.1:{port}"), region="us-east", policy=policy, clock=clock, on_change=edge.changed
     )
     task = asyncio.create_task(prober.run())
     try:
@@ -147,7 +147,7 @@ def test_nobody_at_the_port_is_found() -> None:
         (port,) = free_ports(1)
         edge = Edge()
         prober = WriteProber(
-            f"http://127.0.0.1:{port}", region="us-east", policy=POLICY, clock=steady_s, on_change=edge.changed
+            edge_at(f"http://127.0.0.1:{port}"), region="us-east", policy=POLICY, clock=steady_s, on_change=edge.changed
         )
         task = asyncio.create_task(prober.run())
         path = await until(prober, lambda path: path.is_broken)
@@ -159,7 +159,7 @@ def test_nobody_at_the_port_is_found() -> None:
 
 
 def test_a_region_without_an_edge_is_not_probed_and_not_called_broken() -> None:
-    prober = WriteProber("", region="us-east", policy=POLICY, clock=steady_s, on_change=lambda: None)
+    prober = WriteProber(edge_at(""), region="us-east", policy=POLICY, clock=steady_s, on_change=lambda: None)
     assert prober.path == UNPROBED
 
 

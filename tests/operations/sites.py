@@ -26,7 +26,6 @@ from intelgraph.model.actor import Actor, Channel
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.operations.operator import Operator, Step
 from intelgraph.operations.site import Site
-from intelgraph.placement.plan import RAISE
 from intelgraph.placement.write_path import UNPROBED
 from intelgraph.settings import Database, Issuer, RegionConfig, SqliteControl
 
@@ -124,9 +123,8 @@ async def _act(store: ControlStore, name: str) -> None:
     assert plan is not None and recorded.times is not None
     if plan.current is None:
         return
-    joined = None
-    if plan.current.type is RAISE:
-        joined = changing(await Directory(store).placement(name), plan.after)
+    raises = plan.current.type.name == "raise"
+    joined = changing(await Directory(store).placement(name), plan.after) if raises else None
     following = plan.moved()
     times = replace(recorded.times, finished_at=wall_now()) if following.current is None else recorded.times
     await move(store, recorded, following, times, joined)

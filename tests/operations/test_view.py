@@ -65,7 +65,7 @@ def test_an_operator_believes_reports_that_change_and_records_what_was_looked_at
 
 
 async def _records_once(store: ControlStore, record: PlacementRecord) -> None:
-    before = PlanRecord(placement="both")
+    before = PlanRecord(subject="both")
     following = declare(record.placement, replace(record.placement.wanted, rpo_s_max=7.0))
     assert not isinstance(following, Denied)
     plan = by_hand(record.placement, following, None)

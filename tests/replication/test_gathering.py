@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from intelgraph.control.agent.controller.gathering import Wanted, gather
+from intelgraph.control.agent.controller.gathering import Wanted, gather, survivor_in
 from tests.machine import WAIT_S, stretched
 from tests.replication.lone import HERE, Lone, opening, write
 
@@ -41,7 +41,7 @@ def test_a_survivor_that_has_more_than_it_can_send_in_time_is_passed_over(alone:
         wanted = Wanted(here="eu-central", placement="p", beyond={HERE: {"us-east/1": 0}}, within_s=0.5)
         began_s = time.monotonic()
         async with asyncio.timeout(WAIT_S):
-            reached = await gather(New(), {HERE: survivor}, wanted)
+            reached = await gather(New(), {HERE: survivor_in(survivor)}, wanted)
         assert reached == {}
         assert 0.5 <= time.monotonic() - began_s < stretched(3.0, began_s)
 

@@ -13,7 +13,7 @@ from intelgraph.control.agent.controller.salvage_loop import SalvageLoop
 from intelgraph.control.agent.controller.salvaging import PAGE_OBJECTS_MAX, beyond
 from intelgraph.control.agent.metrics import AgentMetrics
 from intelgraph.control.agent.observer.observing import Known
-from intelgraph.control.agent.observer.own_database import OwnDatabase
+from intelgraph.control.agent.observer.own_database import OwnDatabase, looks_session
 from intelgraph.control.agent.observer.own_session import OwnSession
 from intelgraph.control.directory.placements import PlacementRecord
 from intelgraph.model.placement import Durability, Placement
@@ -63,7 +63,7 @@ class Observing:
             id="p", home=HERE, standby=None, regions=tuple(REGIONS), epoch=2, durability=Durability.HOME
         )
         self.known = Known(placements={"p": PlacementRecord(placement=placement, digest_key="6b", version=1)})
-        self.database = OwnDatabase(login(region), region=HERE, clock=time.monotonic)
+        self.database = OwnDatabase(looks_session(login(region), region=HERE), region=HERE, clock=time.monotonic)
 
     @property
     def own(self) -> Any:

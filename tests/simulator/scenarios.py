@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intelgraph.control.simulator.clients import Habit
-from intelgraph.control.simulator.faults import Fault
-from intelgraph.control.simulator.schedule import Schedule
-from intelgraph.control.simulator.world import Setting
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.policy import Policy
+from intelgraph.simulator.clients import Habit
+from intelgraph.simulator.faults import Fault
+from intelgraph.simulator.schedule import LONG, Schedule
+from intelgraph.simulator.setting import Setting
 
 US, EU = "us-east", "eu-west"
 
@@ -22,6 +22,7 @@ def story(*faults: Fault, durability: Durability = Durability.REMOTE) -> Schedul
         faults=faults,
         orders=(),
         clients=(Habit(patient=True, pause_s=0.8, reads=0.2),),
+        phases=LONG,
     )
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.control.simulator.running import condensed, transcript
-from intelgraph.control.simulator.schedule import run
+from intelgraph.simulator.running import condensed, transcript
+from intelgraph.simulator.schedule import run
 
 from .scenarios import SCENARIOS
 

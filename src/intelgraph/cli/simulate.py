@@ -9,7 +9,7 @@ import click
 
 from intelgraph.cli.options import json_option, show
 from intelgraph.cli.progress import Steps
-from intelgraph.control.simulator.running import Summary, replay, simulate, table, transcript
+from intelgraph.simulator.running import Summary, replay, simulate, table, transcript
 
 VIOLATIONS_SHOWN = 20
 
@@ -21,7 +21,7 @@ VIOLATIONS_SHOWN = 20
 @click.option("--smallest", is_flag=True, help="With --replay: with as few faults as break the same promise.")
 @json_option
 def command(schedules: int, seed: int, again: int | None, smallest: bool, **rest: Any) -> None:
-    """Run the real decisions under modelled crashes, pauses, partitions and clocks, and check every promise.
+    """Run the real agents under modelled crashes, pauses, partitions and clocks, and check every promise.
 
     Nothing is started or touched. Exit code 1: a promise was broken; the seed is shown.
 

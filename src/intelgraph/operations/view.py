@@ -18,8 +18,8 @@ from intelgraph.control.store.keys import LEASES
 from intelgraph.control.store.protocol import ControlStore
 from intelgraph.model.errors import IntelGraphError, retry
 from intelgraph.operations.operator import Operator
-from intelgraph.placement.lease import Watched
-from intelgraph.placement.view import Sighting, View
+from intelgraph.placement.observation import Look, view_as
+from intelgraph.placement.view import View
 
 FRESH_WAIT_S = 2.5
 """An agent reports every second; one that has not within this time is silent."""
@@ -38,31 +38,12 @@ class OperatorsView:
 
     def view(self, placement: str, *, as_of: str | None = None) -> View:
         """Put the view of one placement together, as ``as_of`` has it, else as whoever reports."""
-        here = self._vantage(as_of)
-        leases = {
-            region: Watched(counter=seen.counter, version=seen.version, still_s=seen.still_s, looked_s=0.0)
-            for region, seen in self.reports[here].leases.items()
-        }
-        return View(
-            here=here,
-            placement=self.known.placements[placement].placement,
-            leases=leases,
-            sightings={
-                name: {
-                    region: Sighting(lease_version=seen.version, still_s=seen.still_s, reached=seen.reached)
-                    for region, seen in report.leases.items()
-                }
-                for name, report in self.reports.items()
-                if name != here
-            },
-            copies={
-                name: copy for name, report in self.reports.items() if (copy := report.copy(placement)) is not None
-            },
+        look = Look(
+            plans={name: record.plan for name, record in self.known.plans.items() if record.plan is not None},
             drained=self.known.drained,
-            plan=self.known.plan_of(placement).plan,
             schemas=self.schemas,
-            writes={name: report.writes for name, report in self.reports.items() if report.writes is not None},
         )
+        return view_as(self._vantage(as_of), self.reports, self.known.placements[placement].placement, look)
 
     def _vantage(self, wanted: str | None) -> str:
         if wanted is not None and wanted in self.reports:

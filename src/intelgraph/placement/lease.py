@@ -7,7 +7,7 @@ the door's questions do not belong here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ def look(before: Watched | None, *, counter: int, version: int, now_s: float, po
     if before is None or before.version != version or before.counter != counter:
         return Watched(counter=counter, version=version, still_s=0.0, looked_s=now_s)
     passed_s = min(max(now_s - before.looked_s, 0.0), policy.look_gap_max_s)
-    return replace(before, still_s=before.still_s + passed_s, looked_s=now_s)
+    return Watched(counter=counter, version=version, still_s=before.still_s + passed_s, looked_s=now_s)
 
 
 def is_over(watched: Watched | None, policy: LeasePolicy) -> bool:

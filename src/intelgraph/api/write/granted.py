@@ -152,14 +152,19 @@ class GrantedLease:
             while True:
                 async with asyncio.timeout(ANSWER_WAIT_S):
                     asked_s = self._clock()
-                    writer.write(msgspec.json.encode(GrantAsked(after=self._known.generation)) + b"\n")
+                    writer.write(msgspec.json.encode(self.question()) + b"\n")
                     await writer.drain()
                     line = await reader.readuntil(b"\n")
-                self._take(asked_s, _DECODER.decode(line))
+                self.take(asked_s, _DECODER.decode(line))
         finally:
             writer.close()
 
-    def _take(self, asked_s: float, told: GrantAnswer) -> None:
+    def question(self) -> GrantAsked:
+        """Return what the agent is asked next: for another grant than the one that is here."""
+        return GrantAsked(after=self._known.generation)
+
+    def take(self, asked_s: float, told: GrantAnswer) -> None:
+        """Take the agent's answer to what it was asked at ``asked_s``, on this process's clock."""
         before = self._known
         if told.generation != before.generation:
             self._metrics.grants.inc()

@@ -44,6 +44,11 @@ class Known:
         """The erased ids, by tenant."""
         return self._gone
 
+    @property
+    def named(self) -> frozenset[Identity]:
+        """The rows that decisions held here name."""
+        return self._named
+
     def outcome(self, tenant: str, key: str) -> Row | None:
         """The row that a repeat of the key is answered with."""
         return self._first.get((tenant, key))

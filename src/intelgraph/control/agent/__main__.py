@@ -17,6 +17,7 @@ import uvloop
 
 from intelgraph.control.agent.agent import Agent, Hook, Parts
 from intelgraph.control.agent.controller.controller import RegionHook
+from intelgraph.control.agent.controller.ports import MachinePorts
 from intelgraph.control.agent.leases.disk_room import RoomyHeartbeat
 from intelgraph.control.agent.leases.grants import serve_grants
 from intelgraph.control.agent.leases.heartbeat import PostgresHeartbeat
@@ -28,13 +29,14 @@ from intelgraph.control.agent.observer.witness import WitnessHook
 from intelgraph.control.directory.reports import WITNESS
 from intelgraph.control.store.opened import open_store
 from intelgraph.control.store.protocol import ControlStore
+from intelgraph.placement.policy import Policy
 from intelgraph.runtime.stop_signals import run_until_signal
 from intelgraph.settings import RegionConfig, WitnessConfig, load_region_config, load_witness_config
 
 
 def region_hook(config: RegionConfig) -> Hook:
     """Return what a region's agent does besides keeping its lease."""
-    return RegionHook(config)
+    return RegionHook(config.region, MachinePorts(config), Policy(lease=lease_policy(config.lease)))
 
 
 def witness_hook(config: WitnessConfig) -> Hook:

@@ -24,7 +24,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -53,6 +53,14 @@ RENEW_APART_S = 0.05
 """At least so long between two renewals that were asked for."""
 
 ServeGrants = Callable[["Agent"], Awaitable[None]]
+
+
+class Log(Protocol):
+    """Where what an agent does is told."""
+
+    def __call__(self, event: str, **facts: object) -> None:
+        """Tell one event; facts are names and numbers, never a tenant's."""
+        ...
 
 
 class Hook(Protocol):
@@ -125,6 +133,10 @@ class Parts:
     look_s: float
     serve_grants: ServeGrants | None = None
     """Answers the region's doors for as long as the agent lives (``control.granting``)."""
+    suspect_look_s: float = SUSPECT_LOOK_S
+    wall: Clock = time.time
+    """The wall clock (Unix seconds): nothing is timed by it."""
+    log: Log = field(default_factory=lambda: JsonLog("agent"))
 
 
 class Agent:
@@ -147,7 +159,7 @@ class Agent:
         self.policy = parts.policy
         self.clock = parts.clock
         self.watching = parts.watching
-        self.log = JsonLog("agent")
+        self.log = parts.log
         self.grant: Grant | None = None
         """The last grant, over or not."""
         self.not_renewed: Denied | None = None
@@ -185,7 +197,7 @@ class Agent:
 
     def clock_ahead_s(self) -> float | None:
         """Return how far the wall clock here is ahead of what most vantage points say, if that can be told."""
-        return clock_quorum.ahead_s(self.watching.clocks_apart_s(time.time()))
+        return clock_quorum.ahead_s(self.watching.clocks_apart_s(self._parts.wall()))
 
     def renew_now(self) -> None:
         """Have the lease renewed at once: what this region may acknowledge has changed."""
@@ -262,7 +274,7 @@ class Agent:
                 self._report.set()
                 await self._wake(LEASES)
             suspects = self.policy.lease_s / 2 < still_s < SUSPECT_S_MAX
-            await asyncio.sleep(min(self._parts.look_s, SUSPECT_LOOK_S) if suspects else self._parts.look_s)
+            await asyncio.sleep(min(self._parts.look_s, self._parts.suspect_look_s) if suspects else self._parts.look_s)
 
     async def _publish(self) -> None:
         while True:

@@ -9,26 +9,19 @@ knows it can find again; what two processes do at once is decided by compare-and
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 
 from intelgraph.control.agent.agent import Agent
 from intelgraph.control.agent.controller.acting import MOVES, Work, reopen
 from intelgraph.control.agent.controller.gathering import Wanted, gather
 from intelgraph.control.agent.controller.opening import Openings
-from intelgraph.control.agent.controller.salvage_loop import PAGE_TIMEOUT_S, SalvageLoop
-from intelgraph.control.agent.leases.clock_set_back import ClockSetBack
+from intelgraph.control.agent.controller.ports import Ports
+from intelgraph.control.agent.controller.salvage_loop import SalvageLoop
 from intelgraph.control.agent.leases.grants import Bound
-from intelgraph.control.agent.metrics import AgentMetrics
-from intelgraph.control.agent.observer.findings import FindingPolicy
 from intelgraph.control.agent.observer.limits import Limits
-from intelgraph.control.agent.observer.observing import Known, Observing, read_known
+from intelgraph.control.agent.observer.observing import Clocks, Known, Observing, read_known
 from intelgraph.control.agent.observer.own_database import OwnDatabase
-from intelgraph.control.agent.observer.own_session import OwnSession
-from intelgraph.control.agent.observer.probing import Probes
-from intelgraph.control.agent.observer.surveying import Surveying
 from intelgraph.control.agent.observer.write_prober import WriteProber
 from intelgraph.control.directory.placements import PlacementRecord
 from intelgraph.control.directory.plans import POLICY, PlanRecord, Times, unchanged, wall_now
@@ -44,7 +37,6 @@ from intelgraph.placement.view import View
 from intelgraph.plans.plan import Action
 from intelgraph.plans.step import DoIt, GiveUp, Nothing, Replace, Wait
 from intelgraph.runtime.loops import Loop
-from intelgraph.settings import RegionConfig
 
 NOTE_S = 0.5
 
@@ -61,12 +53,12 @@ class _Read:
 class RegionHook:
     """The hook of a region's agent."""
 
-    def __init__(self, config: RegionConfig) -> None:
-        self._config = config
-        self._here = config.region
-        self._probes = Probes({name: peer.api for name, peer in config.peers.items()})
-        self._metrics = AgentMetrics()
-        self._openings = Openings(config.admin_database)
+    def __init__(self, here: str, ports: Ports, policy: Policy) -> None:
+        self._here = here
+        self._ports = ports
+        self._policy = policy
+        self._reaching = ports.reaching()
+        self._openings = Openings(ports.opening)
         self._doing: dict[str, asyncio.Task[None]] = {}
         self._noted: dict[str, tuple[int, int]] = {}
         self.stands: dict[str, Denied] = {}
@@ -75,22 +67,21 @@ class RegionHook:
     def loops(self, agent: Agent) -> Mapping[str, Loop]:
         """Observe, decide and act; and ask the peers whether they are there."""
         self._agent = agent
-        self._policy = Policy(lease=agent.policy)
         self._plans: PlanExecutor[Plan, Work] = PlanExecutor(agent.store, MOVES, clock=agent.clock)
         self._prober = WriteProber(
-            self._config.edge,
+            self._ports.edge,
             region=self._here,
             policy=self._policy.write_path,
             clock=agent.clock,
             on_change=agent.report_now,
         )
-        self._database = OwnDatabase(self._config.admin_database, region=self._here, clock=agent.clock)
+        self._database = OwnDatabase(self._ports.looks(), region=self._here, clock=agent.clock)
         self.observing = Observing(
             here=self._here,
             watching=agent.watching,
             database=self._database,
             policy=self._policy,
-            clock=agent.clock,
+            clocks=Clocks(agent.clock, self._ports.token_clock),
             own_writes=lambda: self._prober.path,
         )
         self._limits = Limits(
@@ -99,48 +90,27 @@ class RegionHook:
             self._policy,
             self.stands,
             self._prober,
-            self._probes.unreached_s,
+            self._reaching.unreached_s,
         )
-        self._salvage = SalvageLoop(agent, self.observing, self._salvage_session(), self._metrics)
-        self._survey = Surveying(self._config, agent, self.observing, self._metrics, FindingPolicy())
-        loops: dict[str, Loop] = {
+        self._salvage = SalvageLoop(agent, self.observing, self._ports.salvage(), self._ports.metrics)
+        self._survey = self._ports.survey(agent, self.observing)
+        return {
             "act": self._act_always,
-            "probe": self._probes.run,
+            "probe": self._reaching.run,
             "probe writes": self._prober.run,
             "salvage": self._salvage.run,
             "note": self._note_always,
+            **self._ports.loops(agent),
         }
-        if self._config.peers:
-            loops["clock"] = self._clock_set_back().run
-        if self._config.agent_port:
-            loops["metrics"] = partial(self._metrics.serve, self._config.api_host, self._config.agent_port)
-        return loops
-
-    def _salvage_session(self) -> OwnSession:
-        return OwnSession(
-            self._config.admin_database,
-            region=self._here,
-            timeout_s=PAGE_TIMEOUT_S,
-            session={"application_name": "intelgraph-agent-salvage"},
-        )
-
-    def _clock_set_back(self) -> ClockSetBack:
-        return ClockSetBack(
-            self._config.admin_database,
-            here=self._here,
-            peers=self._config.peers,
-            clock=self._agent.clock,
-            log=self._agent.log,
-        )
 
     def seen(self) -> Seen:
         """Who was reached, what the own database holds, and what is wrong here."""
         return Seen(
-            reached=self._probes.reached(),
+            reached=self._reaching.reached(),
             holding=self.observing.holding(),
             writes=self._prober.path,
             findings=self._survey.findings(self._limits, self.stands, self._salvage.people),
-            wall_s=time.time(),
+            wall_s=self._ports.wall(),
         )
 
     def bounds(self) -> Mapping[str, Bound]:
@@ -176,7 +146,7 @@ class RegionHook:
 
     async def _look(self) -> Known:
         known, looked = await asyncio.gather(
-            read_known(self._agent.store), self._database.look(), return_exceptions=True
+            read_known(self._agent.store, self.observing.known), self._database.look(), return_exceptions=True
         )
         if isinstance(known, BaseException):
             raise known
@@ -240,7 +210,7 @@ class RegionHook:
         except IntelGraphError as error:
             self._stand(name, error.denied)
             await asyncio.sleep(self._policy.look_s)
-        except Exception as error:  # a defect of ours: said where people look
+        except Exception as error:  # a defect of ours: said where people look, and tried again, but not at every look
             reason = f"nothing is done about {name}: {type(error).__name__}: {error}; please report it"
             self._stand(name, Denied(code="internal_error", reason=reason, facts={"placement": name}))
             await asyncio.sleep(POLICY.again_after_defect_s)
@@ -254,9 +224,8 @@ class RegionHook:
                     self._agent.log("plan_given_up", plan=plan.id, code=why.code, reason=why.reason)
             case Fetch(beyond=beyond, within_s=within_s, why=why):
                 self._stand(name, why)
-                databases = {region: peer.database for region, peer in self._config.peers.items()}
                 wanted = Wanted(here=self._here, placement=name, beyond=beyond, within_s=within_s)
-                reached = await gather(self._database, databases, wanted)
+                reached = await gather(self._database, self._ports.survivors, wanted)
                 self.observing.gathered.setdefault(name, {}).update(reached)
             case DoIt(plan=None):
                 await reopen(self._database, name, read.view.placement.epoch)
@@ -286,7 +255,7 @@ class RegionHook:
             return
         self._agent.log("action_done", action=action.id)
         if now.plan is not None and now.times is not None and now.plan.current is None:
-            self._metrics.ended(now.plan, now.times)
+            self._ports.metrics.ended(now.plan, now.times)
         self._agent.renew_now()
 
     def _stand(self, name: str, why: Denied | None) -> None:

@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
-
-import asyncpg
 
 from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.control.agent.controller.effect_policy import EffectPolicy
@@ -36,7 +35,30 @@ class Wanted:
     """For so long each survivor is asked."""
 
 
-async def gather(own: Asking, survivors: Mapping[str, Database], wanted: Wanted) -> dict[str, int]:
+Survivor = Callable[[], AbstractAsyncContextManager[Asking]]
+"""Begins a session with another region's database; raises the driver's errors."""
+
+
+def survivor_in(database: Database) -> Survivor:
+    """Return what begins sessions with a survivor's database."""
+    return lambda: _session(database)
+
+
+@contextlib.asynccontextmanager
+async def _session(database: Database) -> AsyncIterator[Asking]:
+    connection = await connect(database, timeout_s=POLICY.survivor_s_max, statement_timeout_s=POLICY.survivor_s_max)
+    try:
+        yield _Connected(connection.fetchval)
+    finally:
+        connection.terminate()
+
+
+@dataclass(frozen=True)
+class _Connected:
+    ask: Callable[..., Any]
+
+
+async def gather(own: Asking, survivors: Mapping[str, Survivor], wanted: Wanted) -> dict[str, int]:
     """Have survivors reissue what is wanted, all at once.
 
     Returns up to where each stream is known to be here now. A survivor that does not answer, or has not sent all of
@@ -50,47 +72,39 @@ async def gather(own: Asking, survivors: Mapping[str, Database], wanted: Wanted)
     return reached
 
 
-async def _from_one(own: Asking, survivor: Database, wanted: Wanted, region: str) -> dict[str, int]:
+async def _from_one(own: Asking, survivor: Survivor, wanted: Wanted, region: str) -> dict[str, int]:
     reached: dict[str, int] = {}
     with contextlib.suppress(*DRIVER_ERRORS, IntelGraphError):
-        async with asyncio.timeout(wanted.within_s):
-            connection = await connect(
-                survivor, timeout_s=POLICY.survivor_s_max, statement_timeout_s=POLICY.survivor_s_max
-            )
-            try:
-                for stream, held in wanted.beyond[region].items():
-                    upto = await _settled(connection, stream)
-                    if upto is None or await _equal(own, connection, wanted.placement, stream, upto):
-                        reached[stream] = upto or held
-                        continue
-                    await _reissue(connection, wanted.here, wanted.placement, stream, held + 1)
-            finally:
-                connection.terminate()
+        async with asyncio.timeout(wanted.within_s), survivor() as there:
+            for stream, held in wanted.beyond[region].items():
+                upto = await _settled(there, stream)
+                if upto is None or await _equal(own, there, wanted.placement, stream, upto):
+                    reached[stream] = upto or held
+                    continue
+                await _reissue(there, wanted.here, wanted.placement, stream, held + 1)
     return reached
 
 
-async def _settled(connection: asyncpg.Connection, stream: str) -> int | None:
-    told = json.loads(await connection.fetchval("select ig.report()::text"))
+async def _settled(there: Asking, stream: str) -> int | None:
+    told = json.loads(await there.ask("select ig.report()::text"))
     position: int | None = told["settled"].get(stream)
     return position
 
 
-async def _equal(own: Asking, there: asyncpg.Connection, placement: str, stream: str, upto: int) -> bool:
+async def _equal(own: Asking, there: Asking, placement: str, stream: str, upto: int) -> bool:
     origin, life = stream.rsplit("/", 1)
     cut = json.dumps([{"origin": origin, "life": int(life), "position": upto}])
     statement = "select ig.digests($1, $2)::text"
     ours: Any = json.loads(await own.ask(statement, placement, cut))
-    theirs: Any = json.loads(await there.fetchval(statement, placement, cut))
+    theirs: Any = json.loads(await there.ask(statement, placement, cut))
     return bool(ours == theirs)
 
 
-async def _reissue(connection: asyncpg.Connection, here: str, placement: str, stream: str, start: int) -> None:
+async def _reissue(there: Asking, here: str, placement: str, stream: str, start: int) -> None:
     origin, life = stream.rsplit("/", 1)
     at: int | None = start
     while at is not None:
         told = json.loads(
-            await connection.fetchval(
-                "select ig.reissue($1, $2, $3, $4, $5)::text", placement, here, origin, int(life), at
-            )
+            await there.ask("select ig.reissue($1, $2, $3, $4, $5)::text", placement, here, origin, int(life), at)
         )
         at = told.get("next")

@@ -8,7 +8,9 @@ interrupted, or answers that it was done.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -38,14 +40,27 @@ class _Answer(msgspec.Struct, kw_only=True):
     facts: dict[str, Fact] = {}
 
 
+Opening = Callable[[PlacementRecord, bool], Awaitable[str]]
+"""Calls ``ig.open`` in the home's database (``force`` or not) and returns its answer; raises the driver's errors."""
+
+
+def opening_in(home: Database) -> Opening:
+    """Return what opens epochs in a database, each in a session of its own."""
+    return partial(_call, home)
+
+
 async def open_epoch(record: PlacementRecord, home: Database, *, force: bool = False) -> Opened:
     """Open the placement's epoch at its home; raises the database's refusal, or ``home_unreachable``.
 
     ``force`` opens although rows may be missing there: what is missing is cut off, and salvage decides about it.
     """
+    return await _opened(record, opening_in(home), force)
+
+
+async def _opened(record: PlacementRecord, opening: Opening, force: bool) -> Opened:
     place = record.placement
     try:
-        answer = msgspec.json.decode(await _call(record, home, force), type=_Answer)
+        answer = msgspec.json.decode(await opening(record, force), type=_Answer)
     except DRIVER_ERRORS as error:
         raise retry(
             "home_unreachable",
@@ -64,17 +79,17 @@ async def open_epoch(record: PlacementRecord, home: Database, *, force: bool = F
 class Openings:
     """Opens epochs in the database of one region, ``openings_at_once`` at a time; the others wait for their turn."""
 
-    def __init__(self, home: Database) -> None:
-        self._home = home
+    def __init__(self, opening: Opening) -> None:
+        self._opening = opening
         self._turns = asyncio.Semaphore(POLICY.openings_at_once)
 
     async def open_epoch(self, record: PlacementRecord, *, force: bool = False) -> Opened:
         """As the function of that name."""
         async with self._turns:
-            return await open_epoch(record, self._home, force=force)
+            return await _opened(record, self._opening, force)
 
 
-async def _call(record: PlacementRecord, home: Database, force: bool) -> Any:
+async def _call(home: Database, record: PlacementRecord, force: bool) -> Any:
     place = record.placement
     connection = await connect(home)
     try:

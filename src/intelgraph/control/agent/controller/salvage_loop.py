@@ -13,10 +13,9 @@ from typing import Protocol
 
 from intelgraph.control.agent.controller.salvage_pass import SalvagePass, Seen
 from intelgraph.control.agent.controller.salvaging import salvage_page
-from intelgraph.control.agent.metrics import AgentMetrics
 from intelgraph.control.agent.observer.observing import Known
 from intelgraph.control.agent.observer.own_database import Observed
-from intelgraph.control.agent.observer.own_session import Asking, took_too_long
+from intelgraph.control.agent.observer.own_session import Session, took_too_long
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.placement.plan import is_open
 
@@ -49,18 +48,18 @@ class Seeing(Protocol):
         ...
 
 
-class Session(Asking, Protocol):
-    """A session of its own with the region's database."""
+class Counting(Protocol):
+    """What is counted of salvage."""
 
-    def close(self) -> None:
-        """End it until something is asked again."""
+    def salvaged(self, *, adopted: int, rejected: int) -> None:
+        """Count the rows that were decided about by policy."""
         ...
 
 
 class SalvageLoop:
     """One region's rounds of salvage."""
 
-    def __init__(self, agent: Telling, observing: Seeing, session: Session, metrics: AgentMetrics) -> None:
+    def __init__(self, agent: Telling, observing: Seeing, session: Session, metrics: Counting) -> None:
         self._agent = agent
         self._observing = observing
         self._session = session

@@ -125,9 +125,7 @@ async def _converse(agent: Granting, reader: asyncio.StreamReader, writer: async
         while line := await reader.readline():
             received_s = agent.clock()
             asked = msgspec.json.decode(line, type=GrantAsked)
-            if asked.wait:
-                await agent.next_grant(asked.after, LONG_POLL_S)
-            writer.write(msgspec.json.encode(_answer(agent, received_s)) + b"\n")
+            writer.write(msgspec.json.encode(await answer(agent, asked, received_s)) + b"\n")
             await writer.drain()
     except (OSError, ValueError, msgspec.DecodeError):
         return  # the door is gone, or is none
@@ -135,6 +133,13 @@ async def _converse(agent: Granting, reader: asyncio.StreamReader, writer: async
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+async def answer(agent: Granting, asked: GrantAsked, received_s: float) -> GrantAnswer:
+    """Answer one question that came in at ``received_s``, when there is another grant, or after ``LONG_POLL_S``."""
+    if asked.wait:
+        await agent.next_grant(asked.after, LONG_POLL_S)
+    return _answer(agent, received_s)
 
 
 def _answer(agent: Granting, received_s: float) -> GrantAnswer:

@@ -15,7 +15,6 @@ from intelgraph.control.store.keys import LEASES
 from intelgraph.control.store.protocol import ABSENT, ControlStore, Snapshot
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.placement.lease import LeasePolicy, Watched, look
-from intelgraph.placement.view import Sighting
 
 REPORT_OLD_S = 3.0
 """A report that has not changed for so long is no sighting any more: three were missed."""
@@ -59,17 +58,6 @@ class Watching:
             if each.report.wall_s and name != self._vantage and now_s - each.first_s <= REPORT_OLD_S
         }
 
-    def sightings(self) -> dict[str, dict[str, Sighting]]:
-        """Return what *other* vantage points report, by vantage point and region; old reports are left out."""
-        return {
-            name: {
-                region: Sighting(lease_version=seen.version, still_s=seen.still_s, reached=seen.reached)
-                for region, seen in report.leases.items()
-            }
-            for name, report in self.heard().items()
-            if name != self._vantage
-        }
-
     async def publish(self, seen: Seen) -> None:
         """Write this vantage point's report: the leases as last looked at, and what observation adds."""
         key = REPORTS + self._vantage
@@ -103,13 +91,15 @@ class Watching:
         leases: dict[str, Watched] = {}
         holders: dict[str, LeaseValue] = {}
         for key, entry in snapshot.entries.items():
-            value = lease_from(entry)
+            region = key.removeprefix(LEASES)
+            before = self.leases.get(region)
+            is_same = before is not None and before.version == entry.version
+            value = self.holders[region] if is_same else lease_from(entry)
             if value is None:
                 continue
-            region = key.removeprefix(LEASES)
             holders[region] = value
             leases[region] = look(
-                self.leases.get(region),
+                before,
                 counter=value.counter,
                 version=entry.version,
                 now_s=now_s,

@@ -15,7 +15,7 @@ import msgspec
 from intelgraph.changelog.durability import lsn_number
 from intelgraph.changelog.links import slot_name
 from intelgraph.control.agent.leases.steady import Clock
-from intelgraph.control.agent.observer.own_session import OwnSession
+from intelgraph.control.agent.observer.own_session import OwnSession, Session
 from intelgraph.settings import Database
 
 LOOK_TIMEOUT_S = 1.5
@@ -101,14 +101,19 @@ def transaction_text(oldest: OpenTransaction, here: str) -> str:
     )
 
 
+def looks_session(database: Database, *, region: str) -> OwnSession:
+    """Return the session in which an agent looks at its database and carries out plans."""
+    name = {"application_name": "intelgraph-agent-looks"}
+    return OwnSession(database, region=region, timeout_s=LOOK_TIMEOUT_S, session=name)
+
+
 class OwnDatabase:
     """The agent's session with its region's database, and what the looks so far tell."""
 
-    def __init__(self, database: Database, *, region: str, clock: Clock) -> None:
+    def __init__(self, session: Session, *, region: str, clock: Clock) -> None:
         self._region = region
         self._clock = clock
-        name = {"application_name": "intelgraph-agent-looks"}
-        self._session = OwnSession(database, region=region, timeout_s=LOOK_TIMEOUT_S, session=name)
+        self._session = session
         self._samples: deque[tuple[float, int]] = deque(maxlen=_SAMPLES_MAX)
         self._confirmed: dict[str, float] = {}
         self.observed: Observed | None = None

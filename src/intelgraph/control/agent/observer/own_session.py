@@ -25,6 +25,14 @@ class Asking(Protocol):
         ...
 
 
+class Session(Asking, Protocol):
+    """A session of one's own with a region's database."""
+
+    def close(self) -> None:
+        """End it until something is asked again."""
+        ...
+
+
 def took_too_long(error: Exception) -> bool:
     """Whether what a session raised means that the statement was not done in time: less might be."""
     return isinstance(error.__cause__, TimeoutError | asyncpg.QueryCanceledError)

@@ -9,7 +9,10 @@ steps, so that an agent that gets no processor counts less time than has passed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
 
 import aiohttp
 import msgspec
@@ -30,11 +33,51 @@ class _Answer(msgspec.Struct):
     limits: dict[str, str] = {}
 
 
+@dataclass(frozen=True, kw_only=True)
+class EdgeAnswer:
+    """What a probe was answered: why no write gets through, if none does; what the worker that answered lacks."""
+
+    why: str | None = None
+    limits: Mapping[str, str] = field(default_factory=dict)
+
+
+Ask = Callable[[], Awaitable[EdgeAnswer]]
+Edge = Callable[[], AbstractAsyncContextManager[Ask]]
+"""What probes are sent through, for as long as it is open."""
+
+
+def edge_at(url: str) -> Edge | None:
+    """Return what probes the edge at a base URL; none if it is empty: there is no edge."""
+    return (lambda: _asking(url)) if url else None
+
+
+@asynccontextmanager
+async def _asking(url: str) -> AsyncIterator[Ask]:
+    connector = aiohttp.TCPConnector(force_close=True, limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        yield partial(_ask, session, url.rstrip("/") + "/readyz?writes")
+
+
+async def _ask(session: aiohttp.ClientSession, url: str) -> EdgeAnswer:
+    """Ask once, by a new connection."""
+    try:
+        async with session.get(url) as answer:
+            decoded = _decoded(await read_body(answer.content, _ANSWER_BYTES_MAX))
+            if answer.status == 200:
+                return EdgeAnswer(limits=decoded.limits)
+            why = decoded.reason[:300] or f"the edge answers {answer.status}"
+            return EdgeAnswer(why=why, limits=decoded.limits)
+    except BodyTooLarge as error:
+        return EdgeAnswer(why=f"the edge's answer cannot be read: {error}")
+    except (aiohttp.ClientError, OSError) as error:
+        return EdgeAnswer(why=f"its edge refuses new connections ({type(error).__name__})")
+
+
 class WriteProber:
-    """One loop. ``edge``: the base URL of the region's own edge; empty: there is none, and nothing is probed."""
+    """One loop. ``edge``: the region's own edge; none: there is none, and nothing is probed."""
 
     def __init__(
-        self, edge: str, *, region: str, policy: WritePathPolicy, clock: Clock, on_change: Callable[[], None]
+        self, edge: Edge | None, *, region: str, policy: WritePathPolicy, clock: Clock, on_change: Callable[[], None]
     ) -> None:
         self._edge = edge
         self._region = region
@@ -45,21 +88,21 @@ class WriteProber:
         self._through_s = float("-inf")
         """When the last probe that got through began."""
         self._under_way: set[asyncio.Task[None]] = set()
-        self.path: WritePath | None = None if edge else UNPROBED
+        self.path: WritePath | None = None if edge is not None else UNPROBED
         """What is known; none before the first result."""
         self.limits: Mapping[str, str] = {}
         """What the worker that answered the last probe lacks, by name; nothing when nobody answered."""
 
     async def run(self) -> None:
         """Probe for ever."""
-        if not self._edge:
+        if self._edge is None:
             await asyncio.Event().wait()
-        connector = aiohttp.TCPConnector(force_close=True, limit=0)
-        async with aiohttp.ClientSession(connector=connector) as session:
+            return
+        async with self._edge() as ask:
             try:
                 while True:
                     if len(self._under_way) < _UNDER_WAY_MAX:
-                        probe = asyncio.ensure_future(self._probe(session))
+                        probe = asyncio.ensure_future(self._probe(ask))
                         self._under_way.add(probe)
                         probe.add_done_callback(self._under_way.discard)
                     await asyncio.sleep(self._policy.probe_s)
@@ -67,19 +110,20 @@ class WriteProber:
                 for probe in self._under_way:
                     probe.cancel()
 
-    async def _probe(self, session: aiohttp.ClientSession) -> None:
+    async def _probe(self, ask: Ask) -> None:
         began_s, waited_s = self._clock(), 0.0
-        asking = asyncio.ensure_future(self._ask(session))
+        asking = asyncio.ensure_future(ask())
         try:
             while waited_s < self._policy.answer_s:
                 done, _ = await asyncio.wait({asking}, timeout=self._policy.look_s)
                 if done:
                     break
                 waited_s += self._policy.look_s
-            why = asking.result() if asking.done() else self._silent()
+            answer = asking.result() if asking.done() else self._silence
         finally:
             asking.cancel()
-        self._take(began_s, Probed(why=why, waited_s=waited_s))
+        self.limits = answer.limits
+        self._take(began_s, Probed(why=None if answer.why is None else self._fails(answer.why), waited_s=waited_s))
 
     def _take(self, began_s: float, probed: Probed) -> None:
         before, now_s = self.path, self._clock()
@@ -94,25 +138,9 @@ class WriteProber:
         if before is None or before.is_broken != self.path.is_broken:
             self._on_change()
 
-    async def _ask(self, session: aiohttp.ClientSession) -> Denied | None:
-        """Ask once; return why no write gets through, if none does."""
-        try:
-            async with session.get(self._edge.rstrip("/") + "/readyz?writes") as answer:
-                decoded = _decoded(await read_body(answer.content, _ANSWER_BYTES_MAX))
-                self.limits = decoded.limits
-                if answer.status == 200:
-                    return None
-                return self._fails(decoded.reason[:300] or f"the edge answers {answer.status}")
-        except BodyTooLarge as error:
-            self.limits = {}
-            return self._fails(f"the edge's answer cannot be read: {error}")
-        except (aiohttp.ClientError, OSError) as error:
-            self.limits = {}
-            return self._fails(f"its edge refuses new connections ({type(error).__name__})")
-
-    def _silent(self) -> Denied:
-        self.limits = {}
-        return self._fails(f"its edge has not answered a new connection within {self._policy.answer_s:g} s")
+    @property
+    def _silence(self) -> EdgeAnswer:
+        return EdgeAnswer(why=f"its edge has not answered a new connection within {self._policy.answer_s:g} s")
 
     def _fails(self, why: str) -> Denied:
         reason = f"writes fail in {self._region}: {why}"

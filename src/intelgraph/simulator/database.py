@@ -1,20 +1,19 @@
-"""A region: its database (the log's model, positions, locks, closing), and what its doors know.
+"""A region's database, modelled: the log of each placement, positions, cuts, closings, settled positions, tokens.
 
-The database survives every crash with what was committed. Nothing here decides or waits.
+It survives every crash with what was committed. What rows come to is the log's reference model
+(``changelog.model``), which the SQL is checked against; here is what surrounds it. Nothing here waits or decides.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import NamedTuple
 
 from intelgraph.changelog.model.known import Known
 from intelgraph.changelog.model.log import Identity, Kind, Opening, Ranges, Row, Writer
-from intelgraph.control.simulator.engine import Engine, Process, Site
 from intelgraph.model.placement import Placement
-from intelgraph.placement.view import Copy
 
 SCHEMA = "s1"
+LIFE = 1
 
 
 class Entry(NamedTuple):
@@ -26,24 +25,10 @@ class Entry(NamedTuple):
     """Up to which position everything of the region was final then."""
 
 
-class Grant(NamedTuple):
-    """What a region may acknowledge, as its doors know it."""
-
-    until_s: float
-    epochs: dict[str, int]
-    behind_s: dict[str, float]
-    """By destination: how old the oldest entry was that it had not confirmed, when that was measured."""
-    measured_s: float
-    """When, on the region's clock."""
-
-
-NO_GRANT = Grant(-1.0, {}, {}, -1.0)
-
-
 class Held:
     """What one region holds of one placement."""
 
-    __slots__ = ("closed", "fetched", "gap", "in_flight", "known", "whole_epoch")
+    __slots__ = ("closed", "gap", "in_flight", "is_whole_for", "known", "whole_epoch")
 
     def __init__(self, region: str) -> None:
         self.known = Known(region)
@@ -52,10 +37,10 @@ class Held:
         self.gap: str | None = None
         self.in_flight: set[int] = set()
         """Positions drawn and not committed: their writers hold the placement's lock shared."""
-        self.fetched: dict[str, int] = {}
-        """By origin: up to which position a survivor has reissued everything of this placement."""
         self.whole_epoch = 0
         """The epoch whose rows were brought here by repair."""
+        self.is_whole_for: Row | None = None
+        """The open for which everything was found to be here; rows never leave."""
 
     @property
     def opening(self) -> Row | None:
@@ -67,33 +52,23 @@ class Held:
         """Its epoch; 0: none has arrived."""
         return self.known.standing[0].epoch if self.known.standing else 0
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether writing has ended in the present epoch."""
+        return self.closed is not None and self.closed[0] == self.epoch
 
-class Region(Site):
-    """One region. ``links`` are kept by `replication`."""
+    @property
+    def tail(self) -> str | None:
+        """Differs whenever other rows beyond a cut may wait for a decision than before."""
+        inert = len(self.known.rows) - len(self.known.accepted)
+        return f"{inert}/{len(self.known.named)}" if inert else None
 
-    __slots__ = (
-        "behind_s",
-        "confirmed",
-        "directory",
-        "disk_full",
-        "doomed",
-        "grant",
-        "heard_s",
-        "holds",
-        "holes",
-        "log",
-        "lost_for_good",
-        "marks",
-        "position",
-        "received",
-        "settled",
-        "standbys",
-        "waiting",
-        "writes_fail",
-    )
 
-    def __init__(self, name: str, placements: list[str], *, rate: float, offset_s: float) -> None:
-        super().__init__(name, rate=rate, offset_s=offset_s)
+class Database:
+    """One region's."""
+
+    def __init__(self, name: str, placements: list[str]) -> None:
+        self.name = name
         self.holds = {placement: Held(name) for placement in placements}
         self.log: list[Entry] = []
         self.position = 0
@@ -103,25 +78,17 @@ class Region(Site):
         """By origin: how many entries of its log have been received."""
         self.confirmed: dict[str, int] = {}
         """By destination: how many of the own entries it is known to have flushed."""
+        self.tokens: dict[str, int] = {}
+        """By peer: the newest reading (ns) of this machine's token clock that came back through the peer's log."""
         self.heard_s: dict[str, float] = {}
-        """By origin: when the newest entry received was committed."""
-        self.waiting: dict[str, deque[tuple[int, Process]]] = {}
-        """By destination: who waits until it has flushed how many entries."""
-        self.grant = NO_GRANT
-        self.directory: dict[str, Placement] = {}
+        """By origin: when the newest entry was committed that has arrived, in true time; only the observer asks."""
+        self.terms: frozenset[str] = frozenset()
+        """The agent processes that have had a heartbeat committed here."""
         self.disk_full = False
-        self.writes_fail = False
-        """No write of a client gets through, although the agent and the database work."""
-        self.doomed = 0
-        """The agent dies at the so-many-th place between two steps of an action."""
-        self.lost_for_good = False
-        self.marks = 0
-        self.standbys: dict[tuple[str, int], Placement] = {}
-        """What the open of (placement, epoch) said."""
-        self.behind_s: dict[str, float] = {}
-        """By origin: how old what is known of it was when its lease was last seen renewed."""
         self.holes: set[str] = set()
         """The origins of which rows may be missing here because a slot was lost."""
+        self.opened: dict[tuple[str, int], Placement] = {}
+        """What each epoch was opened with here, by placement and epoch: only the observer asks."""
 
     # ---------------------------------------------------------------------------------------------- writing
 
@@ -146,35 +113,52 @@ class Region(Site):
         """Say how far everything is settled."""
         self.log.append(Entry(now_s, None, self.own_settled()))
 
-    def close(self, placement: str, epoch: int) -> int | None:
-        """End writing in an epoch while nobody writes; the last position, or none when that epoch is not open here."""
+    def close(self, placement: str, epoch: int) -> tuple[str, str]:
+        """End writing in an epoch; the last position (``life/position``), or the code of the refusal."""
         held = self.holds[placement]
-        opening = held.opening
-        if opening is None or held.epoch != epoch or opening.identity.origin != self.name:
-            return None
+        code = self._fenced(held, epoch)
+        if code is not None:
+            return "", code
         if held.closed is None or held.closed[0] != epoch:
             held.closed = (epoch, self.position)
-        return held.closed[1]
+        return f"{LIFE}/{held.closed[1]}", ""
 
-    def reopen(self, placement: str, epoch: int) -> None:
-        """Undo a close."""
+    def reopen(self, placement: str, epoch: int) -> str | None:
+        """Undo a close; the code of the refusal if that epoch is not in force here any more."""
         held = self.holds[placement]
         if held.closed is not None and held.closed[0] == epoch:
             held.closed = None
+        return self._fenced(held, epoch)
 
-    def open(self, after: Placement, now_s: float, *, force: bool) -> Row | str:
-        """Open an epoch with its cut; answers the row, or why not. Nobody may be writing."""
+    def _fenced(self, held: Held, epoch: int) -> str | None:
+        opening = held.opening
+        if opening is None:
+            return "unknown_placement"
+        if held.epoch != epoch:
+            return "fenced"
+        return None if opening.identity.origin == self.name else "not_home"
+
+    # ---------------------------------------------------------------------------------------------- opening
+
+    def cut(self, placement: str) -> dict[Writer, Ranges]:
+        """What is held here of each stream: what an ``open`` that is written now has to carry."""
+        origins = {row.identity.origin for row in self.holds[placement].known.rows.values()}
+        return {Writer(origin, LIFE): self._held_of(placement, origin) for origin in origins}
+
+    def open(self, after: Placement, cut: dict[Writer, Ranges], now_s: float, *, force: bool) -> tuple[Row | None, str]:
+        """Open an epoch with its cut while nobody writes; the row, and a code: ``ok``, ``repeated``, or why not."""
         held = self.holds[after.id]
         opening = held.opening
         if opening is not None and opening.epoch == after.epoch and opening.identity.origin == self.name:
-            return opening
+            return opening, "repeated"
+        if after.home != self.name:
+            return None, "not_home"
         if held.epoch >= after.epoch:
-            return f"epoch {held.epoch} is open already"
+            return None, "fenced"
         if held.gap is not None and not force:
-            return f"rows may be missing: {held.gap}"
-        cut = {Writer(origin, 1): self._held_of(after.id, origin) for origin in self._origins(after.id)}
+            return None, "gap"
         row = Row(
-            identity=Identity(self.name, 1, self.draw()),
+            identity=Identity(self.name, LIFE, self.draw()),
             epoch=after.epoch,
             kind=Kind.OPEN,
             digest=after.epoch,
@@ -182,13 +166,10 @@ class Region(Site):
             replicate_to=frozenset(after.regions),
             opening=Opening(regions=frozenset(after.regions), cut=cut),
         )
-        self.standbys[after.id, after.epoch] = after
+        self.opened[after.id, after.epoch] = after
         held.gap = None
         self.commit(after.id, row, now_s)
-        return row
-
-    def _origins(self, placement: str) -> set[str]:
-        return {row.identity.origin for row in self.holds[placement].known.rows.values()}
+        return row, "ok"
 
     def _held_of(self, placement: str, origin: str) -> Ranges:
         """The positions held of one stream: the settled prefix, and what is here beyond it."""
@@ -206,9 +187,14 @@ class Region(Site):
     def is_whole(self, placement: str) -> bool:
         """Whether everything that the cuts of the opens in force cover is here."""
         held = self.holds[placement]
-        return held.gap is None and (
-            held.whole_epoch >= held.epoch or all(self._covers(placement, row) for row in held.known.standing)
-        )
+        if held.gap is not None or not held.known.standing:
+            return held.gap is None
+        if held.is_whole_for is held.known.standing[0] or held.whole_epoch >= held.epoch:
+            return True
+        if all(self._covers(placement, row) for row in held.known.standing):
+            held.is_whole_for = held.known.standing[0]
+            return True
+        return False
 
     def _covers(self, placement: str, row: Row) -> bool:
         if row.opening is None or row.identity.origin == self.name:
@@ -223,25 +209,18 @@ class Region(Site):
                     return False
         return True
 
-    def copy(self, placement: Placement) -> Copy:
-        """What the region would report of a placement."""
-        held = self.holds[placement.id]
-        settled = {f"{origin}/1": position for origin, position in self.settled.items()}
-        for origin, position in held.fetched.items():
-            settled[f"{origin}/1"] = max(position, settled.get(f"{origin}/1", 0))
-        settled[f"{self.name}/1"] = self.own_settled()
-        return Copy(
-            schema=SCHEMA,
-            epoch=held.epoch,
-            hold=None,
-            gap=held.gap,
-            whole=self.is_whole(placement.id),
-            closed=held.closed is not None and held.closed[0] == held.epoch,
-            settled=settled,
-            behind_s=self.behind_s.get(placement.home),
-        )
+    def streams(self) -> dict[str, int]:
+        """By stream (``origin/life``): up to which position nothing is missing here."""
+        settled = {f"{origin}/{LIFE}": position for origin, position in self.settled.items()}
+        settled[f"{self.name}/{LIFE}"] = self.own_settled()
+        return settled
 
-    def oldest_unconfirmed_s(self, standby: str, engine: Engine) -> float:
-        """How old the oldest entry is that the standby has not confirmed; 0: none."""
+    def positions(self, placement: str, origin: str, upto: int) -> list[int]:
+        """The positions of a stream that are held here, up to one of them."""
+        rows = self.holds[placement].known.rows
+        return sorted(one.position for one in rows if one.origin == origin and one.position <= upto)
+
+    def oldest_unconfirmed_s(self, standby: str, now_s: float) -> float:
+        """How old the oldest entry is that a destination has not confirmed; 0: none."""
         index = self.confirmed.get(standby, 0)
-        return engine.now - self.log[index].committed_s if index < len(self.log) else 0.0
+        return now_s - self.log[index].committed_s if index < len(self.log) else 0.0

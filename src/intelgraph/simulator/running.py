@@ -6,6 +6,7 @@ its seed (`replay`).
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -15,11 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from intelgraph.control.simulator.faults import FAULTS
-from intelgraph.control.simulator.schedule import Outcome, Schedule, run, schedule, shortest
-from intelgraph.control.simulator.world import Parts
+from intelgraph.simulator.faults import FAULTS
+from intelgraph.simulator.schedule import Outcome, Schedule, run, schedule, shortest
 
 BATCH = 50
+COLLECT_EVERY = 5
 
 
 @dataclass(kw_only=True)
@@ -89,13 +90,12 @@ def _leave_ctrl_c_to_the_parent() -> None:
 def simulate(
     seeds: range,
     *,
-    parts: Parts | None = None,
     processes: int | None = None,
     told: Callable[[Summary], None] | None = None,
 ) -> Summary:
     """Run every seed; ``told`` hears of the summary as it grows."""
     summary, began_s = Summary(), time.monotonic()
-    batches = [(seeds[first : first + BATCH], parts) for first in range(0, len(seeds), BATCH)]
+    batches = [seeds[first : first + BATCH] for first in range(0, len(seeds), BATCH)]
     count = min(processes or _cores(), len(batches))
     if count <= 1:
         outcomes = map(_batch, batches)
@@ -115,22 +115,33 @@ def _gather(batches: Any, summary: Summary, began_s: float, told: Callable[[Summ
     return summary
 
 
-def _batch(work: tuple[range, Parts | None]) -> list[Outcome]:
-    seeds, parts = work
-    return [run(schedule(seed), parts=parts) for seed in seeds]
+def _batch(seeds: range) -> list[Outcome]:
+    """Run some schedules; what one leaves behind is collected between two, not while one runs."""
+    outcomes = []
+    gc.freeze()
+    gc.disable()
+    try:
+        for number, seed in enumerate(seeds):
+            outcomes.append(run(schedule(seed)))
+            if number % COLLECT_EVERY == 0:
+                gc.collect()
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    return outcomes
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def replay(seed: int, *, parts: Parts | None = None, smallest: bool = False) -> tuple[Schedule, list[str], Outcome]:
+def replay(seed: int, *, smallest: bool = False) -> tuple[Schedule, list[str], Outcome]:
     """Run one seed again and tell it; ``smallest``: with as few of its faults as break the same promise."""
     plan = schedule(seed)
     if smallest:
-        plan = shortest(plan, parts=parts)
+        plan = shortest(plan)
     told: list[str] = []
-    outcome = run(plan, parts=parts, told=told)
+    outcome = run(plan, told=told)
     return plan, told, outcome
 
 

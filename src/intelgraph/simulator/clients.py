@@ -5,18 +5,18 @@ A client has no place of its own: it asks some allowed region that answers, as a
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import asyncio
 from typing import Any, NamedTuple
 
 from intelgraph.changelog.model.log import ObjectKey
-from intelgraph.control.simulator.door import Doors, Told
-from intelgraph.control.simulator.engine import Engine, Process, Site, Steps
-from intelgraph.control.simulator.network import Network
-from intelgraph.control.simulator.promises import Promises
-from intelgraph.control.simulator.region import Region
+from intelgraph.simulator.network import Network
+from intelgraph.simulator.promises import Promises
+from intelgraph.simulator.region import Region
+from intelgraph.simulator.virtual_time import Site, Universe
+from intelgraph.simulator.worker import Told, Worker
 
 DEADLINE_S = 15.0
-ANSWER_S = 5.0
+ANSWER_S = 6.0
 AGAIN_S = 0.4
 IDS = ("a", "b", "c", "d", "e", "f")
 AGAIN = {"closing", "gap", "database_unavailable"}
@@ -31,44 +31,29 @@ class Habit(NamedTuple):
     """Which share of its operations are reads."""
 
 
-class _Asking:
-    """One request: who waits for its answer, if anybody still does, and who works on it."""
-
-    __slots__ = ("client", "server", "told")
-
-    def __init__(self, client: Process) -> None:
-        self.client: Process | None = client
-        self.server: Process | None = None
-        self.told: Told | None = None
-
-
 class Clients:
     """All clients of a schedule."""
 
-    def __init__(
-        self, engine: Engine, network: Network, doors: Doors, regions: dict[str, Region], promises: Promises
-    ) -> None:
-        self.engine = engine
+    def __init__(self, universe: Universe, network: Network, regions: dict[str, Region], promises: Promises) -> None:
+        self.universe = universe
         self.network = network
-        self.doors = doors
         self.regions = regions
         self.promises = promises
-        self.site = Site("clients")
+        self.site = Site(universe, "clients")
+        self.loop = self.site.process("clients")
         self.operations = 0
         self.answers: dict[str, int] = {}
-        self.longest_s: dict[str, float] = {}
         self._number = 0
 
     def start(self, name: str, habit: Habit, placements: dict[str, tuple[str, ...]], until_s: float) -> None:
         """Start a client that works on these placements, each with its allowed regions."""
-        self.engine.spawn(
-            self._work(name, habit, placements, until_s), self.site, name, delay_s=self.engine.random.random()
-        )
+        self.loop.run(self._work(name, habit, placements, until_s))
 
-    def _work(self, name: str, habit: Habit, placements: dict[str, tuple[str, ...]], until_s: float) -> Steps:
-        random, names = self.engine.random, sorted(placements)
+    async def _work(self, name: str, habit: Habit, placements: dict[str, tuple[str, ...]], until_s: float) -> None:
+        random, names = self.universe.random, sorted(placements)
+        await asyncio.sleep(random.random())
         bookmarks: dict[str, tuple[str, Told]] = {}
-        while self.engine.now < until_s:
+        while self.universe.now < until_s:
             placement = names[int(random.random() * len(names))]
             self.operations += 1
             if random.random() < habit.reads:
@@ -77,13 +62,13 @@ class Clients:
                 self._number += 1
                 key = f"{name}-{self._number}"
                 id_, operations = self._operations(placement, placements[placement])
-                told = yield from self.write(placement, placements[placement], key, operations, habit.patient)
+                told = await self.write(placement, placements[placement], key, operations, habit.patient)
                 if told.status == "ok":
                     bookmarks[placement] = (id_, told)
-            yield habit.pause_s * (0.5 + random.random())
+            await asyncio.sleep(habit.pause_s * (0.5 + random.random()))
 
     def _operations(self, placement: str, allowed: tuple[str, ...]) -> tuple[str, tuple[Any, ...]]:
-        random = self.engine.random.random
+        random = self.universe.random.random
         id_ = IDS[int(random() * len(IDS))]
         chance = random()
         if chance < 0.3:
@@ -101,74 +86,66 @@ class Clients:
 
     def _revision(self, placement: str, allowed: tuple[str, ...], id_: str) -> int:
         """An entity's revision as some region shows it; 0 if it is not there."""
-        region = self.regions[allowed[int(self.engine.random.random() * len(allowed))]]
-        form = region.holds[placement].known.forms.get(ObjectKey(placement, "entity", id_))
+        region = self.regions[allowed[int(self.universe.random.random() * len(allowed))]]
+        form = region.database.holds[placement].known.forms.get(ObjectKey(placement, "entity", id_))
         return 0 if form is None or form.object.get("deleted") else int(form.object["revision"])
 
     def _read(self, placement: str, allowed: tuple[str, ...], bookmark: tuple[str, Told] | None) -> None:
-        random = self.engine.random.random
+        random = self.universe.random.random
         region = self.regions[allowed[int(random() * len(allowed))]]
-        if not region.up or region.paused:
+        worker = region.worker
+        if not region.works or worker is None:
             return
         id_ = IDS[int(random() * len(IDS))]
         if bookmark is not None and random() < 0.8:
-            self._count("read " + self.doors.read(region, placement, bookmark[0], bookmark[1]).status)
+            self._count("read " + worker.read(placement, bookmark[0], bookmark[1]).status)
         else:
-            self._count("read " + self.doors.read(region, placement, id_, None).status)
+            self._count("read " + worker.read(placement, id_, None).status)
 
     # ----------------------------------------------------------------------------------------------------- a write
 
-    def write(
+    async def write(
         self, placement: str, allowed: tuple[str, ...], key: str, operations: tuple[Any, ...], patient: bool
-    ) -> Generator[float | None, None, Told]:
+    ) -> Told:
         """Write once, and again with the same key until the deadline if patient."""
-        began_s = self.engine.now
+        began_s = self.universe.now
         told = Told("gone", "no region answers")
         unanswered = False
         while True:
-            home = self._home(placement, allowed)
-            if home is not None:
-                told = yield from self._ask(home, placement, key, operations)
+            worker = self._home(placement, allowed)
+            if worker is not None:
+                told = await self._ask(worker, placement, key, operations)
                 unanswered |= told.status == "unknown"
             final = told.status == "ok" or (told.status == "refused" and told.why not in AGAIN)
-            if final or not patient or self.engine.now - began_s > DEADLINE_S:
+            if final or not patient or self.universe.now - began_s > DEADLINE_S:
                 break
-            yield AGAIN_S * (0.5 + self.engine.random.random())
-        if told.status == "refused" and self.doors.may_refuse(unanswered=unanswered):
+            await asyncio.sleep(AGAIN_S * (0.5 + self.universe.random.random()))
+        if told.status == "refused" and not unanswered:
             self.promises.refused(placement, key)
-        took_s = self.engine.now - began_s
-        self.longest_s[told.status] = max(took_s, self.longest_s.get(told.status, 0.0))
         self._count(told.status)
         return told
 
-    def _home(self, placement: str, allowed: tuple[str, ...]) -> Region | None:
+    def _home(self, placement: str, allowed: tuple[str, ...]) -> Worker | None:
         """Ask an allowed region that is up, which forwards once."""
-        up = [self.regions[name] for name in allowed if self.regions[name].up and not self.regions[name].paused]
+        up = [self.regions[name] for name in allowed if self.regions[name].works]
         if not up:
             return None
-        edge = up[int(self.engine.random.random() * len(up))]
-        known = edge.directory.get(placement)
+        edge = up[int(self.universe.random.random() * len(up))]
+        known = None if edge.worker is None else edge.worker.directory.get(placement)
         if known is None:
             return None
         home = self.regions[known.home]
-        there = self.network.carries(edge.name, home.name) and self.network.carries(home.name, edge.name)
-        return home if home is edge or (home.up and there) else None
+        there = self.network.both_ways(edge.name, home.name)
+        return home.worker if home is edge or (home.up and there) else None
 
-    def _ask(
-        self, home: Region, placement: str, key: str, operations: tuple[Any, ...]
-    ) -> Generator[float | None, None, Told]:
-        assert self.engine.current is not None
-        asking = _Asking(self.engine.current)
-        asking.server = self.engine.spawn(self._serve(home, placement, (key, operations), asking), home, "door")
-        yield ANSWER_S
-        asking.client = None
-        return asking.told or Told("unknown", f"{home.name} gave no answer")
-
-    def _serve(self, home: Region, placement: str, asked: tuple[str, tuple[Any, ...]], asking: _Asking) -> Steps:
-        assert asking.server is not None
-        asking.told = yield from self.doors.write(home, placement, asked[0], asked[1], asking.server)
-        if asking.client is not None:
-            self.engine.wake(asking.client)
+    async def _ask(self, worker: Worker, placement: str, key: str, operations: tuple[Any, ...]) -> Told:
+        told: asyncio.Future[Told] = self.loop.create_future()
+        worker.write(placement, key, operations, told)
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await told
+        except TimeoutError:
+            return Told("unknown", f"{worker.region.name} gave no answer")
 
     def _count(self, what: str) -> None:
         self.answers[what] = self.answers.get(what, 0) + 1

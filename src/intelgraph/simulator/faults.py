@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from random import Random
 
-from intelgraph.control.simulator.network import STORE
-from intelgraph.control.simulator.region import Region
-from intelgraph.control.simulator.world import World
+from intelgraph.simulator.network import STORE
+from intelgraph.simulator.region import Region
+from intelgraph.simulator.world import World
 
 ACTIONS = (
     "record failover", "raise failover", "gather failover", "open failover", "record switchover", "close switchover",
@@ -75,7 +75,16 @@ def _agent_dies(world: World, fault: Fault) -> None:
 
 
 def _agent_will_die(world: World, fault: Fault) -> None:
-    world.regions[fault.region].doomed = int(fault.amount)
+    """The agent dies after the so-many-th step from now on, in the store or in its database."""
+    world.doomed[fault.region] = int(fault.amount)
+
+
+def _hang(world: World, fault: Fault) -> None:
+    world.regions[fault.region].database_hangs = True
+
+
+def _answer(world: World, fault: Fault) -> None:
+    world.regions[fault.region].database_hangs = False
 
 
 def _at_action(world: World, fault: Fault) -> None:
@@ -84,8 +93,8 @@ def _at_action(world: World, fault: Fault) -> None:
     def happen() -> None:
         found = _resolved(world, fault)
         if world.regions[found.region].up:
-            world.engine.after(fault.amount, lambda: _crash(world, found))
-            world.engine.after(fault.amount + fault.for_s, lambda: _restart(world, found))
+            world.universe.after(fault.amount, _crash, world, found)
+            world.universe.after(fault.amount + fault.for_s, _restart, world, found)
 
     world.armed.setdefault(fault.action, []).append(happen)
 
@@ -137,11 +146,11 @@ def _store_fast(world: World, fault: Fault) -> None:
 
 
 def _disk_full(world: World, fault: Fault) -> None:
-    world.regions[fault.region].disk_full = True
+    world.regions[fault.region].database.disk_full = True
 
 
 def _disk_free(world: World, fault: Fault) -> None:
-    world.regions[fault.region].disk_full = False
+    world.regions[fault.region].database.disk_full = False
 
 
 def _writes_fail(world: World, fault: Fault) -> None:
@@ -190,15 +199,16 @@ FAULTS: Mapping[str, tuple[Step, Step]] = {
     "store-slow": (_store_slow, _store_fast),
     "slow": (_slow, _fast),
     "disk-full": (_disk_full, _disk_free),
+    "database-hangs": (_hang, _answer),
     "writes-fail": (_writes_fail, _writes_pass),
     "clock-step": (_clock, _nothing),
     "sent-again": (_again, _nothing),
     "slot-lost": (_slot, _nothing),
 }
 WEIGHTS: Mapping[str, float] = {
-    "crash": 4, "lost-for-good": 0.4, "pause": 4, "agent-dies": 1, "agent-dies-between": 4, "crash-at": 6, "cut": 2,
+    "crash": 6, "lost-for-good": 0.4, "pause": 5, "agent-dies": 2, "agent-dies-between": 4, "crash-at": 6, "cut": 2,
     "cut-one-way": 2, "partition": 2, "partition-in": 2, "partition-out": 2, "store-unreachable": 2, "store-unheard": 1,
-    "store-down": 1, "store-slow": 1, "slow": 4, "disk-full": 1, "clock-step": 0.5,
+    "store-down": 1, "store-slow": 3, "slow": 5, "disk-full": 1, "database-hangs": 1, "clock-step": 0.5,
     "sent-again": 1, "slot-lost": 1,
 }  # fmt: skip
 WRITES_FAIL_SHARE = 0.25
@@ -212,9 +222,9 @@ def draw(random: Random, regions: tuple[str, ...], roles: tuple[str, ...], at_s:
     """Draw a fault; ``roles`` are names such as ``home:p0``, whoever that is when it begins."""
     kind = random.choices(list(WEIGHTS), weights=list(WEIGHTS.values()))[0]
     region = random.choice((random.choice(regions), random.choice(roles), random.choice(roles)))
-    other = random.choice(regions) if kind in LINKS else ""
+    other = random.choice((*regions, STORE) if kind == "slow" else regions) if kind in LINKS else ""
     amount = {
-        "agent-dies": random.uniform(0.2, 8.0),
+        "agent-dies": random.uniform(0.2, 10.0),
         "agent-dies-between": float(random.randint(1, 8)),
         "crash-at": random.choice((0.0, 0.0, 0.02, 0.5, 1.5)),
         "slow": random.choice((random.uniform(0.2, 2.0), random.uniform(2.0, 6.0))),
@@ -223,7 +233,7 @@ def draw(random: Random, regions: tuple[str, ...], roles: tuple[str, ...], at_s:
         "sent-again": float(random.randint(1, 50)),
     }.get(kind, 0.0)
     lasts = kind not in ("agent-dies", "agent-dies-between", "clock-step", "sent-again", "slot-lost", "lost-for-good")
-    for_s = random.choice((random.uniform(0.5, 4.0), random.uniform(4.0, 14.0))) if lasts else 0.0
+    for_s = random.choice((random.uniform(0.5, 4.0), *(random.uniform(4.0, 14.0) for _ in range(3)))) if lasts else 0.0
     early = for_s > 4.0 and random.random() < 0.3
     action = random.choice(ACTIONS) if kind == "crash-at" or early else ""
     if early and kind not in MEASURED and kind != "crash-at":
@@ -249,8 +259,8 @@ def inflict(world: World, fault: Fault) -> None:
         done.append(found)
         if fault.action and fault.kind != "crash-at":
             linger_s = 0.0 if fault.kind in MEASURED else fault.amount
-            world.armed.setdefault(fault.action, []).append(lambda: world.engine.after(linger_s, ends))
-        world.engine.say("fault", str(found))
+            world.armed.setdefault(fault.action, []).append(lambda: world.universe.after(linger_s, ends))
+        world.universe.say("fault", str(found))
         world.active[fault.kind] += 1
         begin(world, found)
 
@@ -262,8 +272,8 @@ def inflict(world: World, fault: Fault) -> None:
                 del world.active[fault.kind]
             end(world, found)
 
-    world.engine.after(fault.at_s, begins)
-    world.engine.after(fault.at_s + max(fault.for_s, 1.0), ends)
+    world.universe.after(fault.at_s, begins)
+    world.universe.after(fault.at_s + max(fault.for_s, 1.0), ends)
 
 
 def _resolved(world: World, fault: Fault) -> Fault:

@@ -1,6 +1,6 @@
 """What a seed means: regions, placements, clocks, faults, orders and clients; and the run of it, to its verdict.
 
-A run is at least a minute of virtual time: everything goes well at first, then faults and orders come, then all is
+A run is at least half a minute of virtual time: everything goes well at first, then faults and orders come, then all is
 healed; in the end every placement must take a write, and every region must show the same.
 """
 
@@ -10,24 +10,42 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from intelgraph.control.simulator.clients import Habit
-from intelgraph.control.simulator.engine import Steps
-from intelgraph.control.simulator.faults import Fault, draw, draw_writes, inflict
-from intelgraph.control.simulator.operators import VERBS, Order, give
-from intelgraph.control.simulator.promises import CONVERGENCE, LIVENESS, SALVAGE, Violation
-from intelgraph.control.simulator.world import Clock, Parts, Setting, World
 from intelgraph.model.placement import Declared, Durability, Placement, StandbyLoss
 from intelgraph.placement.lease import LeasePolicy
+from intelgraph.placement.plan import is_under_way
 from intelgraph.placement.policy import Policy
+from intelgraph.simulator.clients import Habit
+from intelgraph.simulator.faults import Fault, draw, draw_writes, inflict
+from intelgraph.simulator.operators import VERBS, Order, give
+from intelgraph.simulator.promises import CONVERGENCE, LIVENESS, SALVAGE
+from intelgraph.simulator.setting import Clock, Setting
+from intelgraph.simulator.world import World
 
 REGIONS = ("us-east", "eu-west", "us-west", "eu-north")
 WRITES = 0x57A1
-QUIET_S, FAULTS_S, WORK_S, PROBE_S = 3.0, 43.0, 54.0, 58.0
-END_S = (62.0, 70.0, 80.0, 95.0, 120.0)
-READER = Habit(patient=False, pause_s=0.5, reads=1.0)
+QUIET_S, FAULTS_S = 3.0, 21.0
+READER = Habit(patient=False, pause_s=0.4, reads=1.0)
 """Reads all the time, with nothing to wait for."""
+LOOK_S, SUSPECT_LOOK_S, LOOK_UNDER_WAY_S = 1.0, 0.4, 0.1
+"""An agent looks as seldom as its policy lets it work: what is simulated costs a look less often, not less."""
 RATE_OFF_MAX = 0.024
 """Two clocks that are both off by this differ by less than the lease's drift allows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phases:
+    """When what happens: everything is healed, clients go, every placement is written to once more, the verdict."""
+
+    heal_s: float = 23.0
+    work_s: float = 29.0
+    probe_s: float = 30.0
+    end_s: tuple[float, ...] = (32.0, 40.0, 50.0, 65.0, 90.0)
+    """Until the last of them what takes its time is waited for."""
+
+
+SHORT = Phases()
+LONG = Phases(heal_s=46.0, work_s=54.0, probe_s=58.0, end_s=(62.0, 70.0, 80.0, 95.0, 120.0))
+"""For stories."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +57,7 @@ class Schedule:
     faults: tuple[Fault, ...]
     orders: tuple[Order, ...]
     clients: tuple[Habit, ...]
+    phases: Phases = SHORT
 
 
 @dataclass(kw_only=True)
@@ -63,31 +82,45 @@ def schedule(seed: int) -> Schedule:
     regions = REGIONS[: random.choices((2, 3, 4), weights=(4, 5, 1))[0]]
     placements = tuple(_placement(random, f"p{number}", regions) for number in range(random.choice((1, 1, 2))))
     lease = LeasePolicy(renew_s=random.choice((1.0, 1.5)))
-    policy = Policy(lease=lease, moves_apart_s=random.choice((1.0, 5.0, 15.0)), steady_s=random.choice((2.0, 5.0)))
+    policy = Policy(
+        lease=lease,
+        look_s=LOOK_S,
+        look_under_way_s=LOOK_UNDER_WAY_S,
+        moves_apart_s=random.choice((1.0, 5.0, 15.0)),
+        steady_s=random.choice((3.0, 5.0)),
+    )
     clocks = {
         name: Clock(rate=1 + random.uniform(-RATE_OFF_MAX, RATE_OFF_MAX), offset_s=random.uniform(0, 1e6))
         for name in regions
     }
     roles = tuple(f"{role}:{one.id}" for one in placements for role in ("home", "home", "standby"))
-    times = sorted(random.uniform(QUIET_S, FAULTS_S) for _ in range(random.randint(3, 8)))
+    times = sorted(random.uniform(QUIET_S, FAULTS_S) for _ in range(random.randint(3, 6)))
     orders = tuple(
         Order(
             at_s=random.uniform(QUIET_S, FAULTS_S),
             verb=random.choice(VERBS),
             placement=random.choice(placements).id,
             region=random.choice(regions),
+            for_s=random.uniform(6.0, 18.0),
         )
-        for _ in range(random.choice((0, 1, 1, 2)))
+        for _ in range(random.choice((0, 1, 2, 3)))
     )
     workers = tuple(
-        Habit(patient=random.random() < 0.7, pause_s=random.uniform(0.8, 1.1), reads=random.uniform(0.2, 0.5))
+        Habit(patient=random.random() < 0.7, pause_s=random.uniform(0.5, 0.8), reads=random.uniform(0.1, 0.3))
         for _ in range(2)
     )
     apart = Random(seed ^ WRITES)  # noqa: S311 - so that what a seed meant before it still means
     failing = draw_writes(apart, regions, roles, apart.uniform(QUIET_S, FAULTS_S))
     return Schedule(
         seed=seed,
-        setting=Setting(regions=regions, placements=placements, policy=policy, clocks=clocks),
+        setting=Setting(
+            regions=regions,
+            placements=placements,
+            policy=policy,
+            clocks=clocks,
+            look_s=LOOK_S,
+            suspect_look_s=SUSPECT_LOOK_S,
+        ),
         faults=(*(draw(random, regions, roles, at_s) for at_s in times), *failing),
         orders=orders,
         clients=(*workers, READER),
@@ -101,25 +134,27 @@ def _placement(random: Random, name: str, regions: tuple[str, ...]) -> Placement
     durability = Durability.REMOTE if standby and random.random() < 0.55 else Durability.HOME
     loss = StandbyLoss.STRICT if random.random() < 0.25 else StandbyLoss.DEGRADE
     declared = Declared(
-        home=allowed[0], durability=durability, on_standby_loss=loss, rpo_s_max=random.choice((5.0, 20.0, 60.0))
+        home=allowed[0], durability=durability, on_standby_loss=loss, rpo_s_max=random.choice((2.0, 5.0, 20.0))
     )
     return Placement(
         id=name, home=allowed[0], standby=standby, regions=allowed, epoch=1, durability=durability, declared=declared
     )
 
 
-def run(plan: Schedule, *, parts: Parts | None = None, told: list[str] | None = None) -> Outcome:
+def run(plan: Schedule, *, told: list[str] | None = None) -> Outcome:
     """Run a schedule to its verdict; ``told`` receives the transcript."""
-    world = World(plan.setting, Random(plan.seed ^ 0x9E3779B9), parts or Parts(), told)  # noqa: S311
+    world = World(plan.setting, Random(plan.seed ^ 0x9E3779B9), told)  # noqa: S311
     outcome = Outcome(seed=plan.seed, faults=len(plan.faults))
     try:
         _run(world, plan)
-    except Violation as violation:
-        world.engine.say("promises", str(violation))
-        outcome.promise, outcome.what = violation.promise, violation.what
-    outcome.at_s = world.engine.now
+    finally:
+        outcome.at_s = world.universe.now
+        world.end()
+    if world.promises.broken is not None:
+        outcome.promise, outcome.what = world.promises.broken
+        world.universe.say("promises", f"{outcome.promise}: {outcome.what}")
     outcome.operations = world.clients.operations
-    outcome.events = world.engine.events
+    outcome.events = world.universe.events
     outcome.answers = world.clients.answers
     outcome.coverage = world.coverage
     outcome.epochs = sum(world.promises.epochs.values())
@@ -130,52 +165,57 @@ def _run(world: World, plan: Schedule) -> None:
     world.start()
     allowed = {one.id: one.regions for one in plan.setting.placements}
     for number, habit in enumerate(plan.clients):
-        world.clients.start(f"c{number}", habit, allowed, WORK_S)
+        world.clients.start(f"c{number}", habit, allowed, plan.phases.work_s)
     for fault in plan.faults:
         inflict(world, fault)
     for order in plan.orders:
         give(world, order)
-    world.engine.after(FAULTS_S + 3.0, world.heal)
+    world.universe.after(plan.phases.heal_s, world.heal)
     probed: set[str] = set()
-    for placement in plan.setting.placements:
-        world.engine.spawn(_probe(world, placement, probed), world.clients.site, "probe", delay_s=PROBE_S)
-    for end_s in END_S:
-        world.engine.run_until(end_s)
-        last = end_s == END_S[-1]
-        try:
-            _judge(world, probed)
+    world.universe.after(plan.phases.probe_s, _probe_all, world, plan.setting.placements, probed)
+    for end_s in plan.phases.end_s:
+        world.universe.run_until(end_s)
+        if world.promises.broken is not None:
             return
-        except Violation as violation:
-            if last or violation.promise not in (CONVERGENCE, LIVENESS, SALVAGE):
-                raise
+        _judge(world, probed)
+        broken = world.promises.broken
+        if broken is None or broken.promise not in (CONVERGENCE, LIVENESS, SALVAGE) or end_s == plan.phases.end_s[-1]:
+            return
+        world.promises.broken, world.universe.stopped = None, False
 
 
-def _probe(world: World, placement: Placement, probed: set[str]) -> Steps:
+def _probe_all(world: World, placements: tuple[Placement, ...], probed: set[str]) -> None:
+    for placement in placements:
+        world.clients.loop.run(_probe(world, placement, probed))
+
+
+async def _probe(world: World, placement: Placement, probed: set[str]) -> None:
     """Write to a placement until it takes it."""
     number = 0
     while placement.id not in probed:
         number += 1
         operations = ({"op": "upsert_entity", "entity": {"id": "probe", "type": "thing", "name": str(number)}},)
-        told = yield from world.clients.write(placement.id, placement.regions, f"probe-{number}", operations, True)
+        told = await world.clients.write(placement.id, placement.regions, f"probe-{number}", operations, True)
         if told.status == "ok":
             probed.add(placement.id)
 
 
 def _judge(world: World, probed: set[str]) -> None:
+    promises = world.promises
     for name, allowed in world.allowed.items():
         placement, plan = world.placement(name), world.plan(name)
         home = world.regions[placement.home]
         lost = {one for one in allowed if world.regions[one].lost_for_good}
         if name not in probed and not _may_stand(world, placement, lost):
-            raise Violation(
-                LIVENESS, f"{name} takes no write; home {placement.home}, epoch {placement.epoch}, plan {plan}"
-            )
-        if plan is not None and plan.current is not None and not lost:
-            raise Violation(LIVENESS, f"plan {plan.id} still stands at {plan.current.id}")
+            where = f"home {placement.home}, epoch {placement.epoch}, plan {plan}"
+            return promises.violated(LIVENESS, f"{name} takes no write; {where}")
+        if plan is not None and plan.current is not None and not lost and is_under_way(placement, plan):
+            return promises.violated(LIVENESS, f"plan {plan.id} still stands at {plan.current.id}")
         if home.up:
-            world.promises.converged(name, home, (world.regions[one] for one in allowed - lost))
+            promises.converged(name, home, [world.regions[one] for one in sorted(allowed - lost)])
             if name in probed and not lost:
-                world.promises.salvage_ended(name, home)
+                promises.salvage_ended(name, home)
+    return None
 
 
 def _may_stand(world: World, placement: Placement, lost: set[str]) -> bool:
@@ -189,14 +229,14 @@ def _may_stand(world: World, placement: Placement, lost: set[str]) -> bool:
     return bool(needed & lost)
 
 
-def shortest(plan: Schedule, *, parts: Parts | None = None) -> Schedule:
+def shortest(plan: Schedule) -> Schedule:
     """Cut a schedule that breaks a promise down to fewer faults and orders that still break the same."""
-    wanted = run(plan, parts=parts).promise
+    wanted = run(plan).promise
     smaller = plan
     for order in plan.orders:
         less = replace(smaller, orders=tuple(one for one in smaller.orders if one is not order))
-        smaller = less if run(less, parts=parts).promise == wanted else smaller
+        smaller = less if run(less).promise == wanted else smaller
     for fault in plan.faults:
         less = replace(smaller, faults=tuple(one for one in smaller.faults if one is not fault))
-        smaller = less if run(less, parts=parts).promise == wanted else smaller
+        smaller = less if run(less).promise == wanted else smaller
     return smaller

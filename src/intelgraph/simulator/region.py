@@ -1,0 +1,38 @@
+"""A region: a site with a database, and what may be wrong with it besides. Its processes are made elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from intelgraph.simulator.database import Database
+from intelgraph.simulator.virtual_time import Site
+
+if TYPE_CHECKING:
+    from intelgraph.simulator.worker import Worker
+    from intelgraph.simulator.world import World
+
+HANGS_S = 1.5
+"""After so long a session gives up on a database that does not answer."""
+
+
+class Region(Site):
+    """One region of a world."""
+
+    __slots__ = ("database", "database_hangs", "hangs_s", "healthy_since_s", "lost_for_good", "unhealthy_s", "worker",
+                 "world", "writes_fail")  # fmt: skip
+
+    def __init__(self, world: World, name: str, placements: list[str], *, rate: float, offset_s: float) -> None:
+        super().__init__(world.universe, name, rate=rate, offset_s=offset_s)
+        self.world = world
+        self.database = Database(name, placements)
+        self.database_hangs = False
+        self.hangs_s = HANGS_S
+        self.writes_fail = False
+        """No write of a client gets through, although the agent and the database work."""
+        self.lost_for_good = False
+        self.worker: Worker | None = None
+        """The API process; none while the region is down."""
+        self.healthy_since_s = 0.0
+        """Since when nothing has been wrong with it or with its links; only the observer asks."""
+        self.unhealthy_s = 0.0
+        """For how long something was wrong before that."""

@@ -1,0 +1,137 @@
+"""What an observer concludes: what is not known is absent, and time that it did not live through counts for nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from intelgraph.model.placement import Placement
+from intelgraph.placement.observation import Look, Observation, view_as
+from intelgraph.placement.plan import Kind, Plan
+from intelgraph.placement.policy import Policy
+from intelgraph.placement.view import Copy, Sighting
+from intelgraph.placement.write_path import UNPROBED, WritePath
+
+from .views import EU, US, WEST, copy, lease, placement
+
+BROKEN = WritePath(failed=3, is_known=True, is_broken=True)
+
+
+@dataclass(frozen=True)
+class Lease:
+    counter: int = 7
+    version: int = 70
+    still_s: float = 0.2
+    reached: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    leases: Mapping[str, Lease] = field(default_factory=lambda: {US: Lease(), EU: Lease()})
+    writes: WritePath | None = None
+    copies: Mapping[str, Copy] = field(default_factory=dict)
+
+    def copy(self, placement: str) -> Copy | None:
+        return self.copies.get(placement)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Own:
+    writes: WritePath | None = UNPROBED
+    held: Copy | None = field(default_factory=copy)
+
+    def copy(self, placement: str) -> Copy | None:
+        return self.held
+
+
+THREE = placement(regions=(US, EU, WEST))
+WELL = Look(
+    placements={"p": THREE},
+    leases={name: lease(0.3) for name in (US, EU, WEST)},
+    schemas=dict.fromkeys((US, EU, WEST), "s1"),
+    reports={name: Report(copies={"p": copy()}, writes=UNPROBED) for name in (EU, WEST)},
+    confirmed_s={EU: 0.0, WEST: 0.0},
+    is_answered=True,
+)
+OWN = Own()
+
+
+def watched(*looks: tuple[float, Look], own: Own = OWN) -> Observation:
+    observation = Observation(here=US, policy=Policy())
+    for at_s, look in looks:
+        observation.tick(look, own, at_s)
+    return observation
+
+
+def moved(look: Look, home: str, **other: object) -> Look:
+    return replace(look, placements={"p": replace(THREE, home=home, standby=US)}, **other)  # type: ignore[arg-type]
+
+
+def test_a_view_has_what_is_held_here_and_what_others_report() -> None:
+    view = watched((0.0, WELL)).view("p", OWN, 0.0)
+    assert (view.here, view.placement, view.copies.keys()) == (US, THREE, {US, EU, WEST})
+    assert view.sightings[EU][US] == Sighting(lease_version=70, still_s=0.2, reached=True)
+    assert view.writes == dict.fromkeys((US, EU, WEST), UNPROBED)
+
+
+def test_what_is_not_known_is_absent() -> None:
+    silent = replace(WELL, reports={EU: Report()}, is_answered=False)
+    view = watched((0.0, silent)).view("p", Own(writes=None, held=None), 0.0)
+    assert view.copies == view.writes == {}
+    assert view.stalled_s is None and view.unconfirmed_s == {} and view.moved_s_ago is None
+
+
+def test_one_s_own_pause_counts_against_nobody() -> None:
+    plan = Plan(id="p/4", kind=Kind.FAILBACK, before=THREE, after=replace(THREE, home=EU, standby=US, epoch=4))
+    look = replace(WELL, plans={"p": plan})
+    view = watched((0.0, look), (1.0, look), (61.0, look)).view("p", OWN, 61.0)
+    assert view.plan_still_s <= 2.0
+    assert view.stalled_s is not None and view.stalled_s <= 2.0
+    assert view.steady_s[EU] <= 2.0
+    assert view.unconfirmed_s == {EU: 61.0, WEST: 61.0}, "what was measured is what it is"
+
+
+def test_steadiness_begins_anew_after_a_break() -> None:
+    behind = replace(WELL, reports={**WELL.reports, EU: Report(copies={"p": copy(behind_s=60.0)})})
+    view = watched(*((float(at_s), WELL) for at_s in range(8))).view("p", OWN, 7.0)
+    assert view.steady_s[EU] == 7.0
+    view = watched((0.0, WELL), (1.0, WELL), (2.0, behind), (3.0, WELL)).view("p", OWN, 3.0)
+    assert view.steady_s[EU] <= 1.0 < view.steady_s[WEST] == 3.0
+
+
+def test_only_a_home_counts_who_confirms_and_who_is_steady() -> None:
+    view = watched((0.0, moved(WELL, EU)), (1.0, moved(WELL, EU))).view("p", OWN, 1.0)
+    assert (view.stalled_s, view.unconfirmed_s, view.steady_s) == (None, None, {})
+
+
+def test_a_home_that_changed_by_itself_is_remembered_and_one_that_was_asked_for_is_not() -> None:
+    by_itself = watched((0.0, WELL), (5.0, moved(WELL, EU)))
+    assert by_itself.view("p", OWN, 9.0).moved_s_ago == 4.0
+    asked_for = watched((0.0, WELL), (5.0, moved(WELL, EU, by_hand=frozenset({"p"}))))
+    assert asked_for.view("p", OWN, 9.0).moved_s_ago is None
+
+
+def test_how_far_behind_is_counted_to_when_the_home_s_lease_was_seen_renewed() -> None:
+    first = replace(WELL, token_now_s=100.0)
+    same = replace(WELL, token_now_s=103.0)
+    observation = watched((0.0, first), (3.0, same))
+    assert observation.behind_s(EU, 99.5, 103.0) == 0.5, "a home that is silent makes nobody look further behind"
+    assert observation.behind_s(US, None, 103.0) == 0.0
+    assert observation.behind_s(EU, None, 103.0) is None
+    assert observation.behind_s(EU, 110.0, 103.0) is None, "a token of before this machine was started"
+    assert observation.silent_s(EU, 103.0) == 3.0
+    renewed = replace(same, leases={**WELL.leases, EU: lease(0.0, version=71)})
+    observation.tick(renewed, OWN, 3.5)
+    assert observation.silent_s(EU, 103.0) == 0.0
+
+
+def test_whoever_has_watched_nothing_sees_as_one_observer_reports() -> None:
+    reports = {
+        US: Report(leases={US: Lease(), EU: Lease(still_s=6.0, version=9)}, copies={"p": copy()}),
+        WEST: Report(leases={US: Lease(), EU: Lease(still_s=7.0, version=9)}, writes=BROKEN),
+    }
+    known: Placement = THREE
+    view = view_as(US, reports, known, replace(WELL, drained=frozenset({WEST})))
+    assert (view.leases[EU].still_s, view.leases[EU].version) == (6.0, 9)
+    assert view.sightings.keys() == {WEST} and view.sightings[WEST][EU].still_s == 7.0
+    assert (view.copies.keys(), view.writes, view.drained) == ({US}, {WEST: BROKEN}, {WEST})
