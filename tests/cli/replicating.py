@@ -82,7 +82,9 @@ def three_regions(state: Path) -> Iterator[Fleet]:
                 home.mkdir(parents=True)
                 config = world.feed(name).config
                 control = SqliteControl(path=str(state / "control.db"))
-                (home / "region.json").write_bytes(dump_region_config(msgspec.structs.replace(config, control=control)))
+                (home / "region.json").write_bytes(
+                    dump_region_config(msgspec.structs.replace(config, control=control, directory=str(home)))
+                )
             await world.close()
 
         asyncio.run(build())

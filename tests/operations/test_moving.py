@@ -40,7 +40,7 @@ def test_a_switchover_is_recorded_with_its_actor_and_followed_to_its_end(tmp_pat
             moved = await switch_over(operator_of(site, steps), EU, placement="both")
             assert moved.complete and not moved.dry_run
             assert [each.plan.after.home for each in moved.intents] == [EU]
-            assert [each.plan.turn for each in moved.plans] == [None]
+            assert [each.plan.current for each in moved.plans] == [None]
             assert await planned_by(store, "both") == PERSON
         assert (await placement_now(site, "both")).home == EU
 
