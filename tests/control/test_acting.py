@@ -57,7 +57,8 @@ def finish(process: Coroutine[Any, Any, Any]) -> Any:
 
 
 def plan_of(kind: Kind, **other: Any) -> Plan:
-    after = replace(BEFORE, epoch=2, **({} if kind is Kind.RESTAND else {"home": EU, "standby": US}))
+    moves: dict[str, Any] = {} if kind is Kind.RESTAND else {"home": EU, "standby": US}
+    after = replace(BEFORE, epoch=2, **moves)
     return Plan(id=f"both/2/{kind.value}", kind=kind, before=BEFORE, after=after, **other)
 
 

@@ -23,14 +23,15 @@ from intelgraph.plans.step import GiveUp
 from intelgraph.plans.table import ActionType, Table
 
 P = TypeVar("P", bound=RecordedPlan)
+P_co = TypeVar("P_co", bound=RecordedPlan, covariant=True)
 W = TypeVar("W")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Due(Generic[P]):
+class Due(Generic[P_co]):
     """An action that is due, of the plan as it was read."""
 
-    plan: P
+    plan: P_co
     action: Action
 
 
