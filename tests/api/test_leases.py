@@ -40,6 +40,7 @@ def leased(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     policy = ApiPolicy(remote_wait_s=1.0)
     with two_regions(tmp_path_factory.mktemp("leased"), policy=policy, agents=True) as site:
         until(lambda: site.client(US).write(entity()).status_code == 200)
+        until(lambda: limits(site.us) == limits(site.eu) == {})  # a standby is named once it has kept up for seconds
         yield site
 
 
