@@ -18,7 +18,7 @@ from bench.scratch import Scratch, start_scratch
 from intelgraph.changelog.install import install_schema
 from intelgraph.changelog.links import slot_name
 from intelgraph.control.agent.controller.acting import MOVES, Work
-from intelgraph.control.agent.controller.opening import Openings, open_epoch
+from intelgraph.control.agent.controller.opening import Openings, open_epoch, opening_in
 from intelgraph.control.agent.leases.keeper import LeaseKeeper
 from intelgraph.control.agent.leases.watching import Watching
 from intelgraph.control.agent.observer.own_database import OwnDatabase, looks_session
@@ -207,8 +207,8 @@ def test_an_opening_is_forced_only_when_its_plan_says_so(tmp_path: Path) -> None
             placed = await opening_with_a_gap(store, postgres)
             work = Work(
                 placement=placed,
-                database=OwnDatabase(postgres.login(), region=EU, clock=Clock()),
-                opener=Openings(postgres.login()),
+                database=OwnDatabase(looks_session(postgres.login(), region=EU), region=EU, clock=Clock()),
+                opener=Openings(opening_in(postgres.login())),
             )
             record = await read_plan(store, "both")
             action = recorded_plan(record).current
