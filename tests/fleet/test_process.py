@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from intelgraph.fleet.supervisor import process
 from intelgraph.fleet.supervisor.process import (
     Identity,
     Launch,
@@ -123,5 +124,22 @@ def test_two_may_wait_for_one_process(tmp_path: Path) -> None:
         await asyncio.sleep(0.05)
         child.send(signal.SIGTERM)
         assert await asyncio.wait_for(asyncio.gather(*waits), WAIT_S) == [-signal.SIGTERM] * 2
+
+    asyncio.run(scenario())
+
+
+def test_many_that_do_not_vanish_are_waited_for_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(_: Running) -> None:
+        await asyncio.Event().wait()
+
+    async def scenario() -> None:
+        mark = str(uuid.uuid4())
+        monkeypatch.setattr(process, "ENDED_WITHIN_S", 1.0)
+        started = [start(_launch(tmp_path, SLEEPER, mark)) for _ in range(2 * int(WAIT_S))]
+        monkeypatch.setattr(Running, "wait", never)
+        assert await asyncio.wait_for(end_leftovers(mark, patience_s=0.0), WAIT_S) == len(started)
+        monkeypatch.undo()
+        for each in started:
+            await asyncio.wait_for(each.wait(), WAIT_S)
 
     asyncio.run(scenario())

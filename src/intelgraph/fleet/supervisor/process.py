@@ -22,6 +22,8 @@ import psutil
 from intelgraph.fleet.layout.binaries import Account
 
 MARK = "INTELGRAPH_PART"
+ENDED_WITHIN_S = 5.0
+"""How long killed processes are waited for: a large one, or one that writes to a slow disk, does not vanish at once."""
 _POLL_S = 0.1
 
 
@@ -195,7 +197,10 @@ def the_part_among(candidates: Sequence[Identity], command: tuple[str, ...]) -> 
 
 
 async def end_leftovers(*marks: str, patience_s: float) -> int:
-    """Wait for the marked processes to end by themselves, then kill them; returns how many had to be killed."""
+    """Wait for the marked processes to end by themselves, then kill them; returns how many had to be killed.
+
+    All of them together are waited for no longer than ``ENDED_WITHIN_S``.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + patience_s
     while left := [identity for each in survey(marks).values() for identity in each]:
@@ -205,9 +210,8 @@ async def end_leftovers(*marks: str, patience_s: float) -> int:
     found = [leftover for leftover in map(adopt, left) if leftover is not None]
     for leftover in found:
         leftover.send(signal.SIGKILL)
-    for leftover in found:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(leftover.wait(), 5.0)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.gather(*(leftover.wait() for leftover in found)), ENDED_WITHIN_S)
     return len(found)
 
 

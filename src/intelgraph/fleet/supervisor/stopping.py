@@ -11,8 +11,8 @@ from intelgraph.fleet.composition.parts import Kind
 from intelgraph.fleet.supervisor.process import Running, end_leftovers
 from intelgraph.fleet.supervisor.stop_order import kind_of, patience_s, stop_levels
 
-_TOLD_S = 3.0
-_KILLED_S = 5.0
+TOLD_S = 3.0
+KILLED_S = 5.0
 _LEFT_S = 0.5
 
 
@@ -21,7 +21,7 @@ async def stop_part(name: str, running: Running) -> None:
     is_postgres = kind_of(name) is Kind.POSTGRES
     gentle = signal.SIGINT if is_postgres else signal.SIGTERM
     harder = signal.SIGQUIT if is_postgres else signal.SIGKILL
-    for number, bound_s in ((gentle, patience_s(name)), (harder, _TOLD_S), (signal.SIGKILL, _KILLED_S)):
+    for number, bound_s in ((gentle, patience_s(name)), (harder, TOLD_S), (signal.SIGKILL, KILLED_S)):
         running.send(number)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(running.wait(), bound_s)

@@ -17,20 +17,20 @@ import msgspec
 from intelgraph.fleet.composition.parts import mark, python_environment
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.supervisor.notes import Notes, read_notes, write_notes
-from intelgraph.fleet.supervisor.process import MARK, adopt, marks_beginning, survey
+from intelgraph.fleet.supervisor.process import ENDED_WITHIN_S, MARK, adopt, marks_beginning, survey
 from intelgraph.fleet.supervisor.status import Failed, FleetStatus, Request
 from intelgraph.fleet.supervisor.stopping import stop_parts
 from intelgraph.model.errors import refuse
 from intelgraph.runtime.file_lock import locked
 
 SUPERVISOR = "supervisor"
-_STATUS_TIMEOUT_S = 5.0
-_RESTART_TIMEOUT_S = 90.0
+ANSWER_WITHIN_S = {"status": 5.0, "stop": 5.0, "release": 5.0, "hold": 6 * ENDED_WITHIN_S, "restart": 90.0}
+"""How long to wait for the answer: longer than what is asked for may take, also on a busy machine."""
 
 
 def ask(fleet: Fleet, request: Request) -> FleetStatus | None:
     """What the supervisor answers, or ``None`` when none runs; refuses what it refuses."""
-    timeout_s = _RESTART_TIMEOUT_S if request.do == "restart" else _STATUS_TIMEOUT_S
+    timeout_s = ANSWER_WITHIN_S[request.do]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
             channel.settimeout(timeout_s)
