@@ -9,7 +9,6 @@ them (``regions/R/audit/operators.jsonl``), since it names rows.
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import msgspec
 from intelgraph.model.actor import Actor
 from intelgraph.model.errors import Fact, refuse, what_failed
 from intelgraph.operations.operator import Operator
+from intelgraph.runtime.record_line import append_line
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,16 +38,10 @@ def record(operator: Operator, operation: str, **facts: Fact) -> None:
     """Append one line, durably; ``not_recorded`` if that fails, and then nothing may be done."""
     actor = operator.actor
     told = {"subject": actor.subject, "channel": actor.channel.value, "reason": actor.reason}
-    line = json.dumps({"at": time.time(), "operation": operation, "actor": told, "facts": facts}) + "\n"
+    line = json.dumps({"at": time.time(), "operation": operation, "actor": told, "facts": facts})
     path = record_file(operator.site.state)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(descriptor, line.encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        append_line(path, line)
     except OSError as error:
         raise refuse(
             "not_recorded",

@@ -8,7 +8,6 @@ reasons, never what the rows hold.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -31,6 +30,7 @@ from intelgraph.control.agent.observer.own_session import Asking
 from intelgraph.model.errors import Denied, Fact, PermanentError, refuse, what_failed
 from intelgraph.model.names import REGION_PATTERN
 from intelgraph.runtime.json_log import json_line
+from intelgraph.runtime.record_line import append_line
 
 PAGE_OBJECTS_MAX = 200
 """Rows of so many objects, or of as many bytes as ``ig.salvage`` says, are decided about at once, one row at least: in
@@ -222,15 +222,8 @@ def audit_file(region_directory: Path) -> Path:
 
 def write_audit(path: Path, entry: dict[str, object]) -> None:
     """Append one line, durably; raises ``audit_unwritable``, and then nothing may be done."""
-    line = json_line(**entry)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(descriptor, line.encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        append_line(path, json_line(**entry))
     except OSError as error:
         raise refuse(
             "audit_unwritable", f"nothing is decided: the audit file {path} cannot be written: {what_failed(error)}"
