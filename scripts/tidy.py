@@ -2,7 +2,8 @@
 
 Nor may git keep a file that it is told to ignore, or a link that leads out of the tree. Counts lines of code and
 comments alike; docstrings are free. SQL files and functions are held to the same file limit. A row of a Markdown table
-has as many cells as its header: a bar in code divides cells too, unless it is written as ``\\|``.
+has as many cells as its header: a bar in code divides cells too, unless it is written as ``\\|``. A module that a text
+names in backticks (``placement.lease``) exists.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ PARAMETERS_MAX = 6
 BANNED_NAMES = {"utils", "helpers", "manager", "common", "misc"}
 ROOTS = ("src", "tests", "bench", "scripts")
 _BAR = re.compile(r"(?<!\\)\|")
+PACKAGE = Path("src", "intelgraph")
+_MODULE = re.compile(r"``([a-z_]+(?:\.\w+)+)``")
 
 
 def docstring_lines(node: ast.AST) -> int:
@@ -74,6 +77,26 @@ def torn_rows(path: Path) -> list[str]:
     return found
 
 
+def lost_modules(path: Path, package: Path = PACKAGE) -> list[str]:
+    """Say which modules of the package a text names that do not exist; what follows a module's name is its own."""
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for named in _MODULE.findall(line):
+            place, last, left = package, "", named.split(".")
+            if not (package / left[0]).is_dir():
+                continue
+            while left and (place / left[0]).is_dir():
+                place /= left.pop(0)
+            last = left[0] if left else "__init__"
+            if not (place / f"{last}.py").exists() and not _defines(place / "__init__.py", last):
+                found.append(f"{path}:{number}: there is no {named}")
+    return found
+
+
+def _defines(path: Path, name: str) -> bool:
+    return path.exists() and re.search(rf"\b{re.escape(name)}\b", path.read_text(encoding="utf-8")) is not None
+
+
 def kept_by_mistake() -> list[str]:
     """Say what git keeps though it shall ignore it, and links that lead out of the tree; nothing outside a clone."""
     if not Path(".git").exists():
@@ -99,7 +122,7 @@ def main() -> int:
     found = kept_by_mistake()
     for root in ROOTS:
         for path in sorted(Path(root).rglob("*.py")):
-            found += complaints_of(path)
+            found += complaints_of(path) + lost_modules(path)
         for path in sorted(Path(root).rglob("*.sql")):
             lines = len(path.read_text(encoding="utf-8").splitlines())
             if lines > FILE_LINES_MAX:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scripts.tidy import torn_rows
+from scripts.tidy import lost_modules, torn_rows
 
 
 def _torn(directory: Path, text: str) -> list[str]:
@@ -28,3 +28,15 @@ def test_each_table_has_its_own_header(tmp_path: Path) -> None:
 
 def test_code_is_no_table(tmp_path: Path) -> None:
     assert _torn(tmp_path, "| a |\n|---|\n```\n| what | a | program | printed |\n```\n") == []
+
+
+def test_a_module_that_a_text_names_exists(tmp_path: Path) -> None:
+    house = tmp_path / "house"
+    (house / "room").mkdir(parents=True)
+    (house / "room" / "__init__.py").write_text('"""``table`` is in it."""\nCHAIR = 1\n', encoding="utf-8")
+    (house / "room" / "shelf.py").touch()
+    text = tmp_path / "text.py"
+    text.write_text(
+        "``room.shelf`` ``room.shelf.book`` ``room.CHAIR`` ``other.thing``\n``room.cellar``\n", encoding="utf-8"
+    )
+    assert lost_modules(text, house) == [f"{text}:2: there is no room.cellar"]

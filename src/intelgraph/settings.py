@@ -139,7 +139,7 @@ class EtcdControl(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 ControlConfig = SqliteControl | EtcdControl
-"""How a process reaches the control store; ``control.opened.open_store`` opens it."""
+"""How a process reaches the control store; ``control.store.opened.open_store`` opens it."""
 
 
 class RegionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

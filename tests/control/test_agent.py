@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.control.agent.agent import Agent, Hook, NoHook, Parts
+from intelgraph.control.agent.agent import Agent, Hook, OnlyLooks, Parts
 from intelgraph.control.agent.leases.grants import serve_grants
 from intelgraph.control.agent.leases.keeper import LeaseKeeper
 from intelgraph.control.agent.leases.steady import steady_s
@@ -36,7 +36,7 @@ POLICY = LeasePolicy(renew_s=0.2, lease_s=1.0, drift_s=0.05, look_gap_max_s=0.2)
 BOTH = Placement(id="both", home=US, standby=EU, regions=(US, EU), epoch=1, durability=Durability.HOME)
 
 
-class Busy(NoHook):
+class Busy(OnlyLooks):
     """Acts without an end, fails now and then, and notes what wakes it."""
 
     def __init__(self) -> None:
@@ -148,7 +148,7 @@ def test_a_door_hears_of_a_new_epoch_as_soon_as_it_is_decided_and_so_does_the_ho
 
 
 def test_a_lease_that_is_given_up_is_not_renewed_and_the_cause_is_said_first(tmp_path: Path) -> None:
-    class GivesUp(NoHook):
+    class GivesUp(OnlyLooks):
         def gives_up(self) -> Denied | None:
             return Denied(code="lease_given_up", reason="writes fail")
 
@@ -171,7 +171,7 @@ def test_a_lease_that_is_given_up_is_not_renewed_and_the_cause_is_said_first(tmp
 
 def test_a_door_that_talks_nonsense_is_hung_up_on_and_others_are_answered(tmp_path: Path) -> None:
     async def body() -> None:
-        async with working(tmp_path, NoHook()) as (_, _, socket):
+        async with working(tmp_path, OnlyLooks()) as (_, _, socket):
             assert (await ask(socket))["remains_s"] != 0
             reader, writer = await asyncio.open_unix_connection(str(socket))
             writer.write(b"GET / HTTP/1.1\r\n\r\n")

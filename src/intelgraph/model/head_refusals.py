@@ -1,7 +1,7 @@
 """What is refused of a request's head, whatever it asks for: one table for workers and edges (docs/http.md).
 
-Pure. Whoever judges first, a worker (``api.http1``) or an edge (``fleet.edge_answers``), says the same. What a route, a
-token or a body is refused for does not belong here.
+Pure. Whoever judges first, a worker (``api.http.heads``) or an edge (``fleet.edge.answers``), says the same. What a
+route, a token or a body is refused for does not belong here.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ then. So a failure is *said* after two in a row, acted upon after as long as a l
 after ``well_after_s`` without another. Time is counted in the agent's own looks: what it did not live through does not
 count, so that an agent that gets no processor does not take its own hunger for a broken region.
 
-Sending probes does not belong here (``control.write_prober``), nor what follows from it (``placement.handover``).
+Sending probes does not belong here (``control.agent.observer.write_prober``), nor what follows from it
+(``placement.handover``).
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The agent: one process a region, and one at the witness. It keeps its region's lease, looks at the others', and acts.
 
-Its tasks run side by side, so that none can delay another: *renew* (a region's: ``control.leasing``), *grant* (answers
-the region's doors: ``control.granting``), *look* and *publish* (``control.watching``), *follow* (wakes the others when
-a placement, a plan or a region's key changes), and the loops of its **hook**: it observes, decides, records and acts.
-Nothing is kept in memory that a process in its place could not find again.
+Its tasks run side by side, so that none can delay another: *renew* (a region's: ``control.agent.leases.keeper``),
+*grant* (answers the region's doors: ``control.agent.leases.grants``), *look* and *publish*
+(``control.agent.leases.watching``), *follow* (wakes the others when a placement, a plan or a region's key changes), and
+the loops of its **hook**: it observes, decides, records and acts. Nothing is kept in memory that a process in its place
+could not find again.
 
 The hook is how deciding and acting are plugged in:
 
@@ -91,8 +92,8 @@ class Hook(Protocol):
         ...
 
 
-class NoHook:
-    """Keeps the lease and reports what it sees of the others'; decides and does nothing."""
+class OnlyLooks:
+    """A hook that adds nothing to keeping the lease and looking at the others': no loop, no limit, no decision."""
 
     def loops(self, agent: Agent) -> Mapping[str, Loop]:
         """None."""
@@ -132,7 +133,7 @@ class Parts:
     keeper: LeaseKeeper | None
     look_s: float
     serve_grants: ServeGrants | None = None
-    """Answers the region's doors for as long as the agent lives (``control.granting``)."""
+    """Answers the region's doors for as long as the agent lives (``control.agent.leases.grants``)."""
     suspect_look_s: float = SUSPECT_LOOK_S
     wall: Clock = time.time
     """The wall clock (Unix seconds): nothing is timed by it."""

@@ -1,7 +1,8 @@
 """Clock: the wall clocks of a region are set an hour ahead, or back, while its processes run; later they are right.
 
-Only a fleet whose clocks can be set has it (``fleet.clocks``). Nothing is lost by it: leases are timed by the time
-since boot, and the log is ordered by positions. It is looked at where it counts: PostgreSQL's clock and the door's.
+Only a fleet whose clocks can be set has it (``fleet.layout.clocks``). Nothing is lost by it: leases are timed by the
+time since boot, and the log is ordered by positions. It is looked at where it counts: PostgreSQL's clock and the
+door's.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class Topology:
     allowed_origins: tuple[str, ...] = ()
     """Whose pages may ask every region's API (docs/http.md)."""
     fake_clocks: bool = False
-    """Whether each region's wall clocks can be set (``fleet.clocks``): for drills, never for a tenant's data."""
+    """Whether each region's wall clocks can be set (``fleet.layout.clocks``): for drills, never for a tenant's data."""
 
     @property
     def sites(self) -> tuple[str, ...]:

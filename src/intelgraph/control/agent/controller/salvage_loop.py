@@ -1,8 +1,8 @@
 """The home's agent decides by policy about what came back with a lost region, as it comes.
 
-It goes through a placement's rows page by page (``control.salvage_pass``), in a session of its own: looks and a plan's
-actions wait for none of it, nor do writes for more than a page. What is left then is listed: `intelgraph salvage`, and
-a finding of `intelgraph status`.
+It goes through a placement's rows page by page (``control.agent.controller.salvage_pass``), in a session of its own:
+looks and a plan's actions wait for none of it, nor do writes for more than a page. What is left then is listed:
+`intelgraph salvage`, and a finding of `intelgraph status`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Telling(Protocol):
 
 
 class Seeing(Protocol):
-    """What is needed of ``control.observing``."""
+    """What is needed of ``control.agent.observer.observing``."""
 
     known: Known
 

@@ -3,7 +3,7 @@
 A *pass* goes through the rows page by page, oldest first. One that decided something is followed by another: an
 adoption changes the classes of others. One that decided nothing, but passed over deletions that wait for others, is
 followed by one in which they do not wait. Else it has counted what waits for people, and no further is due until what
-was seen when it began has changed. What becomes of a page is not said here (``control.salvaging``).
+was seen when it began has changed. What becomes of a page is not said here (``control.agent.controller.salvaging``).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 One session. How long ago a destination had all that was committed here is measured by pairing each look's flush
 position with the time *before* the look: whatever was committed by then lies at or below it. What is concluded about
-other regions does not belong here (``control.observing``).
+other regions does not belong here (``control.agent.observer.observing``).
 """
 
 from __future__ import annotations

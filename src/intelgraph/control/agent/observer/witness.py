@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intelgraph.control.agent.agent import Agent
-from intelgraph.control.agent.leases.grants import Bound
+from intelgraph.control.agent.agent import Agent, OnlyLooks
 from intelgraph.control.agent.observer.probing import Probes
 from intelgraph.control.directory.reports import Seen
-from intelgraph.model.errors import Denied
 from intelgraph.runtime.loops import Loop
 from intelgraph.settings import WitnessConfig
 
 
-class WitnessHook:
+class WitnessHook(OnlyLooks):
     """The hook of the witness's agent."""
 
     def __init__(self, config: WitnessConfig) -> None:
@@ -29,19 +27,3 @@ class WitnessHook:
     def seen(self) -> Seen:
         """Who answered."""
         return Seen(reached=self._probes.reached())
-
-    def bounds(self) -> Mapping[str, Bound]:
-        """None: it grants nothing."""
-        return {}
-
-    def limits(self) -> Mapping[str, str]:
-        """None: nobody asks it."""
-        return {}
-
-    def is_passed_over(self) -> bool:
-        """No: it is no region."""
-        return False
-
-    def gives_up(self) -> Denied | None:
-        """It has no lease."""
-        return None
