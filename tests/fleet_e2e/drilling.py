@@ -11,7 +11,7 @@ from typing import Any
 from intelgraph.control.store.etcd_members import Members
 from intelgraph.drill.course import drills_directory
 from intelgraph.drill.report import Report, from_json
-from intelgraph.fleet.etcd.status import read_control_status
+from intelgraph.fleet.etcd.control_status import read_control_status
 from tests.fleet_e2e.running import RunningFleet, until
 
 KEPT = Path(__file__).resolve().parents[2] / ".proof" / "drills"

@@ -17,8 +17,9 @@ import pytest
 
 from intelgraph.control.store.opened import open_store
 from intelgraph.control.store.protocol import ControlStore
+from intelgraph.fleet.etcd.control_status import read_control_status
 from intelgraph.fleet.etcd.members import EtcdPolicy, control_at
-from intelgraph.fleet.etcd.status import ControlStatus, read_control_status
+from intelgraph.fleet.etcd.status import ControlStatus
 from intelgraph.fleet.layout.topology import WITNESS
 from intelgraph.fleet.wan import asking as wan
 from intelgraph.fleet.wan.settings import Ask, Cut

@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from intelgraph.fleet.etcd.status import read_control_status
+from intelgraph.fleet.etcd.control_status import read_control_status
 from intelgraph.fleet.layout.topology import WITNESS
 from intelgraph.fleet.wan import asking as wan
 from intelgraph.fleet.wan.settings import Ask, Cut

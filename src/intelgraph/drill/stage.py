@@ -18,7 +18,7 @@ from intelgraph.control.agent.observer.observing import Known
 from intelgraph.control.directory.plans import PlanRecord
 from intelgraph.drill.checker.verdict import Fate
 from intelgraph.drill.workload import Target
-from intelgraph.fleet.etcd.status import read_control_status
+from intelgraph.fleet.etcd.control_status import read_control_status
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.model.bookmark import Bookmark
 from intelgraph.model.errors import IntelGraphError, TransientError, refuse

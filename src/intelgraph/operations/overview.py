@@ -13,7 +13,8 @@ import msgspec
 
 from intelgraph.control.agent.leases.times import lease_policy
 from intelgraph.fleet.composition.parts import all_parts
-from intelgraph.fleet.etcd.status import ControlStatus, read_control_status
+from intelgraph.fleet.etcd.control_status import read_control_status
+from intelgraph.fleet.etcd.status import ControlStatus
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.postgres.replication_status import RegionLog, read_region_logs
 from intelgraph.fleet.supervisor.memory import part_pss_bytes
