@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.machine import WAIT_S
+
 from .site import Client, Site, entity, relationship
 
 PAGE, ANSWER, ROW = 4 * 2**20, 16 * 2**20, 12 * 2**20
@@ -27,7 +29,7 @@ def large(site: Site) -> Client:
 
 
 def ask(client: Client, query: str, **variables: Any) -> Any:
-    answer = client.http.post(f"{client.url}/graphql", json={"query": query, "variables": variables}, timeout=30)
+    answer = client.http.post(f"{client.url}/graphql", json={"query": query, "variables": variables}, timeout=WAIT_S)
     assert len(answer.content) < ANSWER + PAGE
     return answer.json()
 

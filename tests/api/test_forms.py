@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import requests
 
+from tests.machine import WAIT_S
+
 from .site import EU, US, Client, Site, entity
 
 pytestmark = pytest.mark.postgres
@@ -170,7 +172,7 @@ def test_a_page_of_changes_is_answered_unless_a_stream_is_preferred(site: Site) 
 )
 def test_a_get_parameter_without_a_value_is_not_given(site: Site, more: dict[str, str]) -> None:
     client = site.client(US)
-    answer = client.http.get(client.url + "/graphql", params={"query": "{ __typename }", **more}, timeout=20)
+    answer = client.http.get(client.url + "/graphql", params={"query": "{ __typename }", **more}, timeout=WAIT_S)
     assert answer.json() == {"data": {"__typename": "Query"}}
 
 
@@ -186,5 +188,5 @@ def test_a_get_parameter_without_a_value_is_not_given(site: Site, more: dict[str
 def test_an_empty_operation_name_is_none(site: Site, query: str, more: dict[str, Any]) -> None:
     client = site.client(US)
     body = {"query": query, **more}
-    answer = client.http.post(client.url + "/graphql", json=body, timeout=20)
+    answer = client.http.post(client.url + "/graphql", json=body, timeout=WAIT_S)
     assert answer.json() == {"data": {"__typename": "Query"}}

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi import checks
 
 from intelgraph.settings import ApiPolicy
 from tests.cases import cases
-from tests.machine import stretched
+from tests.machine import WAIT_S, stretched
 
 from .site import US, Site, two_regions
 
@@ -193,7 +193,7 @@ def test_any_headers_paths_and_bodies_get_a_typed_answer(
 def test_every_operation_keeps_to_its_description(garbage_site: Site, case: schemathesis.Case) -> None:
     """Requests made from the description, legal and not: the answer is one that the description names."""
     token = garbage_site.issuer.token("acme")
-    answer = case.call(base_url=garbage_site.us.url, headers={"authorization": f"Bearer {token}"}, timeout=10)
+    answer = case.call(base_url=garbage_site.us.url, headers={"authorization": f"Bearer {token}"}, timeout=WAIT_S)
     case.validate_response(
         answer,
         checks=[
@@ -207,5 +207,5 @@ def test_every_operation_keeps_to_its_description(garbage_site: Site, case: sche
 
 
 def test_a_problem_has_every_member_that_its_description_names(garbage_site: Site) -> None:
-    answer = requests.get(f"{garbage_site.us.url}/v1/entities", timeout=5).json()
+    answer = requests.get(f"{garbage_site.us.url}/v1/entities", timeout=WAIT_S).json()
     assert set(OPENAPI["components"]["schemas"]["Problem"]["required"]) <= set(answer)

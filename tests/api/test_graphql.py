@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import requests
 
+from tests.machine import WAIT_S
+
 from .site import EU, US, Client, Site, entity, relationship
 
 pytestmark = pytest.mark.postgres
@@ -20,7 +22,7 @@ def post(client: Client, query: str | None, variables: dict[str, Any] | None = N
     """Send a document; ``more``: ``headers``, ``extensions``."""
     headers = {"accept": RESPONSE, "idempotency-key": str(uuid.uuid4()), **more.pop("headers", {})}
     body = {"query": query, "variables": variables, **more}
-    return client.http.post(client.url + "/graphql", json=body, headers=headers, timeout=20)
+    return client.http.post(client.url + "/graphql", json=body, headers=headers, timeout=WAIT_S)
 
 
 def test_one_query_has_one_answer_in_both_regions(site: Site) -> None:
@@ -129,7 +131,9 @@ def test_the_answer_has_the_media_type_that_is_asked_for(site: Site, accept: str
 
 def test_a_get_may_read_and_only_read(site: Site) -> None:
     client = site.client(US)
-    read = client.http.get(client.url + "/graphql", params={"query": READ, "variables": '{"id": "none"}'}, timeout=20)
+    read = client.http.get(
+        client.url + "/graphql", params={"query": READ, "variables": '{"id": "none"}'}, timeout=WAIT_S
+    )
     assert read.json() == {"data": {"entity": None}}
     refused = client.http.get(
         client.url + "/graphql", params={"query": 'mutation { erase(ids: ["x"]) { status } }'}, timeout=20

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.graph.query import test_limits as shapes
+from tests.machine import WAIT_S
 
 from .site import US, Client, Site, entity
 from .test_graphql import post
@@ -102,7 +103,7 @@ def test_a_compressed_body_is_not_unpacked(site: Site) -> None:
 
 def test_a_get_with_a_megabyte_of_query_is_refused(site: Site) -> None:
     client = site.client(US)
-    answer = client.http.get(client.url + "/graphql?query=" + "a" * 1_000_000, timeout=20)
+    answer = client.http.get(client.url + "/graphql?query=" + "a" * 1_000_000, timeout=WAIT_S)
     assert 400 <= answer.status_code < 500
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import requests
 
+from tests.machine import WAIT_S
+
 from .site import EU, US, Site, entity, relationship
 
 pytestmark = pytest.mark.postgres
@@ -30,7 +32,7 @@ def subscribed(site: Site, region: str, query: str = FOLLOW, **variables: Any) -
     }
     body = json.dumps({"query": query, "variables": variables})
     url = site.regions[region].url + "/graphql"
-    with requests.post(url, data=body, headers=headers, stream=True, timeout=20) as answer:
+    with requests.post(url, data=body, headers=headers, stream=True, timeout=WAIT_S) as answer:
         assert answer.status_code == 200, answer.text
         assert answer.headers["content-type"] == "text/event-stream"
         yield _events(answer)

@@ -19,6 +19,7 @@ from graphql import GraphQLInputObjectType, get_named_type
 
 from intelgraph.graph.query.schema import load_schema
 from tests.graph.cursors import cursor
+from tests.machine import WAIT_S
 
 from .site import EU, US, Client, Site, entity, relationship
 from .test_graphql import post
@@ -277,7 +278,7 @@ def test_a_subscription_from_another_tenants_bookmark_tells_ones_own_changes_alo
     }
     client = site.client(US, tenant=ME)
     body = {"query": query, "variables": variables}
-    with client.http.post(client.url + "/graphql", json=body, headers=headers, stream=True, timeout=20) as events:
+    with client.http.post(client.url + "/graphql", json=body, headers=headers, stream=True, timeout=WAIT_S) as events:
         site.client(US, tenant=OTHER).write(entity(world.theirs["entity"], type=world.theirs["type"], name="again"))
         site.client(US, tenant=ME).write(entity(mine, name="own", type="malware"))
         data = next(line for line in events.iter_lines(chunk_size=1, decode_unicode=True) if line.startswith("data: "))

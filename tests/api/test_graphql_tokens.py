@@ -12,6 +12,8 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests.machine import WAIT_S
+
 from .site import US, Client, Site, entity, two_regions
 
 pytestmark = pytest.mark.postgres
@@ -91,5 +93,5 @@ def ask(client: Client, way: tuple[str, str, str]) -> requests.Response:
     method, accept, query = way
     headers = {"accept": accept, "idempotency-key": str(uuid.uuid4())}
     if method == "GET":
-        return client.http.get(client.url + "/graphql", params={"query": query}, headers=headers, timeout=10)
-    return client.http.post(client.url + "/graphql", json={"query": query}, headers=headers, timeout=10)
+        return client.http.get(client.url + "/graphql", params={"query": query}, headers=headers, timeout=WAIT_S)
+    return client.http.post(client.url + "/graphql", json={"query": query}, headers=headers, timeout=WAIT_S)

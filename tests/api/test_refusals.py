@@ -13,7 +13,7 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.machine import stretched
+from tests.machine import WAIT_S, stretched
 
 from .site import EU, US, Client, Site, entity, relationship
 
@@ -122,7 +122,7 @@ def test_a_write_needs_a_key_of_visible_characters(site: Site, key: str) -> None
         b"idempotency-key": key.encode(),
     }
     body = json.dumps({"operations": [entity()]})
-    answer = requests.post(f"{site.us.url}/v1/changes", data=body, headers=headers, timeout=10)
+    answer = requests.post(f"{site.us.url}/v1/changes", data=body, headers=headers, timeout=WAIT_S)
     assert_problem(answer, 400, "key_required")
 
 
@@ -178,7 +178,7 @@ def test_a_wrong_path_or_query_is_refused(site: Site, path: str, status: int, co
 
 
 def test_a_wrong_method_is_told_which_are_right(site: Site) -> None:
-    answer = site.client(US).http.delete(f"{site.us.url}/v1/changes", timeout=10)
+    answer = site.client(US).http.delete(f"{site.us.url}/v1/changes", timeout=WAIT_S)
     assert_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST"
 
@@ -220,7 +220,7 @@ def test_an_erased_id_is_refused_for_ever(site: Site) -> None:
 
 
 def test_a_deciding_header_given_twice_is_refused(site: Site) -> None:
-    connection = HTTPConnection("127.0.0.1", site.us.config.api_port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", site.us.config.api_port, timeout=WAIT_S)
     connection.putrequest("GET", "/v1/entities")
     for tenant in ("acme", "globex"):
         connection.putheader("Authorization", f"Bearer {site.issuer.token(tenant)}")

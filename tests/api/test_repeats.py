@@ -14,6 +14,7 @@ import requests
 from intelgraph.api.idempotency_key import checked_key
 from intelgraph.api.write.operations import check_operations, in_changes, read_operations
 from intelgraph.model.errors import PermanentError
+from tests.machine import WAIT_S
 
 from .site import EU, US, Client, Site, entity, relationship
 
@@ -31,7 +32,7 @@ def given(id_: str) -> dict[str, Any]:
 
 def graphql(client: Client, key: str, **body: Any) -> requests.Response:
     headers = {"accept": GRAPHQL, "idempotency-key": key}
-    return client.http.post(client.url + "/graphql", json=body, headers=headers, timeout=20)
+    return client.http.post(client.url + "/graphql", json=body, headers=headers, timeout=WAIT_S)
 
 
 def by_text(client: Client, key: str, id_: str) -> requests.Response:
@@ -56,7 +57,7 @@ def spelled_otherwise(client: Client, key: str, id_: str) -> requests.Response:
     members["properties"] = {"b": "2", "a": {"y": [1.50, None], "x": 1}}
     body = {"variables": {"e": members, "unused": None}, "operationName": "Other", "query": text, "extensions": {}}
     headers = {"accept": "application/json", "idempotency-key": f'"{key}"', "content-type": "application/json"}
-    return client.http.post(client.url + "/graphql", data=json.dumps(body), headers=headers, timeout=20)
+    return client.http.post(client.url + "/graphql", data=json.dumps(body), headers=headers, timeout=WAIT_S)
 
 
 def with_literals(client: Client, key: str, id_: str) -> requests.Response:

@@ -62,10 +62,12 @@ def test_nothing_of_a_refused_request_is_in_the_region_s_log_or_metrics(site: Si
         "x-tenant": marker,
     }
     url = site.us.url
-    requests.post(f"{url}/v1/changes?q={marker}", data=f'{{"operations":["{marker}"]}}', headers=headers, timeout=10)
+    requests.post(
+        f"{url}/v1/changes?q={marker}", data=f'{{"operations":["{marker}"]}}', headers=headers, timeout=WAIT_S
+    )
     for path in (f"/v1/entities/{marker}", f"/v1/entities?after={marker}", f"/v1/outcomes/{marker}", f"/{marker}"):
-        requests.get(url + path, headers=headers, timeout=10)
-    requests.request(marker.upper(), f"{url}/v1/entities", headers=headers, timeout=10)
+        requests.get(url + path, headers=headers, timeout=WAIT_S)
+    requests.request(marker.upper(), f"{url}/v1/entities", headers=headers, timeout=WAIT_S)
     log = log_of(site)
     metrics = site.us.metrics()
     assert '"code":"region_not_allowed"' in log

@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from intelgraph.model.content import OUT_OF_RANGE, TOO_DEEP
+from tests.machine import WAIT_S
 
 from .site import EU, US, Client, Site, entity
 from .test_graphql import post
@@ -54,7 +55,7 @@ def by_rest(client: Client, id_: str, properties: str) -> requests.Response:
 
 def graphql(client: Client, body: str) -> requests.Response:
     headers = {"content-type": "application/json", "idempotency-key": str(uuid.uuid4())}
-    return client.http.post(client.url + "/graphql", data=body.encode(), headers=headers, timeout=20)
+    return client.http.post(client.url + "/graphql", data=body.encode(), headers=headers, timeout=WAIT_S)
 
 
 def by_variables(client: Client, id_: str, properties: str) -> requests.Response:

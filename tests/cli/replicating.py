@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ import msgspec
 
 from bench.scratch import Scratch
 from intelgraph.settings import SqliteControl, dump_region_config
+from tests import command
 from tests.replication.world import World, run, servers_of
 
 US, EU, CENTRAL = "us-east", "eu-west", "eu-central"
@@ -58,8 +57,8 @@ class Fleet:
 
     async def ran(self, *arguments: str) -> Ran:
         """Run a command to its end."""
-        command = (sys.executable, "-m", "intelgraph.cli.main", *arguments, "--json", "--state", str(self.state))
-        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+        told = [*arguments, "--json", "--state", str(self.state)]
+        done = await asyncio.to_thread(command.run_text, told, directory=Path.cwd(), timeout_s=60)
         return Ran(code=done.returncode, value=json.loads(done.stdout))
 
     async def cli(self, *arguments: str) -> Any:

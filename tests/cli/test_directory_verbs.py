@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests import command
 from tests.api.site import EU, US, Site, entity, two_regions
 
 pytestmark = pytest.mark.postgres
@@ -35,12 +34,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def intelgraph(site: Site, *arguments: str) -> Ran:
-    done = subprocess.run(
-        [sys.executable, "-m", "intelgraph.cli.main", *arguments, "--state", str(site.directory)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    told = [*arguments, "--state", str(site.directory)]
+    done = command.run_text(told, directory=Path.cwd(), timeout_s=60)
     return Ran(code=done.returncode, out=done.stdout, err=done.stderr)
 
 

@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 
 from intelgraph.cli.api_sender import is_in_force
+from tests import command
 from tests.fakes.door import FakeDoor
+from tests.machine import WAIT_S
 
 TIME = "2020-01-01T00:00:00.000Z"
 TIMES = {"created": TIME, "modified": TIME, "spec_version": "2.1"}
@@ -46,11 +48,11 @@ def serving(door: FakeDoor) -> Iterator[FakeDoor]:
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
     try:
-        assert ready.wait(10)
+        assert ready.wait(WAIT_S)
         yield door
     finally:
         loop.call_soon_threadsafe(ended.set)
-        thread.join(10)
+        thread.join(WAIT_S)
         loop.close()
 
 
@@ -60,11 +62,13 @@ def door() -> Iterator[FakeDoor]:
         yield served
 
 
+def who(door: FakeDoor, tenant: str) -> list[str]:
+    return ["--tenant", tenant, "--url", door.url, "--token", f"{tenant}:writer"]
+
+
 def start(place: Path, door: FakeDoor, *arguments: str, tenant: str = "acme") -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "intelgraph.cli.main", *arguments]
-    who = ["--tenant", tenant, "--url", door.url, "--token", f"{tenant}:writer"]
     return subprocess.Popen(
-        [*command, *who],
+        [sys.executable, "-m", "intelgraph.cli.main", *arguments, *who(door, tenant)],
         cwd=place,
         env={**os.environ, "TMPDIR": str(place)},
         stdin=subprocess.PIPE,
@@ -75,12 +79,14 @@ def start(place: Path, door: FakeDoor, *arguments: str, tenant: str = "acme") ->
 
 
 def ig(place: Path, door: FakeDoor, *arguments: str, tenant: str = "acme", stdin: str = "") -> Ran:
-    process = start(place, door, *arguments, tenant=tenant)
-    try:
-        out, err = process.communicate(stdin, timeout=60)
-    finally:
-        process.kill()
-    return Ran(code=process.returncode, out=out, err=err)
+    done = command.run(
+        [*arguments, *who(door, tenant)],
+        directory=place,
+        timeout_s=60,
+        stdin=stdin.encode(),
+        more_environment={"TMPDIR": str(place)},
+    )
+    return Ran(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
 
 
 def uuid_of(number: int) -> str:
@@ -191,7 +197,7 @@ def test_stopped_anywhere_the_same_command_goes_on(tmp_path: Path, door: FakeDoo
         while len(door.store.outcomes) < 4 and time.monotonic() < until:
             time.sleep(0.001)
         process.send_signal(stop)
-        process.communicate(timeout=20)
+        process.communicate(timeout=WAIT_S)
     finally:
         process.kill()
     assert process.returncode == (130 if stop is signal.SIGINT else -stop)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,7 @@ from intelgraph.cli.verbs import VERBS
 from intelgraph.control.agent.controller.salvaging import Beyond
 from intelgraph.model.printable import json_text, printable
 from intelgraph.operations.salvage import Unasked, Waiting
+from tests import command
 
 FULL = Path("/dev/full")
 HOSTILE = "x\x1b]0;t\x07\nforged line\u202e\x9b31m\u2028"
@@ -30,17 +32,9 @@ COMMAND = [sys.executable, "-m", "intelgraph.cli.main"]
 
 
 def ran(
-    *arguments: str | bytes, place: Path, stdout: object = subprocess.PIPE, stderr: object = subprocess.PIPE
+    *arguments: str | bytes, place: Path, stdout: IO[bytes] | int | None = None, stderr: IO[bytes] | None = None
 ) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=place,
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=stderr,
-        timeout=60,
-        check=False,
-    )
+    return command.run(arguments, directory=place, timeout_s=60, stdout=stdout, stderr=stderr)
 
 
 @given(st.text())
@@ -136,7 +130,7 @@ def test_help_that_cannot_be_written_is_a_sentence(tmp_path: Path, verb: str) ->
 @pytest.mark.parametrize("both", [False, True])
 def test_a_full_device_is_never_a_traceback(tmp_path: Path, arguments: list[str], code: int, both: bool) -> None:
     with FULL.open("wb") as full:
-        done = ran(*arguments, place=tmp_path, stdout=full, stderr=full if both else subprocess.PIPE)
+        done = ran(*arguments, place=tmp_path, stdout=full, stderr=full if both else None)
     assert done.returncode == code
     assert both or b"Traceback" not in done.stderr
     assert both or done.stderr

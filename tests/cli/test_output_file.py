@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from intelgraph.model.output_file import check_writable, whole_file
+from tests.machine import WAIT_S
 
 
 def write(path: Path, content: bytes = b"new") -> None:
@@ -175,7 +176,7 @@ def test_a_pipe_is_written_through(tmp_path: Path) -> None:
     reader = threading.Thread(target=lambda: got.append(path.read_bytes()))
     reader.start()
     write(path)
-    reader.join(20)
+    reader.join(WAIT_S)
     assert got == [b"new"]
     assert stat.S_ISFIFO(path.lstat().st_mode)
 

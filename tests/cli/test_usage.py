@@ -16,20 +16,13 @@ from intelgraph.cli.verbs import VERBS, run
 from intelgraph.model.duration import duration_text
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.operations.site import find_site
+from tests import command
 
 DOOR = ["--tenant", "t", "--region", "r", "--url", "http://127.0.0.1:9", "--token", "x"]
 
 
 def ig(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "intelgraph.cli.main", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=place,
-        stdin=subprocess.DEVNULL,
-    )
+    return command.run_text(arguments, directory=place, timeout_s=60)
 
 
 @pytest.mark.parametrize(

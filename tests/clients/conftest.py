@@ -59,7 +59,7 @@ class Program:
         assert self._process.stdin is not None
         self._process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(5)
+            self._process.wait(WAIT_S)
         self._process.kill()
         self._process.wait()
 

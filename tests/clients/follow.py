@@ -10,6 +10,8 @@ from typing import Any
 
 import aiohttp
 
+from tests.machine import WAIT_S
+
 PAUSE_S = 0.1
 
 
@@ -27,7 +29,7 @@ class Follower:
     def stop(self) -> None:
         """End it."""
         self._loop.call_soon_threadsafe(self._task.cancel)
-        self._thread.join(10)
+        self._thread.join(WAIT_S)
 
     def _run(self) -> None:
         self._task = self._loop.create_task(self._follow())

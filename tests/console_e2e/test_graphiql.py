@@ -9,6 +9,7 @@ import requests
 from playwright.async_api import Page, expect
 
 from tests.api.site import EU, US, Site, entity, relationship
+from tests.machine import WAIT_S
 
 from .browsing import browse
 
@@ -81,15 +82,15 @@ def test_a_token_that_is_none_is_told_in_words(site: Site) -> None:
 
 
 def test_what_is_served_may_run_nothing_of_others_and_be_framed_by_nobody(site: Site) -> None:
-    page = requests.get(site.us.url + "/graphiql", timeout=10)
+    page = requests.get(site.us.url + "/graphiql", timeout=WAIT_S)
     policy = page.headers["content-security-policy"]
     assert "script-src 'self';" in policy
     assert "frame-ancestors 'none'" in policy
     assert page.headers["x-content-type-options"] == "nosniff"
     assert "set-cookie" not in page.headers
-    script = requests.get(site.us.url + "/graphiql/graphiql.js", timeout=10)
+    script = requests.get(site.us.url + "/graphiql/graphiql.js", timeout=WAIT_S)
     assert script.headers["content-type"].startswith("text/javascript")
     assert "immutable" in script.headers["cache-control"]
     for name in ("page.html", "..%2f__init__.py", "%2e%2e", "none.js", ""):
-        told = requests.get(site.us.url + "/graphiql/" + name, timeout=10)
+        told = requests.get(site.us.url + "/graphiql/" + name, timeout=WAIT_S)
         assert (told.status_code, told.json()["code"]) == (404, "no_such_route"), name

@@ -90,5 +90,5 @@ def etcd_cluster(size: int) -> Iterator[Cluster]:
     finally:
         for process in cluster.processes.values():
             process.kill()
-            process.wait(10)
+            process.wait(WAIT_S)
         shutil.rmtree(directory, ignore_errors=True)

@@ -22,7 +22,8 @@ from intelgraph.fleet.supervisor.notes import Note, Notes, write_notes
 from intelgraph.fleet.supervisor.process import MARK, look
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.operations.edges import find_edges
-from tests.machine import is_over
+from tests import command
+from tests.machine import WAIT_S, is_over
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(300)"]
 
@@ -34,8 +35,7 @@ def topology(file: Path, *regions: str, ports: str = '"free"') -> Path:
 
 
 def ig(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "intelgraph.cli.main", *arguments, "--topology", str(file), "--json"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=file.parent)
+    return command.run_text([*arguments, "--topology", str(file), "--json"], directory=file.parent, timeout_s=60)
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def a_process_of(fleet: Fleet, part: str) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(WAIT_S)
 
 
 def note_of(process: subprocess.Popen[bytes]) -> Note:
@@ -79,7 +79,7 @@ def test_down_stops_what_runs_whatever_the_file_names_now(place: Path, now: tupl
         done = ig(file, "down")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["stopped"] == 2
-        assert noted.wait(5) is not None and unnoted.wait(5) is not None
+        assert noted.wait(WAIT_S) is not None and unnoted.wait(WAIT_S) is not None
 
 
 def test_down_stops_a_fleet_whose_ports_were_numbered_when_it_was_brought_up(place: Path) -> None:
@@ -90,7 +90,7 @@ def test_down_stops_a_fleet_whose_ports_were_numbered_when_it_was_brought_up(pla
         topology(file, "a")
         done = ig(file, "down")
         assert json.loads(done.stdout)["stopped"] == 1, done.stderr
-        assert process.wait(5) is not None
+        assert process.wait(WAIT_S) is not None
 
 
 def test_a_region_that_the_file_no_longer_names_has_no_edge(place: Path) -> None:

@@ -19,6 +19,7 @@ from intelgraph.fleet.postgres.server import server_of
 from intelgraph.fleet.supervisor.notes import Note, Notes, may_adopt, plan_digest, read_notes, write_notes
 from intelgraph.fleet.supervisor.stop_order import kind_of, stop_levels
 from intelgraph.model.errors import IntelGraphError
+from tests.machine import WAIT_S
 
 AS_ROOT = os.geteuid() == 0
 
@@ -40,7 +41,7 @@ def test_two_who_settle_one_new_fleet_at_once_agree(place: Path, two_regions: Pa
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(WAIT_S)
     assert len(settled) == 8
     assert all(fleet == settled[0] for fleet in settled)
 

@@ -30,6 +30,7 @@ from intelgraph.fleet.supervisor.notes import notes_path, read_notes, write_note
 from intelgraph.fleet.supervisor.process import look, marked
 from intelgraph.fleet.supervisor.status import Request
 from intelgraph.fleet.supervisor.supervision import ask
+from tests import command
 from tests.machine import WAIT_S, stretched
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(400)]
@@ -37,15 +38,7 @@ TIMEOUT_S = 240.0
 
 
 def _run(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "intelgraph.cli.main", *arguments, "--topology", str(file)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-        cwd=file.parent,
-    )
+    return command.run_text([*arguments, "--topology", str(file)], directory=file.parent, timeout_s=TIMEOUT_S)
 
 
 def _ok(file: Path, *arguments: str) -> str:
@@ -279,7 +272,7 @@ def test_a_pid_of_another_program_in_the_notes_is_left_alone(running: Path) -> N
         assert bystander.pid not in _pids(running).values()
     finally:
         bystander.kill()
-        bystander.wait(10)
+        bystander.wait(WAIT_S)
 
 
 def test_a_region_whose_database_was_lost_begins_a_life_it_never_had(running: Path) -> None:

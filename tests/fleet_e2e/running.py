@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -28,6 +27,7 @@ from intelgraph.fleet.layout.topology import GLOBAL_EDGE
 from intelgraph.fleet.layout.topology_file import load_topology
 from intelgraph.fleet.supervisor.process import Identity, look, marked
 from intelgraph.operations.site import Site, find_site
+from tests import command
 from tests.machine import WAIT_S, is_over, watch_the_machine
 
 HOME, AWAY = "us-east", "eu-west"
@@ -102,15 +102,8 @@ class RunningFleet:
         return done.returncode, json.loads(done.stdout)
 
     def _type(self, *arguments: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "intelgraph.cli.main", *arguments, "--topology", str(self.topology), "--json"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-            cwd=self.directory,
-        )
+        told = [*arguments, "--topology", str(self.topology), "--json"]
+        return command.run_text(told, directory=self.directory, timeout_s=timeout_s)
 
     @property
     def fleet(self) -> Fleet:

@@ -110,7 +110,7 @@ def _drilling(fleet: RunningFleet, fault: str, region: str) -> Iterator[subproce
         yield running
     finally:
         running.kill()
-        running.wait(10)
+        running.wait(WAIT_S)
 
 
 def test_the_dead_man_heals_when_the_drill_is_killed(fleet: RunningFleet) -> None:

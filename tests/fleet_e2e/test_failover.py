@@ -26,7 +26,7 @@ TAKEN_OVER_S = 10.0
 def outcome(fleet: RunningFleet, tenant: str, key: str) -> str:
     request = urllib.request.Request(f"{fleet.doors[AWAY]}/v1/outcomes/{key}")
     request.add_header("authorization", f"Bearer {fleet.token(tenant)}")
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=WAIT_S) as answer:
         told: dict[str, Any] = json.load(answer)
     return str(told["outcome"])
 
@@ -192,7 +192,7 @@ def entities(fleet: RunningFleet, tenant: str) -> set[str]:
     """The ids of a tenant's entities, as the other region has them."""
     request = urllib.request.Request(f"{fleet.doors[AWAY]}/v1/entities?limit=1000")
     request.add_header("authorization", f"Bearer {fleet.token(tenant)}")
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=WAIT_S) as answer:
         return {each["id"] for each in json.load(answer)["objects"]}
 
 
