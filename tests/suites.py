@@ -34,6 +34,7 @@ _FOUND_SOMETHING = (1, 2)  # 2: a file could not be read
 _WIDTH = 80
 _SLOWEST, _SLOW_S = 15, 10.0
 QUICK = "not prove and not fleet and not alone"
+_LONG = ("--timeout", "5400")
 _COUNTED = ("failed", "passed", "skipped", "xfailed", "xpassed", "error")
 
 
@@ -201,16 +202,21 @@ def all_cases() -> Suite:
 
 
 def all_suites(proofs: str | None) -> list[Suite]:
-    """What `make test` runs. ``proofs``: which of the long proofs run before, as arguments of pytest."""
+    """What `make test` runs. ``proofs``: which of the long proofs run too, as arguments of pytest, and all cases."""
+    all_of_them = (cases.OPTION,) if proofs else ()
     suites = [
         Suite(name="check", command=("make", "--no-print-directory", "check"), is_pytest=False),
-        pytest_suite("quick", "-n", "3", "--dist", "worksteal", "-m", QUICK),
+        pytest_suite("quick", "-n", "3", "--dist", "worksteal", "-m", QUICK, *all_of_them),
         pytest_suite("fleets", "-n", "2", "--dist", "loadfile", "-m", "fleet and not prove and not alone"),
         pytest_suite("alone", "-m", "alone and not prove"),
     ]
     if proofs:
-        suites.append(all_cases())
-        suites.append(pytest_suite("proofs", "-m", "prove", "--timeout", "5400", *shlex.split(proofs)))
+        chosen = shlex.split(proofs)
+        together = ("-n", "2", "--dist", "worksteal")  # a core for each
+        suites += [
+            pytest_suite("proofs", *together, "-m", "prove and not fleet", *_LONG, *chosen),
+            pytest_suite("fleet-proofs", "-m", "prove and fleet", *_LONG, *chosen),
+        ]
     return suites
 
 
