@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help clients console browser demo etcd faketime test check prove cases bench bench-write bench-graph bench-read bench-flood bench-failover bench-erase bench-against clean setup setup-dev lock
+.PHONY: help clients console browser demo etcd faketime test check prove cases bench bench-write bench-graph bench-read bench-flood bench-failover bench-erase bench-idle bench-against clean setup setup-dev lock
 ARGS ?=
 PROOFS ?=
 PY := .venv/bin/python
@@ -51,7 +51,7 @@ prove: setup-dev ## the long real-process proofs, resumable; tables go to docs/p
 cases: setup-dev ## all generated cases, of which `make test` tries a quarter
 	@$(PY) -m tests.suites --cases
 
-bench: bench-write bench-graph bench-read bench-flood bench-failover bench-erase ## every benchmark
+bench: bench-write bench-graph bench-read bench-flood bench-failover bench-erase bench-idle ## every benchmark
 
 bench-write: setup-dev ## writes: SQL, HTTP and remote durability against pgbench in the same run
 	@$(PY) -m bench.write $(ARGS)
@@ -70,6 +70,9 @@ bench-failover: setup-dev ## failover of 1,000,000 tenants against 1,000, in as 
 
 bench-erase: setup-dev ## another tenant's writes while an entity with 50,000 relationships is erased
 	@$(PY) -m bench.erase $(ARGS)
+
+bench-idle: setup-dev ## processor time of two regions that nobody asks anything, by kind of part
+	@$(PY) -m bench.idle $(ARGS)
 
 bench-against: setup-dev ## the same load to this tree and to another one in turn: BASE=directory of the other
 	@$(PY) -m bench.against $(BASE) $(ARGS)
