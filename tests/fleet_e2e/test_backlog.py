@@ -31,6 +31,7 @@ _COUNTED_EVERY_S = 0.5
 
 
 @pytest.mark.fleet
+@pytest.mark.prove
 def test_a_lost_slot_is_told_and_repaired(two_regions: RunningFleet) -> None:
     backlog = Backlog(fleet=two_regions, rows=6_000, note_bytes=6_000, slot_mb=SLOT_MB)
     backlog.run()
@@ -38,6 +39,7 @@ def test_a_lost_slot_is_told_and_repaired(two_regions: RunningFleet) -> None:
     assert backlog.slot_lost
 
 
+@pytest.mark.fleet
 @pytest.mark.prove
 @pytest.mark.timeout(5_400)
 @pytest.mark.parametrize(

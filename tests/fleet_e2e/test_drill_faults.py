@@ -60,7 +60,7 @@ def _holds(report: Report, began_s: float) -> None:
     [
         "crash",
         "pause",
-        "partition",
+        pytest.param("partition", marks=pytest.mark.prove),
         pytest.param("partition-in", marks=pytest.mark.prove),
         pytest.param("partition-out", marks=pytest.mark.prove),
     ],
