@@ -18,7 +18,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from intelgraph.cli.api_sender import DoorSender
-from intelgraph.cli.client import DoorClient
+from intelgraph.cli.client import DoorClient, Reply
 from intelgraph.graph.imports.answer import Answer
 from intelgraph.graph.imports.journal import Heading, ImportJournal, new_run
 from intelgraph.graph.imports.plan import BatchLimits, scan
@@ -56,6 +56,11 @@ def ig_measured(site: Site, *arguments: str) -> tuple[str, float]:
     return done.stdout, resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before_s
 
 
+def seeing(bookmark: str | None) -> list[str]:
+    """Options of an export that is to see a write, from whichever region it reads; none if nothing was written."""
+    return [] if bookmark is None else ["--bookmark", bookmark]
+
+
 def ig(site: Site, *arguments: str) -> str:
     told = [*arguments, "--state", str(site.directory)]
     done = command.run_text(told, directory=Path.cwd(), timeout_s=280)
@@ -90,12 +95,12 @@ def test_attack_goes_in_by_one_region_and_comes_out_of_the_other(fleet: Site) ->
 
 @pytest.mark.prove
 def test_attack_exported_and_imported_has_the_same_digest(fleet: Site, tmp_path: Path) -> None:
-    ig(fleet, "import", "--sample", "attack", "--tenant", "acme")
-    digest = ig(fleet, "export", "--digest-only", "--tenant", "acme")
+    of_acme = seeing(json.loads(ig(fleet, "import", "--sample", "attack", "--tenant", "acme", "--json"))["bookmark"])
+    digest = ig(fleet, "export", "--digest-only", "--tenant", "acme", *of_acme)
     path = str(tmp_path / "attack.json")
-    ig(fleet, "export", path, "--tenant", "acme")
-    ig(fleet, "import", path, "--tenant", "globex")
-    assert ig(fleet, "export", "--digest-only", "--tenant", "globex") == digest
+    ig(fleet, "export", path, "--tenant", "acme", *of_acme)
+    of_globex = seeing(json.loads(ig(fleet, "import", path, "--tenant", "globex", "--json"))["bookmark"])
+    assert ig(fleet, "export", "--digest-only", "--tenant", "globex", *of_globex) == digest
 
 
 def test_a_european_tenants_import_reaches_the_other_region_with_no_body(fleet: Site) -> None:
@@ -188,16 +193,16 @@ def test_what_the_api_takes_of_numbers_and_of_size_is_exported_and_imported_whol
     ]
     operations = [{"op": "upsert_entity", "entity": entity} for entity in entities]
 
-    async def write() -> int:
+    async def write() -> Reply:
         async with DoorClient(url=fleet.us.url, token=lambda: fleet.issuer.token("wonka")) as client:
-            return (
-                await client.post("/v1/changes", body=msgspec.json.encode({"operations": operations}), key="k")
-            ).status
+            return await client.post("/v1/changes", body=msgspec.json.encode({"operations": operations}), key="k")
 
-    assert asyncio.run(write()) == 200
-    digest = ig(fleet, "export", "--digest-only", "--tenant", "wonka")
+    written = asyncio.run(write())
+    assert written.status == 200
+    of_wonka = seeing(written.bookmark)
+    digest = ig(fleet, "export", "--digest-only", "--tenant", "wonka", *of_wonka)
     path = str(tmp_path / "whole.json")
-    ig(fleet, "export", path, "--tenant", "wonka")
+    ig(fleet, "export", path, "--tenant", "wonka", *of_wonka)
     summary = json.loads(ig(fleet, "import", path, "--tenant", "umbrella", "--json"))
     assert (summary["entities"], summary["rejected"]) == (2, {})
-    assert ig(fleet, "export", "--digest-only", "--tenant", "umbrella") == digest
+    assert ig(fleet, "export", "--digest-only", "--tenant", "umbrella", *seeing(summary["bookmark"])) == digest
