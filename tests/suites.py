@@ -193,7 +193,8 @@ def run_all(suites: Sequence[Suite]) -> tuple[str, int]:
 
 def pytest_suite(name: str, *arguments: str) -> Suite:
     """A suite of this project's tests."""
-    return Suite(name=name, command=(sys.executable, "-m", "pytest", "-p", "tests.outcomes", *arguments))
+    plugins = ("-p", "tests.outcomes", "-p", "tests.interruption")
+    return Suite(name=name, command=(sys.executable, "-m", "pytest", *plugins, *arguments))
 
 
 def all_cases() -> Suite:

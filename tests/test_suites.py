@@ -26,7 +26,8 @@ def tiny(directory: Path, name: str, source: str, *arguments: str) -> Suite:
     file = directory / name / f"test_{name}.py"
     file.parent.mkdir(parents=True)
     file.write_text(source, encoding="utf-8")
-    settings = ("-c", "/dev/null", "--rootdir", str(file.parent), "-p", "tests.outcomes", "-p", "no:cacheprovider")
+    plugins = ("-p", "tests.outcomes", "-p", "tests.interruption", "-p", "no:cacheprovider")
+    settings = ("-c", "/dev/null", "--rootdir", str(file.parent), *plugins)
     arguments = ("-p", "xdist", *arguments) if "-n" in arguments else arguments
     return Suite(name=name, command=(sys.executable, "-m", "pytest", *settings, *arguments, str(file)))
 
@@ -115,7 +116,7 @@ HERE = pathlib.Path(__file__).parent
 @pytest.fixture
 def fleet():
     yield
-    time.sleep(0.5)
+    time.sleep(STOPPING_S)
     (HERE / "down").touch()
 def test_first(): pass
 def test_waits(fleet):
@@ -125,14 +126,20 @@ def test_waits(fleet):
 
 
 @pytest.mark.parametrize(
-    ("number", "arguments"),
-    [(signal.SIGINT, ()), (signal.SIGINT, ("-n", "2")), (signal.SIGTERM, ())],
-    ids=["Ctrl-C", "Ctrl-C with workers", "terminated"],
+    ("number", "arguments", "stopping_s"),
+    [
+        (signal.SIGINT, (), 0.5),
+        (signal.SIGINT, ("-n", "2"), 0.5),
+        (signal.SIGINT, ("-n", "2"), 17.0),
+        (signal.SIGTERM, (), 0.5),
+    ],
+    ids=["Ctrl-C", "Ctrl-C with workers", "Ctrl-C with workers that stop servers for long", "terminated"],
 )
 def test_an_interruption_lets_the_suite_stop_what_it_started_and_runs_no_other(
-    tmp_path: Path, number: int, arguments: Sequence[str]
+    tmp_path: Path, number: int, arguments: Sequence[str], stopping_s: float
 ) -> None:
-    one, two = tiny(tmp_path, "one", WAITING, *arguments), tiny(tmp_path, "two", GOOD)
+    waiting = WAITING.replace("STOPPING_S", str(stopping_s))
+    one, two = tiny(tmp_path, "one", waiting, *arguments), tiny(tmp_path, "two", GOOD)
     script = (
         "import sys; from tests.suites import *\n"
         f"told, code = run_all([{one!r}, {two!r}])\n"
