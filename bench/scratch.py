@@ -7,6 +7,7 @@ Works inside and outside a running event loop, and as root.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import shutil
@@ -29,6 +30,9 @@ from intelgraph.settings import Database
 
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 10.0
+_MEMORY, _ROOM_BYTES = Path("/dev/shm"), 8 << 30
+_one_at_a_time = threading.Lock()
+_patterns: dict[int, Path] = {}
 _NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
 
@@ -114,14 +118,16 @@ def start_scratch(
     settings: Mapping[str, str] | None = None,
     durable: bool = False,
 ) -> Iterator[Scratch]:
-    """Yield a running server with the region's roles and an empty database ``intelgraph``; about 1.2 s.
+    """Yield a running server with the region's roles and an empty database ``intelgraph``.
 
+    The first one of a process is created (about 1.2 s); the others are copies of it as it was then, passwords and all.
     ``directory`` is where it lives, if the server's account can reach it; else, and by default, a directory of its
-    own under the system's temporary directory. Everything is removed at the end.
+    own: in memory if there is plenty of it and nothing is to be ``durable``, else under the system's temporary
+    directory. Everything is removed at the end.
     """
     account = server_account()
     if directory is None or not can_reach(directory, account):
-        directory = Path(tempfile.gettempdir())
+        directory = Path(tempfile.gettempdir()) if durable else _roomy_memory() or Path(tempfile.gettempdir())
     directory.mkdir(parents=True, exist_ok=True)
     home = Path(tempfile.mkdtemp(prefix=f"ig-{name}-", dir=directory))
     if account is not None:
@@ -130,13 +136,46 @@ def start_scratch(
     server = postgres.Server(directory=home, port=free_ports(1)[0], settings=overrides)
     scratch = Scratch(server=server)
     try:
+        subprocess.run(["cp", "-a", f"{_pattern()}/.", str(home)], check=True)
         postgres.prepare(server, durable=durable)
         scratch.start()
-        _run_apart(lambda: postgres.create_roles(server))
         yield scratch
     finally:
         scratch.kill()
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _roomy_memory() -> Path | None:
+    """A directory in memory with room for many servers; ``None`` where there is none, as in most containers."""
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(_MEMORY).free >= _ROOM_BYTES and os.access(_MEMORY, os.W_OK):
+            return _MEMORY
+    return None
+
+
+def _pattern() -> Path:
+    """The directory of a server with the roles and the database, which does not run."""
+    with _one_at_a_time:
+        if os.getpid() not in _patterns:
+            _patterns[os.getpid()] = _make_pattern()
+        return _patterns[os.getpid()]
+
+
+def _make_pattern() -> Path:
+    home = Path(tempfile.mkdtemp(prefix="ig-pattern-", dir=_roomy_memory()))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    account = server_account()
+    if account is not None:
+        os.chown(home, account.uid, account.gid)
+    scratch = Scratch(server=postgres.Server(directory=home, port=free_ports(1)[0], settings=_NOT_DURABLE))
+    try:
+        postgres.prepare(scratch.server, durable=False)
+        scratch.start()
+        _run_apart(lambda: postgres.create_roles(scratch.server))
+    finally:
+        scratch.stop()
+    scratch.log.unlink(missing_ok=True)
+    return home
 
 
 def _run_apart(work: Callable[[], Awaitable[None]]) -> None:

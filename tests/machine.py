@@ -1,6 +1,6 @@
 """How slow the machine is while a test measures: bounds of seconds are for a machine like the developers', left alone.
 
-A small process beside the tests does a fixed piece of work twice a second (a count, and a flush to disk) and notes how
+A small process beside the tests does a fixed piece of work once a second (a count, and a flush to disk) and notes how
 long it took: longer where others use the processors or the disk, and where they are slow. A bound that a test asserts
 is stretched by how much longer that was, on average, in the very window that the test measured. On a quiet machine of
 the usual speed nothing is stretched. A bound that only ends a wait for something (``WAIT_S``) asserts nothing and is
@@ -22,7 +22,7 @@ _ROOT = Path(__file__).parents[1]
 WAIT_S = 90.0
 """For how long a test waits for what must come; a test has 600 s in all."""
 _COUNT_TO = 400_000
-_WORK_S, _EVERY_S = 0.025, 0.5
+_WORK_S, _EVERY_S = 0.025, 1.0
 """What the work takes where nothing is slow: 20 ms for the count (22 ms as measured), and up to 5 ms for the flush."""
 _CALM_MAX, _STRETCH_MAX = 1.5, 20.0
 _LONGER_MAX = 3.0

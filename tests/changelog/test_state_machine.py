@@ -74,6 +74,7 @@ def test_every_region_concludes_what_the_model_concludes(
         assert regions.histories >= histories
 
 
+@pytest.mark.prove
 @pytest.mark.postgres
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("bug", PLANTED, ids=lambda bug: bug.name)
