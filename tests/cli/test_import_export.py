@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from intelgraph.cli.api_sender import is_in_force
+from intelgraph.client.import_sender import is_in_force
 from tests.fakes.door import FakeDoor
 
 TIME = "2020-01-01T00:00:00.000Z"

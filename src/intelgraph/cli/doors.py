@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import click
 
-from intelgraph.cli.client import DoorClient
 from intelgraph.cli.options import fleet_options, the_actor
+from intelgraph.client.api_client import ApiClient
 from intelgraph.model.errors import IntelGraphError, refuse
 from intelgraph.model.names import check_name
 from intelgraph.operations.edges import find_edges
@@ -51,7 +51,7 @@ def door_options(command: F) -> F:
     return fleet_options(command)
 
 
-def open_door(options: DoorOptions, *, role: str) -> DoorClient:
+def open_door(options: DoorOptions, *, role: str) -> ApiClient:
     """The client that the options mean; refuses what does not fit together before anything is sent."""
     check_name("tenant", options.tenant)
     if options.region is not None and options.url is not None:
@@ -63,11 +63,11 @@ def open_door(options: DoorOptions, *, role: str) -> DoorClient:
         assert places is not None
         token = renewed_token(Operator(site=places.site, actor=the_actor()), options.tenant, role)
     if options.url is not None:
-        return DoorClient(url=options.url, token=token)
+        return ApiClient(url=options.url, token=token)
     assert places is not None
     if options.region is not None:  # and no other: what that region refuses is what was asked
-        return DoorClient(url=places.edge(options.region), token=token)
-    return DoorClient(url=places.url, token=token, edges=places.edges)
+        return ApiClient(url=places.edge(options.region), token=token)
+    return ApiClient(url=places.url, token=token, edges=places.edges)
 
 
 def fleet_state(options: DoorOptions) -> Path | None:

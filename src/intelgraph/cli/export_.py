@@ -15,12 +15,12 @@ from typing import Any
 import click
 import msgspec
 
-from intelgraph.cli.client import DoorClient
 from intelgraph.cli.doors import DoorOptions, door_options, fleet_state, open_door
 from intelgraph.cli.import_places import check_outside
 from intelgraph.cli.options import json_option
 from intelgraph.cli.output import OutputFailed, say, say_json
 from intelgraph.cli.progress import Steps
+from intelgraph.client.api_client import ApiClient
 from intelgraph.graph.content_digest import ContentDigest
 from intelgraph.graph.objects import GraphObject, Kind, read_object
 from intelgraph.graph.stix.write import BundleWriter
@@ -123,7 +123,7 @@ def _is_stdout(file: str) -> bool:
         return False
 
 
-async def _export(asked: ExportOptions, client: DoorClient, steps: Steps) -> Summary:
+async def _export(asked: ExportOptions, client: ApiClient, steps: Steps) -> Summary:
     began_s = time.monotonic()
     async with client:
         await client.check_tenant()
@@ -166,7 +166,7 @@ async def _write(asked: ExportOptions, walk: _Walk) -> ContentDigest:
 class _Walk:
     """Reads a tenant's objects in (kind, id) order, a page at a time; ``regions`` are those that answered."""
 
-    def __init__(self, client: DoorClient, bookmark: str | None, steps: Steps) -> None:
+    def __init__(self, client: ApiClient, bookmark: str | None, steps: Steps) -> None:
         self._client = client
         self._bookmark = bookmark
         self._steps = steps
@@ -203,7 +203,7 @@ class _Walk:
         return page
 
 
-async def _written_since(client: DoorClient, bookmark: str | None) -> bool | None:
+async def _written_since(client: ApiClient, bookmark: str | None) -> bool | None:
     if bookmark is None:
         return None
     reply = await client.get("/v1/changes", params={"after": bookmark, "limit": "1"}, bookmark=bookmark)

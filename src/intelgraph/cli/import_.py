@@ -16,14 +16,14 @@ from typing import Any, BinaryIO, cast
 import click
 import msgspec
 
-from intelgraph.cli.api_sender import DoorSender
-from intelgraph.cli.client import DoorClient
 from intelgraph.cli.doors import DoorOptions, door_options, fleet_state, open_door
 from intelgraph.cli.import_places import check_outside, check_places, is_there
 from intelgraph.cli.options import json_option
 from intelgraph.cli.output import say, say_json
 from intelgraph.cli.progress import Steps
 from intelgraph.cli.rejects_file import rejects_file
+from intelgraph.client.api_client import ApiClient
+from intelgraph.client.import_sender import ApiSender
 from intelgraph.graph.imports.journal import Heading, ImportJournal, new_run
 from intelgraph.graph.imports.plan import KINDS, ImportPlan, scan
 from intelgraph.graph.imports.run import ImportPolicy, ImportRun
@@ -169,7 +169,7 @@ def _scan(asked: ImportOptions, rejects: Rejects, steps: Steps) -> ImportPlan:
             raise refuse("cannot_read", f"the import is refused while reading: {what_failed(error)}") from error
 
 
-async def _check_tenant(client: DoorClient) -> None:
+async def _check_tenant(client: ApiClient) -> None:
     async with client:
         await client.check_tenant()
 
@@ -198,7 +198,7 @@ def _opened(asked: ImportOptions) -> Iterator[tuple[BinaryIO, int | None]]:
 
 
 async def _send(
-    asked: ImportOptions, client: DoorClient, plan: ImportPlan, rejects: Rejects, steps: Steps
+    asked: ImportOptions, client: ApiClient, plan: ImportPlan, rejects: Rejects, steps: Steps
 ) -> tuple[ImportRun, int]:
     policy = ImportPolicy(replace=asked.replace)
     journal = _journal(asked, plan, policy)
@@ -213,7 +213,7 @@ async def _send(
 
     async with client:
         run = ImportRun(
-            plan=plan, sender=DoorSender(client), journal=journal, rejects=rejects, policy=policy, on_done=on_done
+            plan=plan, sender=ApiSender(client), journal=journal, rejects=rejects, policy=policy, on_done=on_done
         )
         try:
             await run.run()

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intelgraph.cli import doors
-from intelgraph.cli.client import ClientPolicy, DoorClient, backoff_s, check_url
 from intelgraph.cli.doors import DoorOptions, open_door
+from intelgraph.client.api_client import ApiClient, ClientPolicy, backoff_s, check_url
 from intelgraph.model.errors import IntelGraphError, PermanentError, TransientError
 from tests.fakes.door import FakeDoor, Store
 from tests.machine import stretched
@@ -30,8 +30,8 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(asyncio.wait_for(test(), timeout=20))
 
 
-def client(url: str, **more: Any) -> DoorClient:
-    return DoorClient(url=url, token=lambda: "acme:writer", policy=QUICK, **more)
+def client(url: str, **more: Any) -> ApiClient:
+    return ApiClient(url=url, token=lambda: "acme:writer", policy=QUICK, **more)
 
 
 @pytest.mark.parametrize("trouble", ["503", "drop", "lose"])
