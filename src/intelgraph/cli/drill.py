@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from intelgraph.cli.duration import Duration
-from intelgraph.cli.fleet_place import json_option, the_fleet, topology_option
+from intelgraph.cli.fleet_place import json_option, topology_option
 from intelgraph.cli.number import Number
 from intelgraph.cli.options import reason_option, the_actor
 from intelgraph.cli.output import say, say_json, say_lines, style
@@ -25,6 +25,7 @@ from intelgraph.drill.workload import WorkloadSettings
 from intelgraph.fleet.layout.topology_file import find_topology_file
 from intelgraph.model.errors import refuse
 from intelgraph.model.placement import Durability
+from intelgraph.operations.fleet.location import find_fleet
 
 SCENARIOS = ("region-loss",)
 
@@ -77,7 +78,7 @@ def run_(scenario: str, topology: Path | None, as_json: bool, **given: Any) -> N
       intelgraph drill run region-loss --region us-east --fault partition --durability home --for 20s
       intelgraph drill run region-loss --region eu-west --fault pause --rate 100 --seed 7 --json
     """
-    fleet = the_fleet(topology)
+    fleet = find_fleet(topology)
     where = Whereabouts(topology=topology or find_topology_file(Path.cwd()), start=Path.cwd())
     settings = DrillSettings(
         fault=given["fault"],
@@ -104,7 +105,7 @@ def list_(topology: Path | None, as_json: bool) -> None:
       intelgraph drill list
       intelgraph drill list --json | jq '.drills[] | select(.holds == false)'
     """
-    drills = kept.listed(drills_directory(the_fleet(topology)))
+    drills = kept.listed(drills_directory(find_fleet(topology)))
     if as_json:
         say_json({"drills": [_value(each) for each in drills]})
         return
@@ -127,7 +128,7 @@ def show_(id: str, page: bool, topology: Path | None, as_json: bool) -> None:
       intelgraph drill show 20260131-080000-pause
       intelgraph drill show 20260131-080000-pause --html
     """
-    found = kept.load(drills_directory(the_fleet(topology)), id)
+    found = kept.load(drills_directory(find_fleet(topology)), id)
     if found.report is None:
         raise refuse(
             "drill_interrupted",

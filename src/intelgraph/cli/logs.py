@@ -10,13 +10,14 @@ from pathlib import Path
 
 import click
 
-from intelgraph.cli.fleet_place import json_option, the_fleet, topology_option
+from intelgraph.cli.fleet_place import json_option, topology_option
 from intelgraph.cli.output import broken_pipe, flush, say, say_json, style, wait_or_reader_gone
 from intelgraph.fleet.composition.parts import all_parts
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.supervisor.log_files import decoded, last_lines
 from intelgraph.fleet.supervisor.supervision import log_path
 from intelgraph.model.errors import refuse
+from intelgraph.operations.fleet.location import find_fleet
 
 _LOOK_S = 0.25
 _CHECKS = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -49,7 +50,7 @@ def command(names: tuple[str, ...], topology: Path | None, follow: bool, count: 
       intelgraph logs us-east/api -n 100
       intelgraph logs supervisor
     """
-    chosen = _choose(the_fleet(topology), names)
+    chosen = _choose(find_fleet(topology), names)
     width = max(len(name) for name in chosen)
     wanted = (lambda line: True) if how["checks"] else is_no_check
     shown = Shown(width=width, as_json=how["as_json"], wanted=wanted)
