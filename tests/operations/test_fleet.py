@@ -60,7 +60,8 @@ def test_a_fleet_that_runs_is_waited_for_and_nothing_is_recorded(location: Fleet
     with pytest.raises(IntelGraphError) as refused:
         asyncio.run(body())
     assert refused.value.denied.code == "not_ready"
-    assert "us-east/postgres" in refused.value.denied.facts["parts"]
+    waiting = refused.value.denied.facts["parts"]
+    assert isinstance(waiting, list) and "us-east/postgres" in waiting
     assert statuses and not statuses[-1].ready
     assert read_record(location.recorded().state) == []
 
