@@ -69,7 +69,8 @@ def _used_s(place: Place) -> Counter[str]:
 
 def _busy_s() -> float:
     times = psutil.cpu_times()
-    return sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0)
+    idle: float = times.idle + getattr(times, "iowait", 0.0) + getattr(times, "guest", 0.0)
+    return float(sum(times)) - idle
 
 
 async def measure_idle(rounds: int, seconds: float, say: Say) -> IdleReport:

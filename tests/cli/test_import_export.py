@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from intelgraph.cli.api_sender import is_in_force
+from intelgraph.client.import_sender import is_in_force
 from tests import command
 from tests.fakes.door import FakeDoor
 from tests.machine import WAIT_S

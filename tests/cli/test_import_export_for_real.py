@@ -17,8 +17,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from intelgraph.cli.api_sender import DoorSender
-from intelgraph.cli.client import DoorClient, Reply
+from intelgraph.client.api_client import ApiClient, Reply
+from intelgraph.client.import_sender import ApiSender
 from intelgraph.graph.imports.answer import Answer
 from intelgraph.graph.imports.journal import Heading, ImportJournal, new_run
 from intelgraph.graph.imports.plan import BatchLimits, scan
@@ -117,7 +117,7 @@ def test_a_european_tenants_import_reaches_the_other_region_with_no_body(fleet: 
     assert not list((fleet.directory / "regions").rglob(".intelgraph-import-*"))
 
 
-class _Cut(DoorSender):
+class _Cut(ApiSender):
     """A way through the door that is cut after two requests."""
 
     sent = 0
@@ -138,11 +138,11 @@ def test_an_import_that_was_cut_finds_what_the_real_door_has_taken(fleet: Site) 
     policy = ImportPolicy(in_flight_max=1, batch=BatchLimits(operations_max=1))
     heading = Heading(tenant="tyrell", content_hash="", operations_max=1, bytes_max=1, run=new_run())
 
-    async def one_run(way: type[DoorSender]) -> ImportRun:
+    async def one_run(way: type[ApiSender]) -> ImportRun:
         rejects, data = Rejects(), msgspec.json.encode({"type": "bundle", "objects": things})
         with scan(BundleSource(io.BytesIO(data)), Limits(), rejects) as plan:
             journal = ImportJournal(path, heading, resume=True)
-            async with DoorClient(url=fleet.us.url, token=lambda: token) as client:
+            async with ApiClient(url=fleet.us.url, token=lambda: token) as client:
                 run = ImportRun(plan=plan, sender=way(client), journal=journal, rejects=rejects, policy=policy)
                 try:
                     await run.run()
@@ -152,7 +152,7 @@ def test_an_import_that_was_cut_finds_what_the_real_door_has_taken(fleet: Site) 
 
     with pytest.raises(IntelGraphError, match="the import is cut"):
         asyncio.run(asyncio.wait_for(one_run(_Cut), timeout=60))
-    again = asyncio.run(asyncio.wait_for(one_run(DoorSender), timeout=60))
+    again = asyncio.run(asyncio.wait_for(one_run(ApiSender), timeout=60))
     assert (again.batches, again.batches_resumed, again.written["entity"]) == (5, 2, 5)
 
 
@@ -168,8 +168,8 @@ def test_what_the_door_takes_comes_back_from_postgresql_property_by_property(
         with scan(BundleSource(io.BytesIO(data)), Limits(), rejects) as plan:
             heading = Heading(tenant="acme", content_hash="", operations_max=1, bytes_max=1, run=new_run())
             journal = ImportJournal(fleet.directory / "journal.json", heading, resume=False)
-            async with DoorClient(url=fleet.us.url, token=lambda: token) as client:
-                sender = DoorSender(client)
+            async with ApiClient(url=fleet.us.url, token=lambda: token) as client:
+                sender = ApiSender(client)
                 run = ImportRun(plan=plan, sender=sender, journal=journal, rejects=rejects, policy=ImportPolicy())
                 await run.run()
                 journal.delete()
@@ -194,7 +194,7 @@ def test_what_the_api_takes_of_numbers_and_of_size_is_exported_and_imported_whol
     operations = [{"op": "upsert_entity", "entity": entity} for entity in entities]
 
     async def write() -> Reply:
-        async with DoorClient(url=fleet.us.url, token=lambda: fleet.issuer.token("wonka")) as client:
+        async with ApiClient(url=fleet.us.url, token=lambda: fleet.issuer.token("wonka")) as client:
             return await client.post("/v1/changes", body=msgspec.json.encode({"operations": operations}), key="k")
 
     written = asyncio.run(write())

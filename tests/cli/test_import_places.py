@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
-from intelgraph.cli.import_places import check_outside, check_places
+from intelgraph.operations.transfer.file_places import check_outside, check_places
 from tests.cli.test_import_export import Ran, bundle, door, ig, malware
 from tests.fakes.door import FakeDoor
 
@@ -63,7 +64,7 @@ def test_what_is_no_file_is_no_journal_but_may_take_the_rejects(tmp_path: Path, 
     (tmp_path / "in.json").write_text(bundle(malware(1), 7))
     assert ig(tmp_path, door, "import", "in.json", "--rejects", "/dev/null").code == 0
     assert refused(ig(tmp_path, door, "import", "in.json", "--journal", "/dev/null", "--json")) == "bad_place"
-    check_places("/dev/stdin", rejects=Path("/dev/null"), journal=None)
+    check_places(Path("/dev/stdin"), rejects=Path("/dev/null"), journal=None)
 
 
 LONG = "n" * 300
@@ -93,10 +94,10 @@ def test_a_name_that_leads_nowhere_is_refused(
     check_outside(tmp_path / "regions", *(Path(tmp_path, each) for each in arguments))
 
 
-def test_the_file_on_standard_input_is_not_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_on_standard_input_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "in.json").write_text("{}")
-    with (tmp_path / "in.json").open() as file:
-        monkeypatch.setattr("sys.stdin", file)
+    with (tmp_path / "in.json").open("rb") as stdin:
         with pytest.raises(Exception, match="is what is imported"):
-            check_places("-", rejects=tmp_path / "in.json", journal=None)
-        check_places("-", rejects=tmp_path / "other", journal=None)
+            check_places(None, stdin, rejects=tmp_path / "in.json", journal=None)
+        check_places(None, stdin, rejects=tmp_path / "other", journal=None)
+    check_places(None, BytesIO(), rejects=tmp_path / "in.json", journal=None)

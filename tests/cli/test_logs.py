@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.cli.logs import Shown, _show_growth, is_no_check
+from intelgraph.cli.logs import Shown, is_no_check
 from intelgraph.fleet.layout.ports import free_ports
 from intelgraph.fleet.supervisor.log_files import last_lines
 from intelgraph.fleet.supervisor.serving import why_not_ready
+from intelgraph.operations.fleet.logs import GrowingLog
 
 CHECK = json.dumps({"event": "request", "method": "GET", "route": "/readyz", "status": 200, "code": None})
 FAILED = json.dumps({"event": "request", "method": "GET", "route": "/readyz", "status": 503, "code": None})
@@ -41,7 +42,9 @@ def test_only_a_line_feed_begins_a_line(tmp_path: Path, capsys: pytest.CaptureFi
     path = tmp_path / "log"
     path.write_text("a\u2028forged\u0085forged\x0bforged\rforged\x1b[2J\nb\n", encoding="utf-8")
     assert len(last_lines(path, 9)) == 2
-    assert _show_growth("part", path, 0, Shown(width=4, as_json=False)) == path.stat().st_size
+    growing = GrowingLog(path, begun=0)
+    Shown(width=4, as_json=False).lines("part", growing.grown())
+    assert growing.grown() == []
     shown = capsys.readouterr().out
     assert shown == "part a\\u2028forged\\u0085forged\\u000bforged\\rforged\\u001b[2J\npart b\n"
 

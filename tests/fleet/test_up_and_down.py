@@ -28,10 +28,16 @@ from intelgraph.fleet.layout.topology_file import load_topology
 from intelgraph.fleet.postgres.server import ADMIN, server_of
 from intelgraph.fleet.supervisor.notes import notes_path, read_notes, write_notes
 from intelgraph.fleet.supervisor.process import look, marked
-from intelgraph.fleet.supervisor.status import Request
+from intelgraph.fleet.supervisor.status import Phase, Request
 from intelgraph.fleet.supervisor.supervision import ask
+from intelgraph.model.actor import Channel
+from intelgraph.operations.fleet.location import FleetLocation, FleetOperator
+from intelgraph.operations.fleet.parts import restart_part
+from intelgraph.operations.fleet.startup import bring_up
+from intelgraph.operations.record import read_record
 from tests import command
 from tests.machine import WAIT_S, stretched
+from tests.operations.sites import PERSON
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(400)]
 TIMEOUT_S = 240.0
@@ -176,6 +182,18 @@ def test_wan_is_seen_cut_and_healed_in_the_direction_that_was_typed(running: Pat
     assert "open" in _ok(running, "wan", "--heal")
     for wrong in (["us-east", "nowhere"], ["us-east"], ["--delay-ms", "5"], ["us-east", "eu-west", "--for", "soon"]):
         assert _run(running, "wan", *wrong).returncode in (1, 2)
+
+
+def test_who_asked_is_recorded_whether_it_was_typed_or_called(running: Path) -> None:
+    fleet, location = _fleet(running), FleetLocation(file=load_topology(running), start=running.parent)
+    before = read_record(fleet.state)
+    assert before[0].operation == "up" and before[0].facts["foreground"] is False
+    assert {line.actor.channel for line in before} == {Channel.CLI}
+    restarted = asyncio.run(restart_part(FleetOperator(fleet=fleet, actor=PERSON), "eu-west/feed"))
+    assert [(part.name, part.phase) for part in restarted] == [("eu-west/feed", Phase.READY)]
+    assert asyncio.run(bring_up(location, PERSON)).already
+    added = read_record(fleet.state)[len(before) :]
+    assert [(line.operation, line.actor) for line in added] == [("restart", PERSON)]
 
 
 def test_a_hold_that_was_released_early_does_not_end_the_next_one(running: Path) -> None:
@@ -335,6 +353,8 @@ def test_in_the_foreground_an_interrupt_stops_everything(running: Path) -> None:
     finally:
         process.kill()
     assert _left(_fleet(running)) == []
+    last = read_record(_fleet(running).state)[-1]
+    assert (last.operation, last.facts["foreground"]) == ("up", True)
     _ok(running, "up", "--timeout", "120")
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from intelgraph.cli.client import Reply
+from intelgraph.client.api_client import Reply
 from intelgraph.graph.content_digest import canonical_json
 from intelgraph.graph.objects import GraphObject, read_object, upsert_operation
 from intelgraph.graph.stix.bundle_source import BundleSource

@@ -5,7 +5,6 @@ Exit codes of ``run`` and ``show``: 0 every promise held, 1 something was found,
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ from typing import Any
 import click
 
 from intelgraph.cli.duration import Duration
-from intelgraph.cli.fleet_place import json_option, the_fleet, topology_option
+from intelgraph.cli.fleet_place import json_option, topology_option
 from intelgraph.cli.number import Number
-from intelgraph.cli.options import reason_option, the_actor
+from intelgraph.cli.options import reason_option, run, the_actor
 from intelgraph.cli.output import say, say_json, say_lines, style
 from intelgraph.drill import faults, kept
 from intelgraph.drill.course import FOR_S_MAX, FOR_S_MIN, LOST_FOR_S_MIN, Drill, DrillSettings, Told, drills_directory
@@ -23,8 +22,8 @@ from intelgraph.drill.dead_man import Whereabouts
 from intelgraph.drill.report import Report, text_lines
 from intelgraph.drill.workload import WorkloadSettings
 from intelgraph.fleet.layout.topology_file import find_topology_file
-from intelgraph.model.errors import refuse
 from intelgraph.model.placement import Durability
+from intelgraph.operations.fleet.location import find_fleet
 
 SCENARIOS = ("region-loss",)
 
@@ -77,7 +76,7 @@ def run_(scenario: str, topology: Path | None, as_json: bool, **given: Any) -> N
       intelgraph drill run region-loss --region us-east --fault partition --durability home --for 20s
       intelgraph drill run region-loss --region eu-west --fault pause --rate 100 --seed 7 --json
     """
-    fleet = the_fleet(topology)
+    fleet = find_fleet(topology)
     where = Whereabouts(topology=topology or find_topology_file(Path.cwd()), start=Path.cwd())
     settings = DrillSettings(
         fault=given["fault"],
@@ -89,7 +88,7 @@ def run_(scenario: str, topology: Path | None, as_json: bool, **given: Any) -> N
     )
     told = _told(quiet=as_json)
     drill = Drill(where=where, fleet=fleet, actor=the_actor(given["reason"]), settings=settings, told=told)
-    report = asyncio.run(drill.run())
+    report = run(drill.run())
     _show(report, drills_directory(fleet) / report.id, as_json=as_json, page=False)
 
 
@@ -104,7 +103,7 @@ def list_(topology: Path | None, as_json: bool) -> None:
       intelgraph drill list
       intelgraph drill list --json | jq '.drills[] | select(.holds == false)'
     """
-    drills = kept.listed(drills_directory(the_fleet(topology)))
+    drills = kept.listed(drills_directory(find_fleet(topology)))
     if as_json:
         say_json({"drills": [_value(each) for each in drills]})
         return
@@ -127,15 +126,8 @@ def show_(id: str, page: bool, topology: Path | None, as_json: bool) -> None:
       intelgraph drill show 20260131-080000-pause
       intelgraph drill show 20260131-080000-pause --html
     """
-    found = kept.load(drills_directory(the_fleet(topology)), id)
-    if found.report is None:
-        raise refuse(
-            "drill_interrupted",
-            f"there is no report of drill {id}: it was interrupted; what there is of it is in {found.directory}",
-            id=id,
-            directory=str(found.directory),
-        )
-    _show(found.report, found.directory, as_json=as_json, page=page)
+    root = drills_directory(find_fleet(topology))
+    _show(kept.load_report(root, id), root / id, as_json=as_json, page=page)
 
 
 def _show(report: Report, directory: Path, *, as_json: bool, page: bool) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from intelgraph.cli.duration import Duration
-from intelgraph.cli.fleet_place import json_option, phase_text, the_fleet, topology_option
+from intelgraph.cli.fleet_place import fleet_operator, json_option, phase_text, topology_option
+from intelgraph.cli.options import reason_option, run
 from intelgraph.cli.output import say, say_json
-from intelgraph.fleet.supervisor.status import FleetStatus, Request
-from intelgraph.fleet.supervisor.supervision import ask
-from intelgraph.model.errors import refuse
+from intelgraph.fleet.supervisor.status import PartStatus
+from intelgraph.operations.fleet.parts import start_part, stop_part
 
 
 @click.group()
@@ -28,9 +28,10 @@ def command() -> None:
 @command.command()
 @click.argument("part")
 @click.option("--for", "for_s", type=Duration(above_zero=True), help="Start it by itself after this long, such as 60s.")
+@reason_option
 @topology_option
 @json_option
-def stop(part: str, for_s: float | None, topology: Path | None, as_json: bool) -> None:
+def stop(part: str, for_s: float | None, reason: str, topology: Path | None, as_json: bool) -> None:
     """Kill PART, or every part of a region, at once; nothing of it is started until `fault start`.
 
     Nothing is stopped in an orderly way: this is how a site is lost. `intelgraph fault start` brings it back.
@@ -40,28 +41,25 @@ def stop(part: str, for_s: float | None, topology: Path | None, as_json: bool) -
       intelgraph fault stop us-east
       intelgraph fault stop us-east --for 60s
     """
-    _ask(Request(do="hold", part=part, for_s=for_s), topology, as_json=as_json)
+    _show(run(stop_part(fleet_operator(topology, reason), part, for_s=for_s)), as_json=as_json)
 
 
 @command.command()
 @click.argument("part")
+@reason_option
 @topology_option
 @json_option
-def start(part: str, topology: Path | None, as_json: bool) -> None:
+def start(part: str, reason: str, topology: Path | None, as_json: bool) -> None:
     """Let PART, or every part of a region, be started again.
 
     \b
     Example:
       intelgraph fault start us-east
     """
-    _ask(Request(do="release", part=part), topology, as_json=as_json)
+    _show(run(start_part(fleet_operator(topology, reason), part)), as_json=as_json)
 
 
-def _ask(request: Request, topology: Path | None, *, as_json: bool) -> None:
-    status: FleetStatus | None = ask(the_fleet(topology), request)
-    if status is None:
-        raise refuse("not_supervised", "the fault is refused: no supervisor runs; `intelgraph up` starts one")
-    concerned = [each for each in status.parts if request.part in (each.name, each.region)]
+def _show(concerned: list[PartStatus], *, as_json: bool) -> None:
     if as_json:
         say_json({"parts": concerned})
         return

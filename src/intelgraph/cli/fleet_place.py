@@ -8,13 +8,12 @@ from typing import Any, TypeVar
 
 import click
 
+from intelgraph.cli.options import the_actor
 from intelgraph.cli.output import style
-from intelgraph.fleet.layout.places import Fleet, locate
-from intelgraph.fleet.layout.topology import GLOBAL_EDGE
-from intelgraph.fleet.layout.topology_file import TopologyFile, find_topology_file, load_topology
-from intelgraph.fleet.supervisor.status import FleetStatus, PartStatus, Phase
-from intelgraph.model.errors import refuse
+from intelgraph.fleet.layout.places import Fleet
+from intelgraph.fleet.supervisor.status import PartStatus, Phase
 from intelgraph.operations.edges import addresses
+from intelgraph.operations.fleet.location import FleetOperator, find_fleet
 
 F = TypeVar("F", bound=Callable[..., Any])
 _COLOURS = {Phase.READY: "green", Phase.DONE: "green", Phase.WAITING: "yellow", Phase.STARTING: "yellow"}
@@ -35,17 +34,9 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")(command)
 
 
-def read_topology(topology: Path | None) -> TopologyFile:
-    """The topology that a command's option means."""
-    return load_topology(topology or find_topology_file(Path.cwd()))
-
-
-def the_fleet(topology: Path | None) -> Fleet:
-    """The fleet that a command's option means; ``no_fleet`` if it was never brought up."""
-    fleet = locate(read_topology(topology), start=Path.cwd())
-    if not fleet.id or GLOBAL_EDGE not in fleet.ports:
-        raise refuse("no_fleet", f"there is no fleet in {fleet.state}: `intelgraph up` makes one")
-    return fleet
+def fleet_operator(topology: Path | None, reason: str) -> FleetOperator:
+    """Whoever runs this process, at work on the fleet that a command's option means; ``no_fleet`` if there is none."""
+    return FleetOperator(fleet=find_fleet(topology), actor=the_actor(reason))
 
 
 def phase_text(part: PartStatus) -> str:
@@ -58,9 +49,3 @@ def address_lines(fleet: Fleet) -> list[str]:
     found = addresses(fleet)
     width = max(len(name) for name in found)
     return [f"  {name:<{width}}  {url}" for name, url in found.items()]
-
-
-def not_ready(status: FleetStatus) -> list[PartStatus]:
-    """The parts and steps that are not ready."""
-    waiting = [step for step in status.steps if step.phase is not Phase.DONE]
-    return waiting + [part for part in status.parts if part.phase is not Phase.READY]

@@ -1,76 +1,29 @@
-"""``intelgraph import``: a STIX 2.1 bundle into a tenant's graph, through the door."""
+"""``intelgraph import``: a STIX 2.1 bundle into a tenant's graph, through the API."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import hashlib
-import os
 import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import click
-import msgspec
 
-from intelgraph.cli.api_sender import DoorSender
-from intelgraph.cli.client import DoorClient
-from intelgraph.cli.doors import DoorOptions, door_options, fleet_state, open_door
-from intelgraph.cli.import_places import check_outside, check_places, is_there
-from intelgraph.cli.options import json_option
-from intelgraph.cli.output import say, say_json
+from intelgraph.cli.access import access_options, the_access
+from intelgraph.cli.options import json_option, reason_option
+from intelgraph.cli.output import say, say_if_possible, say_json
 from intelgraph.cli.progress import Steps
-from intelgraph.cli.rejects_file import rejects_file
-from intelgraph.graph.imports.journal import Heading, ImportJournal, new_run
-from intelgraph.graph.imports.plan import KINDS, ImportPlan, scan
-from intelgraph.graph.imports.run import ImportPolicy, ImportRun
-from intelgraph.graph.stix.bundle_source import BundleSource, PieceReader
-from intelgraph.graph.stix.read import Limits
-from intelgraph.graph.stix.rejects import Rejects
 from intelgraph.graph.stix.sample_attack import SampleAttack
-from intelgraph.model.errors import IntelGraphError, refuse, retry, what_failed
-from intelgraph.operations.edges import find_edges
+from intelgraph.operations.transfer.access import AccessOptions
+from intelgraph.operations.transfer.imports import (
+    SAMPLES,
+    Imported,
+    ImportListener,
+    ImportOptions,
+    ImportSource,
+    import_bundle,
+)
 
-SAMPLES = ("attack",)
-_OWN = ("file", "sample", "rejects", "journal", "resume", "replace", "as_json")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImportOptions:
-    """The command line of one import."""
-
-    file: str | None
-    sample: str | None
-    rejects: Path | None
-    journal: Path | None
-    resume: bool
-    replace: bool
-    as_json: bool
-    door: DoorOptions
-
-
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What an import did. ``rejected`` counts by reason; ``bookmark`` names its last write, if it wrote anything.
-
-    ``entities`` and ``relationships`` were written, ``unchanged`` are there already, as the file has them.
-    """
-
-    tenant: str
-    entities: int
-    relationships: int
-    unchanged: int
-    rejected: dict[str, int]
-    seconds: float
-    objects_per_s: float
-    bookmark: str | None
-    batches: int
-    batches_resumed: int
-    batches_unconfirmed: int
-    retries: int
-    content_hash: str
+_OWN = ("rejects", "journal", "resume", "replace")
 
 
 @click.command()
@@ -90,7 +43,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 )
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Go on where the last run was stopped.")
 @click.option("--replace", is_flag=True, help="Take the file's form also where the tenant's is newer.")
-@door_options
+@access_options
+@reason_option
 @json_option
 def command(**options: Any) -> int:
     """Import the STIX 2.1 bundle FILE (.json, also gzipped; - for standard input) into a tenant's graph.
@@ -107,186 +61,73 @@ def command(**options: Any) -> int:
       intelgraph import --sample attack --tenant acme
       zcat feed.json.gz | intelgraph import - --tenant acme --rejects rejected.jsonl
     """
-    own = {name: options.pop(name) for name in _OWN}
-    asked = ImportOptions(**own, door=DoorOptions(**options))
-    if (asked.file is None) == (asked.sample is None):
+    file, sample, as_json, reason = (options.pop(name) for name in ("file", "sample", "as_json", "reason"))
+    own = ImportOptions(**{name: options.pop(name) for name in _OWN})
+    if (file is None) == (sample is None):
         raise click.UsageError("give either FILE or --sample")
-    client = open_door(asked.door, role="writer")
-    _check_places(asked)
-    asyncio.run(_check_tenant(open_door(asked.door, role="writer")))
-    with _done_although_not_listed() as done, contextlib.ExitStack() as stack:
-        listed = stack.enter_context(rejects_file(asked.rejects))
-        rejects = Rejects(listed.sink)
-        steps = stack.enter_context(Steps(quiet=asked.as_json))
-        began_s = time.monotonic()
-        plan = stack.enter_context(_scan(asked, rejects, steps))
-        listed.keep()
-        run, retries = asyncio.run(_send(asked, client, plan, rejects, steps))
-        summary = _summary(asked, plan, run, rejects, retries, time.monotonic() - began_s)
-        done.append(lambda: _report(summary, rejects, plan.elements, as_json=asked.as_json))
-    done[0]()
-    if run.batches_unconfirmed:
-        raise retry(
-            "not_confirmed",
-            f"the import is written at home, but {run.batches_unconfirmed} of its {run.batches} batches were not "
-            "confirmed by the standby in time; run the same command again to have them confirmed",
-            retry_after_s=5.0,
-        )
-    if plan.elements and not summary.entities + summary.relationships + summary.unchanged:
-        elements = "its one element" if plan.elements == 1 else f"each of the {plan.elements:,} elements"
+    access = the_access(AccessOptions(**options), role="writer", reason=reason)
+    with Steps(quiet=as_json) as steps:
+        done = import_bundle(access, _source(file, sample), own, _Shown(steps, quiet=as_json))
+    if as_json:
+        say_json(done.summary)
+    else:
+        _report(done)
+    if done.failure is not None:
+        raise done.failure
+    if done.took_nothing:
+        elements = "its one element" if done.elements == 1 else f"each of the {done.elements:,} elements"
         say(f"intelgraph: nothing was taken: {elements} was rejected", err=True)
         return 1
     return 0
 
 
-@contextlib.contextmanager
-def _done_although_not_listed() -> Iterator[list[Callable[[], None]]]:
-    """An import that is done is reported (what the block appends) also when the list of rejects cannot be written."""
-    done: list[Callable[[], None]] = []
-    try:
-        yield done
-    except IntelGraphError as error:
-        if not done:
-            raise
-        done[0]()
-        raise refuse("rejects_not_written", f"the import is done, but {error.denied.reason}") from error
+def _source(file: str | None, sample: str | None) -> ImportSource:
+    if file == "-":
+        return ImportSource(stream=sys.stdin.buffer)
+    return ImportSource(file=None if file is None else Path(file), sample=sample)
 
 
-def _check_places(asked: ImportOptions) -> None:
-    check_places(asked.file, rejects=asked.rejects, journal=asked.journal)
-    if asked.file not in (None, "-") and not is_there(Path(str(asked.file))):
-        with _opened(asked):  # says why not, before anybody is asked anything
-            pass
-    check_outside(fleet_state(asked.door), asked.rejects, asked.journal)
+class _Shown(ImportListener):
+    """What an import tells meanwhile, on standard error."""
 
+    def __init__(self, steps: Steps, *, quiet: bool) -> None:
+        self._steps, self._quiet = steps, quiet
 
-def _scan(asked: ImportOptions, rejects: Rejects, steps: Steps) -> ImportPlan:
-    with _opened(asked) as (raw, size):
-        steps.start("reading", size)
-        try:
-            return scan(BundleSource(raw), Limits(), rejects, lambda taken, elements: steps.set(taken))
-        except OSError as error:
-            raise refuse("cannot_read", f"the import is refused while reading: {what_failed(error)}") from error
+    def start(self, name: str, total: int | None) -> None:
+        self._steps.start(name, total)
 
+    def set(self, done: int) -> None:
+        self._steps.set(done)
 
-async def _check_tenant(client: DoorClient) -> None:
-    async with client:
-        await client.check_tenant()
+    def advance(self, things: int) -> None:
+        self._steps.advance(things)
 
+    def sample_read(self, sample: SampleAttack) -> None:
+        if not self._quiet:
+            counted = f"{sample.revoked} objects are revoked and {sample.deprecated} deprecated"
+            say(f"ATT&CK 18.1: {counted}; all are kept", err=True)
 
-@contextlib.contextmanager
-def _opened(asked: ImportOptions) -> Iterator[tuple[BinaryIO, int | None]]:
-    """The bytes to import and how many they are, if that is known."""
-    if asked.sample is not None:
-        sample = SampleAttack()
-        yield cast(BinaryIO, PieceReader(sample.pieces())), None
-        if not asked.as_json:
-            say(
-                f"ATT&CK 18.1: {sample.revoked} objects are revoked and {sample.deprecated} deprecated; all are kept",
-                err=True,
-            )
-    elif asked.file == "-":
-        yield sys.stdin.buffer, None
-    else:
-        path = Path(str(asked.file))
-        try:
-            raw = path.open("rb")
-        except OSError as error:
-            raise refuse("no_file", f"the import is refused: {path}: {error.strerror}") from error
-        with raw:
-            yield raw, os.fstat(raw.fileno()).st_size
+    def broken_off(self) -> None:
+        if not self._quiet:
+            say("the import is not complete; the same command goes on where it was", err=True)
 
-
-async def _send(
-    asked: ImportOptions, client: DoorClient, plan: ImportPlan, rejects: Rejects, steps: Steps
-) -> tuple[ImportRun, int]:
-    policy = ImportPolicy(replace=asked.replace)
-    journal = _journal(asked, plan, policy)
-    totals = {kind: plan.index.count(kind) for kind in KINDS}
-    started: set[str] = set()
-
-    def on_done(kind: str, objects: int) -> None:
-        if kind not in started:
-            started.add(kind)
-            steps.start({"entity": "entities", "relationship": "relationships"}[kind], totals[cast(Any, kind)])
-        steps.advance(objects)
-
-    async with client:
-        run = ImportRun(
-            plan=plan, sender=DoorSender(client), journal=journal, rejects=rejects, policy=policy, on_done=on_done
-        )
-        try:
-            await run.run()
-        except (asyncio.CancelledError, IntelGraphError):
-            journal.close()
-            if not asked.as_json:
-                say("the import is not complete; the same command goes on where it was", err=True)
-            raise
-    if run.batches_unconfirmed:
-        journal.close()
-    else:
-        journal.delete()
-    return run, client.retries
-
-
-def _journal(asked: ImportOptions, plan: ImportPlan, policy: ImportPolicy) -> ImportJournal:
-    heading = Heading(
-        tenant=asked.door.tenant,
-        content_hash=plan.content_hash,
-        operations_max=policy.batch.operations_max,
-        bytes_max=policy.batch.bytes_max,
-        run=new_run(),
-        replace=policy.replace,
-    )
-    path = asked.journal
-    if path is None:
-        name = hashlib.sha256(f"{asked.door.tenant}\n{asked.door.url}\n{plan.content_hash}".encode()).hexdigest()[:16]
-        path = _journal_directory(asked.door) / f".intelgraph-import-{name}.json"
-    return ImportJournal(path, heading, resume=asked.resume)
-
-
-def _journal_directory(door: DoorOptions) -> Path:
-    """Beside the fleet's state directory, never in it: what is under a region is that region's processes' alone."""
-    if not door.needs_fleet:
-        return Path.cwd()
-    return find_edges(door.state, door.topology).site.state.resolve().parent
-
-
-def _summary(
-    asked: ImportOptions, plan: ImportPlan, run: ImportRun, rejects: Rejects, retries: int, seconds: float
-) -> Summary:
-    return Summary(
-        tenant=asked.door.tenant,
-        entities=run.written["entity"],
-        relationships=run.written["relationship"],
-        unchanged=sum(run.unchanged.values()),
-        rejected=dict(sorted(rejects.by_code.items())),
-        seconds=round(seconds, 3),
-        objects_per_s=round(sum(run.written.values()) / max(seconds, 0.001), 1),
-        bookmark=str(run.bookmark) if run.bookmark else None,
-        batches=run.batches,
-        batches_resumed=run.batches_resumed,
-        batches_unconfirmed=run.batches_unconfirmed,
-        retries=retries,
-        content_hash=plan.content_hash,
-    )
+    def not_listed(self, reason: str) -> None:
+        say_if_possible(f"intelgraph: {reason}")
 
 
 def _counted(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"
 
 
-def _report(summary: Summary, rejects: Rejects, elements: int, *, as_json: bool) -> None:
-    if as_json:
-        say_json(summary)
-        return
+def _report(done: Imported) -> None:
+    summary, rejects = done.summary, done.rejects
     entities = _counted(summary.entities, "entity", "entities")
     relationships = _counted(summary.relationships, "relationship", "relationships")
     say(
         f"imported into {summary.tenant}: {entities} and {relationships} in "
         f"{summary.seconds:.1f} s ({summary.objects_per_s:,.0f} objects/s)"
     )
-    if not elements:
+    if not done.elements:
         say("the bundle holds no objects: there was nothing to import")
     if summary.unchanged:
         say(f"unchanged: {summary.unchanged:,}")

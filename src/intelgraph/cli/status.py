@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
-from intelgraph.cli.fleet_place import json_option, phase_text, the_fleet, topology_option
+from intelgraph.cli.fleet_place import json_option, phase_text, topology_option
 from intelgraph.cli.output import say, say_json, style
 from intelgraph.fleet.etcd.status import ControlStatus
 from intelgraph.fleet.postgres.replication_status import RegionLog
 from intelgraph.fleet.supervisor.status import Phase
+from intelgraph.operations.fleet.location import find_fleet
 from intelgraph.operations.overview import Overview, Seen, read_overview
 from intelgraph.operations.standing import LeaseLine, PlacementLine, Standing
 
@@ -31,7 +32,7 @@ def command(topology: Path | None, as_json: bool, quick: bool) -> int:
       intelgraph status
       intelgraph status --json | jq '.parts[] | select(.part.phase != "ready")'
     """
-    overview = asyncio.run(read_overview(the_fleet(topology), quick=quick))
+    overview = asyncio.run(read_overview(find_fleet(topology), quick=quick))
     if as_json:
         say_json(overview)
     else:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import msgspec
 
 from intelgraph.cli.duration import Duration
-from intelgraph.cli.fleet_place import json_option, the_fleet, topology_option
+from intelgraph.cli.fleet_place import fleet_operator, json_option, topology_option
 from intelgraph.cli.number import Number
+from intelgraph.cli.options import reason_option, run
 from intelgraph.cli.output import say, say_json, style
-from intelgraph.fleet.layout.places import Fleet
-from intelgraph.fleet.layout.topology import Link
-from intelgraph.fleet.wan import asking as wan
 from intelgraph.fleet.wan.listener import Report
 from intelgraph.fleet.wan.settings import DELAY_MS_MAX, FOR_S_MAX, Ask, Cut, Direction
-from intelgraph.model.errors import refuse
+from intelgraph.operations.fleet.links import LOOK, Ends, change_links, read_links
 
 
 @click.command()
@@ -32,8 +29,9 @@ from intelgraph.model.errors import refuse
     type=Duration(above_zero=True, most_s=FOR_S_MAX),
     help="Go back by itself after this long, such as 30s.",
 )
+@reason_option
 @json_option
-def command(regions: tuple[str, ...], topology: Path | None, as_json: bool, **wanted: object) -> None:
+def command(regions: tuple[str, ...], topology: Path | None, reason: str, as_json: bool, **wanted: object) -> None:
     """Show every link, or the one between regions A and B, or change it while the fleet runs.
 
     The directions are those of A and B as typed. Without A and B, --heal heals every link.
@@ -47,12 +45,10 @@ def command(regions: tuple[str, ...], topology: Path | None, as_json: bool, **wa
       intelgraph wan us-east witness --cut both     (with --control etcd)
     """
     request = _request(**wanted)  # type: ignore[arg-type]
-    fleet = the_fleet(topology)
-    links = _links(fleet, regions)
-    if request != Ask() and not regions and request != Ask(heal=True):
+    operator, ends = fleet_operator(topology, reason), _ends(regions)
+    if request != LOOK and ends is None and request != Ask(heal=True):
         raise click.UsageError("say between which two regions: intelgraph wan A B …")
-    turned = bool(regions) and (links[0].a, links[0].b) != regions
-    reports = [wan.ask(fleet, link, _turn(request) if turned else request) for link in links]
+    reports = run(read_links(operator.fleet, ends) if request == LOOK else change_links(operator, request, ends))
     if as_json:
         say_json({"links": reports})
         return
@@ -79,26 +75,12 @@ def _request(*, delay_ms: float | None, cut: str | None, reset: bool, heal: bool
     )
 
 
-def _turn(request: Ask) -> Ask:
-    return msgspec.structs.replace(
-        request,
-        a_to_b_cut=request.b_to_a_cut,
-        b_to_a_cut=request.a_to_b_cut,
-        a_to_b_delay_ms=request.b_to_a_delay_ms,
-        b_to_a_delay_ms=request.a_to_b_delay_ms,
-    )
-
-
-def _links(fleet: Fleet, regions: tuple[str, ...]) -> list[Link]:
+def _ends(regions: tuple[str, ...]) -> Ends | None:
     if not regions:
-        return list(fleet.topology.links)
+        return None
     if len(regions) != 2:
         raise click.UsageError("a link has two ends: give both regions")
-    try:
-        return [fleet.topology.link(*regions)]
-    except KeyError:
-        known = ", ".join(f"{link.a} {link.b}" for link in fleet.topology.links)
-        raise refuse("unknown_link", f"there is no link between {' and '.join(regions)}: known are {known}") from None
+    return regions[0], regions[1]
 
 
 def _lines(report: Report) -> list[str]:

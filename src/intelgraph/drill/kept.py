@@ -82,6 +82,19 @@ def load(root: Path, id: str) -> Kept:
     return Kept(id=id, directory=path, report=_report(path))
 
 
+def load_report(root: Path, id: str) -> Report:
+    """The report of one drill; ``unknown_drill`` if it is not kept, ``drill_interrupted`` if it has none."""
+    found = load(root, id)
+    if found.report is None:
+        raise refuse(
+            "drill_interrupted",
+            f"there is no report of drill {id}: it was interrupted; what there is of it is in {found.directory}",
+            id=id,
+            directory=str(found.directory),
+        )
+    return found.report
+
+
 def _report(directory: Path) -> Report | None:
     try:
         return from_json((directory / REPORT).read_bytes())

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from pathlib import Path
 
 from intelgraph.model.actor import Actor
 from intelgraph.operations.site import Site
@@ -43,6 +44,11 @@ class Operator:
     site: Site
     actor: Actor
     on_step: OnStep = no_step
+
+    @property
+    def state(self) -> Path:
+        """The fleet's state directory, where what is done is recorded."""
+        return self.site.state
 
     def because(self, reason: str) -> Operator:
         """The same with a reason."""

@@ -11,13 +11,27 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from intelgraph.model.actor import Actor
 from intelgraph.model.errors import Fact, refuse, what_failed
-from intelgraph.operations.operator import Operator
 from intelgraph.runtime.record_line import append_line
+
+
+class Requester(Protocol):
+    """Who asks, of which fleet: ``state`` is the directory that holds its record."""
+
+    @property
+    def state(self) -> Path:
+        """The fleet's state directory."""
+        ...
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks."""
+        ...
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,12 +48,12 @@ def record_file(state: Path) -> Path:
     return state / "fleet" / "operators.jsonl"
 
 
-def record(operator: Operator, operation: str, **facts: Fact) -> None:
+def record(operator: Requester, operation: str, **facts: Fact) -> None:
     """Append one line, durably; ``not_recorded`` if that fails, and then nothing may be done."""
     actor = operator.actor
     told = {"subject": actor.subject, "channel": actor.channel.value, "reason": actor.reason}
     line = json.dumps({"at": time.time(), "operation": operation, "actor": told, "facts": facts})
-    path = record_file(operator.site.state)
+    path = record_file(operator.state)
     try:
         append_line(path, line)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -20,7 +21,7 @@ from intelgraph.fleet.supervisor.notes import Notes, read_notes, write_notes
 from intelgraph.fleet.supervisor.process import ENDED_WITHIN_S, MARK, adopt, marks_beginning, survey
 from intelgraph.fleet.supervisor.status import Failed, FleetStatus, Request
 from intelgraph.fleet.supervisor.stopping import stop_parts
-from intelgraph.model.errors import refuse
+from intelgraph.model.errors import PermanentError, refuse
 from intelgraph.runtime.file_lock import locked
 
 SUPERVISOR = "supervisor"
@@ -43,11 +44,47 @@ def ask(fleet: Fleet, request: Request) -> FleetStatus | None:
                     return None
                 answer += part
     except TimeoutError as error:
-        raise refuse(
-            "supervisor_silent", f"the supervisor has not answered for {timeout_s:g} s; its log is {log_path(fleet)}"
-        ) from error
+        raise _silent(fleet, timeout_s) from error
     except OSError:
         return None
+    return _status(answer)
+
+
+async def ask_async(fleet: Fleet, request: Request) -> FleetStatus | None:
+    """Do what ``ask`` does without blocking: a cancellation ends the wait at once."""
+    timeout_s = ANSWER_WITHIN_S[request.do]
+    try:
+        async with asyncio.timeout(timeout_s):
+            answer = await _exchange(fleet.supervisor_socket, msgspec.json.encode(request))
+    except TimeoutError as error:
+        raise _silent(fleet, timeout_s) from error
+    except OSError:
+        return None
+    return _status(answer) if answer.endswith(b"\n") else None
+
+
+async def _exchange(path: Path, line: bytes) -> bytes:
+    """Send a line; returns the line that comes back, or what came before the connection ended."""
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    try:
+        writer.write(line + b"\n")
+        await writer.drain()
+        answer = b""
+        while not answer.endswith(b"\n") and (part := await reader.read(65_536)):
+            answer += part
+        return answer
+    finally:
+        writer.close()
+
+
+def _silent(fleet: Fleet, timeout_s: float) -> PermanentError:
+    return refuse(
+        "supervisor_silent", f"the supervisor has not answered for {timeout_s:g} s; its log is {log_path(fleet)}"
+    )
+
+
+def _status(answer: bytes) -> FleetStatus:
+    """What a supervisor answered; refuses what it refuses."""
     with contextlib.suppress(msgspec.ValidationError):
         return msgspec.json.decode(answer, type=FleetStatus)
     failed = msgspec.json.decode(answer, type=Failed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from intelgraph.cli.client import DoorClient, Reply
+from intelgraph.client.api_client import ApiClient, Reply
 from intelgraph.graph.imports.answer import Answer
 from intelgraph.graph.imports.delivery import Form
 from intelgraph.graph.objects import Kind, read_object
@@ -29,10 +29,10 @@ def is_in_force(told: dict[str, Any]) -> bool:
     return told.get("outcome") in _IN_FORCE and any(row.get("class") in ("accepted", "adopted") for row in rows)
 
 
-class DoorSender:
+class ApiSender:
     """An import's way through the API."""
 
-    def __init__(self, client: DoorClient) -> None:
+    def __init__(self, client: ApiClient) -> None:
         self._client = client
 
     async def send(self, *, key: str, body: bytes) -> Answer:

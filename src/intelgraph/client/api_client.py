@@ -1,9 +1,9 @@
-"""The door's HTTP client: finds a region that may serve the tenant, follows it, and retries what may pass.
+"""The API's HTTP client: finds a region that may serve the tenant, follows it, and retries what may pass.
 
 Guarantees: a body is only sent to a region that has said, to a request without one, that it may hold the tenant; so
 nothing of a tenant's data reaches an edge of a region where the tenant may not be. A write is sent again only under
 its own ``Idempotency-Key``. Waiting is bounded (``ClientPolicy``), honours ``Retry-After`` and is jittered. What
-remains is raised as the typed error the door gave, or ``door_unreachable``.
+remains is raised as the typed error the API gave, or ``door_unreachable``.
 
 Where an ``edges`` entry is known for the region that answered, later requests go straight to that edge; when it fails,
 the search starts again at ``url``.
@@ -118,7 +118,7 @@ def backoff_s(failures: int, retry_after_s: float | None, policy: ClientPolicy, 
     return step * (0.5 + 0.5 * chance)
 
 
-class DoorClient:
+class ApiClient:
     """One tenant's way in. ``token()`` gives a bearer token that is still valid; ``edges`` maps regions to URLs."""
 
     def __init__(
@@ -140,7 +140,7 @@ class DoorClient:
         self._session: aiohttp.ClientSession | None = None
         self.retries = 0
 
-    async def __aenter__(self) -> DoorClient:
+    async def __aenter__(self) -> ApiClient:
         timeout = aiohttp.ClientTimeout(
             total=self._policy.request_timeout_s, sock_connect=self._policy.connect_timeout_s
         )
@@ -304,5 +304,5 @@ def check_url(url: str) -> str:
 
 
 def _seconds(text: str | None) -> float | None:
-    """``Retry-After`` in seconds; its date form is not used by the door."""
+    """``Retry-After`` in seconds; its date form is not used by the API."""
     return float(text) if text is not None and text.isascii() and text.isdigit() else None

@@ -6,17 +6,19 @@ Everything is looked at before anything is opened, since opening is what would e
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
+from typing import BinaryIO
 
 from intelgraph.graph.imports.journal import check_is_journal
 from intelgraph.model.errors import refuse
 
 
-def check_places(file: str | None, *, rejects: Path | None, journal: Path | None) -> None:
-    """Refuse with ``bad_place`` a ``rejects`` or ``journal`` that is the input (``-``: standard input) or the other."""
+def check_places(
+    file: Path | None, stream: BinaryIO | None = None, *, rejects: Path | None, journal: Path | None
+) -> None:
+    """Refuse with ``bad_place`` a ``rejects`` or ``journal`` that is the input, a file or a stream, or the other."""
     for option, path in (("--rejects", rejects), ("--journal", journal)):
-        if path is not None and file is not None and _is_input(path, file):
+        if path is not None and _is_input(path, file, stream):
             raise refuse("bad_place", f"{option} {path} is refused: it is what is imported, and would be replaced")
     if rejects is not None and journal is not None and _same(rejects, journal):
         raise refuse("bad_place", f"--journal {journal} is refused: --rejects names the same file")
@@ -48,12 +50,12 @@ def is_there(path: Path) -> bool:
     return True
 
 
-def _is_input(path: Path, file: str) -> bool:
-    if file != "-":
-        return _same(path, Path(file))
+def _is_input(path: Path, file: Path | None, stream: BinaryIO | None) -> bool:
+    if file is not None:
+        return _same(path, file)
     try:
-        return os.path.samestat(path.stat(), os.fstat(sys.stdin.fileno())) and path.is_file()
-    except (OSError, ValueError):
+        return stream is not None and os.path.samestat(path.stat(), os.fstat(stream.fileno())) and path.is_file()
+    except (OSError, ValueError):  # a stream in memory has no descriptor
         return False
 
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from intelgraph.cli.output import say_if_possible
 from intelgraph.model.errors import PermanentError, refuse
 from intelgraph.model.output_file import check_writable, whole_file
 
 
-class RejectsFile:
+class RejectsList:
     """The list of one import; ``sink`` takes its lines."""
 
     def __init__(self, sink: BinaryIO | None) -> None:
@@ -31,22 +30,25 @@ class RejectsFile:
 
 
 @contextlib.contextmanager
-def rejects_file(path: Path | None) -> Iterator[RejectsFile]:
-    """The list that goes to ``path``, or nowhere; refused before anything is read when it cannot be written."""
+def rejects_list(path: Path | None, not_listed: Callable[[str], None]) -> Iterator[RejectsList]:
+    """The list that goes to ``path``, or nowhere; refused before anything is read when it cannot be written.
+
+    ``not_listed`` is told why the list of an import that fails cannot be written either.
+    """
     if path is None:
-        yield RejectsFile(None)
+        yield RejectsList(None)
         return
     try:
         check_writable(path)
     except OSError as error:
         raise _not_writable("the import is refused", path, error) from error
     with tempfile.TemporaryFile() as spooled:
-        listed = RejectsFile(cast(BinaryIO, spooled))
+        listed = RejectsList(cast(BinaryIO, spooled))
         try:
             yield listed
         except BaseException:
             if listed.kept:
-                _write_besides(cast(BinaryIO, spooled), path)
+                _write_besides(cast(BinaryIO, spooled), path, not_listed)
             raise
         if listed.kept:
             _write(cast(BinaryIO, spooled), path)
@@ -61,12 +63,12 @@ def _write(spooled: BinaryIO, path: Path) -> None:
         raise _not_writable("what was not taken is not listed", path, error) from error
 
 
-def _write_besides(spooled: BinaryIO, path: Path) -> None:
+def _write_besides(spooled: BinaryIO, path: Path, not_listed: Callable[[str], None]) -> None:
     """Write the list of an import that failed: why it failed is what matters, so a failing list is only said."""
     try:
         _write(spooled, path)
     except PermanentError as error:
-        say_if_possible(f"intelgraph: {error.denied.reason}")
+        not_listed(error.denied.reason)
 
 
 def _not_writable(what: str, path: Path, error: OSError) -> PermanentError:

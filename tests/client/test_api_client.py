@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,12 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intelgraph.cli import doors
-from intelgraph.cli.client import ClientPolicy, DoorClient, backoff_s, check_url
-from intelgraph.cli.doors import DoorOptions, open_door
+from intelgraph.client.api_client import ApiClient, ClientPolicy, backoff_s, check_url
 from intelgraph.model.errors import IntelGraphError, PermanentError, TransientError
+from intelgraph.operations.edges import Edges
+from intelgraph.operations.transfer.access import AccessOptions, open_access, reach
 from tests.fakes.door import FakeDoor, Store
 from tests.machine import stretched
+from tests.operations.sites import PERSON, site_of
 
 QUICK = ClientPolicy(retry_budget_s=2.0, backoff_first_s=0.01, backoff_max_s=0.05, connect_timeout_s=1.0)
 ENTITY = {"id": "a", "type": "t", "name": "A"}
@@ -30,8 +30,8 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(asyncio.wait_for(test(), timeout=20))
 
 
-def client(url: str, **more: Any) -> DoorClient:
-    return DoorClient(url=url, token=lambda: "acme:writer", policy=QUICK, **more)
+def client(url: str, **more: Any) -> ApiClient:
+    return ApiClient(url=url, token=lambda: "acme:writer", policy=QUICK, **more)
 
 
 @pytest.mark.parametrize("trouble", ["503", "drop", "lose"])
@@ -85,7 +85,7 @@ def test_where_no_allowed_edge_is_known_the_refusal_is_the_doors() -> None:
     run(test)
 
 
-def test_a_region_that_was_named_is_asked_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_region_that_was_named_is_asked_and_no_other(tmp_path: Path) -> None:
     """Who names a region that may not serve the tenant wants to see its refusal."""
 
     async def test() -> None:
@@ -93,15 +93,15 @@ def test_a_region_that_was_named_is_asked_and_no_other(monkeypatch: pytest.Monke
         eu = FakeDoor(region="eu-west", allowed=["eu-west"])
         async with us.serve(), eu.serve():
             edges = {"us-east": us.url, "eu-west": eu.url}
-            places = SimpleNamespace(url=us.url, edges=edges, edge=edges.__getitem__)
-            monkeypatch.setattr(doors, "find_edges", lambda *_: places)
-            given = DoorOptions(tenant="acme", region="us-east", url=None, token="t", state=None, topology=None)
-            async with open_door(given, role="analyst") as acme:
+            found = Edges(site=site_of(tmp_path), url=us.url, edges=edges)
+            url, known = reach(AccessOptions(tenant="acme", region="us-east"), found)
+            async with client(url, edges=known) as acme:
                 assert (await acme.get("/v1/entities")).status == 421
                 with pytest.raises(PermanentError) as refused:
                     await acme.check_tenant()
                 assert refused.value.denied.code == "region_not_allowed"
-            async with open_door(replace(given, region=None), role="analyst") as acme:
+            url, known = reach(AccessOptions(tenant="acme"), found)
+            async with client(url, edges=known) as acme:
                 assert (await acme.get("/v1/entities")).region == "eu-west"
 
     run(test)
@@ -193,6 +193,5 @@ def test_a_url_that_is_none_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("typed", ["x\x01", "x\x7f", "x y", "x\n", "é", ""])
 def test_a_token_that_no_header_can_carry_is_refused_and_not_shown(typed: str) -> None:
-    given = {"tenant": "t", "region": None, "url": "http://127.0.0.1:1", "state": None, "topology": None}
     with pytest.raises(IntelGraphError, match="not one line of visible ASCII characters"):
-        open_door(DoorOptions(token=typed, **given), role="analyst")
+        open_access(AccessOptions(tenant="t", url="http://127.0.0.1:1", token=typed), PERSON, role="analyst")

@@ -1,0 +1,108 @@
+"""A tenant's way to the API: which address, whose bearer token, and which fleet of this machine gives them.
+
+Without an address the fleet's edges are used. Without a token the fleet's own issuer signs one, again whenever it is
+about to expire; that is recorded in the fleet with who asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from intelgraph.client.api_client import ApiClient, check_url
+from intelgraph.model.actor import Actor
+from intelgraph.model.errors import IntelGraphError, refuse
+from intelgraph.model.names import check_name
+from intelgraph.operations.edges import Edges, find_edges
+from intelgraph.operations.operator import Operator
+from intelgraph.operations.site import Site, the_site
+from intelgraph.operations.tokens import renewed_token
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessOptions:
+    """Whose graph it is, and what is known of the way there: a region's edge or an address, a token, which fleet."""
+
+    tenant: str
+    region: str | None = None
+    url: str | None = None
+    token: str | None = field(default=None, repr=False)
+    state: Path | None = None
+    topology: Path | None = None
+
+    @property
+    def needs_fleet(self) -> bool:
+        """Whether a fleet on this machine has to be found: for its edges or for its issuer."""
+        return self.url is None or self.token is None
+
+    def fleet_state(self) -> Path | None:
+        """Where the state of the fleet is that is meant; none if no fleet was started there.
+
+        It is looked for also where no fleet is needed: it may lie there. What keeps it from being found (a topology
+        that is refused) is raised: nothing is written where it may be.
+        """
+        try:
+            return the_site(self.state, self.topology).state
+        except IntelGraphError as error:
+            if error.denied.code != "no_fleet":
+                raise
+            return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """Who goes in, and how. ``site``: the fleet whose edges or whose issuer are used; none if neither is."""
+
+    options: AccessOptions
+    actor: Actor
+    site: Site | None
+    url: str
+    edges: Mapping[str, str]
+    token: Callable[[], str] = field(repr=False)
+
+    @property
+    def tenant(self) -> str:
+        """Whose graph it is."""
+        return self.options.tenant
+
+    @property
+    def operator(self) -> Operator | None:
+        """Who is at work on a fleet of this machine; none where the API is another's."""
+        return None if self.site is None else Operator(site=self.site, actor=self.actor)
+
+    def client(self) -> ApiClient:
+        """A client of its own: each event loop needs another one."""
+        return ApiClient(url=self.url, edges=self.edges, token=self.token)
+
+
+def open_access(options: AccessOptions, actor: Actor, *, role: str) -> Access:
+    """The way in that the options mean; refuses what does not fit before anything is sent. Nothing of it waits."""
+    check_name("tenant", options.tenant)
+    found = find_edges(options.state, options.topology) if options.needs_fleet else None
+    if options.token is not None:
+        token = _given(options.token)
+    else:
+        assert found is not None
+        token = renewed_token(Operator(site=found.site, actor=actor), options.tenant, role)
+    url, edges = reach(options, found)
+    site = found.site if found is not None else None
+    return Access(options=options, actor=actor, site=site, url=check_url(url), edges=edges, token=token)
+
+
+def reach(options: AccessOptions, found: Edges | None) -> tuple[str, Mapping[str, str]]:
+    """Where to go in, and which regions' edges may be gone to from there."""
+    if options.url is not None:
+        return options.url, {}
+    assert found is not None
+    if options.region is not None:  # and no other: what that region refuses is what was asked
+        return found.edge(options.region), {}
+    return found.url, found.edges
+
+
+def _given(token: str) -> Callable[[], str]:
+    if not token or not all("!" <= character <= "~" for character in token):
+        raise refuse(
+            "bad_token", "the token is refused: it is not one line of visible ASCII characters, as each token is"
+        )
+    return lambda: token
