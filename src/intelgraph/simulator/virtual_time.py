@@ -138,7 +138,7 @@ class Pause:
         self._error: BaseException | None = None
         self._wake: Callable[[Any], object] | None = None
         self._loop: Any = asyncio.get_running_loop()
-        self._handle: Handle = self._loop.call_later(for_s, self._over)
+        self._handle: Any = self._loop.call_later(for_s, self._over)
 
     def __await__(self) -> Generator[Any, None, None]:
         self._asyncio_future_blocking = True
