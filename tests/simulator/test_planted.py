@@ -17,6 +17,7 @@ SEEDS: Mapping[str, int] = {
     "a lease check left out after the commit": 12,
     "renewal without the heartbeat": 20,
     "a grant given while the plan is unfinished": 1,
+    "an observer that counts its own silence against others": 1109,
     "a plan moved without compare-and-set": 25,
     "the standby taken without its position known": 386,
     "two-region steadiness skipped": 11,
