@@ -37,10 +37,11 @@ def opened_while_somebody_writes() -> tuple[Identity, set[Identity]]:
     async def body() -> None:
         opening = asyncio.ensure_future(session.open_epoch(region, record, False))
         await asyncio.sleep(0.001)
-        database.holds["p"].in_flight.add(position)
+        database.holds["p"].writers += 1
         await asyncio.sleep(0.02)
         assert database.holds["p"].epoch == 1, "the lock is waited for"
         database.commit("p", row, world.universe.now)
+        database.holds["p"].writers -= 1
         assert '"ok"' in await opening
 
     database.position -= 1  # drawn only when the write begins

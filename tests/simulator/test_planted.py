@@ -13,14 +13,18 @@ from .planted.mistakes import BY_NAME, MISTAKES
 from .planted.search import SCHEDULES_MAX, found_by
 
 SEEDS: Mapping[str, int] = {
-    "stale read before an epoch's opening": 1,
+    "stale read before an epoch's opening": 64,
     "a lease check left out after the commit": 12,
-    "renewal without the heartbeat": 5,
-    "a grant given while the plan is unfinished": 3,
-    "a plan moved without compare-and-set": 14,
-    "two-region steadiness skipped": 13,
-    "salvage adopting over newer data": 29,
-    "a drained region chosen as target": 21,
+    "renewal without the heartbeat": 20,
+    "a grant given while the plan is unfinished": 1,
+    "an observer that counts its own silence against others": 1109,
+    "a plan moved without compare-and-set": 25,
+    "the standby taken without its position known": 386,
+    "two-region steadiness skipped": 11,
+    "the cut computed before the lock": 450,
+    "a taken-back plan whose epoch is never opened": 386,
+    "salvage adopting over newer data": 16,
+    "a drained region chosen as target": 47,
 }
 """Of each mistake that chance finds soon: a seed under which it does (``python -m tests.simulator.planted``)."""
 FOUND_MIN = 10

@@ -23,9 +23,9 @@ from intelgraph.placement.view import View
 from intelgraph.simulator.clients import Habit
 from intelgraph.simulator.faults import Fault
 from intelgraph.simulator.operators import Order
-from intelgraph.simulator.promises import NO_LOSS, ONE_WRITER
 from intelgraph.simulator.schedule import LONG, Schedule, run
 from intelgraph.simulator.setting import Setting
+from intelgraph.simulator.violation import NO_LOSS, ONE_WRITER
 
 US, EU, WEST = "us-east", "eu-west", "us-west"
 SEEDS = range(4)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from random import Random
 
-from intelgraph.simulator.virtual_time import Site, Universe
+import pytest
+
+from intelgraph.simulator.virtual_time import Pause, Site, Universe
 
 
 def universe() -> Universe:
@@ -55,6 +58,60 @@ def test_a_paused_site_does_nothing_and_then_what_was_due() -> None:
     world.after(7.5, site.go_on)
     world.run_until(9.0)
     assert [round(at_s, 1) for at_s in seen] == [1.0, 2.0, 7.5, 8.5]
+
+
+def test_a_process_that_is_starved_does_nothing_while_its_site_goes_on() -> None:
+    world, seen = universe(), list[tuple[str, float]]()
+    site = Site(world, "a")
+
+    async def body(name: str) -> None:
+        while True:
+            await Pause(2.0)
+            seen.append((name, round(world.now, 1)))
+
+    for name in ("agent", "api"):
+        site.process(name).run(body(name))
+    world.after(1.0, site.starve, "agent")
+    world.after(5.0, site.feed, "agent")
+    world.run_until(7.5)
+    assert [at_s for name, at_s in seen if name == "api"] == [2.0, 4.0, 6.0]
+    assert [at_s for name, at_s in seen if name == "agent"] == [5.0, 7.0]
+
+
+def test_a_pause_ends_early_when_its_task_is_cancelled() -> None:
+    world, seen = universe(), list[str]()
+
+    async def body() -> None:
+        try:
+            async with asyncio.timeout(1.0):
+                await Pause(5.0)
+        except TimeoutError:
+            seen.append(f"{world.now:.1f}")
+        await Pause(2.0)
+        seen.append(f"{world.now:.1f}")
+
+    Site(world, "a").process("p").run(body())
+    world.run_until(10.0)
+    assert seen == ["1.0", "3.0"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_task_whose_process_ends_before_its_first_step_is_closed() -> None:
+    world, seen = universe(), list[str]()
+    site = Site(world, "a")
+
+    async def child() -> None:
+        seen.append("ran")
+
+    async def body() -> None:
+        asyncio.ensure_future(child())  # noqa: RUF006 - its process ends first
+        site.kill()
+
+    site.process("p").run(body())
+    world.run_until(1.0)
+    world.end([site])
+    gc.collect()
+    assert not seen
 
 
 def test_of_a_killed_process_nothing_runs_any_more_not_even_its_cleaning_up() -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -43,6 +44,7 @@ def subscription_name(origin: str) -> str:
     return "from_" + check_name("region", origin).replace("-", "_")
 
 
+@lru_cache(maxsize=1024)
 def slot_name(origin: str, destination: str) -> str:
     """Name the slot that ``origin`` keeps for ``destination``; at most 63 bytes."""
     return f"{check_name('region', origin)}__{check_name('region', destination)}".replace("-", "_")[:63]

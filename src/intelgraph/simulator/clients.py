@@ -12,12 +12,13 @@ from intelgraph.changelog.model.log import ObjectKey
 from intelgraph.simulator.network import Network
 from intelgraph.simulator.promises import Promises
 from intelgraph.simulator.region import Region
-from intelgraph.simulator.virtual_time import Site, Universe
-from intelgraph.simulator.worker import Told, Worker
+from intelgraph.simulator.virtual_time import Pause, Site, Universe
+from intelgraph.simulator.worker import Asked, Told, Worker
 
 DEADLINE_S = 15.0
 ANSWER_S = 6.0
 AGAIN_S = 0.4
+BATCH_SHARE, BATCH_S_MAX = 0.15, 0.4
 IDS = ("a", "b", "c", "d", "e", "f")
 AGAIN = {"closing", "gap", "database_unavailable"}
 
@@ -51,7 +52,7 @@ class Clients:
 
     async def _work(self, name: str, habit: Habit, placements: dict[str, tuple[str, ...]], until_s: float) -> None:
         random, names = self.universe.random, sorted(placements)
-        await asyncio.sleep(random.random())
+        await Pause(random.random())
         bookmarks: dict[str, tuple[str, Told]] = {}
         while self.universe.now < until_s:
             placement = names[int(random.random() * len(names))]
@@ -65,7 +66,7 @@ class Clients:
                 told = await self.write(placement, placements[placement], key, operations, habit.patient)
                 if told.status == "ok":
                     bookmarks[placement] = (id_, told)
-            await asyncio.sleep(habit.pause_s * (0.5 + random.random()))
+            await Pause(habit.pause_s * (0.5 + random.random()))
 
     def _operations(self, placement: str, allowed: tuple[str, ...]) -> tuple[str, tuple[Any, ...]]:
         random = self.universe.random.random
@@ -119,7 +120,7 @@ class Clients:
             final = told.status == "ok" or (told.status == "refused" and told.why not in AGAIN)
             if final or not patient or self.universe.now - began_s > DEADLINE_S:
                 break
-            await asyncio.sleep(AGAIN_S * (0.5 + self.universe.random.random()))
+            await Pause(AGAIN_S * (0.5 + self.universe.random.random()))
         if told.status == "refused" and not unanswered:
             self.promises.refused(placement, key)
         self._count(told.status)
@@ -140,12 +141,17 @@ class Clients:
 
     async def _ask(self, worker: Worker, placement: str, key: str, operations: tuple[Any, ...]) -> Told:
         told: asyncio.Future[Told] = self.loop.create_future()
-        worker.write(placement, key, operations, told)
+        worker.write(Asked(placement, key, operations, self._takes_s()), told)
         try:
             async with asyncio.timeout(ANSWER_S):
                 return await told
         except TimeoutError:
             return Told("unknown", f"{worker.region.name} gave no answer")
+
+    def _takes_s(self) -> float:
+        """Draw for how long a write's transaction works: an import's batch has many operations."""
+        random = self.universe.random.random
+        return BATCH_S_MAX * random() if random() < BATCH_SHARE else 0.0
 
     def _count(self, what: str) -> None:
         self.answers[what] = self.answers.get(what, 0) + 1

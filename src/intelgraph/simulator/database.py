@@ -11,6 +11,7 @@ from typing import NamedTuple
 from intelgraph.changelog.model.known import Known
 from intelgraph.changelog.model.log import Identity, Kind, Opening, Ranges, Row, Writer
 from intelgraph.model.placement import Placement
+from intelgraph.simulator.virtual_time import SiteLoop
 
 SCHEMA = "s1"
 LIFE = 1
@@ -28,7 +29,7 @@ class Entry(NamedTuple):
 class Held:
     """What one region holds of one placement."""
 
-    __slots__ = ("closed", "gap", "in_flight", "is_whole_for", "known", "whole_epoch")
+    __slots__ = ("closed", "gap", "in_flight", "is_whole_for", "known", "wanted_by", "whole_epoch", "writers")
 
     def __init__(self, region: str) -> None:
         self.known = Known(region)
@@ -36,7 +37,11 @@ class Held:
         """Epoch in which writing was ended, and the last position."""
         self.gap: str | None = None
         self.in_flight: set[int] = set()
-        """Positions drawn and not committed: their writers hold the placement's lock shared."""
+        """Positions drawn and not committed."""
+        self.writers = 0
+        """How many hold the placement's lock shared, whether or not they have drawn a position yet."""
+        self.wanted_by: list[SiteLoop] = []
+        """The processes that wait for the lock alone: whoever comes to write after them waits."""
         self.whole_epoch = 0
         """The epoch whose rows were brought here by repair."""
         self.is_whole_for: Row | None = None
@@ -56,6 +61,17 @@ class Held:
     def is_closed(self) -> bool:
         """Whether writing has ended in the present epoch."""
         return self.closed is not None and self.closed[0] == self.epoch
+
+    @property
+    def is_wanted_alone(self) -> bool:
+        """Whether a process that runs waits until nobody writes."""
+        return bool(self.wanted_by) and any(not (loop.dead or loop.starved) for loop in self.wanted_by)
+
+    def let_go(self) -> None:
+        """End every transaction: the server is gone."""
+        self.in_flight.clear()
+        self.wanted_by.clear()
+        self.writers = 0
 
     @property
     def tail(self) -> str | None:

@@ -31,17 +31,19 @@ class Fault:
     for_s: float = 0.0
     amount: float = 0.0
     action: str = ""
-    """At which action it happens (``crash-at``), or with which it ends early (every fault that lasts)."""
+    """At which action it happens (``AT_ACTION``), or with which it ends early (every fault that lasts)."""
 
     def __str__(self) -> str:
         """Say what it does; ``region`` may be ``home:P`` or ``standby:P`` until it begins."""
-        parts = [self.kind, self.region, self.other, f"at {self.action}" if self.kind == "crash-at" else ""]
+        parts = [self.kind, self.region, self.other, f"at {self.action}" if self.kind in AT_ACTION else ""]
         lasting = f" for {self.for_s:.1f} s" if self.for_s else ""
-        if self.action and self.kind != "crash-at":
+        if self.action and self.kind not in AT_ACTION:
             lasting += f", at most until {self.action}"
         return " ".join(part for part in parts if part) + lasting
 
 
+STARVED: Mapping[str, str] = {"agent-starved": "agent", "api-starved": "api"}
+"""Which process a fault takes the processor from."""
 Step = Callable[[World, Fault], None]
 
 
@@ -88,15 +90,16 @@ def _answer(world: World, fault: Fault) -> None:
 
 
 def _at_action(world: World, fault: Fault) -> None:
-    """When an action has been done, whoever did it or was to gain by it crashes."""
+    """When an action has been done, whoever did it or was to gain by it crashes, or is paused."""
+    begin, end = AT_ACTION[fault.kind]
 
     def happen() -> None:
         found = _resolved(world, fault)
         if world.regions[found.region].up:
-            world.universe.after(fault.amount, _crash, world, found)
-            world.universe.after(fault.amount + fault.for_s, _restart, world, found)
+            world.universe.after(fault.amount, begin, world, found)
+            world.universe.after(fault.amount + fault.for_s, end, world, found)
 
-    world.armed.setdefault(fault.action, []).append(happen)
+    world.armed.setdefault(fault.action, []).append((fault.kind, happen))
 
 
 def _cuts(fault: Fault, world: World) -> set[tuple[str, str]]:
@@ -161,6 +164,25 @@ def _writes_pass(world: World, fault: Fault) -> None:
     world.regions[fault.region].writes_fail = False
 
 
+def _starve(world: World, fault: Fault) -> None:
+    """A process alone gets no processor time; the database and the other processes go on."""
+    world.universe.say(fault.region, f"its {STARVED[fault.kind]} gets no processor time")
+    world.regions[fault.region].starve(STARVED[fault.kind])
+
+
+def _feed(world: World, fault: Fault) -> None:
+    world.universe.say(fault.region, f"its {STARVED[fault.kind]} goes on")
+    world.regions[fault.region].feed(STARVED[fault.kind])
+
+
+def _slow_disk(world: World, fault: Fault) -> None:
+    world.regions[fault.region].flush_s = fault.amount
+
+
+def _fast_disk(world: World, fault: Fault) -> None:
+    world.regions[fault.region].flush_s = 0.0
+
+
 def _clock(world: World, fault: Fault) -> None:
     world.regions[fault.region].wall_s += fault.amount
 
@@ -181,6 +203,7 @@ def _nothing(world: World, fault: Fault) -> None:
     return
 
 
+AT_ACTION: Mapping[str, tuple[Step, Step]] = {"crash-at": (_crash, _restart), "pause-at": (_pause, _go_on)}
 FAULTS: Mapping[str, tuple[Step, Step]] = {
     "crash": (_crash, _restart),
     "lost-for-good": (_lose, _nothing),
@@ -188,6 +211,7 @@ FAULTS: Mapping[str, tuple[Step, Step]] = {
     "agent-dies": (_agent_dies, _nothing),
     "agent-dies-between": (_agent_will_die, _nothing),
     "crash-at": (_at_action, _nothing),
+    "pause-at": (_at_action, _nothing),
     "cut": (_cut, _mend),
     "cut-one-way": (_cut, _mend),
     "partition": (_cut, _mend),
@@ -200,20 +224,26 @@ FAULTS: Mapping[str, tuple[Step, Step]] = {
     "slow": (_slow, _fast),
     "disk-full": (_disk_full, _disk_free),
     "database-hangs": (_hang, _answer),
+    "disk-slow": (_slow_disk, _fast_disk),
+    "agent-starved": (_starve, _feed),
+    "api-starved": (_starve, _feed),
     "writes-fail": (_writes_fail, _writes_pass),
     "clock-step": (_clock, _nothing),
     "sent-again": (_again, _nothing),
     "slot-lost": (_slot, _nothing),
 }
 WEIGHTS: Mapping[str, float] = {
-    "crash": 6, "lost-for-good": 0.4, "pause": 5, "agent-dies": 2, "agent-dies-between": 4, "crash-at": 6, "cut": 2,
-    "cut-one-way": 2, "partition": 2, "partition-in": 2, "partition-out": 2, "store-unreachable": 2, "store-unheard": 1,
-    "store-down": 1, "store-slow": 3, "slow": 5, "disk-full": 1, "database-hangs": 1, "clock-step": 0.5,
+    "crash": 6, "lost-for-good": 0.4, "pause": 5, "agent-starved": 3, "api-starved": 2, "agent-dies": 2,
+    "agent-dies-between": 4, "crash-at": 6, "pause-at": 4, "cut": 2, "cut-one-way": 3, "partition": 2,
+    "partition-in": 2, "partition-out": 2, "store-unreachable": 2, "store-unheard": 1, "store-down": 2,
+    "store-slow": 3, "slow": 5, "disk-full": 1, "disk-slow": 3, "database-hangs": 1, "clock-step": 0.5,
     "sent-again": 1, "slot-lost": 1,
 }  # fmt: skip
+TOGETHER_SHARE = 0.45
+"""Of faults: they begin while the one before lasts, so that what one leaves is met by the next."""
 WRITES_FAIL_SHARE = 0.25
 """Of schedules."""
-MEASURED = ("slow", "store-slow")
+MEASURED = ("slow", "store-slow", "disk-slow")
 """Of these the amount says how much; of others that last, for how long after its action a fault still lasts."""
 LINKS = ("cut", "cut-one-way", "slow", "sent-again", "slot-lost")
 
@@ -222,23 +252,45 @@ def draw(random: Random, regions: tuple[str, ...], roles: tuple[str, ...], at_s:
     """Draw a fault; ``roles`` are names such as ``home:p0``, whoever that is when it begins."""
     kind = random.choices(list(WEIGHTS), weights=list(WEIGHTS.values()))[0]
     region = random.choice((random.choice(regions), random.choice(roles), random.choice(roles)))
-    other = random.choice((*regions, STORE) if kind == "slow" else regions) if kind in LINKS else ""
+    ends = (*regions, STORE, *roles) if kind == "slow" else (*regions, *roles)
+    other = random.choice(ends) if kind in LINKS else ""
     amount = {
         "agent-dies": random.uniform(0.2, 10.0),
         "agent-dies-between": float(random.randint(1, 8)),
         "crash-at": random.choice((0.0, 0.0, 0.02, 0.5, 1.5)),
+        "pause-at": random.choice((0.0, 0.0, 0.02, 0.5)),
         "slow": random.choice((random.uniform(0.2, 2.0), random.uniform(2.0, 6.0))),
         "store-slow": random.uniform(0.2, 2.5),
+        "disk-slow": random.choice((random.uniform(0.02, 0.2), random.uniform(0.2, 1.0))),
         "clock-step": random.choice((-3600.0, 3600.0)),
         "sent-again": float(random.randint(1, 50)),
     }.get(kind, 0.0)
     lasts = kind not in ("agent-dies", "agent-dies-between", "clock-step", "sent-again", "slot-lost", "lost-for-good")
-    for_s = random.choice((random.uniform(0.5, 4.0), *(random.uniform(4.0, 14.0) for _ in range(3)))) if lasts else 0.0
+    for_s = _lasts_s(random) if lasts else 0.0
     early = for_s > 4.0 and random.random() < 0.3
-    action = random.choice(ACTIONS) if kind == "crash-at" or early else ""
-    if early and kind not in MEASURED and kind != "crash-at":
+    action = random.choice(ACTIONS) if kind in AT_ACTION or early else ""
+    if early and kind not in MEASURED and kind not in AT_ACTION:
         amount = random.choice((0.0, 0.01, 0.03, 0.3))
     return Fault(at_s=at_s, kind=kind, region=region, other=other, for_s=for_s, amount=amount, action=action)
+
+
+def _lasts_s(random: Random) -> float:
+    """Draw how long a fault lasts: short, long, or about as long as a lease, where it is decided who was lost."""
+    return random.choice(
+        (random.uniform(0.5, 4.0), random.uniform(4.5, 7.5), *(random.uniform(4.0, 14.0) for _ in range(3)))
+    )
+
+
+def draw_all(
+    random: Random, regions: tuple[str, ...], roles: tuple[str, ...], begin_s: float, end_s: float
+) -> list[Fault]:
+    """Draw a schedule's faults: some come by themselves, some strike while the one before still lasts."""
+    found: list[Fault] = []
+    for at_s in sorted(random.uniform(begin_s, end_s) for _ in range(random.randint(3, 6))):
+        if found and random.random() < TOGETHER_SHARE:
+            at_s = found[-1].at_s + random.uniform(0.0, max(found[-1].for_s, 1.0))
+        found.append(draw(random, regions, roles, min(at_s, end_s)))
+    return found
 
 
 def draw_writes(random: Random, regions: tuple[str, ...], roles: tuple[str, ...], at_s: float) -> tuple[Fault, ...]:
@@ -255,11 +307,11 @@ def inflict(world: World, fault: Fault) -> None:
     done: list[Fault] = []
 
     def begins() -> None:
-        found = fault if fault.kind == "crash-at" else _resolved(world, fault)
+        found = fault if fault.kind in AT_ACTION else _resolved(world, fault)
         done.append(found)
-        if fault.action and fault.kind != "crash-at":
+        if fault.action and fault.kind not in AT_ACTION:
             linger_s = 0.0 if fault.kind in MEASURED else fault.amount
-            world.armed.setdefault(fault.action, []).append(lambda: world.universe.after(linger_s, ends))
+            world.armed.setdefault(fault.action, []).append((fault.kind, lambda: world.universe.after(linger_s, ends)))
         world.universe.say("fault", str(found))
         world.active[fault.kind] += 1
         begin(world, found)
@@ -277,13 +329,16 @@ def inflict(world: World, fault: Fault) -> None:
 
 
 def _resolved(world: World, fault: Fault) -> Fault:
-    role, _, name = fault.region.partition(":")
-    if name:
-        placement = world.placement(name)
-        region = placement.home if role == "home" else placement.standby or placement.regions[-1]
-    else:
-        region = fault.region
-    other = fault.other
+    region, other = _named(world, fault.region), _named(world, fault.other)
     if other == region:
         other = next(name for name in world.regions if name != region)
     return replace(fault, region=region, other=other)
+
+
+def _named(world: World, name: str) -> str:
+    """Name the region that has a role (``home:P``) now; any other name is a region's already."""
+    role, _, placement_id = name.partition(":")
+    if not placement_id:
+        return name
+    placement = world.placement(placement_id)
+    return placement.home if role == "home" else placement.standby or placement.regions[-1]

@@ -36,7 +36,7 @@ from intelgraph.simulator.region import Region
 from intelgraph.simulator.session import Remote, Session
 from intelgraph.simulator.setting import Setting
 from intelgraph.simulator.store import Store, StoreClient
-from intelgraph.simulator.virtual_time import Site, SiteLoop
+from intelgraph.simulator.virtual_time import Pause, Site, SiteLoop
 
 BEAT_S = 0.004
 PROBE_S = 0.02
@@ -53,8 +53,8 @@ class _Heartbeat:
         """Commit a heartbeat."""
         region = self._region
         if region.database_hangs:
-            await asyncio.sleep(BEAT_TIMEOUT_S)
-        await asyncio.sleep(BEAT_S)
+            await Pause(BEAT_TIMEOUT_S)
+        await Pause(BEAT_S + region.flush_s)
         if region.database_hangs or region.database.disk_full:
             raise retry("database_unavailable", "the lease is not renewed: no heartbeat commits", retry_after_s=1.0)
         region.database.terms |= {term}
@@ -142,9 +142,9 @@ class ModelledPorts:
 
     async def _probe(self) -> EdgeAnswer:
         region = self._region
-        await asyncio.sleep(PROBE_S)
-        while region.writes_fail or region.database.disk_full or region.database_hangs:  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(1.0)
+        await Pause(PROBE_S)
+        while region.writes_fail or region.database.disk_full or region.database_hangs:
+            await Pause(1.0)
         return EdgeAnswer()
 
 

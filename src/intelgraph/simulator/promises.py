@@ -22,38 +22,24 @@ from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.plan import Kind as PlanKind
 from intelgraph.placement.plan import Plan
 from intelgraph.placement.policy import Policy
-from intelgraph.simulator.health import Health
+from intelgraph.simulator.plan_promises import PlanPromises
 from intelgraph.simulator.region import Region
+from intelgraph.simulator.violation import (
+    CERTAINTY,
+    CONVERGENCE,
+    DURABILITY,
+    FAIL_CLOSED,
+    NO_LOSS,
+    ONE_WRITER,
+    READ_YOUR_WRITES,
+    RESIDENCY,
+    SALVAGE,
+    Violation,
+)
 from intelgraph.simulator.virtual_time import Universe
 
-ONE_WRITER = "ONE-WRITER"
-NO_LOSS = "NO-LOSS"
-READ_YOUR_WRITES = "READ-YOUR-WRITES"
-RESIDENCY = "RESIDENCY"
-FAIL_CLOSED = "FAIL-CLOSED"
-CONVERGENCE = "CONVERGENCE"
-LIVENESS = "LIVENESS"
-CERTAINTY = "CERTAINTY"
-DURABILITY = "DURABILITY"
-SALVAGE = "SALVAGE"
-DRAINED = "DRAINED"
-PATIENCE = "PATIENCE"
-DRAIN_GRACE_S = 3.5
-"""A plan was decided by a read of the store that is so much older than its agent's last one at most."""
-WELL_S = 7.0
-"""Who was well for so long cannot be taken for lost."""
 RATE_SLACK = 1.05
 """By so much two clocks may differ in what they call a second."""
-PARTED_S = 4.0
-"""Who was parted for so long has been seen to be."""
-PATIENCE_SLACK_S = 1.5
-
-
-class Violation(NamedTuple):
-    """A promise that was broken, and what was seen."""
-
-    promise: str
-    what: str
 
 
 class Acknowledged(NamedTuple):
@@ -74,7 +60,6 @@ class Promises:
         self._regions = regions
         self._allowed = allowed
         self._policy = policy
-        self.health = Health(universe, regions)
         self._renewed_broken: dict[str, int] = {}
         self.broken: Violation | None = None
         """The first promise that was broken."""
@@ -88,10 +73,7 @@ class Promises:
         """Placements of which an operator accepted that rows are cut off."""
         self.lease_until_s: dict[str, float] = {}
         """Until when a region may at most acknowledge, in true time: its last renewal that the store took."""
-        self.drained_since_s: dict[str, float] = {}
-        """By region that is drained: since when the store says so."""
-        self.drains_read_s: dict[str, float] = {}
-        """By site: when it last read which regions are drained."""
+        self.of_plans = PlanPromises(universe, regions, policy, self.violated)
 
     def violated(self, promise: str, what: str) -> None:
         """Note that a promise was broken; the schedule ends here."""
@@ -170,22 +152,19 @@ class Promises:
         elif folder + "/" == PLACEMENTS:
             self.raised(placement_from(entry).placement)
         elif folder + "/" == REGIONS:
-            since_s = self.drained_since_s.pop(name, self._universe.now)
-            if region_state(entry).drained:
-                self.drained_since_s[name] = since_s
+            self.of_plans.drained(name, is_drained=region_state(entry).drained)
         elif folder + "/" == PLANS:
             plan = plan_from(entry).plan
             assert plan is not None
-            before = self.plans.get(name)
-            self.plans[name] = plan
-            if before is None or before.id != plan.id:
-                self.decided(plan, by)
+            before, self.plans[name] = self.plans.get(name), plan
             if plan.current is None and plan.abandoned is None and plan.after.epoch == self.epochs[name]:
                 self.opened(plan)
+            self.of_plans.moved(before, plan, by)
 
     def renewed(self, region: str) -> None:
         """A lease was renewed: its region's database commits, or did when the renewal began."""
         self.lease_until_s[region] = self._universe.now + self._policy.lease.lease_s
+        self.of_plans.renewed(region)
         site = self._regions[region]
         if not (site.database.disk_full or site.database_hangs):
             self._renewed_broken[region] = 0
@@ -195,23 +174,6 @@ class Promises:
             self.violated(
                 FAIL_CLOSED, f"{region} renews its lease again and again, although its database commits nothing"
             )
-
-    def decided(self, plan: Plan, by: str) -> None:
-        """A plan is recorded: it gives nothing to a drained region, and acts against nobody who is well.
-
-        A plan that is given up gives nobody anything, although it says whom it was for.
-        """
-        if plan.abandoned is not None or plan.next > 0:
-            return
-        named = {plan.target} if plan.target != plan.source else set()
-        if plan.after.standby is not None and plan.after.standby not in (plan.before.standby, plan.before.home):
-            named.add(plan.after.standby)
-        for name in named:
-            since_s = self.drained_since_s.get(name, self._universe.now)
-            if since_s < self.drains_read_s.get(by, 0.0) - DRAIN_GRACE_S:
-                self.violated(DRAINED, f"{plan.id} gives {plan.after.id} to {name}, which is drained")
-        if plan.kind is PlanKind.RESTAND and by == plan.source:
-            self._patient(plan, plan.before.standby, plan.after.standby)
 
     def _knows_enough(self, plan: Plan) -> None:
         """Who takes over by itself knows the home's stream up to its loss, or lacks no more than the RPO allows."""
@@ -226,24 +188,6 @@ class Promises:
                 f"{plan.id} takes over, {behind_s:.1f} s behind what {plan.source} had when it was lost; the RPO is "
                 f"{before.wanted.rpo_s_max:g} s",
             )
-
-    def _patient(self, plan: Plan, before: str | None, after: str | None) -> None:
-        """A home drops no standby that is well, and names none that it has been parted from a moment ago."""
-        home, placement = plan.source, plan.after.id
-        if before is not None and before != after and before not in self.drained_since_s:
-            held = self._regions[before].database.holds[placement]
-            if self.health.well_s(before) >= WELL_S and held.gap is None:
-                self.violated(
-                    PATIENCE, f"{plan.id} drops {before}, which has been well for {self.health.well_s(before):.0f} s"
-                )
-        if after is not None and after != before:
-            parted = self.health.parted(home, after)
-            since_s = self._universe.now - parted.until_s
-            if parted.for_s >= PARTED_S and since_s < self._policy.steady_s - PATIENCE_SLACK_S:
-                self.violated(
-                    PATIENCE,
-                    f"{plan.id} names {after}, parted from {home} for {parted.for_s:.1f} s until {since_s:.1f} s ago",
-                )
 
     def salvaged(self, region: Region, placement: str, kind: Kind, rows: Iterable[Identity]) -> None:
         """The home decides about rows beyond a cut: it adopts nothing that was written over, or twice."""
@@ -321,6 +265,7 @@ class Promises:
         if placement.epoch <= self.epochs[placement.id]:
             self.violated(ONE_WRITER, f"the epoch of {placement.id} went back to {placement.epoch}")
         self.epochs[placement.id] = placement.epoch
+        self.of_plans.bumped(placement)
         plan = self.plans.get(placement.id)
         if plan is not None and plan.after == placement and plan.kind is PlanKind.FAILOVER and not plan.force:
             self._knows_enough(plan)

@@ -18,21 +18,19 @@ HANGS_S = 1.5
 class Region(Site):
     """One region of a world."""
 
-    __slots__ = ("database", "database_hangs", "hangs_s", "healthy_since_s", "lost_for_good", "unhealthy_s", "worker",
-                 "world", "writes_fail")  # fmt: skip
+    __slots__ = ("database", "database_hangs", "flush_s", "hangs_s", "lost_for_good", "worker", "world",
+                 "writes_fail")  # fmt: skip
 
     def __init__(self, world: World, name: str, placements: list[str], *, rate: float, offset_s: float) -> None:
         super().__init__(world.universe, name, rate=rate, offset_s=offset_s)
         self.world = world
         self.database = Database(name, placements)
         self.database_hangs = False
+        self.flush_s = 0.0
+        """By so much longer a commit takes: its disk is slow."""
         self.hangs_s = HANGS_S
         self.writes_fail = False
         """No write of a client gets through, although the agent and the database work."""
         self.lost_for_good = False
         self.worker: Worker | None = None
         """The API process; none while the region is down."""
-        self.healthy_since_s = 0.0
-        """Since when nothing has been wrong with it or with its links; only the observer asks."""
-        self.unhealthy_s = 0.0
-        """For how long something was wrong before that."""

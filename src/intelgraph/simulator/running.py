@@ -20,7 +20,8 @@ from intelgraph.simulator.faults import FAULTS
 from intelgraph.simulator.schedule import Outcome, Schedule, run, schedule, shortest
 
 BATCH = 50
-COLLECT_EVERY = 5
+BATCHES_A_PROCESS = 4
+"""What schedules leave behind is never collected in a process of its own, which ends after so many batches."""
 
 
 @dataclass(kw_only=True)
@@ -82,9 +83,10 @@ class Summary:
         }
 
 
-def _leave_ctrl_c_to_the_parent() -> None:
-    """Have a worker say nothing when the terminal interrupts everybody: the parent ends it."""
+def _begin_worker() -> None:
+    """Have a worker collect nothing, and say nothing when the terminal interrupts everybody: the parent ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()
 
 
 def simulate(
@@ -98,9 +100,10 @@ def simulate(
     batches = [seeds[first : first + BATCH] for first in range(0, len(seeds), BATCH)]
     count = min(processes or _cores(), len(batches))
     if count <= 1:
-        outcomes = map(_batch, batches)
+        outcomes = map(_collected_batch, batches)
         return _gather(outcomes, summary, began_s, told)
-    with multiprocessing.get_context("fork").Pool(count, initializer=_leave_ctrl_c_to_the_parent) as pool:
+    fork = multiprocessing.get_context("fork")
+    with fork.Pool(count, initializer=_begin_worker, maxtasksperchild=BATCHES_A_PROCESS) as pool:
         return _gather(pool.imap_unordered(_batch, batches), summary, began_s, told)
 
 
@@ -116,19 +119,20 @@ def _gather(batches: Any, summary: Summary, began_s: float, told: Callable[[Summ
 
 
 def _batch(seeds: range) -> list[Outcome]:
-    """Run some schedules; what one leaves behind is collected between two, not while one runs."""
-    outcomes = []
+    """Run some schedules."""
+    return [run(schedule(seed)) for seed in seeds]
+
+
+def _collected_batch(seeds: range) -> list[Outcome]:
+    """Run some schedules in this process; what they leave behind is collected after them, not while one runs."""
     gc.freeze()
     gc.disable()
     try:
-        for number, seed in enumerate(seeds):
-            outcomes.append(run(schedule(seed)))
-            if number % COLLECT_EVERY == 0:
-                gc.collect()
+        return _batch(seeds)
     finally:
+        gc.collect()
         gc.enable()
         gc.unfreeze()
-    return outcomes
 
 
 def _cores() -> int:

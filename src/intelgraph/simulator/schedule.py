@@ -15,10 +15,10 @@ from intelgraph.placement.lease import LeasePolicy
 from intelgraph.placement.plan import is_under_way
 from intelgraph.placement.policy import Policy
 from intelgraph.simulator.clients import Habit
-from intelgraph.simulator.faults import Fault, draw, draw_writes, inflict
+from intelgraph.simulator.faults import Fault, draw_all, draw_writes, inflict
 from intelgraph.simulator.operators import VERBS, Order, give
-from intelgraph.simulator.promises import CONVERGENCE, LIVENESS, SALVAGE
 from intelgraph.simulator.setting import Clock, Setting
+from intelgraph.simulator.violation import CONVERGENCE, LIVENESS, SALVAGE
 from intelgraph.simulator.world import World
 
 REGIONS = ("us-east", "eu-west", "us-west", "eu-north")
@@ -94,7 +94,7 @@ def schedule(seed: int) -> Schedule:
         for name in regions
     }
     roles = tuple(f"{role}:{one.id}" for one in placements for role in ("home", "home", "standby"))
-    times = sorted(random.uniform(QUIET_S, FAULTS_S) for _ in range(random.randint(3, 6)))
+    faults = draw_all(random, regions, roles, QUIET_S, FAULTS_S)
     orders = tuple(
         Order(
             at_s=random.uniform(QUIET_S, FAULTS_S),
@@ -121,7 +121,7 @@ def schedule(seed: int) -> Schedule:
             look_s=LOOK_S,
             suspect_look_s=SUSPECT_LOOK_S,
         ),
-        faults=(*(draw(random, regions, roles, at_s) for at_s in times), *failing),
+        faults=(*faults, *failing),
         orders=orders,
         clients=(*workers, READER),
     )
@@ -134,7 +134,7 @@ def _placement(random: Random, name: str, regions: tuple[str, ...]) -> Placement
     durability = Durability.REMOTE if standby and random.random() < 0.55 else Durability.HOME
     loss = StandbyLoss.STRICT if random.random() < 0.25 else StandbyLoss.DEGRADE
     declared = Declared(
-        home=allowed[0], durability=durability, on_standby_loss=loss, rpo_s_max=random.choice((2.0, 5.0, 20.0))
+        home=allowed[0], durability=durability, on_standby_loss=loss, rpo_s_max=random.choice((2.0, 2.0, 5.0, 20.0))
     )
     return Placement(
         id=name, home=allowed[0], standby=standby, regions=allowed, epoch=1, durability=durability, declared=declared

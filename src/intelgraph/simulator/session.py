@@ -22,6 +22,7 @@ from intelgraph.control.directory.placements import PlacementRecord
 from intelgraph.model.errors import retry
 from intelgraph.simulator.database import LIFE, SCHEMA, Entry
 from intelgraph.simulator.region import Region
+from intelgraph.simulator.virtual_time import Pause
 
 CALL_S = 0.005
 LOCK_S = 0.003
@@ -39,7 +40,7 @@ class Session:
     async def ask(self, statement: str, *arguments: object) -> Any:
         """Call one function; raises ``database_unavailable``."""
         if self._region.database_hangs:
-            await asyncio.sleep(self._region.hangs_s)
+            await Pause(self._region.hangs_s)
             raise retry("database_unavailable", "the database does not answer its agent", retry_after_s=0.5)
         return await FUNCTIONS[_named(statement)](self._region, *arguments)
 
@@ -68,7 +69,7 @@ class Remote:
 
     async def _travel(self) -> None:
         network = self._here.world.network
-        await asyncio.sleep(network.latency_s(self._here.name, self._there.name) * 2)
+        await Pause(network.latency_s(self._here.name, self._there.name) * 2)
         if not (self._there.works and network.both_ways(self._here.name, self._there.name)):
             raise ConnectionResetError("there is no way")
 
@@ -121,18 +122,24 @@ async def _observe(region: Region) -> bytes:
 
 
 async def _locked(region: Region, placement: str) -> None:
-    """Take the placement's lock alone: wait until nobody writes."""
+    """Take the placement's lock alone: wait until nobody writes. Who comes to write meanwhile waits as well."""
     waited_s = 0.0
     held = region.database.holds[placement]
-    while held.in_flight or region.database.disk_full:
-        await asyncio.sleep(LOCK_S)
-        waited_s += LOCK_S
-        if waited_s > LOCK_TIMEOUT_S:
-            raise retry("database_unavailable", "the placement's lock was not to be had", retry_after_s=0.5)
+    waits: Any = asyncio.get_running_loop()
+    held.wanted_by.append(waits)
+    try:
+        while held.writers or region.database.disk_full:
+            await Pause(LOCK_S)
+            waited_s += LOCK_S
+            if waited_s > LOCK_TIMEOUT_S:
+                raise retry("database_unavailable", "the placement's lock was not to be had", retry_after_s=0.5)
+    finally:
+        if waits in held.wanted_by:  # the server has not crashed meanwhile
+            held.wanted_by.remove(waits)
 
 
 async def _close(region: Region, placement: str, epoch: int) -> str:
-    await asyncio.sleep(CALL_S)
+    await Pause(CALL_S)
     await _locked(region, placement)
     position, code = region.database.close(placement, epoch)
     region.world.stepped(region.name)
@@ -148,7 +155,7 @@ async def _reopen(region: Region, placement: str, epoch: int) -> str:
 
 async def open_epoch(region: Region, record: PlacementRecord, force: bool) -> str:
     """Answer ``ig.open``: the cut is what is here when nobody writes any more."""
-    await asyncio.sleep(CALL_S)
+    await Pause(CALL_S)
     placement, database, world = record.placement, region.database, region.world
     await _locked(region, placement.id)
     row, code = database.open(placement, database.cut(placement.id), world.universe.now, force=force)
@@ -191,7 +198,7 @@ async def _reissue(region: Region, placement: str, destination: str, origin: str
 
 
 async def _salvage(region: Region, placement: str, after: str | None, objects_max: int) -> str:
-    await asyncio.sleep(CALL_S)
+    await Pause(CALL_S)
     known = region.database.holds[placement].known
     rows = []
     for identity, found in classify(known.holding.read).items():
@@ -222,7 +229,7 @@ async def _salvage(region: Region, placement: str, after: str | None, objects_ma
 
 async def _decide_if(region: Region, placement: str, rows: str, kind: str, reason: str, adopts: bool) -> str:
     """Decide about those of the rows that are of that class still."""
-    await asyncio.sleep(CALL_S)
+    await Pause(CALL_S)
     await _locked(region, placement)
     known = region.database.holds[placement].known
     classes = classify(known.holding.read)

@@ -13,7 +13,7 @@ from intelgraph.control.directory.regions import REGIONS
 from intelgraph.control.store.protocol import ABSENT, Change, Entry, Snapshot
 from intelgraph.model.errors import IntelGraphError, retry
 from intelgraph.simulator.network import NEAR_S, STORE, Network
-from intelgraph.simulator.virtual_time import Universe
+from intelgraph.simulator.virtual_time import Pause, Universe
 
 TIMEOUT_S = 1.5
 T = TypeVar("T")
@@ -32,6 +32,8 @@ class Store:
         """Told of every write at the instant it happens; only the observer listens."""
         self.drains_read_s: dict[str, float] = {}
         """By site: when it last read which regions are drained; only the observer asks."""
+        self.asked_s: dict[str, float] = {}
+        """By site: when it asked for the write of its that took effect last; only the observer asks."""
         self.waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._folders: dict[str, dict[str, Entry]] = {}
 
@@ -93,7 +95,13 @@ class StoreClient:
 
     async def compare_and_set(self, *, expected: Mapping[str, int], writes: Mapping[str, bytes | None]) -> bool:
         """Write all of ``writes`` if every expected key has that version."""
-        return await self._call(lambda: self._store.set_if(expected, writes, self._site))
+        asked_s = self._store.universe.now
+
+        def effect() -> bool:
+            self._store.asked_s[self._site] = asked_s
+            return self._store.set_if(expected, writes, self._site)
+
+        return await self._call(effect)
 
     async def watch(self, prefix: str, *, since: int) -> AsyncIterator[Change]:
         """Yield what is written under ``prefix`` after ``since``; no heartbeats: nobody here waits for them."""
@@ -104,7 +112,7 @@ class StoreClient:
                 news = loop.create_future()
                 store.waiting.setdefault(prefix, []).append(news)
                 await news
-                await _pause(self._latency_s())
+                await Pause(self._latency_s())
             if not self._reaches(STORE, self._site):
                 raise _unavailable()
             entries = tuple(entry for entry in store.folder(prefix).values() if entry.version > since)
@@ -125,11 +133,11 @@ class StoreClient:
         answer: T | None = None
         if early:
             answer = self._effect(effect)
-        await _pause(min(delay_s, TIMEOUT_S))
+        await Pause(min(delay_s, TIMEOUT_S))
         if not early:
             answer = self._effect(effect)
         if answer is None or delay_s > TIMEOUT_S or not self._reaches(STORE, self._site):
-            await asyncio.sleep(max(TIMEOUT_S - delay_s, 0.0))
+            await Pause(max(TIMEOUT_S - delay_s, 0.0))
             raise _unavailable()
         return answer
 
@@ -144,18 +152,6 @@ class StoreClient:
 
     def _reaches(self, source: str, destination: str) -> bool:
         return not self._store.down and (source, destination) not in self._store.network.cuts
-
-
-async def _pause(for_s: float) -> None:
-    loop = asyncio.get_running_loop()
-    future = loop.create_future()
-    loop.call_later(for_s, _wake, future)
-    await future
-
-
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def _unavailable() -> IntelGraphError:

@@ -13,7 +13,8 @@ import asyncio
 import heapq
 from asyncio.events import _set_running_loop
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
+from inspect import CORO_CREATED, getcoroutinestate
 from random import Random
 from typing import Any
 
@@ -74,6 +75,27 @@ class Site:
     def go_on(self) -> None:
         """Let a paused site go on: first whatever was due meanwhile."""
         self.paused = False
+        self._resume()
+
+    def starve(self, group: str) -> None:
+        """Give the processes of a group no processor time; everything else on the machine runs."""
+        for loop in self.loops:
+            if loop.group == group:
+                loop.starved = True
+
+    def feed(self, group: str) -> None:
+        """Let the processes of a group go on: first whatever was due meanwhile."""
+        for loop in self.loops:
+            if loop.group == group:
+                loop.starved = False
+        self._resume()
+
+    def runs(self, group: str) -> bool:
+        """Whether a process of the group runs here now."""
+        return self.works and any(loop.group == group and not loop.starved for loop in self.loops)
+
+    def _resume(self) -> None:
+        """Call what was due; what belongs to a process that is still starved waits again."""
         stalled, self.stalled = self.stalled, []
         self.universe.ready.extend(stalled)
 
@@ -103,6 +125,53 @@ class Handle:
         return self.when_s
 
 
+class Pause:
+    """What a task of the models awaits to go on after some seconds: as ``asyncio.sleep``, in one step, not in three.
+
+    It is as much of a future as a task needs that awaits it: when its timer is due it steps the task itself.
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "_error", "_handle", "_loop", "_wake")
+
+    def __init__(self, for_s: float) -> None:
+        self._asyncio_future_blocking = False
+        self._error: BaseException | None = None
+        self._wake: Callable[[Any], object] | None = None
+        self._loop: Any = asyncio.get_running_loop()
+        self._handle: Any = self._loop.call_later(for_s, self._over)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        self._asyncio_future_blocking = True
+        yield self
+
+    def get_loop(self) -> Any:
+        """Return the loop of the task that waits."""
+        return self._loop
+
+    def add_done_callback(self, wake: Callable[[Any], object], *, context: Any = None) -> None:
+        """Note what steps the task."""
+        self._wake = wake
+
+    def result(self) -> None:
+        """Return nothing, or raise what ended it early."""
+        if self._error is not None:
+            raise self._error
+
+    def cancel(self, msg: Any = None) -> bool:
+        """End it early: its task was cancelled."""
+        if self._wake is None:
+            return False
+        self._handle.cancel()
+        self._error = asyncio.CancelledError()
+        self._loop.call_soon(self._over)
+        return True
+
+    def _over(self) -> None:
+        wake, self._wake = self._wake, None
+        if wake is not None:
+            wake(self)
+
+
 class SiteLoop(asyncio.AbstractEventLoop):
     """The event loop of one process: as much of one as coroutines without I/O need."""
 
@@ -110,7 +179,11 @@ class SiteLoop(asyncio.AbstractEventLoop):
         self.site = site
         self.group = group
         self.dead = False
+        self.starved = False
+        """Whether it alone gets no processor time."""
         self.roots: list[asyncio.Task[Any]] = []
+        self.coroutines: list[Coroutine[Any, Any, Any]] = []
+        """Of every task, so that one that never began can be closed."""
         self._universe = site.universe
 
     def time(self) -> float:
@@ -142,6 +215,7 @@ class SiteLoop(asyncio.AbstractEventLoop):
 
     def create_task(self, coro: Any, *, name: str | None = None, context: Any = None) -> asyncio.Task[Any]:
         """Start a coroutine in this process."""
+        self.coroutines.append(coro)
         return asyncio.Task(coro, loop=self, name=name)
 
     def begin(self, start: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> None:
@@ -217,7 +291,7 @@ class Universe:
                 loop = handle.loop
                 if handle.gone or loop.dead:
                     continue
-                if loop.site.paused:
+                if loop.starved or loop.site.paused:
                     loop.site.stalled.append(handle)
                     continue
                 if loop is not running:
@@ -237,11 +311,15 @@ class Universe:
         for site in sites:
             site.paused = False
         for loop in loops:
-            loop.dead = False
+            loop.dead = loop.starved = False
             for task in loop.roots:
                 task.cancel()
         self.stopped = False
         self.run_until(self.now)
         for loop in loops:
             loop.roots.clear()
+            for coro in loop.coroutines:
+                if getcoroutinestate(coro) == CORO_CREATED:
+                    coro.close()  # its process ended between the task's making and its first step
+            loop.coroutines.clear()
         self.dead.clear()

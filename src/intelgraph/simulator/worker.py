@@ -23,7 +23,8 @@ from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.routing import WriteHere, route_write
 from intelgraph.simulator.database import LIFE, Held
 from intelgraph.simulator.region import Region
-from intelgraph.simulator.virtual_time import SiteLoop
+from intelgraph.simulator.session import LOCK_S
+from intelgraph.simulator.virtual_time import Pause, SiteLoop
 
 COMMIT_S = 0.01
 """A commit takes up to twice as long: a disk flushes meanwhile."""
@@ -35,6 +36,15 @@ RETRY_S = 0.1
 READ_AGAIN_S = 0.5
 PASSES = ("fenced", "not_home", "unknown_placement", "closing", "gap")
 """Refusals of the database that may pass by themselves."""
+
+
+class Asked(NamedTuple):
+    """A write as a client asks for it; ``takes_s``: how long its transaction works before it draws its position."""
+
+    placement: str
+    key: str
+    operations: tuple[Any, ...]
+    takes_s: float = 0.0
 
 
 class Told(NamedTuple):
@@ -65,6 +75,7 @@ class Worker:
         self.agent: tuple[SiteLoop, Agent] | None = None
         self._store = store
         self._loop = loop
+        self._server = region.process("database")
         metrics: Any = _Grants()
         self.lease = GrantedLease(region=region.name, path="", clock=loop.time, on_change=lambda: None, metrics=metrics)
 
@@ -73,9 +84,9 @@ class Worker:
         self._loop.run(self._keep_grant())
         self._loop.run(self._keep_directory())
 
-    def write(self, placement: str, key: str, operations: tuple[Any, ...], told: asyncio.Future[Told]) -> None:
+    def write(self, asked: Asked, told: asyncio.Future[Told]) -> None:
         """Take one write; ``told`` is another process's."""
-        self._loop.begin(self._serve, placement, key, operations, told)
+        self._loop.begin(self._serve, asked, told)
 
     # ------------------------------------------------------------------------------------------ what it is told
 
@@ -89,7 +100,7 @@ class Worker:
                 self.lease.take(asked_s, told)
                 self.region.world.promises.granted(self.region.name, told.epochs)
             except (TimeoutError, ConnectionError):
-                await asyncio.sleep(RETRY_S)
+                await Pause(RETRY_S)
 
     async def _ask(self, question: GrantAsked) -> GrantAnswer:
         if self.agent is None or self.agent[0].dead:
@@ -110,7 +121,7 @@ class Worker:
                     for entry in change.entries:
                         self._learn(placement_from(entry).placement)
             except IntelGraphError:
-                await asyncio.sleep(READ_AGAIN_S)
+                await Pause(READ_AGAIN_S)
 
     def _learn(self, placement: Placement) -> None:
         known = self.directory.get(placement.id)
@@ -119,13 +130,13 @@ class Worker:
 
     # -------------------------------------------------------------------------------------------------- a write
 
-    async def _serve(self, placement: str, key: str, operations: tuple[Any, ...], told: asyncio.Future[Told]) -> None:
-        answered = await self._write(placement, key, operations)
+    async def _serve(self, asked: Asked, told: asyncio.Future[Told]) -> None:
+        answered = await self._write(asked)
         if not told.done():
             told.set_result(answered)
 
-    async def _write(self, name: str, key: str, operations: tuple[Any, ...]) -> Told:
-        region = self.region
+    async def _write(self, asked: Asked) -> Told:
+        region, name, key = self.region, asked.placement, asked.key
         placement = self.directory.get(name)
         if region.writes_fail:
             return await self._hang()
@@ -137,9 +148,11 @@ class Worker:
         if isinstance(granted, Denied):
             return Told("held", granted.code)
         if granted.delay_s:
-            await asyncio.sleep(granted.delay_s)
-        request = Request(epoch=placement.epoch, tenant=name, key=key, request=key, operations=operations)
-        row = await self._append(region.database.holds[name], request)
+            await Pause(granted.delay_s)
+        request = Request(epoch=placement.epoch, tenant=name, key=key, request=key, operations=asked.operations)
+        done: asyncio.Future[Row | Told] = self._loop.create_future()
+        self._server.begin(self._append, region.database.holds[name], request, asked.takes_s, done)
+        row = await done
         if isinstance(row, Told):
             return row
         return await self._acknowledge(placement, row)
@@ -171,15 +184,30 @@ class Worker:
     @staticmethod
     async def _hang() -> Told:
         """Answer nothing for as long as anybody waits."""
-        await asyncio.sleep(HANGS_S)
+        await Pause(HANGS_S)
         return Told("gone", "it hangs")
 
-    async def _append(self, held: Held, request: Request) -> Row | Told:
-        """Append and commit; the placement's lock is held shared meanwhile."""
+    async def _append(self, held: Held, request: Request, takes_s: float, done: asyncio.Future[Row | Told]) -> None:
+        """Append and commit, in the database's server; the placement's lock is held shared meanwhile."""
+        database = self.region.database
+        while held.is_wanted_alone:
+            await Pause(LOCK_S)
+        if database.disk_full or self.region.database_hangs:
+            await Pause(1.0)
+            said: Row | Told = Told("refused", "database_unavailable")
+        else:
+            held.writers += 1
+            said = await self._written(held, request, takes_s)
+            held.writers -= 1
+        if not done.done():
+            done.set_result(said)
+
+    async def _written(self, held: Held, request: Request, takes_s: float) -> Row | Told:
+        """Do what the transaction does while it has the placement's lock."""
         region, world = self.region, self.region.world
-        if region.database.disk_full or region.database_hangs:
-            await asyncio.sleep(1.0)
-            return Told("refused", "database_unavailable")
+        random = world.universe.random.random
+        # Who wrote its objects last has yet to commit; then it does what was asked.
+        await Pause((COMMIT_S + region.flush_s) * random() + takes_s)
         if held.is_closed:
             return Told("held", "closing")
         if held.gap is not None:
@@ -191,7 +219,7 @@ class Worker:
             return Told("held" if said.code in PASSES else "refused", said.code)
         position = region.database.draw()
         held.in_flight.add(position)
-        await asyncio.sleep(COMMIT_S * (0.2 + world.universe.random.random() * 2))
+        await Pause(COMMIT_S * (0.2 + random()) + region.flush_s)
         objects = tuple(said.objects.values())
         row = Row(
             identity=Identity(region.name, LIFE, position),

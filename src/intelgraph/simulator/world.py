@@ -26,7 +26,7 @@ from intelgraph.simulator.store import Store, StoreClient
 from intelgraph.simulator.virtual_time import Site, Universe
 from intelgraph.simulator.worker import Worker
 
-MOMENTARY = ("crash-at", "agent-dies-between")
+MOMENTARY = ("crash-at", "pause-at", "agent-dies-between")
 """What is counted when it happens, not while it is armed."""
 DIGEST_KEY = "00" * 32
 
@@ -45,14 +45,16 @@ class World:
             self.regions[name] = self._region(name)
         self.promises = Promises(self.universe, self.regions, self.allowed, setting.policy)
         self.store.written = self._stored
-        self.store.drains_read_s = self.promises.drains_read_s
+        self.store.drains_read_s = self.promises.of_plans.drains_read_s
+        self.store.asked_s = self.promises.of_plans.asked_s
         self.replication = Replication(self.universe, self.network, self.regions, self.promises.arrived)
         self.clients = Clients(self.universe, self.network, self.regions, self.promises)
         self.witness = Site(self.universe, WITNESS)
         self.desk = Site(self.universe, "operator")
         self.active: Counter[str] = Counter()
         self.coverage: Counter[tuple[str, str]] = Counter()
-        self.armed: dict[str, list[Callable[[], None]]] = {}
+        self.armed: dict[str, list[tuple[str, Callable[[], None]]]] = {}
+        """By action: the faults that wait for it, and what happens when it has been done."""
         self.doomed: dict[str, int] = {}
         """By region: its agent dies at the so-many-th write of the store from now on."""
         self._terms = 0
@@ -74,7 +76,7 @@ class World:
                 self.regions[name].database.holds[placement.id].known.arrive(row)
             self.store.put(PLACEMENTS + placement.id, encode_placement(placement, DIGEST_KEY), "outside")
         self.replication.start()
-        self.promises.health.start()
+        self.promises.of_plans.health.start()
         for region in self.regions.values():
             self._start(region)
         self.start_agent(self.witness)
@@ -116,7 +118,7 @@ class World:
         region.kill()
         region.worker = None
         for held in region.database.holds.values():
-            held.in_flight.clear()
+            held.let_go()
 
     def restart(self, region: Region) -> None:
         """A region that crashed is started."""
@@ -153,6 +155,9 @@ class World:
             self.go_on(site)
         for region in self.regions.values():
             region.database.disk_full = region.database_hangs = region.writes_fail = False
+            region.flush_s = 0.0
+            for group in ("agent", "api"):
+                region.feed(group)
             if not region.lost_for_good:
                 self.restart(region)
         self.start_agent(self.witness)
@@ -170,8 +175,9 @@ class World:
         for fault in self.active or ("none",):
             if fault not in MOMENTARY:
                 self.coverage[action, fault] += 1
-        for event in self.armed.pop(action, ()):
-            self.coverage[action, "crash-at"] += 1
+        for fault, event in self.armed.pop(action, ()):
+            if fault in MOMENTARY:
+                self.coverage[action, fault] += 1
             event()
 
     def _stored(self, key: str, value: bytes | None, by: str) -> None:

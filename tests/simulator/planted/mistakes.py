@@ -224,7 +224,7 @@ MISTAKES: Sequence[Mistake] = (
     ),
     Mistake(
         name="a taken-back plan whose epoch is never opened",
-        place="placement/resuming.py `_give_up`",
+        place="placement/plan.py `instead`",
         plant=taken_back_plan_never_opened,
         unit_test="tests/placement/test_resuming.py::TestOfATakeBackThatIsGivenUp",
     ),
