@@ -129,7 +129,7 @@ def test_a_drill_that_is_interrupted_heals_and_says_so(fleet: RunningFleet) -> N
         running.send_signal(signal.SIGINT)
         assert running.stderr is not None
         said = running.stderr.read()
-        assert running.wait(WAIT_S) == 130
+        assert running.wait(WAIT_S) == 130, said
     assert "healed:" in said, said
     assert all(answer_s(path) is not None for path in paths(fleet.fleet, region))
 

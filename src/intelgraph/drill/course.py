@@ -18,6 +18,7 @@ from intelgraph.drill import faults, kept
 from intelgraph.drill.checker import check
 from intelgraph.drill.dead_man import DeadMan, Whereabouts
 from intelgraph.drill.faults.fault import Fault
+from intelgraph.drill.healing import heal_until_proven
 from intelgraph.drill.history import FAULT, HEAL, History, read_history
 from intelgraph.drill.report import Report, make_report
 from intelgraph.drill.score import FaultTimes, score
@@ -38,7 +39,8 @@ INJECTED, HEALED = "injected", "healed"
 _TAKEOVER = Policy()
 LOST_FOR_S_MIN = _TAKEOVER.lease.over_after_s + _TAKEOVER.lease.look_gap_max_s + _TAKEOVER.bounds.gather_s_max
 """What a takeover takes: the lease is over, the agent looks, and the new home fetches what the survivors hold."""
-_HEALING_S = 120.0
+_PROVEN_WITHIN_S = 60.0
+_HEALING_S = 240.0
 """A drill that has not healed so long after it should have is as good as dead."""
 
 
@@ -197,7 +199,9 @@ class Drill:
             finally:
                 healing = recorder.mark(HEAL, f"{fault.name} of {fault.region}")
                 self.told.step(f"{fault.region} is healed", None)
-                proof = await _whole_in_thread(fault.heal)
+                proof = await _whole_in_thread(
+                    lambda: heal_until_proven(fault, within_s=_PROVEN_WITHIN_S, told=self.told.say)
+                )
                 self._prove(recorder, HEALED, proof)
                 dead_man.dismiss()
             region = fault.region if fault.loses_region else None

@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from intelgraph.connection import DRIVER_ERRORS
 from intelgraph.drill import faults
+from intelgraph.drill.healing import heal_until_proven
 from intelgraph.fleet.composition.parts import python_environment
 from intelgraph.fleet.layout.places import Fleet, locate
 from intelgraph.fleet.layout.topology_file import load_topology
@@ -26,7 +28,7 @@ from intelgraph.model.errors import IntelGraphError, refuse
 
 _READY_WITHIN_S = 30.0
 _ENDS_WITHIN_S = 5.0
-_TRIES, _AGAIN_S = 20, 2.0
+_TRIED_FOR_S = 120.0
 _READY, _HEALED = b"ready\n", b"healed\n"
 
 
@@ -117,14 +119,18 @@ def main() -> int:
     fault = faults.make(given.fault, Whereabouts(topology=given.topology, start=given.start).fleet(), given.region)
     os.write(1, _READY)
     why = _wait(given.for_s)
-    for _ in range(_TRIES if why else 0):
-        try:
-            sys.stderr.write(f"{why}: {fault.name} of {fault.region} is healed: {fault.heal()}\n")
-            return 0
-        except (IntelGraphError, OSError) as error:
-            sys.stderr.write(f"{why}, and {fault.name} of {fault.region} is not healed yet: {error}\n")
-            time.sleep(_AGAIN_S)
-    return 1 if why else 0
+    if why is None:
+        return 0
+
+    def told(what: str) -> None:
+        sys.stderr.write(f"{why}: {what}\n")
+
+    try:
+        told(f"{fault.name} of {fault.region} is healed: {heal_until_proven(fault, within_s=_TRIED_FOR_S, told=told)}")
+    except (*DRIVER_ERRORS, IntelGraphError) as error:
+        told(f"{fault.name} of {fault.region} is left as it is: {error}")
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
