@@ -58,6 +58,18 @@ def test_a_request_id_that_no_program_made_is_replaced_and_ids_are_not_repeated(
     assert len(set(ids)) == 3 and all(len(each) == 36 for each in ids)
 
 
+@pytest.mark.parametrize("around", [b"", b" ", b"\t", b" \t  "])
+def test_white_space_around_a_value_is_not_part_of_it(around: bytes) -> None:
+    taken = Taken()
+    lines = [each + around for each in (b"idempotency-key:" + around + b"k", b"ig-bookmark: us-east/1/1/3", b"x:")]
+    taken.parser.feed(
+        b"\r\n".join([b"POST / HTTP/1.1", b"host: x" + around, *lines, b"content-length: 0" + around, b"", b""])
+    )
+    [request] = taken.requests
+    names = (b"host", b"idempotency-key", b"ig-bookmark", b"x", b"content-length")
+    assert [request.headers[name] for name in names] == [b"x", b"k", b"us-east/1/1/3", b"", b"0"]
+
+
 @pytest.mark.parametrize(
     ("head", "code"),
     [
@@ -66,6 +78,7 @@ def test_a_request_id_that_no_program_made_is_replaced_and_ids_are_not_repeated(
         (b"GET /#there HTTP/1.1\r\nhost: x\r\n\r\n", MALFORMED.code),
         (b"no HTTP at all\r\n\r\n", MALFORMED.code),
         (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip, chunked\r\n\r\n", TRANSFER_CODING.code),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked \r\n\r\n", TRANSFER_CODING.code),
         (b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"a" * HEAD_BYTES_MAX, HEAD_TOO_LARGE.code),
     ],
 )

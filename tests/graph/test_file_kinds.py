@@ -89,6 +89,7 @@ def text(value: Any) -> bytes:
         (b"x" * 257 + b"ustar", "not_json", "tar archive", "tar -xOf"),
         (gzip.compress(b"x" * 257 + b"ustar"), "not_json", "tar archive", "tar -xOf"),
         (gzip.compress(gzip.compress(BUNDLE.encode())), "bad_gzip", "compressed twice", "zcat"),
+        (b"\xef\xbb\xbf" + gzip.compress(BUNDLE.encode()), "bad_gzip", "a byte order mark stands before", "tail -c +4"),
         (b"%PDF-1.7", "not_json", "PDF", "JSON"),
         (b'{"type":"bundle","x":NaN}', "not_json", "NaN is no JSON number", "null"),
         (b'{"type":"bundle","objects":[{"x":[1,-Infinity]}]}', "not_json", "-Infinity is no JSON number", "null"),

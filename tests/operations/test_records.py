@@ -116,8 +116,38 @@ def test_the_record_is_its_owners_and_grows_by_a_line(tmp_path: Path) -> None:
     assert stat.S_IMODE(record_file(tmp_path).stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize(("subject", "reason"), [("", ""), (" ", ""), ("s" * 257, ""), ("s", "r" * (REASON_MAX + 1))])
+@pytest.mark.parametrize(
+    ("subject", "reason"),
+    [
+        ("", ""),
+        (" ", ""),
+        ("s" * 257, ""),
+        ("s", "r" * (REASON_MAX + 1)),
+        ("s", "f\udcfcr"),  # what Python makes of an argument's byte 0xFC
+        ("s\udcff", ""),
+        ("s", "a\0b"),
+        ("\0", ""),
+    ],
+)
 def test_an_actor_that_no_record_can_hold_is_refused(subject: str, reason: str) -> None:
     with pytest.raises(IntelGraphError) as refused:
         Actor(subject=subject, channel=Channel.CLI, reason=reason)
     assert refused.value.denied.code == "bad_actor"
+
+
+def test_a_name_that_is_no_utf_8_is_recorded_and_every_line_is_read_again(tmp_path: Path) -> None:
+    operator = operator_of(site_of(tmp_path))
+    for source in ("plain", "b\udcfcndel.json", "\ud83d", "\u2028\x85\n"):
+        record(operator, "import", source=source)
+    told = [each.facts["source"] for each in read_record(tmp_path)]
+    assert told == ["plain", r"b\udcfcndel.json", r"\ud83d", "\u2028\x85\n"]
+
+
+@pytest.mark.parametrize("cut", [b'{"at": 1.0, "oper', b"{", b"", b"\x00" * 40])
+def test_a_line_that_was_written_in_part_hides_no_other(tmp_path: Path, cut: bytes) -> None:
+    operator = operator_of(site_of(tmp_path))
+    record(operator, "one")
+    with record_file(tmp_path).open("ab") as file:
+        file.write(cut)
+    record(operator, "two")
+    assert [each.operation for each in read_record(tmp_path)] == ["one", "two"]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import jwt
 import pytest
 
 from intelgraph.control import issuer
@@ -126,3 +127,27 @@ def test_an_import_into_a_fleet_elsewhere_is_told_by_its_token_alone(
     done = import_bundle(access, ImportSource(stream=io.BytesIO(bundle(malware(1)).encode())))
     assert done.summary.entities == 1
     assert read_record(here.state) == []
+
+
+@pytest.mark.parametrize(
+    ("claims", "refused"),
+    [
+        ({"tenant": "globex", "role": "admin"}, "wrong_tenant"),
+        ({"tenant": "acme", "exp": 1}, None),
+        ({"tenant": "acme", "sub": 7, "aud": {}}, None),
+        ({"tenant": ["acme"]}, None),
+        ({}, None),
+    ],
+)
+def test_a_token_of_another_tenant_than_the_named_one_goes_nowhere(
+    claims: dict[str, object], refused: str | None
+) -> None:
+    token = jwt.encode(claims, "of nobody, and of thirty-two bytes", algorithm="HS256")
+    options = AccessOptions(tenant="acme", url="http://127.0.0.1:9", token=token)
+    if refused is None:
+        assert open_access(options, PERSON, role="writer").token() == token
+        return
+    with pytest.raises(IntelGraphError) as told:
+        open_access(options, PERSON, role="writer")
+    assert told.value.denied.code == refused
+    assert "'globex'" in told.value.denied.reason and "'acme'" in told.value.denied.reason

@@ -41,3 +41,15 @@ class Actor:
         if len(self.reason) > REASON_MAX:
             limit = f"it has {REASON_MAX:,} characters at most"
             raise refuse("bad_actor", f"the operation is refused: its reason has {len(self.reason):,}; {limit}")
+        for what, text in (("subject", self.subject), ("reason", self.reason)):
+            if "\0" in text or not _is_unicode(text):
+                raise refuse("bad_actor", f"the operation is refused: its {what} is no text: write it in UTF-8")
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it is text: bytes of an argument that are no UTF-8 come as halves of surrogate pairs."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

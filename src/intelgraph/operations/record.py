@@ -8,6 +8,7 @@ them (``regions/R/audit/operators.jsonl``), since it names rows.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -52,7 +53,8 @@ def record(operator: Requester, operation: str, **facts: Fact) -> None:
     """Append one line, durably; ``not_recorded`` if that fails, and then nothing may be done."""
     actor = operator.actor
     told = {"subject": actor.subject, "channel": actor.channel.value, "reason": actor.reason}
-    line = json.dumps({"at": time.time(), "operation": operation, "actor": told, "facts": facts})
+    readable = {name: _readable(fact) for name, fact in facts.items()}
+    line = json.dumps({"at": time.time(), "operation": operation, "actor": told, "facts": readable})
     path = record_file(operator.state)
     try:
         append_line(path, line)
@@ -65,9 +67,21 @@ def record(operator: Requester, operation: str, **facts: Fact) -> None:
 
 
 def read_record(state: Path) -> list[Recorded]:
-    """Read every line, the oldest first; nothing where nothing was recorded."""
+    """Read every line, the oldest first; nothing where nothing was recorded.
+
+    What was written in part (a full disk, a loss of power) is passed over: nothing was done of it.
+    """
     try:
         lines = record_file(state).read_bytes().splitlines()
     except FileNotFoundError:
         return []
-    return [msgspec.json.decode(line, type=Recorded) for line in lines]
+    read: list[Recorded] = []
+    for line in lines:
+        with contextlib.suppress(msgspec.DecodeError):
+            read.append(msgspec.json.decode(line, type=Recorded))
+    return read
+
+
+def _readable(fact: Fact) -> Fact:
+    """The fact, such that JSON's readers take it: in a file's name that is no UTF-8, what is none becomes escapes."""
+    return fact.encode(errors="backslashreplace").decode() if isinstance(fact, str) else fact

@@ -109,6 +109,8 @@ class RequestParser:
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header, or a trailer."""
         name = name.lower()
+        if name != b"transfer-encoding":  # of that one nothing is mended: httptools has read it as it came
+            value = value.rstrip(b" \t")  # white space around a value is not part of it, and httptools leaves this
         self._header_count += 1
         if self._unended_bytes > HEAD_BYTES_MAX or not self._in_head:  # else no head can be too long
             self._head_bytes += len(name) + len(value)

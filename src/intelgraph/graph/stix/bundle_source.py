@@ -94,6 +94,9 @@ class BundleSource:
             below = gzip.GzipFile(fileobj=cast(BinaryIO, below))
         text = _read_fully(below, HEAD_BYTES).removeprefix(_MARK)
         foreign = foreign_bytes(text)
+        if text.startswith(_GZIP) and head != _GZIP:
+            remedy = "tail -c +4 FILE | intelgraph import -"
+            raise refuse("bad_gzip", f"the file is refused: a byte order mark stands before its gzip data; {remedy}")
         if text.startswith(_GZIP):
             raise refuse("bad_gzip", "the file is refused: it is compressed twice; zcat FILE | intelgraph import -")
         if foreign is not None:

@@ -1,7 +1,8 @@
 """A tenant's way to the API: which address, whose bearer token, and which fleet of this machine gives them.
 
 Without an address the fleet's edges are used. Without a token the fleet's own issuer signs one, again whenever it is
-about to expire; that is recorded in the fleet with who asked.
+about to expire; that is recorded in the fleet with who asked. The API goes by the token alone, so a token of another
+tenant than the one that is named is refused here: nothing is read from, or written to, a graph that was not meant.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import jwt
 
 from intelgraph.client.api_client import ApiClient, check_url
 from intelgraph.model.actor import Actor
@@ -18,6 +21,8 @@ from intelgraph.operations.edges import Edges, find_edges
 from intelgraph.operations.operator import Operator
 from intelgraph.operations.site import Site, the_site
 from intelgraph.operations.tokens import renewed_token
+
+NAME_SHOWN_MAX = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +86,7 @@ def open_access(options: AccessOptions, actor: Actor, *, role: str) -> Access:
     check_name("tenant", options.tenant)
     found = find_edges(options.state, options.topology) if options.needs_fleet else None
     if options.token is not None:
-        token = _given(options.token)
+        token = _given(options.token, options.tenant)
     else:
         assert found is not None
         token = renewed_token(Operator(site=found.site, actor=actor), options.tenant, role)
@@ -100,9 +105,26 @@ def reach(options: AccessOptions, found: Edges | None) -> tuple[str, Mapping[str
     return found.url, found.edges
 
 
-def _given(token: str) -> Callable[[], str]:
+def _given(token: str, tenant: str) -> Callable[[], str]:
     if not token or not all("!" <= character <= "~" for character in token):
         raise refuse(
             "bad_token", "the token is refused: it is not one line of visible ASCII characters, as each token is"
         )
+    named = _tenant_of(token)
+    if named is not None and named != tenant:
+        raise refuse(
+            "wrong_tenant",
+            f"nothing is done: the token is of the tenant {named[:NAME_SHOWN_MAX]!r}, and {tenant!r} was named; "
+            f"the graph of {tenant} needs a token of {tenant}",
+            tenant=tenant,
+        )
     return lambda: token
+
+
+def _tenant_of(token: str) -> str | None:
+    """The tenant that a token names, unverified; none where that cannot be read here: the API judges each token."""
+    try:
+        named = jwt.decode(token, options={"verify_signature": False}).get("tenant")
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        return None
+    return named if isinstance(named, str) else None
