@@ -101,3 +101,21 @@ def test_the_file_on_standard_input_is_not_written_over(tmp_path: Path) -> None:
             check_places(None, stdin, rejects=tmp_path / "in.json", journal=None)
         check_places(None, stdin, rejects=tmp_path / "other", journal=None)
     check_places(None, BytesIO(), rejects=tmp_path / "in.json", journal=None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["import", ""], "no_file", "'' is no name: it is empty"),
+        (["export", ""], "file_not_writable", "'' is no name: it is empty"),
+        (["export", "new/"], "file_not_writable", "'new/' is the name of a directory"),
+    ],
+)
+def test_what_names_no_file_is_refused(
+    tmp_path: Path, door: FakeDoor, arguments: list[str], code: str, told: str
+) -> None:
+    ran = ig(tmp_path, door, *arguments, "--json")
+    assert refused(ran) == code
+    assert told in ran.err + ran.out
+    assert list(tmp_path.iterdir()) == []
+    assert door.requests == []

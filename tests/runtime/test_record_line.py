@@ -40,4 +40,6 @@ def test_a_line_is_on_the_disk_before_the_call_returns(tmp_path: Path, monkeypat
     path = tmp_path / "record.jsonl"
     monkeypatch.setattr(os, "fsync", lambda _file: synced.append(path.read_bytes()))
     append_line(path, "one")
-    assert synced == [b"one\n"]
+    assert synced == [b"one\n"] * 2, "the line, and the name of the new file"
+    append_line(path, "two")
+    assert synced[2:] == [b"one\ntwo\n"]

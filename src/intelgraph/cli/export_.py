@@ -63,6 +63,9 @@ def command(**options: Any) -> None:
 
 def _target(file: str) -> ExportTarget:
     if file != "-":
+        if not file or file.endswith("/"):
+            what = "is the name of a directory" if file else "is no name: it is empty"
+            raise refuse("file_not_writable", f"the export is refused: {file!r} {what}")
         return ExportTarget(path=Path(file), name=file)
     if sys.stdout is None:
         raise refuse("file_not_writable", "the export is refused: standard output is closed")

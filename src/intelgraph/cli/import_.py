@@ -13,6 +13,7 @@ from intelgraph.cli.options import json_option, reason_option
 from intelgraph.cli.output import say, say_if_possible, say_json
 from intelgraph.cli.progress import Steps
 from intelgraph.graph.stix.sample_attack import SampleAttack
+from intelgraph.model.errors import refuse
 from intelgraph.operations.transfer.access import AccessOptions
 from intelgraph.operations.transfer.imports import (
     SAMPLES,
@@ -84,6 +85,8 @@ def command(**options: Any) -> int:
 def _source(file: str | None, sample: str | None) -> ImportSource:
     if file == "-":
         return ImportSource(stream=sys.stdin.buffer)
+    if file == "":
+        raise refuse("no_file", "the import is refused: '' is no name: it is empty")
     return ImportSource(file=None if file is None else Path(file), sample=sample)
 
 

@@ -26,3 +26,14 @@ def append_line(path: Path, line: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    if not size:
+        _keep_the_name(path.parent)
+
+
+def _keep_the_name(directory: Path) -> None:
+    """A file that is new has its name on the disk only with its directory."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -85,9 +85,16 @@ def _silent(fleet: Fleet, timeout_s: float) -> PermanentError:
 
 def _status(answer: bytes) -> FleetStatus:
     """What a supervisor answered; refuses what it refuses."""
-    with contextlib.suppress(msgspec.ValidationError):
+    with contextlib.suppress(msgspec.DecodeError):
         return msgspec.json.decode(answer, type=FleetStatus)
-    failed = msgspec.json.decode(answer, type=Failed)
+    try:
+        failed = msgspec.json.decode(answer, type=Failed)
+    except msgspec.DecodeError as error:
+        raise refuse(
+            "supervisor_not_understood",
+            f"the supervisor's answer is not understood ({error}): it is of another release. Kill its process, which "
+            "harms no part, and `intelgraph up` takes over what runs",
+        ) from error
     raise refuse(failed.code, failed.reason)
 
 

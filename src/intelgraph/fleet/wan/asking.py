@@ -63,9 +63,16 @@ def ask(fleet: Fleet, link: Link, request: Ask | None = None) -> Report:
             f"the link between {link.a} and {link.b} cannot be asked: its relay does not answer ({error})",
             retry_after_s=1.0,
         ) from error
-    with contextlib.suppress(msgspec.ValidationError):
+    with contextlib.suppress(msgspec.DecodeError):
         return msgspec.json.decode(answer, type=Report)
-    refused = msgspec.json.decode(answer, type=Refused)
+    try:
+        refused = msgspec.json.decode(answer, type=Refused)
+    except msgspec.DecodeError as error:
+        raise refuse(
+            "wan_not_understood",
+            f"the answer of the link between {link.a} and {link.b} is not understood ({error}): its relay is of "
+            f"another release; `intelgraph restart wan:{link.name}` puts this one in its place",
+        ) from error
     raise refuse(refused.code, refused.reason)
 
 
