@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from intelgraph.connection import DRIVER_ERRORS
 from intelgraph.drill import faults
 from intelgraph.drill.healing import heal_until_proven
 from intelgraph.fleet.composition.parts import python_environment
@@ -127,7 +126,7 @@ def main() -> int:
 
     try:
         told(f"{fault.name} of {fault.region} is healed: {heal_until_proven(fault, within_s=_TRIED_FOR_S, told=told)}")
-    except (*DRIVER_ERRORS, IntelGraphError) as error:
+    except (IntelGraphError, OSError) as error:
         told(f"{fault.name} of {fault.region} is left as it is: {error}")
         return 1
     return 0

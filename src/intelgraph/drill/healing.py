@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from intelgraph.connection import DRIVER_ERRORS
 from intelgraph.drill.faults.fault import Fault
 from intelgraph.model.errors import IntelGraphError
 
@@ -21,7 +20,7 @@ def heal_until_proven(fault: Fault, *, within_s: float, told: Callable[[str], No
     while True:
         try:
             return fault.heal()
-        except (*DRIVER_ERRORS, IntelGraphError) as error:
+        except (IntelGraphError, OSError) as error:
             if time.monotonic() >= until_s:
                 raise
             told(f"{fault.name} of {fault.region} is not healed yet: {error}")
