@@ -48,6 +48,11 @@ async def _until(condition: object, timeout_s: float = WAIT_S) -> None:
             await asyncio.sleep(0.02)
 
 
+def are_sleepers(mark: str, count: int) -> bool:
+    """Whether so many run: for a moment after its start a process has no command line yet."""
+    return [each.command for each in marked(mark)] == [SLEEPER] * count
+
+
 @pytest.mark.parametrize(
     ("seen", "decided"),
     [
@@ -67,6 +72,7 @@ def test_a_part_is_adopted_watched_and_ended_by_one_who_is_not_its_parent(tmp_pa
     async def scenario() -> None:
         mark = str(uuid.uuid4())
         child = start(_launch(tmp_path, SLEEPER, mark))
+        await _until(lambda: are_sleepers(mark, 1))
         adopted = adopt(child.identity)
         assert adopted is not None
         assert adopted.alive()
@@ -136,6 +142,7 @@ def test_many_that_do_not_vanish_are_waited_for_together(tmp_path: Path, monkeyp
         mark = str(uuid.uuid4())
         monkeypatch.setattr(process, "ENDED_WITHIN_S", 1.0)
         started = [start(_launch(tmp_path, SLEEPER, mark)) for _ in range(2 * int(WAIT_S))]
+        await _until(lambda: are_sleepers(mark, len(started)))
         monkeypatch.setattr(Running, "wait", never)
         assert await asyncio.wait_for(end_leftovers(mark, patience_s=0.0), WAIT_S) == len(started)
         monkeypatch.undo()

@@ -9,6 +9,7 @@ import click
 
 from intelgraph.cli.moves import move_options, show_moved
 from intelgraph.cli.options import fleet_options, json_option, reason_option, run, show, the_operator
+from intelgraph.cli.output import say
 from intelgraph.operations.moves import MoveOptions
 from intelgraph.operations.regions import drain_region, resume_region
 
@@ -43,7 +44,11 @@ def drain(region: str, reason: str, state: Path | None, topology: Path | None, *
     """
     as_json = rest.pop("as_json")
     operator = the_operator(state, topology, reason=reason, quiet=as_json)
-    return show_moved(run(drain_region(operator, region, options=MoveOptions(**rest))), as_json=as_json)
+    options_of_it = MoveOptions(**rest)
+    code = show_moved(run(drain_region(operator, region, options=options_of_it)), as_json=as_json)
+    if not as_json and not options_of_it.dry_run:
+        say(f"{region} is drained: it takes nothing over; `intelgraph region resume {region}` ends that")
+    return code
 
 
 @command.command("resume")

@@ -12,6 +12,7 @@ the search starts again at ``url``.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -26,7 +27,7 @@ import orjson
 from yarl import URL
 
 from intelgraph.http_body import BodyTooLarge, read_body
-from intelgraph.model.errors import Fact, IntelGraphError, TransientError, refuse, retry
+from intelgraph.model.errors import Fact, IntelGraphError, TransientError, refuse, retry, what_failed
 
 _RETRIED = frozenset({408, 429, 502, 503, 504})
 _HOPS_MAX = 4
@@ -272,6 +273,9 @@ class ApiClient:
 def _no_answer(url: str, error: Exception, policy: ClientPolicy) -> TransientError:
     """What became of a request without an answer: nobody was there, nothing came in time, or it broke off."""
     what = str(error) or type(error).__name__
+    if isinstance(error, aiohttp.ClientConnectorError):
+        number = error.os_error.errno or 0  # asyncio's own words name its call instead
+        what = os.strerror(number) if number > 0 else what_failed(error.os_error)
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         within = f"no connection within {policy.connect_timeout_s:g} s"
         return retry("door_unreachable", f"the API at {url} cannot be reached: {within}", retry_after_s=1.0)

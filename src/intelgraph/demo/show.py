@@ -7,7 +7,7 @@ import signal
 import time
 from types import FrameType
 
-from intelgraph.demo.stage import ActFailed, Stage
+from intelgraph.demo.stage import INTERRUPTED, ActFailed, Stage
 from intelgraph.demo.story import AWAY, HOME, tell
 from intelgraph.operations.edges import find_edges
 
@@ -15,13 +15,14 @@ from intelgraph.operations.edges import find_edges
 def show(stage: Stage, *, leave: bool) -> int:
     """Play it all; returns the exit code: 1 if something did not hold. ``leave``: the fleet is stopped after the show.
 
-    Ctrl-C and SIGTERM end it, and the fleet is stopped all the same.
+    Ctrl-C and SIGTERM end it, and the fleet is stopped all the same; the exit code is 130 if the show was not over.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     began_s = time.monotonic()
-    code = 0
+    code = INTERRUPTED
     try:
         asyncio.run(tell(stage))
+        code = 0
         stage.say(f"The show took {time.monotonic() - began_s:.0f} s.")
         if not leave:
             _stay(stage)

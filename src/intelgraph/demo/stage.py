@@ -25,6 +25,7 @@ from intelgraph.operations.site import the_site
 from intelgraph.operations.tokens import renewed_token
 
 _COMMAND_TIMEOUT_S = 300.0
+INTERRUPTED = 130
 
 
 class ActFailed(Exception):
@@ -99,6 +100,8 @@ class Stage:
         if not quiet:
             for line in done.stdout.splitlines():
                 self.audience.printed(line)
+        if done.returncode == INTERRUPTED:
+            raise KeyboardInterrupt
         if done.returncode != 0:
             raise ActFailed(f"`{shlex.join(('intelgraph', *arguments))}` ended with {done.returncode}")
         return done.stdout
