@@ -67,8 +67,8 @@ def test_what_is_not_known_refuses() -> None:
 
 
 def test_programs_read_the_bound_and_the_age_in_milliseconds() -> None:
-    said, unknown = decided(53.5001, 0.50002, 60.0), decided(None, 0.0, 60.0)
-    assert isinstance(said, AtRisk) and said.denied.facts == {"rpo_s_max": 60.0, "oldest_s": 54.0}
+    said, unknown = decided(53.5121, 0.50002, 60.0), decided(None, 0.0, 60.0)
+    assert isinstance(said, AtRisk) and said.denied.facts == {"rpo_s_max": 60.0, "oldest_s": 54.012}
     assert isinstance(unknown, AtRisk) and unknown.denied.facts == {"rpo_s_max": 60.0}
     assert unknown.denied.code == "rpo_at_risk"
 

@@ -132,6 +132,18 @@ def test_nothing_is_begun_while_another_plan_is_under_way() -> None:
     assert decide(failing(plan=plan), POLICY) == Stand()
 
 
+def test_after_a_plan_that_is_over_another_is_begun_with_a_name_of_its_own() -> None:
+    done = Plan(id="p/3/restand", kind=Kind.RESTAND, before=placement(epoch=2), after=placement()).moved().moved()
+    assert plan_of(failing(plan=done)).id == "p/4/switchover"
+    undone = plan_of(failing()).given_up(WHY).moved()
+    assert plan_of(failing(plan=undone)).id == "p/4/switchover#2"
+
+
+def test_a_home_that_is_drained_does_not_stand_by() -> None:
+    three = failing(placement=placement(regions=THREE), drained=frozenset({US}))
+    assert plan_of(three).after.standby == WEST
+
+
 def test_a_strict_placement_is_handed_over_with_its_old_home_as_standby() -> None:
     strict = placement(declared=declared(on_standby_loss=StandbyLoss.STRICT))
     assert plan_of(failing(placement=strict)).after.standby == US
@@ -159,6 +171,8 @@ def test_the_lease_is_kept_before_that_and_where_nobody_is_better_off() -> None:
     assert gives_up([], POLICY) is None
     assert gives_up([healthy()], POLICY) is gives_up([writes(long, US, None)], POLICY) is None
     assert gives_up([writes(long, US, broken(POLICY.writes_given_up_s, why=None))], POLICY) is None
+    elsewhere = placement(home=EU, standby=WEST, regions=THREE)
+    assert gives_up([failing(POLICY.writes_given_up_s, placement=elsewhere)], POLICY) is None
     alone = placement(standby=None, durability=Durability.HOME)
     assert gives_up([failing(POLICY.writes_given_up_s, placement=alone)], POLICY) is None
 

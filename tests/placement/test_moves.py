@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from intelgraph.model.errors import Denied
 from intelgraph.model.placement import Durability, StandbyLoss
 from intelgraph.placement.decision import Decision, Start
 from intelgraph.placement.drain import complete, drain
@@ -31,6 +32,14 @@ def said(decision: Decision) -> Plan | str | None:
 def planned(decision: Decision) -> Plan:
     assert isinstance(decision, Start), decision
     return decision.plan
+
+
+def undone(plan: Plan) -> Plan:
+    """The plan, given up, with all that it had done undone."""
+    plan = plan.given_up(Denied(code="a_test", reason="a test"))
+    while plan.current is not None:
+        plan = plan.moved()
+    return plan
 
 
 class TestSwitchover:
@@ -85,6 +94,19 @@ class TestSwitchover:
     def test_a_transaction_that_is_young_or_that_the_log_does_not_wait_for_delays_nothing(self) -> None:
         for held in (copy(waits_for="it is open", waits_s=4.9), copy(waits_s=9.0)):
             assert planned(switch_to(healthy(copies={US: held, EU: copy()}), EU, POLICY)).target == EU
+
+        open_long = switch_to(healthy(copies={US: copy(waits_for="it is open", waits_s=5.0), EU: copy()}), EU, POLICY)
+        assert said(open_long) == ("cannot move p to eu-west: it is open; a move waits 10 s for its target at most")
+
+    def test_another_region_stands_by_where_the_old_home_is_drained(self) -> None:
+        three = healthy(placement=placement(regions=THREE), drained=frozenset({US}))
+        assert planned(switch_to(three, EU, POLICY)).after.standby == WEST
+        behind = with_copy(three, WEST, behind_s=9.0)
+        assert planned(switch_to(behind, EU, POLICY)).after.standby is None
+
+    def test_a_second_try_in_one_epoch_has_a_name_of_its_own(self) -> None:
+        tried = undone(planned(switch_to(healthy(), EU, POLICY)))
+        assert planned(switch_to(healthy(plan=tried), EU, POLICY)).id == "p/4/switchover#2"
 
     def test_the_old_home_stands_by_however_far_behind_itself_it_is_said_to_be(self) -> None:
         assert planned(switch_to(with_copy(healthy(), US, behind_s=9.0), EU, POLICY)).after.standby == US
@@ -219,6 +241,17 @@ class TestTheStandby:
             "cannot replace the standby of p: eu-west is lost: it has no lease now, and no other region is allowed; "
             "writes wait for it, as was declared"
         )
+
+    def test_strict_says_of_each_other_region_why_it_does_not_stand_by(self) -> None:
+        view = with_copy(self.lost(placement=placement(regions=THREE, declared=STRICT)), WEST, behind_s=9.0)
+        assert said(decide(view, POLICY)) == (
+            "cannot replace the standby of p: eu-west is lost: it has no lease now, and us-west: it is 9 s behind; "
+            "writes wait for it, as was declared"
+        )
+
+    def test_a_second_try_in_one_epoch_has_a_name_of_its_own(self) -> None:
+        tried = undone(planned(decide(self.lost(), POLICY)))
+        assert planned(decide(self.lost(plan=tried), POLICY)).id == "p/4/restand#2"
 
     def test_a_standby_that_confirms_nothing_is_lost_although_it_lives(self) -> None:
         assert said(decide(healthy(stalled_s=4.9), POLICY)) is None

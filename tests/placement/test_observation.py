@@ -43,7 +43,7 @@ class Own:
     held: Copy | None = field(default_factory=copy)
 
     def copy(self, placement: str) -> Copy | None:
-        return self.held
+        return self.held if placement == "p" else None
 
 
 THREE = placement(regions=(US, EU, WEST))
@@ -98,7 +98,7 @@ def test_steadiness_begins_anew_after_a_break() -> None:
     view = watched(*((float(at_s), WELL) for at_s in range(8))).view("p", OWN, 7.0)
     assert view.steady_s[EU] == 7.0
     view = watched((0.0, WELL), (1.0, WELL), (2.0, behind), (3.0, WELL)).view("p", OWN, 3.0)
-    assert view.steady_s[EU] <= 1.0 < view.steady_s[WEST] == 3.0
+    assert (view.steady_s[EU], view.steady_s[WEST]) == (0.0, 3.0), "it has just been seen to be well again"
 
 
 def test_only_a_home_counts_who_confirms_and_who_is_steady() -> None:
@@ -107,6 +107,7 @@ def test_only_a_home_counts_who_confirms_and_who_is_steady() -> None:
 
 
 def test_a_home_that_changed_by_itself_is_remembered_and_one_that_was_asked_for_is_not() -> None:
+    assert watched((0.0, WELL), (1.0, WELL)).view("p", OWN, 1.0).moved_s_ago is None
     by_itself = watched((0.0, WELL), (5.0, moved(WELL, EU)))
     assert by_itself.view("p", OWN, 9.0).moved_s_ago == 4.0
     asked_for = watched((0.0, WELL), (5.0, moved(WELL, EU, by_hand=frozenset({"p"}))))
@@ -184,6 +185,20 @@ def test_of_a_region_that_nobody_has_seen_nothing_is_known() -> None:
     assert observation.behind_s("ap-south", 99.0, 103.0) is None
     assert observation.unconfirmed_s("ap-south", 3.0) is None
     assert observation.behind_s(EU, 103.0, 103.0) == 0.0, "a token that has just come back"
+
+
+def test_before_the_first_look_nothing_is_known() -> None:
+    observation = Observation(here=US, policy=Policy())
+    assert observation.unconfirmed_s(EU, 3.0) is observation.stalled_s(US, EU, 3.0) is None
+    assert observation.silent_s(EU, 3.0) is observation.behind_s(EU, 1.0, 3.0) is None
+
+
+def test_what_is_seen_for_the_first_time_has_lasted_for_none() -> None:
+    """A placement of which the observer hears later than of others: its plan, its regions and their silence are new."""
+    plan = Plan(id="p/4", kind=Kind.SWITCHOVER, before=THREE, after=replace(THREE, home=EU, standby=US, epoch=4))
+    observation = watched((0.0, replace(WELL, placements={})), (1.0, replace(WELL, plans={"p": plan})))
+    view = observation.view("p", OWN, 1.0)
+    assert (view.plan_still_s, view.stalled_s, view.steady_s) == (0.0, 0.0, {EU: 0.0, WEST: 0.0})
 
 
 def test_a_region_that_was_never_well_has_no_steadiness_to_lose() -> None:

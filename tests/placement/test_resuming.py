@@ -164,6 +164,10 @@ class TestBeforeTheEpochIsRaised:
             given_up = step(plan, here, leases=leases)
             assert isinstance(given_up, GiveUp) and given_up.why.code == "home_is_back"
 
+    def test_a_home_whose_lease_is_not_there_is_not_replaced_by_a_plan_that_watched_it(self) -> None:
+        given_up = step(plan_at(Kind.FAILOVER, RAISE), EU, leases={EU: lease(), WEST: lease()})
+        assert isinstance(given_up, GiveUp) and given_up.why.code == "home_is_back"
+
     def test_a_gap_that_was_found_meanwhile_stops_the_target_unless_forced(self) -> None:
         gap = {EU: copy(gap="marks 3 to 5")}
         given_up = step(plan_at(Kind.FAILOVER, RAISE), EU, well=False, copies=gap)
@@ -180,6 +184,7 @@ class TestBeforeTheEpochIsRaised:
         plan = plan_at(Kind.SWITCHOVER, CLOSE)
         changed = step(plan, US, placement=placement(regions=(US, EU)))
         assert isinstance(changed, GiveUp) and changed.why.code == "placement_changed"
+        assert changed.why.reason == "plan p/4/x is given up: p is in epoch 3 now"
         assert step(plan, WEST, placement=placement(regions=(US, EU))) == Nothing(), "it is no party to it"
 
 
