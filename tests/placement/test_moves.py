@@ -98,6 +98,12 @@ class TestSwitchover:
         open_long = switch_to(healthy(copies={US: copy(waits_for="it is open", waits_s=5.0), EU: copy()}), EU, POLICY)
         assert said(open_long) == ("cannot move p to eu-west: it is open; a move waits 10 s for its target at most")
 
+    def test_what_a_source_cannot_hand_over_for_is_told_with_its_limit(self) -> None:
+        assert said(switch_to(healthy(leases={US: lease(OVER_S), EU: lease()}), EU, POLICY)) == (
+            "cannot move p to eu-west: us-east cannot hand over: it has no lease now; only a region whose agent and "
+            "database work takes part"
+        )
+
     def test_another_region_stands_by_where_the_old_home_is_drained(self) -> None:
         three = healthy(placement=placement(regions=THREE), drained=frozenset({US}))
         assert planned(switch_to(three, EU, POLICY)).after.standby == WEST
