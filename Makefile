@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help clients console browser demo etcd faketime test check prove cases bench bench-write bench-graph bench-read bench-flood bench-failover bench-erase bench-idle bench-against clean setup setup-dev lock
+.PHONY: help clients console browser demo etcd faketime test check prove mutate cases bench bench-write bench-graph bench-read bench-flood bench-failover bench-erase bench-idle bench-against clean setup setup-dev lock
 ARGS ?=
 PROOFS ?=
 PY := .venv/bin/python
@@ -47,6 +47,9 @@ test: setup-dev ## everything that must hold, in suites (tests/suites.py); all f
 
 prove: setup-dev ## the long real-process proofs, resumable; tables go to docs/proof/; ARGS=tests/… chooses some
 	@$(PY) -m pytest -m prove --timeout 5400 $(ARGS)
+
+mutate: setup-dev ## does a unit test fail when a decision is changed? resumable; ARGS="placement.failover --again" chooses
+	@$(PY) -m scripts.mutation $(ARGS)
 
 cases: setup-dev ## all generated cases, of which `make test` tries a quarter
 	@$(PY) -m tests.suites --cases

@@ -150,7 +150,7 @@ def test_an_action_that_the_database_refuses_moves_nothing() -> None:
     with pytest.raises(PermanentError) as refused:
         world.next()
     plan = world.record().plan
-    assert refused.value.denied.code == "held"
+    assert (refused.value.denied.code, refused.value.denied.reason) == ("held", "it is held")
     assert plan is not None and plan.current is not None and plan.current.type is CLOSE
 
 
@@ -176,7 +176,10 @@ def test_an_epoch_is_not_opened_with_a_placement_that_was_read_before_its_raise(
     assert world.next() is not None and world.databases.did == ["open 2 by force"]
 
 
-@pytest.mark.parametrize(("code", "is_refused"), [("fenced", False), ("not_home", False), ("held", True)])
+@pytest.mark.parametrize(
+    ("code", "is_refused"),
+    [("fenced", False), ("not_home", False), ("unknown_placement", False), ("held", True)],
+)
 def test_a_close_that_a_later_epoch_has_undone_needs_no_undoing(code: str, is_refused: bool) -> None:
     databases = Databases(answer={"status": "refused", "code": code, "reason": "a test"})
     if is_refused:

@@ -31,6 +31,8 @@ def test_without_room_for_a_log_segment_the_lease_is_not_renewed_although_a_hear
         asyncio.run(heartbeat.beat("t", 2))
     assert refused.value.denied.code == "disk_full"
     assert "16.8 MB left" in refused.value.denied.reason and "make room" in refused.value.denied.reason
+    assert "needs 16.8 MB for" in refused.value.denied.reason
+    assert (refused.value.retry_after_s, refused.value.denied.facts) == (1.0, {"region": "us-east"})
     room[0] += 1
     asyncio.run(heartbeat.beat("t", 3))
     assert database.counters == [1, 3]

@@ -43,7 +43,7 @@ def test_the_standby_takes_over_when_the_lease_is_over_and_another_vantage_point
     plan = plan_of(lost())
     assert (plan.id, plan.kind, plan.source, plan.target) == ("p/4/failover", Kind.FAILOVER, US, EU)
     assert plan.lease_version == 70, "the raise expects the lease at the version that was watched"
-    assert not plan.force
+    assert plan.force is False
 
 
 def test_a_lost_home_is_not_named_standby_and_the_placement_says_what_was_declared() -> None:
@@ -216,8 +216,89 @@ class TestOfAnEpochThatWasRaisedAndNotOpened:
         third = plan_of(self.view(second, EU, leases=leases, copies={EU: copy(epoch=3)}))
         assert (third.granted, third.after.home, third.after.epoch) == (raised().before, EU, 6)
 
+    def test_a_home_before_that_lacks_its_own_epoch_does_not_take_back(self) -> None:
+        assert refusal(self.view(raised(), US, copies={US: copy(epoch=2)})) == (
+            "cannot promote us-east: it has not heard of epoch 3; the last one that arrived there is 2"
+        )
+
+    def test_the_home_of_an_epoch_that_it_raised_for_itself_is_no_candidate(self) -> None:
+        restand = raised(Kind.RESTAND, home=US, standby=WEST, durability=Durability.REMOTE)
+        leases = {US: lease(3.0), EU: lease(), WEST: lease()}
+        assert refusal(self.view(restand, US, leases=leases)) is None
+
+    def test_a_third_region_needs_the_lease_to_be_over_like_anybody(self) -> None:
+        ended = {"witness": {EU: seen()}, US: {EU: seen()}}
+        view = self.view(raised(), "desk", sightings=ended, copies={WEST: copy()})
+        forced = failover_to(view, WEST, allow_data_loss=True, policy=POLICY)
+        assert isinstance(forced, Start) and forced.plan.lease_version == 70
+
+    def test_its_own_home_is_not_said_to_be_home_already(self) -> None:
+        living = {US: lease(), EU: lease(), WEST: lease()}
+        view = self.view(raised(), "desk", leases=living, copies={EU: copy()})
+        decision = failover_to(view, EU, allow_data_loss=False, policy=POLICY)
+        assert isinstance(decision, Stand) and decision.denied is not None
+        assert decision.denied.code == "too_few_vantage_points"
+
     def test_hysteresis_does_not_delay_it(self) -> None:
         assert plan_of(self.view(raised(), US, moved_s_ago=1.0))
+
+
+@pytest.mark.parametrize(
+    ("view", "code"),
+    [
+        (lost(leases={US: lease(3.0), EU: lease()}), "lease_not_over"),
+        (lost(leases={EU: lease()}), "lease_unknown"),
+        (lost(sightings={}), "too_few_vantage_points"),
+        (lost(copies={EU: copy(epoch=2)}), "epoch_unknown"),
+        (lost(copies={EU: copy(whole=False)}), "not_whole"),
+        (lost(drained=frozenset({EU})), "drained"),
+        (lost(moved_s_ago=12.0), "moved_lately"),
+    ],
+)
+def test_every_refusal_has_a_code(view: View, code: str) -> None:
+    decision = decide(view, POLICY)
+    assert isinstance(decision, Stand) and decision.denied is not None and decision.denied.code == code
+
+
+def test_a_refusal_says_whom_it_is_about_and_how_many_have_seen_the_lease_end() -> None:
+    drained, alone = decide(lost(drained=frozenset({EU})), POLICY), decide(lost(sightings={}), POLICY)
+    assert isinstance(drained, Stand) and drained.denied is not None
+    assert drained.denied.facts == {"placement": "p", "target": EU, "home": US}
+    assert isinstance(alone, Stand) and alone.denied is not None and alone.denied.facts == {"seen": 1}
+
+
+def test_moves_are_just_as_far_apart_as_is_waited_for() -> None:
+    assert plan_of(lost(moved_s_ago=POLICY.moves_apart_s)).target == EU
+
+
+def test_a_home_that_renews_for_us_and_has_ended_for_another_is_no_silence() -> None:
+    said = refusal(lost(leases={US: lease(0.4), EU: lease()}))
+    assert said == (
+        "cannot promote eu-west: us-east is up, its lease is renewed; a home that is up is moved by "
+        "`intelgraph switchover`"
+    )
+
+
+def test_of_a_strict_placement_only_a_standby_that_wrote_before_may_lack_the_epoch() -> None:
+    strict = declared(on_standby_loss=StandbyLoss.STRICT)
+    now = placement(home=EU, standby=WEST, regions=THREE, epoch=4, declared=strict)
+    done = replace(raised(), before=placement(regions=THREE), after=now, next=3)
+    leases = {US: lease(), EU: lease(OVER_S), WEST: lease()}
+    view = lost(placement=now, plan=done, leases=leases, sightings={"witness": {EU: seen()}})
+    never_wrote = replace(view, here=WEST, copies={WEST: copy(epoch=3)})
+    assert refusal(never_wrote) == (
+        "cannot promote us-west: it has not heard of epoch 4; the last one that arrived there is 3"
+    )
+    back = replace(now, standby=US)
+    wrote = replace(view, here=US, placement=back, plan=replace(done, after=back))
+    assert plan_of(replace(wrote, copies={US: copy(epoch=3)})).target == US
+    assert refusal(replace(wrote, copies={US: copy(epoch=2)})), "it lacks what it wrote itself"
+
+
+def test_strict_is_about_remote_writes_only() -> None:
+    strict = declared(durability=Durability.HOME, on_standby_loss=StandbyLoss.STRICT)
+    after = plan_of(lost(placement=placement(durability=Durability.HOME, declared=strict))).after
+    assert (after.standby, after.durability) == (None, Durability.HOME)
 
 
 class TestByAnOperator:
@@ -235,6 +316,34 @@ class TestByAnOperator:
         )
         forced = self.asked(view, WEST, allow=True)
         assert isinstance(forced, Plan) and forced.force and forced.target == WEST
+
+    def test_where_nobody_surely_holds_everything_it_says_so(self) -> None:
+        alone = placement(standby=None, regions=THREE, durability=Durability.HOME)
+        assert "only nobody surely holds" in str(self.asked(lost(placement=alone), EU))
+        moving = raised(Kind.SWITCHOVER, home=WEST)
+        leases = {US: lease(), EU: lease(), WEST: lease(OVER_S)}
+        four = replace(moving.after, regions=(*THREE, "ap-south"))
+        view = lost(
+            here="desk", placement=four, plan=moving, sightings={name: {WEST: seen()} for name in ("witness", US)},
+            leases={**leases, "ap-south": lease()},
+        )  # fmt: skip
+        decision = failover_to(view, "ap-south", allow_data_loss=False, policy=POLICY)
+        assert isinstance(decision, Stand) and decision.denied is not None and decision.denied.code == "not_standby"
+        assert "only us-east or eu-west surely holds" in decision.denied.reason
+
+    def test_nobody_is_failed_over_to_itself(self) -> None:
+        assert self.asked(lost(), US) == "cannot promote us-east: it is the home of p; a failover moves"
+        decision = failover_to(lost(), US, allow_data_loss=True, policy=POLICY)
+        assert isinstance(decision, Stand) and decision.denied is not None and decision.denied.code == "already_home"
+
+    @pytest.mark.parametrize("copies", [{}, {EU: copy(epoch=0)}])
+    def test_what_is_not_known_of_its_rows_is_overridden_by_the_flag_only(self, copies: dict[str, object]) -> None:
+        assert isinstance(self.asked(lost(copies=copies), EU), str)
+        assert isinstance(self.asked(lost(copies=copies), EU, allow=True), Plan)
+
+    def test_nobody_who_has_seen_the_lease_end_is_too_few(self) -> None:
+        view = lost(here="desk", sightings={}, leases={US: lease(), EU: lease()})
+        assert self.asked(view, EU) == "cannot promote eu-west: 0 vantage points saw the lease of us-east end; 2 must"
 
     def test_a_home_that_is_up_is_not_failed_over(self) -> None:
         view = lost(leases={US: lease(), EU: lease()}, sightings={})

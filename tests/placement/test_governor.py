@@ -50,7 +50,7 @@ def test_below_half_of_the_bound_nothing_is_felt(share: float, bound: float) -> 
 def test_it_throttles_more_and_more_and_then_says_why_it_refuses() -> None:
     assert [severity(decided(age, 0.0, 60.0)) for age in (30.0, 36.0, 42.0, 48.0)] == [0.0, 0.25, 0.5, 0.75]
     said = decided(53.5, 0.5, 60.0)
-    assert isinstance(said, AtRisk) and said.retry_after_s > 0
+    assert isinstance(said, AtRisk) and said.retry_after_s == 1.0
     assert said.denied.code == "rpo_at_risk"
     assert said.denied.reason == (
         "the write is refused: the standby lacks writes that are 54.0 s old; they may become 60 s old before the "
@@ -64,3 +64,30 @@ def test_what_is_not_known_refuses() -> None:
         assert said.denied.reason == (
             "the write is refused: how far the standby is behind is not known; the bound is 60 s"
         )
+
+
+def test_programs_read_the_bound_and_the_age_in_milliseconds() -> None:
+    said, unknown = decided(53.5121, 0.50002, 60.0), decided(None, 0.0, 60.0)
+    assert isinstance(said, AtRisk) and said.denied.facts == {"rpo_s_max": 60.0, "oldest_s": 54.012}
+    assert isinstance(unknown, AtRisk) and unknown.denied.facts == {"rpo_s_max": 60.0}
+    assert unknown.denied.code == "rpo_at_risk"
+
+
+def test_a_measurement_is_believed_until_it_is_too_old() -> None:
+    assert decided(0.0, POLICY.unknown_s_max, 60.0) == Admit(delay_s=0.0)
+    hasty = GovernorPolicy(unknown_s_max=0.5)
+    assert isinstance(admit(0.0, measured_s_ago=0.6, rpo_s_max=60.0, policy=hasty), AtRisk)
+
+
+def test_ages_below_a_second_count_as_they_are_and_none_is_below_zero() -> None:
+    assert decided(0.2, 0.2, 1.0) == Admit(delay_s=0.0)
+    patient = GovernorPolicy(unknown_s_max=60.0)
+    assert admit(-30.0, measured_s_ago=36.0, rpo_s_max=60.0, policy=patient) == Admit(delay_s=0.25)
+    assert admit(36.0, measured_s_ago=-30.0, rpo_s_max=60.0, policy=patient) == Admit(delay_s=0.25)
+
+
+def test_a_write_that_would_be_done_just_at_the_bound_is_refused() -> None:
+    """At 40 s of 64 it would be delayed for 8 s, and what the standby lacks would be 48 s old: three quarters."""
+    policy = GovernorPolicy(throttle_from=0.5, refuse_from=0.75, delay_s_max=16.0)
+    assert admit(39.0, measured_s_ago=0.0, rpo_s_max=64.0, policy=policy) == Admit(delay_s=7.0)
+    assert isinstance(admit(40.0, measured_s_ago=0.0, rpo_s_max=64.0, policy=policy), AtRisk)

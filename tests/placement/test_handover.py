@@ -51,13 +51,14 @@ def plan_of(view: View) -> Plan:
 def refusal(view: View) -> str:
     decision = decide(view, POLICY)
     assert isinstance(decision, Stand) and decision.denied is not None, decision
-    assert decision.denied.facts["placement"] == "p"
+    assert decision.denied.code == "writes_fail"
+    assert decision.denied.facts == {"placement": "p", "home": US}
     return decision.denied.reason
 
 
 def test_it_is_handed_to_the_standby_by_a_planned_move_that_changes_nothing_of_what_is_declared() -> None:
     plan = plan_of(failing())
-    assert (plan.kind, plan.source, plan.target) == (Kind.SWITCHOVER, US, EU)
+    assert (plan.id, plan.kind, plan.source, plan.target) == ("p/4/switchover", Kind.SWITCHOVER, US, EU)
     assert plan.after.wanted.home == US
     assert (plan.after.standby, plan.after.durability) == (US, Durability.REMOTE), "its database works"
 
@@ -89,6 +90,7 @@ def test_a_home_whose_lease_is_not_renewed_begins_neither_a_move_nor_a_restand(s
 def test_a_home_that_is_well_or_not_probed_hands_nothing_over() -> None:
     assert decide(healthy(), POLICY) == Stand()
     assert decide(writes(failing(), US, None), POLICY) == Stand()
+    assert decide(writes(failing(), US, broken(why=None)), POLICY) == Stand(), "nothing is said yet"
 
 
 @pytest.mark.parametrize(
@@ -130,6 +132,18 @@ def test_nothing_is_begun_while_another_plan_is_under_way() -> None:
     assert decide(failing(plan=plan), POLICY) == Stand()
 
 
+def test_after_a_plan_that_is_over_another_is_begun_with_a_name_of_its_own() -> None:
+    done = Plan(id="p/3/restand", kind=Kind.RESTAND, before=placement(epoch=2), after=placement()).moved().moved()
+    assert plan_of(failing(plan=done)).id == "p/4/switchover"
+    undone = plan_of(failing()).given_up(WHY).moved()
+    assert plan_of(failing(plan=undone)).id == "p/4/switchover#2"
+
+
+def test_a_home_that_is_drained_does_not_stand_by() -> None:
+    three = failing(placement=placement(regions=THREE), drained=frozenset({US}))
+    assert plan_of(three).after.standby == WEST
+
+
 def test_a_strict_placement_is_handed_over_with_its_old_home_as_standby() -> None:
     strict = placement(declared=declared(on_standby_loss=StandbyLoss.STRICT))
     assert plan_of(failing(placement=strict)).after.standby == US
@@ -142,6 +156,7 @@ def test_the_lease_is_given_up_where_handing_over_came_to_nothing_and_the_standb
     denied = gives_up([failing(POLICY.writes_given_up_s)], POLICY)
     assert denied is not None and denied.code == "lease_given_up"
     assert "eu-west can take it" in denied.reason
+    assert denied.facts == {"about": US, "standby": EU}
 
 
 def test_the_lease_is_kept_before_that_and_where_nobody_is_better_off() -> None:
@@ -154,6 +169,18 @@ def test_the_lease_is_kept_before_that_and_where_nobody_is_better_off() -> None:
         "nothing is at home here"
     )
     assert gives_up([], POLICY) is None
+    assert gives_up([healthy()], POLICY) is gives_up([writes(long, US, None)], POLICY) is None
+    assert gives_up([writes(long, US, broken(POLICY.writes_given_up_s, why=None))], POLICY) is None
+    elsewhere = placement(home=EU, standby=WEST, regions=THREE)
+    assert gives_up([failing(POLICY.writes_given_up_s, placement=elsewhere)], POLICY) is None
+    alone = placement(standby=None, durability=Durability.HOME)
+    assert gives_up([failing(POLICY.writes_given_up_s, placement=alone)], POLICY) is None
+
+
+def test_one_placement_that_its_standby_can_take_is_enough() -> None:
+    long = failing(POLICY.writes_given_up_s)
+    away = replace(long, placement=placement(home=EU, standby=US))
+    assert gives_up([away, writes(long, EU, broken()), long], POLICY) is not None
 
 
 def test_the_lease_is_given_up_although_the_home_does_not_know_its_own_copy() -> None:
@@ -189,3 +216,17 @@ def test_a_standby_whose_clients_cannot_write_is_a_standby_all_the_same() -> Non
 def test_a_policy_that_gives_up_before_it_hands_over_is_refused() -> None:
     with pytest.raises(ValueError, match="handed over before"):
         Policy(writes_lost_s=8.0, writes_given_up_s=8.0)
+
+
+def test_where_several_could_take_it_each_says_why_it_cannot() -> None:
+    three = failing(placement=placement(regions=THREE))
+    said = refusal(writes(writes(three, EU, broken(why=replace(WHY, reason="as well"))), WEST, None))
+    assert said == (
+        f"cannot hand p over: {WHY.reason}; nobody can take them: eu-west: as well; us-west: whether writes get "
+        "through there is not known; it stays where it is until one of them can"
+    )
+
+
+def test_a_strict_placement_stays_where_its_old_home_could_not_stand_by() -> None:
+    strict = placement(declared=declared(on_standby_loss=StandbyLoss.STRICT))
+    assert "would have no standby" in refusal(failing(placement=strict, drained=frozenset({US})))

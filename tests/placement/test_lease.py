@@ -122,3 +122,27 @@ def test_a_lease_that_was_never_seen_is_not_over() -> None:
 def test_times_by_which_no_lease_could_be_kept_are_refused(times: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="cannot be renewed"):
         LeasePolicy(**times)
+
+
+@pytest.mark.parametrize(("lease_s", "is_kept"), [(1.6, True), (1.5, False)])
+def test_a_lease_outlasts_a_renewal_and_the_drift_on_both_sides(lease_s: float, is_kept: bool) -> None:
+    if is_kept:
+        assert LeasePolicy(lease_s=lease_s).over_after_s == lease_s + 0.25
+        return
+    with pytest.raises(ValueError, match="cannot be renewed"):
+        LeasePolicy(lease_s=lease_s)
+
+
+def test_the_holder_gives_up_the_drift_and_counts_from_when_it_began() -> None:
+    assert granted_until(10.0, POLICY) == 14.75
+
+
+def test_stillness_is_what_was_seen_and_begins_anew_with_another_counter_or_another_version() -> None:
+    first = look(None, counter=1, version=7, now_s=10.0, policy=POLICY)
+    assert first == Watched(counter=1, version=7, still_s=0.0, looked_s=10.0)
+    again = look(first, counter=1, version=7, now_s=10.25, policy=POLICY)
+    assert again == Watched(counter=1, version=7, still_s=0.25, looked_s=10.25)
+    assert look(again, counter=1, version=7, now_s=10.0, policy=POLICY).still_s == 0.25, "a clock that goes back"
+    for counter, version in ((2, 7), (1, 8)):
+        moved = look(again, counter=counter, version=version, now_s=10.5, policy=POLICY)
+        assert moved == Watched(counter=counter, version=version, still_s=0.0, looked_s=10.5)

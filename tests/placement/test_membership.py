@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from intelgraph.model.errors import Denied
 from intelgraph.model.placement import Durability, Placement, StandbyLoss
-from intelgraph.placement.membership import declare, rearranged, without
+from intelgraph.placement.membership import by_hand, declare, rearranged, without
+from intelgraph.placement.plan import Kind
 
 from .views import EU, US, WEST, declared, placement
 
@@ -36,6 +37,7 @@ def test_a_third_region_goes_and_nothing_else_changes() -> None:
 def test_the_home_does_not_go_and_the_way_out_is_told() -> None:
     told = without(placement(), US)
     assert denied(told) == "home_not_allowed" and "switchover" in str(told)
+    assert isinstance(told, Denied) and told.facts == {"placement": "p", "region": US, "home": US}
 
 
 def test_without_its_standby_it_goes_on_at_home_and_is_restored_where_a_region_is_left() -> None:
@@ -112,3 +114,34 @@ def test_a_home_that_goes_to_its_standby_stands_by() -> None:
 def test_no_region_is_left_out_in_passing() -> None:
     told = arranged(placement(regions=THREE), regions=(US, EU))
     assert denied(told) == "use_remove_region" and "remove-region p us-west" in str(told)
+    assert isinstance(told, Denied) and told.facts == {"placement": "p", "left_out": [WEST]}
+
+
+def test_the_same_standby_named_again_is_the_same_and_another_home_or_standby_is_not() -> None:
+    before = placement(regions=THREE)
+    assert arranged(before, standby=EU) is before
+    assert next_of(arranged(before, standby=WEST)).standby == WEST
+    after = next_of(arranged(before, home=WEST))
+    assert (after.home, after.standby, after.regions) == (WEST, EU, THREE)
+
+
+def test_a_refusal_says_whom_it_is_about() -> None:
+    for told in (
+        declare(placement(), declared(home=WEST)),
+        declare(placement(standby=None, durability=Durability.HOME, declared=declared()), STRICT),
+    ):
+        assert (
+            isinstance(told, Denied) and told.facts["placement"] == "p" and told.facts.keys() == {"placement", "home"}
+        )
+    strict = without(placement(regions=THREE, declared=STRICT), EU)
+    assert isinstance(strict, Denied) and strict.facts == {"placement": "p", "region": EU, "home": US}
+
+
+def test_by_hand_it_is_a_plan_of_the_home_that_may_be_forced() -> None:
+    before = placement()
+    following = next_of(without(before, EU))
+    plan = by_hand(before, following, None)
+    assert (plan.id, plan.kind, plan.before, plan.after) == ("p/4/restand", Kind.RESTAND, before, following)
+    assert plan.force is False and by_hand(before, following, None, force=True).force is True
+    given_up = plan.given_up(Denied(code="a_test", reason="a test"))
+    assert by_hand(before, following, given_up).id == "p/4/restand#2"

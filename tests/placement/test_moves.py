@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from intelgraph.model.errors import Denied
 from intelgraph.model.placement import Durability, StandbyLoss
 from intelgraph.placement.decision import Decision, Start
 from intelgraph.placement.drain import complete, drain
 from intelgraph.placement.plan import Kind, Plan
+from intelgraph.placement.policy import Policy
 from intelgraph.placement.standby import decide
 from intelgraph.placement.switchover import fail_back, switch_to
 from intelgraph.placement.view import View
@@ -30,6 +32,14 @@ def said(decision: Decision) -> Plan | str | None:
 def planned(decision: Decision) -> Plan:
     assert isinstance(decision, Start), decision
     return decision.plan
+
+
+def undone(plan: Plan) -> Plan:
+    """The plan, given up, with all that it had done undone."""
+    plan = plan.given_up(Denied(code="a_test", reason="a test"))
+    while plan.current is not None:
+        plan = plan.moved()
+    return plan
 
 
 class TestSwitchover:
@@ -63,6 +73,49 @@ class TestSwitchover:
     )
     def test_it_is_refused_while_nothing_has_happened_yet(self, other: dict[str, Any], fact: str) -> None:
         assert f"cannot move p to eu-west: {fact}; " in str(said(switch_to(healthy(**other), EU, POLICY)))
+
+    @pytest.mark.parametrize(
+        ("other", "code"),
+        [
+            ({"plan": planned(switch_to(healthy(), EU, POLICY))}, "already_moving"),
+            ({"leases": {US: lease(OVER_S), EU: lease()}}, "source_not_leased"),
+            ({"copies": {US: copy(waits_for="it is open", waits_s=5.0), EU: copy()}}, "transaction_open"),
+            ({"placement": placement(declared=STRICT), "drained": frozenset({US})}, "no_standby"),
+            ({"placement": placement(home=EU, standby=US), "here": EU}, "already_home"),
+        ],
+    )
+    def test_every_refusal_has_a_code_and_says_whom_it_is_about(self, other: dict[str, Any], code: str) -> None:
+        decision = switch_to(healthy(**other), EU, POLICY)
+        assert not isinstance(decision, Start) and decision.denied is not None
+        assert decision.denied.code == code
+        home = other.get("placement", placement()).home
+        assert decision.denied.facts == {"placement": "p", "target": EU, "home": home}
+
+    def test_a_transaction_that_is_young_or_that_the_log_does_not_wait_for_delays_nothing(self) -> None:
+        for held in (copy(waits_for="it is open", waits_s=4.9), copy(waits_s=9.0)):
+            assert planned(switch_to(healthy(copies={US: held, EU: copy()}), EU, POLICY)).target == EU
+
+        open_long = switch_to(healthy(copies={US: copy(waits_for="it is open", waits_s=5.0), EU: copy()}), EU, POLICY)
+        assert said(open_long) == ("cannot move p to eu-west: it is open; a move waits 10 s for its target at most")
+
+    def test_what_a_source_cannot_hand_over_for_is_told_with_its_limit(self) -> None:
+        assert said(switch_to(healthy(leases={US: lease(OVER_S), EU: lease()}), EU, POLICY)) == (
+            "cannot move p to eu-west: us-east cannot hand over: it has no lease now; only a region whose agent and "
+            "database work takes part"
+        )
+
+    def test_another_region_stands_by_where_the_old_home_is_drained(self) -> None:
+        three = healthy(placement=placement(regions=THREE), drained=frozenset({US}))
+        assert planned(switch_to(three, EU, POLICY)).after.standby == WEST
+        behind = with_copy(three, WEST, behind_s=9.0)
+        assert planned(switch_to(behind, EU, POLICY)).after.standby is None
+
+    def test_a_second_try_in_one_epoch_has_a_name_of_its_own(self) -> None:
+        tried = undone(planned(switch_to(healthy(), EU, POLICY)))
+        assert planned(switch_to(healthy(plan=tried), EU, POLICY)).id == "p/4/switchover#2"
+
+    def test_the_old_home_stands_by_however_far_behind_itself_it_is_said_to_be(self) -> None:
+        assert planned(switch_to(with_copy(healthy(), US, behind_s=9.0), EU, POLICY)).after.standby == US
 
     def test_one_plan_at_a_time(self) -> None:
         under_way = planned(switch_to(healthy(), EU, POLICY))
@@ -116,6 +169,39 @@ class TestDraining:
         assert leaving.plan is None and leaving.read_only
         assert leaving.denied is not None and leaving.denied.reason.endswith("refuse writes without a standby")
 
+    def test_strict_is_about_remote_writes_only(self) -> None:
+        kept = declared(durability=Durability.HOME, on_standby_loss=StandbyLoss.STRICT)
+        (leaving,) = drain([healthy(placement=placement(durability=Durability.HOME, declared=kept))], EU, POLICY)
+        assert leaving.plan is not None and leaving.plan.after.standby is None
+
+    def test_while_a_plan_is_under_way_its_standby_stays_and_its_writes_go_on(self) -> None:
+        under_way = planned(switch_to(healthy(), EU, POLICY))
+        (leaving,) = drain([healthy(plan=under_way)], EU, POLICY)
+        assert leaving.plan is None and not leaving.read_only and not complete([leaving])
+        assert leaving.denied is not None and leaving.denied.reason.endswith("plan p/4/switchover is under way")
+
+    def test_a_move_and_what_it_goes_without_name_the_placement_and_the_reason(self) -> None:
+        (leaving,) = drain([healthy()], US, POLICY)
+        assert leaving.placement == "p" and leaving.read_only is False
+        assert leaving.plan is not None
+        assert (leaving.plan.id, leaving.plan.kind) == ("p/4/switchover", Kind.SWITCHOVER)
+        assert leaving.denied is not None and leaving.denied.facts == {"placement": "p"}
+        assert leaving.denied.reason == "p goes on without a standby: us-east is drained"
+        behind = with_copy(healthy(placement=placement(regions=THREE)), WEST, behind_s=9.0)
+        (leaving,) = drain([behind], US, POLICY)
+        assert leaving.denied is not None
+        assert leaving.denied.reason == "p goes on without a standby: us-west: it is 9 s behind"
+        (leaving,) = drain([behind], EU, POLICY)
+        assert leaving.plan is not None and leaving.plan.id == "p/4/restand"
+        assert leaving.denied is not None and "us-west: it is 9 s behind" in leaving.denied.reason
+
+    def test_a_region_that_cannot_leave_says_so_by_code_and_placement(self) -> None:
+        nowhere = healthy(leases={US: lease(0.3), EU: lease(OVER_S)})
+        (leaving,) = drain([nowhere], US, POLICY)
+        assert leaving.placement == "p" and leaving.plan is None and leaving.denied is not None
+        assert (leaving.denied.code, leaving.denied.facts) == ("cannot_leave", {"placement": "p"})
+        assert "eu-west: it has no lease now" in leaving.denied.reason
+
     def test_what_may_live_nowhere_else_stays_and_is_read_only(self) -> None:
         only = placement(standby=None, regions=(US,), durability=Durability.HOME)
         (leaving,) = drain([healthy(placement=only)], US, POLICY)
@@ -142,6 +228,7 @@ class TestTheStandby:
     def test_another_region_that_has_caught_up_replaces_it(self) -> None:
         plan = planned(decide(self.lost(), POLICY))
         assert (plan.kind, plan.source, plan.target, plan.after.standby) == (Kind.RESTAND, US, US, WEST)
+        assert (plan.id, plan.after.wanted) == ("p/4/restand", plan.before.wanted)
         assert plan.after.durability is Durability.REMOTE
 
     def test_one_that_has_not_been_steady_is_not_named_yet(self) -> None:
@@ -160,6 +247,17 @@ class TestTheStandby:
             "cannot replace the standby of p: eu-west is lost: it has no lease now, and no other region is allowed; "
             "writes wait for it, as was declared"
         )
+
+    def test_strict_says_of_each_other_region_why_it_does_not_stand_by(self) -> None:
+        view = with_copy(self.lost(placement=placement(regions=THREE, declared=STRICT)), WEST, behind_s=9.0)
+        assert said(decide(view, POLICY)) == (
+            "cannot replace the standby of p: eu-west is lost: it has no lease now, and us-west: it is 9 s behind; "
+            "writes wait for it, as was declared"
+        )
+
+    def test_a_second_try_in_one_epoch_has_a_name_of_its_own(self) -> None:
+        tried = undone(planned(decide(self.lost(), POLICY)))
+        assert planned(decide(self.lost(plan=tried), POLICY)).id == "p/4/restand#2"
 
     def test_a_standby_that_confirms_nothing_is_lost_although_it_lives(self) -> None:
         assert said(decide(healthy(stalled_s=4.9), POLICY)) is None
@@ -188,6 +286,39 @@ class TestTheStandby:
         assert "eu-west: it has no lease now" in str(said(decide(down, POLICY)))
         silent = healthy(placement=alone, unconfirmed_s={EU: 9.0})
         assert "eu-west: it has confirmed nothing for 9 s" in str(said(decide(silent, POLICY)))
+
+    def test_a_standby_that_is_well_restores_what_was_declared(self) -> None:
+        degraded = placement(durability=Durability.HOME, declared=declared())
+        after = planned(decide(healthy(placement=degraded), POLICY)).after
+        assert (after.standby, after.durability) == (EU, Durability.REMOTE)
+
+    def test_it_is_named_after_just_as_long_as_is_waited_for_and_not_known_to_be_steady_it_is_not(self) -> None:
+        assert planned(decide(self.lost(steady_s={WEST: POLICY.steady_s}), POLICY)).after.standby == WEST
+        hasty = Policy(steady_s=1.0, caught_up_s_max=0.5)
+        assert planned(decide(self.lost(steady_s={}), hasty)).after.standby is None
+        assert planned(decide(self.lost(), hasty)).after.standby == WEST, "what is not measured here counts for nobody"
+
+    def test_why_each_other_region_is_not_named_is_told(self) -> None:
+        alone = placement(regions=THREE, standby=None, durability=Durability.HOME, declared=declared())
+        silent = healthy(placement=alone, unconfirmed_s={EU: POLICY.caught_up_s_max, WEST: 0.0}, steady_s={})
+        assert said(decide(silent, POLICY)) == (
+            "cannot give p a standby: eu-west: it has confirmed nothing for 2 s of what it was sent; us-west: it has "
+            "caught up for 0 s; 5 s are waited for; until then a loss of the home stops its writes"
+        )
+        unheard = said(decide(replace(silent, unconfirmed_s={}), POLICY))
+        assert "us-west: it has confirmed nothing of what it was sent" in str(unheard)
+        hasty = Policy(caught_up_s_max=0.5)
+        assert "eu-west: it has caught up for 0 s" in str(said(decide(replace(silent, unconfirmed_s=None), hasty)))
+
+    def test_the_code_says_whether_there_is_none_or_it_is_lost(self) -> None:
+        alone = placement(standby=None, durability=Durability.HOME, declared=declared())
+        for view, code, facts in (
+            (healthy(placement=alone, steady_s={}), "no_standby", {}),
+            (self.lost(placement=placement(declared=STRICT)), "standby_lost", {"standby": EU}),
+        ):
+            decision = decide(view, POLICY)
+            assert not isinstance(decision, Start) and decision.denied is not None
+            assert (decision.denied.code, decision.denied.facts) == (code, facts)
 
     def test_a_single_region_has_none_and_says_nothing(self) -> None:
         only = placement(standby=None, regions=(US,), durability=Durability.HOME)

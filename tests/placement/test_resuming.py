@@ -94,6 +94,7 @@ class TestBeforeTheEpochIsRaised:
         given_up = step(plan_at(Kind.SWITCHOVER, CLOSE), US, leases=leases)
         assert isinstance(given_up, GiveUp)
         assert given_up.why.reason == "plan p/4/x is given up: eu-west has no lease any more"
+        assert given_up.why.code == "not_leased"
         assert [one.type for one in given_up.plan.actions] == [REOPEN]
 
     def test_the_target_is_gone_while_it_catches_up(self) -> None:
@@ -124,7 +125,33 @@ class TestBeforeTheEpochIsRaised:
         for here in (EU, US):
             assert isinstance(step(plan, here, copies=behind, plan_still_s=10.0), GiveUp)
         unknown = {US: copy(), EU: copy(settled={}), WEST: copy()}
-        assert isinstance(step(plan, EU, copies=unknown), Wait)
+        waits = step(plan, EU, copies=unknown)
+        assert isinstance(waits, Wait) and "up to 0, and needs 41" in waits.why.reason
+
+    def test_what_the_source_s_log_waits_for_is_named_by_whoever_waits_for_it(self) -> None:
+        plan = plan_at(Kind.SWITCHOVER, CATCH_UP)
+        copies = {US: copy(waits_for="a transaction is open"), EU: copy(settled={f"{US}/1": 40}), WEST: copy()}
+        waits, late = step(plan, EU, copies=copies), step(plan, US, copies=copies, plan_still_s=10.0)
+        assert isinstance(waits, Wait) and waits.why.reason.endswith("and needs 41 (a transaction is open)")
+        assert isinstance(late, GiveUp) and "is not done (a transaction is open) after 10 s" in late.why.reason
+
+    def test_what_cannot_be_compared_is_waited_for(self) -> None:
+        plan = plan_at(Kind.SWITCHOVER, CATCH_UP)
+        for other in ({"copies": {US: copy(), WEST: copy()}}, {"plan": replace(plan, results={})}):
+            waits = next_step(replace(view_of(plan, EU), **other), POLICY)
+            assert isinstance(waits, Wait)
+            assert waits.why.reason == "plan p/4/x waits: it is not known what the target holds"
+
+    def test_the_source_that_has_closed_may_go_the_move_goes_on(self) -> None:
+        leases = {US: lease(2.6), EU: lease(), WEST: lease()}
+        for still_s in (2.6, OVER_S):
+            done = step(plan_at(Kind.SWITCHOVER, RAISE), EU, leases={**leases, US: lease(still_s)}, copies={EU: copy()})
+            assert isinstance(done, DoIt) and done.action.type is RAISE
+
+    def test_a_standby_may_be_left_out(self) -> None:
+        plan = plan_at(Kind.RESTAND, RAISE)
+        alone = replace(plan, after=replace(plan.after, standby=None, durability=Durability.HOME))
+        assert isinstance(step(alone, US), DoIt)
 
     def test_a_position_of_another_life_is_not_caught_up_with(self) -> None:
         plan = replace(plan_at(Kind.SWITCHOVER, CATCH_UP), results={"close": "2/41"})
@@ -137,20 +164,28 @@ class TestBeforeTheEpochIsRaised:
             given_up = step(plan, here, leases=leases)
             assert isinstance(given_up, GiveUp) and given_up.why.code == "home_is_back"
 
+    def test_a_home_whose_lease_is_not_there_is_not_replaced_by_a_plan_that_watched_it(self) -> None:
+        given_up = step(plan_at(Kind.FAILOVER, RAISE), EU, leases={EU: lease(), WEST: lease()})
+        assert isinstance(given_up, GiveUp) and given_up.why.code == "home_is_back"
+
     def test_a_gap_that_was_found_meanwhile_stops_the_target_unless_forced(self) -> None:
         gap = {EU: copy(gap="marks 3 to 5")}
-        assert isinstance(step(plan_at(Kind.FAILOVER, RAISE), EU, well=False, copies=gap), GiveUp)
+        given_up = step(plan_at(Kind.FAILOVER, RAISE), EU, well=False, copies=gap)
+        assert isinstance(given_up, GiveUp) and given_up.why.code == "gap"
         forced = plan_at(Kind.FAILOVER, RAISE, force=True)
         assert isinstance(step(forced, EU, well=False, copies=gap), DoIt)
 
     def test_a_standby_that_went_before_it_was_named(self) -> None:
         leases = {US: lease(), EU: lease(), WEST: lease(OVER_S)}
-        assert isinstance(step(plan_at(Kind.RESTAND, RAISE), US, leases=leases), GiveUp)
+        given_up = step(plan_at(Kind.RESTAND, RAISE), US, leases=leases)
+        assert isinstance(given_up, GiveUp) and given_up.why.code == "not_leased"
 
     def test_a_placement_that_changed_meanwhile(self) -> None:
         plan = plan_at(Kind.SWITCHOVER, CLOSE)
         changed = step(plan, US, placement=placement(regions=(US, EU)))
         assert isinstance(changed, GiveUp) and changed.why.code == "placement_changed"
+        assert changed.why.reason == "plan p/4/x is given up: p is in epoch 3 now"
+        assert step(plan, WEST, placement=placement(regions=(US, EU))) == Nothing(), "it is no party to it"
 
 
 class TestAfterTheEpochIsRaised:
@@ -174,8 +209,25 @@ class TestAfterTheEpochIsRaised:
         later = step(plan, EU, well=False, copies=copies, plan_still_s=1.5)
         assert isinstance(later, Fetch) and later.within_s == 0.5
         assert isinstance(step(plan, EU, well=False, copies=copies, plan_still_s=2.0), DoIt)
+        assert asks.why.reason == "plan p/4/x waits: us-west holds rows that eu-west lacks"
         equal = {EU: copy(), WEST: copy()}
         assert isinstance(step(plan, EU, well=False, copies=equal), DoIt)
+
+    def test_only_survivors_whose_copy_is_known_are_asked_and_never_the_source(self) -> None:
+        plan = plan_at(Kind.FAILOVER, GATHER)
+        more = copy(settled={f"{US}/1": 45})
+        assert isinstance(step(plan, EU, well=False, copies={EU: copy()}), DoIt)
+        assert isinstance(step(plan, EU, well=False, copies={EU: copy(), US: more}), DoIt)
+        blind = step(plan, EU, well=False, copies={WEST: more})
+        assert isinstance(blind, Fetch) and blind.beyond == {WEST: {f"{US}/1": 0}}
+
+    def test_several_survivors_hold_and_one_holds(self) -> None:
+        four = (*THREE, "ap-south")
+        now = plan_at(Kind.FAILOVER, GATHER)
+        plan = replace(now, before=replace(now.before, regions=four), after=replace(now.after, regions=four))
+        more = copy(settled={f"{US}/1": 45})
+        asks = step(plan, EU, well=False, copies={EU: copy(), WEST: more, "ap-south": more})
+        assert isinstance(asks, Fetch) and asks.why.reason.endswith("us-west, ap-south hold rows that eu-west lacks")
 
 
 class TestOfAPlanThatWasGivenUp:
@@ -257,6 +309,9 @@ def test_a_close_that_outlived_its_plan_is_undone_by_the_home() -> None:
     copies = {US: copy(closed=True), EU: copy(closed=True)}
     done = next_step(healthy(copies=copies), POLICY)
     assert isinstance(done, DoIt) and (done.action.type, done.plan) == (REOPEN, None)
+    assert (done.action.id, done.action.executor) == ("p/3/reopen", US)
+    assert next_step(healthy(copies={EU: copy(closed=True)}), POLICY) == Nothing(), "what is held here is not known"
+    assert next_step(healthy(), POLICY) == Nothing(), "nothing is closed"
     assert next_step(healthy(copies=copies, here=EU), POLICY) == Nothing()
     assert next_step(healthy(copies={US: copy(closed=True, epoch=2)}), POLICY) == Nothing()
 

@@ -36,7 +36,10 @@ def test_what_is_at_home_here_or_may_not_be_here_does_not_count() -> None:
 
 
 def test_a_region_is_passed_over_when_more_is_written_elsewhere_than_here() -> None:
-    assert passed_over(None, written_here=1, away={EU: 2}) is not None
+    assert passed_over(None, written_here=1, away={EU: 2}) == (
+        "writes cannot be handed on to eu-west, the home of more placements than are written here"
+    )
+    assert passed_over(None, written_here=1, away={WEST: 1, EU: 1}) is not None, "together they are more"
     assert passed_over(None, written_here=2, away={EU: 2}) is None, "both would be, and nothing were won"
     assert passed_over(None, written_here=0, away={}) is None
 
@@ -46,9 +49,12 @@ def test_a_region_whose_writes_fail_is_passed_over() -> None:
     path = WritePath(failed=2, failing_s=2.0, is_known=True, is_broken=True, why=why)
     assert passed_over(path, written_here=9, away={}) == why.reason
     assert passed_over(WritePath(is_known=True), written_here=0, away={}) is None
+    assert passed_over(WritePath(is_broken=True), written_here=9, away={}) == "writes fail here"
 
 
 def test_the_finding_names_the_home_and_how_many_placements_wait() -> None:
     found = home_unreached(HERE, EU, 1, 7.0)
     assert found.facts["about"] == EU
+    assert (found.code, found.facts) == ("home_unreached", {"about": EU})
     assert "the home of 1 placement, for 7 s" in found.reason
+    assert "the home of 2 placements, for 7 s" in home_unreached(HERE, EU, 2, 7.0).reason

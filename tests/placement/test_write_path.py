@@ -74,3 +74,31 @@ def test_a_failure_that_a_later_probe_overtook_leaves_the_path_well_and_unsteady
 def test_a_policy_that_would_see_nothing_is_refused(field: str) -> None:
     with pytest.raises(ValueError, match="probed again and again"):
         WritePathPolicy(**{field: 0.0})
+
+
+def test_a_policy_may_be_as_small_as_it_likes_above_nothing() -> None:
+    assert WritePathPolicy(probe_s=0.5, look_s=0.01, said_after=1).said_after == 1
+    with pytest.raises(ValueError, match="seen at least once"):
+        WritePathPolicy(said_after=0)
+
+
+def test_what_a_probe_has_made_known_stays_known() -> None:
+    assert after(WELL, False) == WritePath(failed=1, failing_s=POLICY.answer_s, is_known=True)
+    assert after(WELL, False, False).is_known
+    assert after(WELL, True) == WritePath(steady_s=61.0, is_known=True)
+    assert after(None, True).steady_s == 1.0
+    assert overtaken(None) == WritePath()
+
+
+def test_a_region_that_starts_is_said_to_be_broken_just_when_its_time_is_over() -> None:
+    """The first failure has waited for 1.5 s; after eight and a half more, in steps of half a second, ten are over."""
+    assert not after(None, *[False] * 17, passed_s=0.5).is_broken
+    assert after(None, *[False] * 18, passed_s=0.5).is_broken
+
+
+def test_it_is_well_again_just_after_as_long_as_is_waited_for_and_steps_below_a_second_count_as_they_are() -> None:
+    broken = after(WELL, False, False)
+    again = after(broken, *[True] * 4, passed_s=0.5)
+    assert (again.steady_s, again.is_broken) == (1.5, True)
+    assert not after(again, True, passed_s=0.5).is_broken
+    assert after(WELL, False, False, passed_s=3_600.0).failing_s == POLICY.answer_s + POLICY.gap_s_max

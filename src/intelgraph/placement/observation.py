@@ -111,11 +111,14 @@ class _Since:
     what: object
     for_s: float = 0.0
 
-    def tick(self, what: object, passed_s: float) -> None:
-        if what == self.what:
-            self.for_s += passed_s
-        else:
-            self.what, self.for_s = what, 0.0
+
+def _tick(counted: dict[str, _Since], name: str, what: object, passed_s: float) -> None:
+    """Count on where ``what`` is as it was at the look before. What is seen for the first time has lasted for none."""
+    since = counted.get(name)
+    if since is not None and since.what == what:
+        since.for_s += passed_s
+    else:
+        counted[name] = _Since(what=what)
 
 
 class Observation:
@@ -144,7 +147,7 @@ class Observation:
                 self._first_seen[region] = (lease.version, look.token_now_s)
         for region in {region for each in look.placements.values() for region in each.regions} - {self._here}:
             confirmed_s = look.confirmed_s.get(region)
-            self._stalled.setdefault(region, _Since(what=confirmed_s)).tick(confirmed_s, passed_s)
+            _tick(self._stalled, region, confirmed_s, passed_s)
         for name, placement in look.placements.items():
             self._tick_plan(name, passed_s)
             self._tick_home(name, placement.home, now_s)
@@ -154,9 +157,8 @@ class Observation:
     def view(self, name: str, own: Own, now_s: float) -> View:
         """Put the view of one placement together, as of the last look."""
         look, placement = self._look, self._look.placements[name]
-        plan_since, at_home = self._plans.get(name), self._look.placements[name].home == self._here
+        at_home, moved_s = placement.home == self._here, self._homes[name][1]
         steady = self._steady.get(name)
-        moved_s = self._homes.get(name, ("", None))[1]
         return View(
             here=self._here,
             placement=placement,
@@ -165,7 +167,7 @@ class Observation:
             copies=_copies(look, name, self._here, own.copy(name)),
             drained=look.drained,
             plan=look.plans.get(name),
-            plan_still_s=plan_since.for_s if plan_since else 0.0,
+            plan_still_s=self._plans[name].for_s,
             schemas=look.schemas,
             stalled_s=self.stalled_s(placement.home, placement.standby, now_s),
             unconfirmed_s=self._unconfirmed_s(placement, now_s) if at_home else None,
@@ -211,7 +213,7 @@ class Observation:
     def _tick_plan(self, name: str, passed_s: float) -> None:
         plan = self._look.plans.get(name)
         at = None if plan is None else (plan.id, plan.next, plan.abandoned is not None)
-        self._plans.setdefault(name, _Since(what=at)).tick(at, passed_s)
+        _tick(self._plans, name, at, passed_s)
 
     def _tick_home(self, name: str, home: str, now_s: float) -> None:
         """Remember when the home changed by itself. A move that somebody asked for says that all is well again."""
@@ -228,7 +230,7 @@ class Observation:
                 continue
             steady = self._steady.setdefault(name, {})
             if is_leased(view, region, self._policy) and caught_up(view, region, self._policy) is None:
-                steady.setdefault(region, _Since(what=True)).tick(True, passed_s)
+                _tick(steady, region, True, passed_s)
             else:
                 steady.pop(region, None)
 

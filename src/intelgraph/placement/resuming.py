@@ -107,12 +107,12 @@ def _target_is_leased(turn: _Turn) -> Condition:
 
 def _has_caught_up(turn: _Turn) -> Condition:
     behind = unsettled(turn.view, turn.plan)
-    return None if behind is None else NotYet(fact=f"{behind}{_held_by(turn.view)}")
+    return None if behind is None else NotYet(fact=f"{behind}{_held_by(turn.view, turn.plan)}")
 
 
-def _held_by(view: View) -> str:
+def _held_by(view: View, plan: Plan) -> str:
     """Name what the source's log waits for, if that is why nothing comes."""
-    copy = None if view.plan is None else view.copies.get(view.plan.source)
+    copy = view.copies.get(plan.source)
     return "" if copy is None or copy.waits_for is None else f" ({copy.waits_for})"
 
 
@@ -192,7 +192,7 @@ def _others_turn(turn: _Turn, action: Action, waited: Waited) -> Step:
     if plan.state is State.REVOCABLE and view.here == plan.source and renewed:
         return give_up(plan, "home_is_back", f"{view.here} has renewed its lease")
     lives = is_leased(view, action.executor, turn.policy)
-    held_by = _held_by(view) if action.type is CATCH_UP else ""
+    held_by = _held_by(view, plan) if action.type is CATCH_UP else ""
     return others_turn(plan, action, lives=lives, waited=waited, held_by=held_by)
 
 
