@@ -14,6 +14,7 @@ from there. Sentences are not mutated: their wording is free, what they are said
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -124,6 +125,15 @@ def leave_sentences_alone() -> None:
     operators[:] = [(kind, instead.get(operator, operator)) for kind, operator in operators]
 
 
+def forget_who_tests_what() -> None:
+    """Have mutmut find out anew which tests reach a function: by itself it asks only tests that are new."""
+    file = Path("mutants/mutmut-stats.json")
+    if file.exists():
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        kept |= {"tests_by_mangled_function_name": {}, "duration_by_test": {}}
+        file.write_text(json.dumps(kept), encoding="utf-8")
+
+
 def run(part: Part, modules: Sequence[str], *, again: bool) -> None:
     """Mutate and try, one mutant at a time. For a process of its own: its current directory becomes the part's."""
     os.chdir(part.directory)
@@ -140,6 +150,7 @@ def run(part: Part, modules: Sequence[str], *, again: bool) -> None:
     copy_src_dir()
     copy_also_copy_files()
     mutmut.create_mutants(1)
+    forget_who_tests_what()
     names: list[str] = []
     for path in walk_mutatable_files():
         data = SourceFileMutationData(path=path)

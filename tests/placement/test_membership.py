@@ -58,6 +58,7 @@ def test_a_strict_placement_keeps_its_standby() -> None:
 def test_a_home_that_was_declared_and_may_hold_it_no_longer_is_declared_no_more() -> None:
     failed_over = placement(home=EU, standby=None, durability=Durability.HOME, declared=declared(), regions=THREE)
     assert next_of(without(failed_over, US)).wanted.home == EU
+    assert next_of(without(failed_over, WEST)).wanted.home == US, "it may still go back there"
 
 
 def test_declared_anew_it_is_as_far_as_its_standby_allows() -> None:
@@ -73,7 +74,9 @@ def test_the_same_again_changes_nothing() -> None:
 
 
 def test_what_cannot_be_is_refused() -> None:
-    assert denied(declare(placement(), declared(home=WEST))) == "region_not_allowed"
+    elsewhere = declare(placement(), declared(home=WEST))
+    assert denied(elsewhere) == "region_not_allowed"
+    assert isinstance(elsewhere, Denied) and elsewhere.reason.endswith("it may live in us-east, eu-west only")
     alone = placement(standby=None, regions=(US,), durability=Durability.HOME)
     assert denied(declare(alone, declared())) == "no_standby"
     degraded = placement(standby=None, durability=Durability.HOME, declared=declared())
@@ -129,6 +132,7 @@ def test_a_refusal_says_whom_it_is_about() -> None:
     for told in (
         declare(placement(), declared(home=WEST)),
         declare(placement(standby=None, durability=Durability.HOME, declared=declared()), STRICT),
+        declare(placement(standby=None, regions=(US,), durability=Durability.HOME), declared()),
     ):
         assert (
             isinstance(told, Denied) and told.facts["placement"] == "p" and told.facts.keys() == {"placement", "home"}

@@ -195,6 +195,33 @@ class TestDraining:
         assert leaving.plan is not None and leaving.plan.id == "p/4/restand"
         assert leaving.denied is not None and "us-west: it is 9 s behind" in leaving.denied.reason
 
+    def test_whatever_becomes_of_a_placement_it_is_named(self) -> None:
+        under_way, strict = planned(switch_to(healthy(), EU, POLICY)), healthy(placement=placement(declared=STRICT))
+        three = healthy(placement=placement(regions=THREE))
+        for view, region in ((healthy(plan=under_way), EU), (strict, US), (strict, EU), (three, EU), (three, WEST)):
+            (leaving,) = drain([view], region, POLICY)
+            assert leaving.placement == "p" and leaving.read_only is (view is strict)
+            assert leaving.denied is None or leaving.denied.facts == {"placement": "p"}
+            assert complete([leaving]) is (view is three), "a third copy and a replaced standby need nobody"
+
+    def test_what_its_standby_is_replaced_by_is_told_or_that_nothing_is(self) -> None:
+        (leaving,) = drain([healthy(placement=placement(regions=THREE))], EU, POLICY)
+        assert leaving.denied is None
+        (leaving,) = drain([healthy()], EU, POLICY)
+        assert leaving.plan is not None and leaving.denied is not None and complete([leaving])
+        assert leaving.denied.facts == {"placement": "p"}
+        assert leaving.denied.reason == "p goes on without a standby: no other region is allowed"
+        (leaving,) = drain([healthy(placement=placement(declared=STRICT))], EU, POLICY)
+        assert leaving.denied is not None and leaving.denied.reason.startswith("cannot replace eu-west as standby of p")
+
+    def test_after_a_plan_that_is_over_another_is_begun_with_a_name_of_its_own(self) -> None:
+        tried = healthy(plan=undone(planned(switch_to(healthy(), EU, POLICY))))
+        for region, name in ((US, "p/4/switchover#2"), (EU, "p/4/restand")):
+            (leaving,) = drain([tried], region, POLICY)
+            assert leaving.plan is not None and leaving.plan.id == name
+        (leaving,) = drain([healthy(plan=undone(leaving.plan))], EU, POLICY)
+        assert leaving.plan is not None and leaving.plan.id == "p/4/restand#2"
+
     def test_a_region_that_cannot_leave_says_so_by_code_and_placement(self) -> None:
         nowhere = healthy(leases={US: lease(0.3), EU: lease(OVER_S)})
         (leaving,) = drain([nowhere], US, POLICY)

@@ -21,6 +21,7 @@ def unreached(**other: object) -> dict[str, int]:
 
 def test_a_home_that_is_alive_and_does_not_answer_here_is_counted_with_its_placements() -> None:
     assert unreached() == {EU: 2}
+    assert unreached(leases={EU: lease(POLICY.lease.lease_s / 2 - 0.1)}) == {EU: 2}, "its lease is renewed"
 
 
 def test_a_home_that_answers_or_was_missed_once_or_is_lost_is_not() -> None:

@@ -48,7 +48,7 @@ def test_what_was_said_is_taken_back_when_none_has_failed_for_a_while() -> None:
     broken = after(WELL, False, False)
     again = after(broken, True, True)
     assert again.is_broken and again.why == WHY, "said until it has been well for well_after_s"
-    assert not after(broken, True, True, True).is_broken
+    assert after(broken, True, True, True) == WritePath(steady_s=2.0, is_known=True), "and nothing is told of it"
     assert after(broken, True, True, False, True, True).is_broken, "a failure begins the count anew"
 
 
