@@ -20,7 +20,7 @@ class Slow:
     name: str = "partition"
     loses_region: bool = True
     looks: int = 0
-    told: list[str] = field(default_factory=list)
+    reported: list[str] = field(default_factory=list)
 
     def missing(self) -> str | None:
         return None
@@ -42,11 +42,11 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_not_seen_to_be_healed_is_healed_again_and_said() -> None:
     fault = Slow()
-    assert heal_until_proven(fault, within_s=60.0, told=fault.told.append) == "every probe is answered"
-    assert fault.told == ["partition of us-east is not healed yet: nothing comes over the link"] * 2
+    assert heal_until_proven(fault, within_s=60.0, report=fault.reported.append) == "every probe is answered"
+    assert fault.reported == ["partition of us-east is not healed yet: nothing comes over the link"] * 2
 
 
 def test_what_is_wrong_in_the_end_is_raised() -> None:
     fault = Slow(looks_needed=10**9)
     with pytest.raises(PermanentError, match="nothing comes over the link"):
-        heal_until_proven(fault, within_s=0.0, told=fault.told.append)
+        heal_until_proven(fault, within_s=0.0, report=fault.reported.append)

@@ -44,9 +44,9 @@ def drain(region: str, reason: str, state: Path | None, topology: Path | None, *
     """
     as_json = rest.pop("as_json")
     operator = the_operator(state, topology, reason=reason, quiet=as_json)
-    options_of_it = MoveOptions(**rest)
-    code = show_moved(run(drain_region(operator, region, options=options_of_it)), as_json=as_json)
-    if not as_json and not options_of_it.dry_run:
+    options = MoveOptions(**rest)
+    code = show_moved(run(drain_region(operator, region, options=options)), as_json=as_json)
+    if not as_json and not options.dry_run:
         say(f"{region} is drained: it takes nothing over; `intelgraph region resume {region}` ends that")
     return code
 

@@ -200,7 +200,7 @@ class Drill:
                 healing = recorder.mark(HEAL, f"{fault.name} of {fault.region}")
                 self.told.step(f"{fault.region} is healed", None)
                 proof = await _whole_in_thread(
-                    lambda: heal_until_proven(fault, within_s=_PROVEN_WITHIN_S, told=self.told.say)
+                    lambda: heal_until_proven(fault, within_s=_PROVEN_WITHIN_S, report=self.told.say)
                 )
                 self._prove(recorder, HEALED, proof)
                 dead_man.dismiss()

@@ -121,13 +121,15 @@ def main() -> int:
     if why is None:
         return 0
 
-    def told(what: str) -> None:
+    def report(what: str) -> None:
         sys.stderr.write(f"{why}: {what}\n")
 
     try:
-        told(f"{fault.name} of {fault.region} is healed: {heal_until_proven(fault, within_s=_TRIED_FOR_S, told=told)}")
+        report(
+            f"{fault.name} of {fault.region} is healed: {heal_until_proven(fault, within_s=_TRIED_FOR_S, report=report)}"
+        )
     except (IntelGraphError, OSError) as error:
-        told(f"{fault.name} of {fault.region} is left as it is: {error}")
+        report(f"{fault.name} of {fault.region} is left as it is: {error}")
         return 1
     return 0
 

@@ -11,10 +11,10 @@ from intelgraph.model.errors import IntelGraphError
 _AGAIN_S = 1.0
 
 
-def heal_until_proven(fault: Fault, *, within_s: float, told: Callable[[str], None]) -> str:
+def heal_until_proven(fault: Fault, *, within_s: float, report: Callable[[str], None]) -> str:
     """Heal and look, again and again; returns the proof in words, and blocks.
 
-    ``told`` hears each time why it is not proven yet. What is wrong ``within_s`` after the first time is raised.
+    ``report`` is called each time with why it is not proven yet. What is wrong ``within_s`` after the first time is raised.
     """
     until_s = time.monotonic() + within_s
     while True:
@@ -23,5 +23,5 @@ def heal_until_proven(fault: Fault, *, within_s: float, told: Callable[[str], No
         except (IntelGraphError, OSError) as error:
             if time.monotonic() >= until_s:
                 raise
-            told(f"{fault.name} of {fault.region} is not healed yet: {error}")
+            report(f"{fault.name} of {fault.region} is not healed yet: {error}")
             time.sleep(_AGAIN_S)
