@@ -16,7 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def access_options(command: F) -> F:
     """Add ``--tenant``, ``--region``, ``--url``, ``--token`` and which fleet is meant."""
     command = click.option("--token", envvar="INTELGRAPH_TOKEN", help="Bearer token [default: signed here].")(command)
-    command = click.option("--url", help="The door's URL [default: the global edge].")(command)
+    command = click.option("--url", help="The API's URL [default: the global edge].")(command)
     command = click.option("--region", help="Go in by this region's edge, and by no other.")(command)
     command = click.option("--tenant", required=True, help="Whose graph it is.")(command)
     return fleet_options(command)

@@ -125,9 +125,8 @@ def main() -> int:
         sys.stderr.write(f"{why}: {what}\n")
 
     try:
-        report(
-            f"{fault.name} of {fault.region} is healed: {heal_until_proven(fault, within_s=_TRIED_FOR_S, report=report)}"
-        )
+        proof = heal_until_proven(fault, within_s=_TRIED_FOR_S, report=report)
+        report(f"{fault.name} of {fault.region} is healed: {proof}")
     except (IntelGraphError, OSError) as error:
         report(f"{fault.name} of {fault.region} is left as it is: {error}")
         return 1

@@ -14,7 +14,7 @@ _AGAIN_S = 1.0
 def heal_until_proven(fault: Fault, *, within_s: float, report: Callable[[str], None]) -> str:
     """Heal and look, again and again; returns the proof in words, and blocks.
 
-    ``report`` is called each time with why it is not proven yet. What is wrong ``within_s`` after the first time is raised.
+    ``report`` is called each time with why it is not proven yet. After ``within_s`` it is raised.
     """
     until_s = time.monotonic() + within_s
     while True:
