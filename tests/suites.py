@@ -139,6 +139,7 @@ def told_at_the_end(ran: Sequence[Ran], took_s: float) -> str:
     failures = [(each.suite.name, failure) for each in ran for failure in each.failures]
     if failures:
         lines += [_ruled("everything that failed")]
+        failures.sort(key=lambda each: each[1].category == "failed")  # what follows from a failure is told before it
         lines += [f"{failure.category.upper()} {failure.test} - {failure.why} [{suite}]" for suite, failure in failures]
     skipped = [outcome for each in ran for outcome in each.outcomes if outcome.category == "skipped"]
     if skipped:

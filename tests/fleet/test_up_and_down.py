@@ -334,7 +334,7 @@ def test_a_taken_port_is_told_with_the_part_that_wants_it_and_who_holds_it(runni
     with socket.create_server(("127.0.0.1", port)):
         done = _run(running, "up")
         assert done.returncode == 1
-        assert re.search(rf"port {port} of us-east/edge is held by \S+ \(pid {os.getpid()}\)", done.stderr)
+        assert re.search(rf"port {port} of us-east/edge is held by .+ \(pid {os.getpid()}\)", done.stderr)
         assert _left(_fleet(running)) == []
     _ok(running, "up", "--timeout", "120")
 

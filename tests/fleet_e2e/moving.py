@@ -71,7 +71,7 @@ def lacks_standby(placement: Placement) -> bool:
 
 def wait_until_nothing_moves(fleet: RunningFleet) -> None:
     """Wait until a move may begin: one that is refused because another is under way says nothing."""
-    until(lambda: not what_moves(fleet), 0.0, "something still moves")
+    until(lambda: not what_moves(fleet), 0.0, lambda: f"something still moves: {', '.join(what_moves(fleet))}")
 
 
 async def until_placed(

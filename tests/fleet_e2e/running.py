@@ -223,14 +223,19 @@ def started(topology: str) -> Iterator[RunningFleet]:
         fleet.stop()
 
 
-def until(condition: Callable[[], Any], wait_s: float, otherwise: str) -> Any:
-    """Wait until a condition holds and return its value; ``wait_s`` is for a wait that may be longer than any other."""
+def until(condition: Callable[[], Any], wait_s: float, otherwise: str | Callable[[], str]) -> Any:
+    """Wait until a condition holds and return its value; ``wait_s`` is for a wait that may be longer than any other.
+
+    ``otherwise``: what is told where it never holds, or what finds that out then.
+    """
     began_s = time.monotonic()
     while True:
         value = condition()
         if value:
             return value
-        assert not is_over(wait_s, began_s), f"{otherwise}, {time.monotonic() - began_s:.0f} s later"
+        if is_over(wait_s, began_s):
+            told = otherwise if isinstance(otherwise, str) else otherwise()
+            raise AssertionError(f"{told}, {time.monotonic() - began_s:.0f} s later")
         time.sleep(_POLL_S)
 
 

@@ -96,8 +96,10 @@ def test_an_agent_killed_in_a_planned_move_completes_it_or_leaves_all_as_it_was(
     clients = create(fleet, tenant)
     verb = ["switchover", "--placement", tenant, "--to", AWAY]
     if kind is Kind.FAILBACK:
-        fleet.move("region", "drain", HOME)  # away from home, without a new declaration
-        fleet.cli("region", "resume", HOME)
+        try:
+            fleet.move("region", "drain", HOME)  # away from home, without a new declaration
+        finally:
+            fleet.cli("region", "resume", HOME)
         asyncio.run(until_settled(fleet, tenant, AWAY, HOME))  # the agents name the region standby again
         verb = ["failback", "--placement", tenant]
     wait_until_nothing_moves(fleet)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from intelgraph.control.agent.leases.keeper import LeaseKeeper
 from intelgraph.control.agent.leases.watching import Watching
 from intelgraph.control.directory.placements import Directory, PlacementRecord
 from intelgraph.control.directory.plans import PlanRecord
-from intelgraph.control.directory.reports import Seen
+from intelgraph.control.directory.reports import REPORTS, Held, Holding, Seen
 from intelgraph.control.store.protocol import ControlStore
 from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.model.errors import Denied, IntelGraphError
@@ -22,20 +23,24 @@ from intelgraph.model.placement import Durability
 from intelgraph.operations.plan_progress import record_plan
 from intelgraph.operations.view import observe
 from intelgraph.placement.membership import by_hand, declare
+from intelgraph.placement.write_path import UNPROBED, WritePath
 from tests.control.shell import EU, POLICY, US, Clock, placement
 from tests.control.stores import run
 from tests.fakes.heartbeat import FakeHeartbeat
 
 from .sites import PERSON
 
+HOLDING = Holding(schema="0" * 64, placements={"both": Held(epoch=1, whole=True)})
+JUST_STARTED, AT_WORK = Seen(reached={}), Seen(reached={}, holding=HOLDING, writes=UNPROBED)
 
-async def _reports(store: ControlStore, vantages: Sequence[str]) -> None:
-    """Each reports, again and again, as agents do; ends when it is cancelled."""
+
+async def _reports(store: ControlStore, vantages: Sequence[str], seen: Iterable[Seen] = ()) -> None:
+    """Each reports, again and again, as agents do, what it sees at first and then as one at work; until cancelled."""
     watchings = [Watching(vantage=name, store=store, policy=POLICY, clock=time.monotonic) for name in vantages]
-    while True:
+    for each in itertools.chain(seen, itertools.repeat(AT_WORK)):
         for watching in watchings:
             await watching.look()
-            await watching.publish(Seen(reached={}))
+            await watching.publish(each)
         await asyncio.sleep(0.05)
 
 
@@ -59,6 +64,31 @@ def test_an_operator_believes_reports_that_change_and_records_what_was_looked_at
         assert (view.here, view.placement) == (US, record.placement)
         assert view.leases.keys() == {US, EU}
         await _records_once(store, record)
+        await store.close()
+
+    run(body())
+
+
+@pytest.mark.parametrize(
+    "at_first",
+    [
+        pytest.param(JUST_STARTED, id="nothing"),
+        pytest.param(replace(AT_WORK, holding=Holding(schema=HOLDING.schema)), id="nothing of a new placement"),
+        pytest.param(replace(AT_WORK, writes=WritePath()), id="not whether writes get through"),
+    ],
+)
+def test_what_an_agent_does_not_tell_at_first_is_waited_for(tmp_path: Path, at_first: Seen) -> None:
+    async def body() -> None:
+        store = SqliteControlStore(tmp_path / "control.db", poll_s=0.01)
+        await Directory(store).create_placement(placement(durability=Durability.HOME))
+        reporting = asyncio.create_task(_reports(store, [US, EU], itertools.repeat(at_first, 8)))
+        while len((await store.read(prefix=REPORTS)).entries) < 2:  # noqa: ASYNC110 - as an operator would
+            await asyncio.sleep(0.01)
+        seen = await observe(store)
+        reporting.cancel()
+        await asyncio.gather(reporting, return_exceptions=True)
+        told = {name: (report.copy("both"), report.writes) for name, report in seen.reports.items()}
+        assert told == {name: (HOLDING.placements["both"].copy(HOLDING), UNPROBED) for name in (US, EU)}
         await store.close()
 
     run(body())

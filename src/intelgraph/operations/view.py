@@ -59,11 +59,15 @@ class OperatorsView:
 
 
 async def observe(store: ControlStore) -> OperatorsView:
-    """Watch the reports until every one that is alive has changed, then read the store."""
-    first = await _reports(store)
+    """Watch the reports until every one that is alive has changed and tells of every placement, then read the store.
+
+    An agent that has just started, or a placement that has just been made, is told of a second later: what is decided
+    before that would be refused because it is not known.
+    """
+    first, known = await _reports(store), await read_known(store)
     until_s = time.monotonic() + FRESH_WAIT_S
     fresh: dict[str, Report] = {}
-    while time.monotonic() < until_s and fresh.keys() != first.keys():
+    while time.monotonic() < until_s and not (fresh.keys() == first.keys() and is_told(known, fresh)):
         await asyncio.sleep(_LOOK_S)
         now = await _reports(store)
         fresh |= {
@@ -77,6 +81,17 @@ async def observe(store: ControlStore) -> OperatorsView:
         schemas={region: lease.schema for region, lease in found.items() if lease is not None},
         versions={key.removeprefix(LEASES): entry.version for key, entry in leases.entries.items()},
     )
+
+
+def is_told(known: Known, reports: Mapping[str, Report]) -> bool:
+    """Whether each region that reports tells what it holds of each placement that may live there, and of its writes."""
+    told = (
+        (report.copy(name), report.writes)
+        for name, record in known.placements.items()
+        for region in record.placement.regions
+        if (report := reports.get(region)) is not None
+    )
+    return all(copy is not None and path is not None and (path.is_known or path.is_broken) for copy, path in told)
 
 
 async def read_placements(operator: Operator) -> Known:
