@@ -51,6 +51,8 @@ def ig(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
             "is not a finite number",
         ),
         (["token", "--tenant", "t", "--ttl", "40d"], "'40d' is 40 d; it may be 1 s to 30 d"),
+        (["statsu"], "Did you mean one of: 'restart', 'status'?"),
+        (["placement", "lsit"], "Did you mean 'list'?"),
         (["logs", "-n", "-5"], "-5 is not in the range x>=0"),
         (["simulate", "--smallest"], "--smallest goes with --replay"),
         (["fault", "stop", "r", "--for", "later"], "'later' is not a duration"),

@@ -7,7 +7,7 @@ import gzip
 import json
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,18 +17,24 @@ from tests.fleet_e2e.markers import Sheet
 
 _BIG_BYTES = 9 * 1024 * 1024
 _JSON = "application/json"
+WRITES = ("write entities", "relate", "write once", "write to delete", "delete")
+"""What the home takes of a probe."""
 
 
 @dataclass(kw_only=True)
 class Probe:
-    """Everything one client can send through one door. ``answers`` counts statuses by what was asked."""
+    """Everything one client can send through one door. ``answers``: the status by what was asked.
+
+    ``stored``: the fields of writes that were taken. A door of several regions may ask another one for each request.
+    """
 
     url: str
     name: str
     token: str
     sheet: Sheet
-    stored: set[str]
-    answers: dict[str, int]
+    stored: set[str] = field(default_factory=set)
+    answers: dict[str, int] = field(default_factory=dict)
+    in_next_write: set[str] = field(default_factory=set)
 
     async def run(self) -> None:
         """Send it all, one after the other."""
@@ -45,8 +51,8 @@ class Probe:
         return self.sheet.plant(f"{self.name}: {field}")
 
     def _kept(self, field: str) -> str:
-        """A marker that the home must keep if it takes the write."""
-        self.stored.add(f"{self.name}: {field}")
+        """A marker that the home must keep if it takes the next write."""
+        self.in_next_write.add(f"{self.name}: {field}")
         return self._mark(field)
 
     async def _ask(
@@ -83,7 +89,11 @@ class Probe:
         headers: dict[str, str] | None = None,
     ) -> int:
         body = json.dumps({"operations": operations}).encode()
-        return await self._ask(http, what, "POST", "/v1/changes", body=body, headers=headers)
+        status = await self._ask(http, what, "POST", "/v1/changes", body=body, headers=headers)
+        if status == 200:
+            self.stored |= self.in_next_write
+        self.in_next_write.clear()
+        return status
 
     def _entity(self, what: str, kept: bool = True, **more: Any) -> dict[str, Any]:
         mark = self._kept if kept else self._mark
@@ -131,9 +141,9 @@ class Probe:
             "name": self._mark("a name with NUL") + "\u0000",
             "created": "0001-01-01T00:00:00Z" + self._mark("bad created"),
         }
-        for field, value in bad_values.items():
-            entity = {**self._entity(f"bad {field}", False), field: value}
-            await self._write(http, f"write a bad {field}", [{"op": "upsert_entity", "entity": entity}])
+        for name, value in bad_values.items():
+            entity = {**self._entity(f"bad {name}", False), name: value}
+            await self._write(http, f"write a bad {name}", [{"op": "upsert_entity", "entity": entity}])
         relationship = {
             "id": self._mark("dangling: id"),
             "type": "uses",

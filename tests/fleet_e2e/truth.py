@@ -15,12 +15,16 @@ _ANSWER_S = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """One look by ``status``; ``findings``: by code, what they are about; ``unready``: by part, why it is not ready."""
+    """One look by ``status``. ``findings``: by code, what they are about; ``reasons``: what they say, in their order.
+
+    ``unready``: by part, why it is not ready.
+    """
 
     exit_code: int
     ready: bool
     placements: dict[str, dict[str, Any]]
     findings: dict[str, list[str]]
+    reasons: dict[str, list[str]]
     unready: dict[str, str]
 
     def read_only(self, placement: str) -> str | None:
@@ -51,13 +55,16 @@ def status(fleet: RunningFleet) -> Status:
     exit_code, told = fleet.cli_with_code("status")
     standing = told["standing"]
     findings: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for each in standing["findings"]:
         findings.setdefault(each["code"], []).append(each["about"])
+        reasons.setdefault(each["code"], []).append(each["reason"])
     return Status(
         exit_code=exit_code,
         ready=told["ready"],
         placements={each["placement"]: each for each in standing["placements"]},
         findings=findings,
+        reasons=reasons,
         unready={
             each["part"]["name"]: each["part"]["reason"] or ""
             for each in told["parts"]

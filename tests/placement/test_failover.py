@@ -332,7 +332,10 @@ class TestByAnOperator:
         assert "only us-east or eu-west surely holds" in decision.denied.reason
 
     def test_nobody_is_failed_over_to_itself(self) -> None:
-        assert self.asked(lost(), US) == "cannot promote us-east: it is the home of p; a failover moves"
+        assert (
+            self.asked(lost(), US)
+            == "cannot promote us-east: it is the home of p; a failover moves a placement to another region"
+        )
         decision = failover_to(lost(), US, allow_data_loss=True, policy=POLICY)
         assert isinstance(decision, Stand) and decision.denied is not None and decision.denied.code == "already_home"
 

@@ -10,6 +10,7 @@ the CLI and the console, because all of them print this one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -58,6 +59,37 @@ def what_failed(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"it is not UTF-8 at byte {error.start}"
     return str(error) or type(error).__name__
+
+
+_NO_ANSWER = (
+    (FileNotFoundError, "nobody listens there"),
+    (ConnectionRefusedError, "connection refused"),
+    (TimeoutError, "no answer in time"),
+    (ConnectionError, "the connection broke off"),
+)
+_NAMED = {"InterfaceError": "the connection was closed", "InternalClientError": "the connection broke off"}
+"""Of a database's driver, whose classes ``model`` does not know."""
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]+|[0-9]+")
+
+
+def why_no_answer(error: BaseException) -> str:
+    """Why whoever was asked over a connection did not answer, as a clause for people.
+
+    Of what a driver raises it is the name of its class in words, with the SQLSTATE where it has one: never its own
+    text, which may hold what a tenant wrote.
+    """
+    behind = getattr(error, "os_error", error)  # an HTTP client's
+    for kind, said in _NO_ANSWER:
+        if isinstance(behind, kind):
+            return said
+    if isinstance(behind, OSError) and behind.strerror:
+        return behind.strerror
+    name = type(error).__name__
+    if name in _NAMED:
+        return _NAMED[name]
+    words = " ".join(_WORD.findall(name.removesuffix("Error"))).lower() or "an error"
+    state = getattr(error, "sqlstate", None)
+    return f"{words}, SQLSTATE {state}" if state else words
 
 
 def refuse(code: str, reason: str, **facts: Fact) -> PermanentError:

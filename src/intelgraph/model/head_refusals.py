@@ -19,6 +19,9 @@ HEADERS_MAX = 100
 """Both as the edges."""
 
 MALFORMED = Denied(code="bad_request", reason="the request is refused: it is not well-formed HTTP")
+MALFORMED_BODY = Denied(
+    code="bad_request", reason="the request is refused: what comes within its body is not well-formed HTTP (a chunk)"
+)
 HEAD_TOO_LARGE = Denied(
     code="head_too_large",
     reason=f"the request is refused: its head is too large; the limits are {HEAD_BYTES_MAX} bytes and {HEADERS_MAX} "

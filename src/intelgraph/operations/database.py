@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 
 from intelgraph.connection import DRIVER_ERRORS, connect
-from intelgraph.model.errors import retry
+from intelgraph.model.errors import retry, why_no_answer
 from intelgraph.settings import Database
 
 _STATEMENT_S = 30.0
@@ -26,7 +26,7 @@ async def owner_connection(database: Database, *, timeout_s: float = 5.0) -> Asy
     except DRIVER_ERRORS as error:
         raise retry(
             "database_unavailable",
-            f"the database at port {database.port} does not answer ({type(error).__name__}); "
+            f"the database at port {database.port} does not answer ({why_no_answer(error)}); "
             "`intelgraph status` says more",
             retry_after_s=2.0,
             port=database.port,
@@ -43,7 +43,7 @@ def told_failures(region: str) -> Iterator[None]:
     try:
         yield
     except DRIVER_ERRORS as error:
-        reason = f"the database of {region} failed ({type(error).__name__}: {error}); `intelgraph status` says more"
+        reason = f"the database of {region} failed ({why_no_answer(error)}: {error}); `intelgraph status` says more"
         raise retry("database_failed", reason, retry_after_s=1.0, region=region) from error
 
 
@@ -67,6 +67,6 @@ async def login_refusal(login: Database, *, timeout_s: float) -> str | None:
     except asyncpg.PostgresError as error:
         return f"SQLSTATE {error.sqlstate}"
     except DRIVER_ERRORS as error:
-        return type(error).__name__
+        return why_no_answer(error)
     connection.terminate()
     return None

@@ -25,7 +25,7 @@ from intelgraph.control.agent.controller.salvaging import (
     name_text,
 )
 from intelgraph.control.directory.placements import unknown_placement
-from intelgraph.model.errors import IntelGraphError, refuse
+from intelgraph.model.errors import IntelGraphError, refuse, why_no_answer
 from intelgraph.operations.database import owner_connection
 from intelgraph.operations.operator import Operator
 from intelgraph.operations.record import record
@@ -90,7 +90,7 @@ async def list_waiting(operator: Operator, placement: str | None = None) -> Wait
         except IntelGraphError as error:
             failed[region] = error.denied.reason
         except DRIVER_ERRORS as error:
-            failed[region] = f"its database failed ({type(error).__name__}); `intelgraph status` says more"
+            failed[region] = f"its database failed ({why_no_answer(error)}); `intelgraph status` says more"
     unasked = [
         Unasked(placement=name, region=region, reason=reason)
         for region, reason in failed.items()

@@ -61,7 +61,8 @@ def failover_to(view: View, target: str, *, allow_data_loss: bool, policy: Polic
     """
     placement = view.placement
     if target == placement.home and is_open(placement, view.plan):
-        return _refused(view, target, Unfit("already_home", f"it is the home of {placement.id}", "a failover moves"))
+        fact, limit = f"it is the home of {placement.id}", "a failover moves a placement to another region"
+        return _refused(view, target, Unfit("already_home", fact, limit))
     alive = _home_is_alive(view, policy, target)
     if alive is not None:
         return alive

@@ -25,7 +25,7 @@ from intelgraph.api.http.policy import HttpPolicy
 from intelgraph.api.http.request import Request, RequestIds
 from intelgraph.api.http.response import Header, Response, Stream
 from intelgraph.model.errors import Denied
-from intelgraph.model.head_refusals import MALFORMED
+from intelgraph.model.head_refusals import MALFORMED, MALFORMED_BODY
 
 
 class Worker(Protocol):
@@ -302,7 +302,7 @@ class Connection(asyncio.Protocol):
         arriving = self._parser.arriving
         if arriving is not None and not arriving.whole:
             # it broke off in this one's body: its own answer says so
-            arriving.lose(None if denied is MALFORMED else denied)
+            arriving.lose(MALFORMED_BODY if denied is MALFORMED else denied)
         else:
             self._refusal = denied
         if self._serving is None:

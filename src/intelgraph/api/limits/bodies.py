@@ -87,8 +87,10 @@ def _declared_length(request: Request) -> int | None:
     value = request.headers.get(b"content-length")
     if value is None:
         return None
-    if not value.isdigit() or len(value) > 18:
+    if not value.isdigit():
         raise refuse("bad_request", "the request is refused: its Content-Length is not a number")
+    if len(value) > 18:
+        raise refuse("bad_request", f"the request is refused: its Content-Length has {len(value)} digits")
     return int(value)
 
 

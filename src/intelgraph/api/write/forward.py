@@ -21,7 +21,7 @@ from intelgraph.api.http.response import Header, Response
 from intelgraph.api.metrics import Metrics
 from intelgraph.api.write.attempts import UNANSWERED
 from intelgraph.http_body import BodyTooLarge, read_body
-from intelgraph.model.errors import Denied, TransientError, retry
+from intelgraph.model.errors import Denied, TransientError, retry, why_no_answer
 from intelgraph.settings import Peer
 
 _CARRIED = (b"authorization", b"idempotency-key", b"content-type")
@@ -92,10 +92,10 @@ class Forwarder:
             answer = await self._send(request, body, peer, timeout_s, unanswered)
         except aiohttp.ClientConnectorError as error:
             self._metrics.forwards.labels(home, "not_sent").inc()
-            raise _unreachable(home, type(error).__name__, sent=False) from None
+            raise _unreachable(home, why_no_answer(error), sent=False) from None
         except (aiohttp.ClientError, TimeoutError, OSError, BodyTooLarge) as error:
             self._metrics.forwards.labels(home, "no_answer").inc()
-            raise _unreachable(home, type(error).__name__, sent=True) from None
+            raise _unreachable(home, why_no_answer(error), sent=True) from None
         self._metrics.forwards.labels(home, "answered").inc()
         if answer.status in (502, 503, 504):
             _raise_passing(answer, home)

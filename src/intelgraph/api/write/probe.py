@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from intelgraph.api.write.durability import LeaseCheck
 from intelgraph.connection import DRIVER_ERRORS, connect
-from intelgraph.model.errors import Denied
+from intelgraph.model.errors import Denied, why_no_answer
 from intelgraph.settings import Database
 
 BELIEVED_S = 0.3
@@ -54,8 +54,7 @@ class WriteProbe:
                 finally:
                     connection.terminate()
         except DRIVER_ERRORS as error:
-            state = getattr(error, "sqlstate", None)
-            met = f"SQLSTATE {state}" if state else type(error).__name__
-            reason = f"no new session logs in to the database and commits within {_PROBE_S:g} s ({met})"
+            why = why_no_answer(error)
+            reason = f"no new session logs in to the database and commits within {_PROBE_S:g} s ({why})"
             return Denied(code="database_unavailable", reason=reason)
         return None

@@ -21,7 +21,7 @@ import msgspec
 
 from intelgraph.control.store.etcd_members import ANY_REVISION, BULK, FAILURES, Json, Members, unavailable
 from intelgraph.control.store.protocol import ABSENT, COMPACTED, WATCH_HEARTBEAT_S, Change, Entry, Snapshot
-from intelgraph.model.errors import retry
+from intelgraph.model.errors import retry, why_no_answer
 
 NAMESPACE = "intelgraph/"
 FIRST_PAGE_KEYS, PAGE_KEYS = 500, 5_000
@@ -90,7 +90,7 @@ class EtcdControlStore:
             except FAILURES as error:
                 self._members.failed(member)
                 if time.monotonic() - heard_s > WATCH_SILENT_MAX_S:
-                    raise unavailable(f"etcd at {member} does not answer: {type(error).__name__}") from error
+                    raise unavailable(f"etcd at {member} does not answer: {why_no_answer(error)}") from error
                 await asyncio.sleep(_AGAIN_S)
 
     async def close(self) -> None:

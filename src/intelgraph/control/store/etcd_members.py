@@ -24,7 +24,7 @@ import aiohttp
 import msgspec
 
 from intelgraph.http_body import BodyTooLarge, read_body
-from intelgraph.model.errors import TransientError, retry
+from intelgraph.model.errors import TransientError, retry, why_no_answer
 
 ANSWER_S = 1.2
 ASK_S = 1.0
@@ -221,7 +221,7 @@ def _surely_not_taken_up(error: BaseException) -> bool:
 
 
 def _told(url: str, error: BaseException) -> str:
-    return f"{url}: {error if isinstance(error, Refused) else type(error).__name__}"
+    return f"{url}: {error if isinstance(error, Refused) else why_no_answer(error)}"
 
 
 def _last_of(failures: list[str]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from intelgraph.control.store.etcd_members import FAILURES, Json, Members, Refused
 from intelgraph.fleet.etcd.status import MemberStatus
+from intelgraph.model.errors import why_no_answer
 
 _TIMEOUT_S = 2.0
 _NO_LEADER = "it has no leader: it does not reach a majority"
@@ -27,7 +28,7 @@ async def _one(members: Members, site: str, url: str) -> MemberStatus:
     except Refused as error:
         return MemberStatus(site=site, refusal=_NO_LEADER if "no leader" in str(error) else f"it refuses: {error}")
     except FAILURES as error:
-        return MemberStatus(site=site, refusal=f"it does not answer: {type(error).__name__}")
+        return MemberStatus(site=site, refusal=f"it does not answer: {why_no_answer(error)}")
     return _read(site, told)
 
 

@@ -18,6 +18,7 @@ from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.postgres import server as postgres
 from intelgraph.fleet.postgres.server import server_of
+from intelgraph.model.errors import why_no_answer
 
 _TIMEOUT_S = 3.0
 
@@ -59,7 +60,7 @@ async def _read(fleet: Fleet, region: str) -> RegionLog:
         async with asyncio.timeout(_TIMEOUT_S):
             return await _ask(fleet, region)
     except DRIVER_ERRORS as error:
-        return RegionLog(region=region, refusal=f"its database does not tell: {type(error).__name__}")
+        return RegionLog(region=region, refusal=f"its database does not tell: {why_no_answer(error)}")
 
 
 async def _ask(fleet: Fleet, region: str) -> RegionLog:

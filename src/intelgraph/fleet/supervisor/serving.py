@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 
+from intelgraph.model.errors import why_no_answer
+
 _TIMEOUT_S = 2.0
 _ANSWER_BYTES_MAX = 65_536
 
@@ -17,7 +19,7 @@ def why_not_ready(port: int) -> str | None:
         answer = connection.getresponse()
         body = answer.read(_ANSWER_BYTES_MAX)
     except (OSError, http.client.HTTPException) as error:
-        return f"/readyz does not answer ({type(error).__name__})"
+        return f"/readyz does not answer ({why_no_answer(error)})"
     finally:
         connection.close()
     return None if answer.status == 200 else _reasons(answer.status, body)

@@ -18,7 +18,7 @@ import msgspec
 from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.control.agent.controller.effect_policy import EffectPolicy
 from intelgraph.control.directory.placements import PlacementRecord
-from intelgraph.model.errors import Denied, Fact, PermanentError, retry
+from intelgraph.model.errors import Denied, Fact, PermanentError, retry, why_no_answer
 from intelgraph.settings import Database
 
 POLICY = EffectPolicy()
@@ -65,7 +65,7 @@ async def _opened(record: PlacementRecord, opening: Opening, force: bool) -> Ope
         raise retry(
             "home_unreachable",
             f"epoch {place.epoch} of {place.id} is decided but not open: the database of {place.home} does not answer "
-            f"({type(error).__name__}); the placement takes no writes until the same command is run again",
+            f"({why_no_answer(error)}); the placement takes no writes until the same command is run again",
             retry_after_s=1.0,
             placement=place.id,
             home=place.home,

@@ -13,7 +13,7 @@ import msgspec
 
 from intelgraph.connection import DRIVER_ERRORS, connect
 from intelgraph.control.agent.leases.keeper import Beat
-from intelgraph.model.errors import retry
+from intelgraph.model.errors import retry, why_no_answer
 from intelgraph.settings import Database
 
 _AGENT_LOCK = (7, 2)
@@ -46,7 +46,7 @@ class PostgresHeartbeat:
             raise retry(
                 "database_unavailable",
                 f"the lease is not renewed: this region's database does not commit a heartbeat within "
-                f"{BEAT_TIMEOUT_S:g} s ({type(error).__name__})",
+                f"{BEAT_TIMEOUT_S:g} s ({why_no_answer(error)})",
                 retry_after_s=1.0,
             ) from error
         except BaseException:

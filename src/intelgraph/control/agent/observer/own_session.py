@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import asyncpg
 
 from intelgraph.connection import DRIVER_ERRORS, connect
-from intelgraph.model.errors import retry
+from intelgraph.model.errors import retry, why_no_answer
 from intelgraph.settings import Database
 
 
@@ -60,7 +60,7 @@ class OwnSession:
                 self.close()
                 raise retry(
                     "database_unavailable",
-                    f"the database of {self._region} does not answer its agent ({type(error).__name__})",
+                    f"the database of {self._region} does not answer its agent ({why_no_answer(error)})",
                     retry_after_s=0.5,
                 ) from error
             except BaseException:

@@ -19,7 +19,7 @@ import msgspec
 
 from intelgraph.control.agent.leases.steady import Clock
 from intelgraph.http_body import BodyTooLarge, read_body
-from intelgraph.model.errors import Denied
+from intelgraph.model.errors import Denied, why_no_answer
 from intelgraph.placement.write_path import UNPROBED, Probed, WritePath, WritePathPolicy, judge, overtaken
 
 _UNDER_WAY_MAX = 4
@@ -70,7 +70,7 @@ async def _ask(session: aiohttp.ClientSession, url: str) -> EdgeAnswer:
     except BodyTooLarge as error:
         return EdgeAnswer(why=f"the edge's answer cannot be read: {error}")
     except (aiohttp.ClientError, OSError) as error:
-        return EdgeAnswer(why=f"its edge refuses new connections ({type(error).__name__})")
+        return EdgeAnswer(why=f"its edge refuses new connections ({why_no_answer(error)})")
 
 
 class WriteProber:
