@@ -13,6 +13,7 @@ from tests.command import run, run_text
 WITHIN_S = 60.0
 
 
+@pytest.mark.prove
 def test_it_says_what_the_command_says(tmp_path: Path) -> None:
     for arguments in (["--help"], ["--version"], ["status"], ["status", "--json"], ["no-such-verb"], []):
         here = run(arguments, directory=tmp_path, timeout_s=WITHIN_S)

@@ -130,7 +130,7 @@ def test_waits(fleet):
     [
         (signal.SIGINT, (), 0.5),
         (signal.SIGINT, ("-n", "2"), 0.5),
-        (signal.SIGINT, ("-n", "2"), 17.0),
+        pytest.param(signal.SIGINT, ("-n", "2"), 17.0, marks=pytest.mark.prove),
         (signal.SIGTERM, (), 0.5),
     ],
     ids=["Ctrl-C", "Ctrl-C with workers", "Ctrl-C with workers that stop servers for long", "terminated"],

@@ -36,7 +36,7 @@ def edges_of(site: Site, name: str) -> int:
     return found
 
 
-@pytest.mark.parametrize("op", ["erase", "delete_entity"])
+@pytest.mark.parametrize("op", ["erase", pytest.param("delete_entity", marks=pytest.mark.prove)])
 def test_an_entity_with_more_relationships_than_a_row_holds_is_removed_in_every_region(site: Site, op: str) -> None:
     client = site.client(US, role="admin")
     name = hub(client, MANY)

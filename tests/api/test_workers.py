@@ -36,6 +36,7 @@ def counted(site: Site) -> int:
     return int(count)
 
 
+@pytest.mark.prove
 def test_whichever_worker_is_asked_the_numbers_are_those_of_all(crowd: Site) -> None:
     for _ in range(40):
         assert crowd.client(US).write(entity()).status_code == 200

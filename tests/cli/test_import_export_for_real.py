@@ -68,6 +68,7 @@ def ig(site: Site, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.prove
 def test_attack_goes_in_by_one_region_and_comes_out_of_the_other(fleet: Site) -> None:
     told, took_s = ig_measured(fleet, "import", "--sample", "attack", "--tenant", "acme", "--json")
     summary = json.loads(told)

@@ -193,6 +193,7 @@ def test_a_terminal_of_another_encoding_is_served_as_well_as_it_can(tmp_path: Pa
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.prove
 def test_ctrl_c_is_one_sentence(tmp_path: Path) -> None:
     command = [*COMMAND, "simulate", "--schedules", "1000000"]
     process = subprocess.Popen(

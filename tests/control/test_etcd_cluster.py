@@ -189,6 +189,7 @@ def test_a_paused_leader_is_passed_over_within_the_time_of_an_election(cluster: 
     run(story, cluster.members)
 
 
+@pytest.mark.prove
 def test_without_a_majority_every_answer_comes_in_a_second_and_a_half(cluster: Cluster) -> None:
     async def story(store: EtcdControlStore) -> None:
         await until_written(store, "a", b"1")

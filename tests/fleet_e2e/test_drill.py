@@ -76,9 +76,8 @@ def _says_enough(history: History, times_slower: float) -> None:
     assert counted["fence"]["acknowledged"] > 100 / times_slower
 
 
-@pytest.mark.parametrize(
-    "rate_per_s", [pytest.param(80.0, id="open"), pytest.param(None, id="closed", marks=pytest.mark.prove)]
-)
+@pytest.mark.prove
+@pytest.mark.parametrize("rate_per_s", [pytest.param(80.0, id="open"), pytest.param(None, id="closed")])
 def test_without_a_fault_there_is_nothing_to_find(
     rate_per_s: float | None, two_regions: RunningFleet, tmp_path: Path
 ) -> None:

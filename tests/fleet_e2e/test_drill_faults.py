@@ -59,7 +59,7 @@ def _holds(report: Report, began_s: float) -> None:
     "fault",
     [
         "crash",
-        "pause",
+        pytest.param("pause", marks=pytest.mark.prove),
         pytest.param("partition", marks=pytest.mark.prove),
         pytest.param("partition-in", marks=pytest.mark.prove),
         pytest.param("partition-out", marks=pytest.mark.prove),

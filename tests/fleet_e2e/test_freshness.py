@@ -58,6 +58,7 @@ def test_no_read_with_a_bookmark_is_stale(fleet: RunningFleet) -> None:
     assert not stale, f"{len(stale)} of {PAIRS}: {stale[:5]}"
 
 
+@pytest.mark.prove
 def test_a_read_at_home_is_not_stale(fleet: RunningFleet) -> None:
     async def read() -> str:
         async with aiohttp.ClientSession() as http:
@@ -69,7 +70,7 @@ def test_a_read_at_home_is_not_stale(fleet: RunningFleet) -> None:
     assert asyncio.run(read()) == "0"
 
 
-@pytest.mark.parametrize("delay_ms", [0.0, DELAY_MS])
+@pytest.mark.parametrize("delay_ms", [pytest.param(0.0, marks=pytest.mark.prove), DELAY_MS])
 def test_the_staleness_header_is_an_upper_bound_close_to_the_truth(fleet: RunningFleet, delay_ms: float) -> None:
     began_s = time.monotonic()
     fleet.cli("wan", HOME, AWAY, "--delay-ms", str(delay_ms), "--for", "180s")
@@ -93,6 +94,7 @@ def test_the_staleness_header_is_an_upper_bound_close_to_the_truth(fleet: Runnin
     assert above[int(len(above) * 0.95)] <= limit_ms
 
 
+@pytest.mark.prove
 def test_the_staleness_header_grows_while_the_link_is_cut(fleet: RunningFleet) -> None:
     async def grows() -> None:
         async with aiohttp.ClientSession() as http:

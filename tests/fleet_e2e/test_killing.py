@@ -91,6 +91,10 @@ VICTIMS = {
 
 #: Of what both regions have, and of what the agents of both do, one in every run and the other in `make prove`.
 IN_PROOFS = {
+    "the home's edge",
+    "the home's feed",
+    "the WAN link",
+    "a backend of the home's PostgreSQL",
     "the other region's API",
     "the other region's edge",
     "the other region's feed",
@@ -143,7 +147,13 @@ def test_killing_the_supervisor_interrupts_nothing(two_regions: RunningFleet, lo
     assert two_regions.main_process(f"{AWAY}/edge") != before[f"{AWAY}/edge"]
 
 
-@pytest.mark.parametrize("part", [f"{HOME}/postgres", f"{AWAY}/postgres", f"{HOME}/api"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        f"{HOME}/postgres",
+        *(pytest.param(each, marks=pytest.mark.prove) for each in (f"{AWAY}/postgres", f"{HOME}/api")),
+    ],
+)
 def test_service_goes_on_when_a_frozen_part_goes_on(part: str, two_regions: RunningFleet, load: Load) -> None:
     with paused(*(identity.pid for identity in two_regions.processes(part))):
         time.sleep(2.0)

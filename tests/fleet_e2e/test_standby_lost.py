@@ -81,6 +81,7 @@ def acknowledged(fleet: RunningFleet, tenant: str) -> tuple[int, str | None, str
     return status, told.get("durability"), headers.get("ig-degraded")
 
 
+@pytest.mark.prove
 def test_a_slot_dropped_by_hand_is_said_and_what_went_by_is_fetched(two_regions: RunningFleet) -> None:
     fleet = two_regions
     fleet.tenant("slot", *BOTH)
@@ -104,6 +105,7 @@ def test_a_slot_dropped_by_hand_is_said_and_what_went_by_is_fetched(two_regions:
     fleet.wait_until_whole()
 
 
+@pytest.mark.prove
 def test_a_subscription_disabled_by_hand_is_said_by_both_sides(
     two_regions: RunningFleet, disabled: Callable[[], None]
 ) -> None:

@@ -40,6 +40,7 @@ async def come_back_large(region: Lone, rows: int, size: int) -> None:
         await region.apply(await touched(region, row), on=stream)
 
 
+@pytest.mark.prove
 def test_rows_of_a_megabyte_are_all_adopted_and_no_write_waits_long(alone: Tell) -> None:
     async def story(region: Lone) -> None:
         await come_back_large(region, 60, 1_000_000)
