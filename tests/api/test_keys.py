@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,13 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from intelgraph.api.auth.authentication import LEEWAY_S, Authenticator
+from intelgraph.api.auth.authentication import LEEWAY_S, Authenticator, Principal
 from intelgraph.api.auth.keys import KEYS_OF_ID_MAX, OLD_S, REREAD_MIN_S, STALE_MAX_S, KeySet, next_url
 from intelgraph.api.http.incoming import Incoming
 from intelgraph.api.http.request import Request
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.settings import Issuer
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now_s
+from tests.fakes.clock import Clock
 
 
 def public(kid: str, key: Any) -> dict[str, Any]:
@@ -271,6 +264,22 @@ def test_a_redirect_never_leaves_https() -> None:
             next_url("https://a.example/x", location)
 
 
+def judged(tmp_path: Path, claims: Mapping[str, Any]) -> Principal:
+    """Whom an otherwise good token with these claims names; raises its refusal."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    path = tmp_path / "jwks.json"
+    publish(path, public("one", key))
+    issuer = Issuer(issuer="i", audience="a", jwks=str(path))
+    good = {"iss": "i", "aud": "a", "tenant": "acme", "role": "writer", "exp": 2_000, "nbf": 900}
+    token = jwt.api_jws.encode(json.dumps({**good, **claims}).encode(), key, algorithm="EdDSA", headers={"kid": "one"})
+
+    async def body() -> Principal:
+        authenticator = Authenticator(issuer, KeySet(str(path), monotonic=Clock()), wall_clock=lambda: 1_000.0)
+        return await authenticator.authenticate(with_token(token))
+
+    return asyncio.run(body())
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -300,36 +309,15 @@ def test_a_redirect_never_leaves_https() -> None:
     ],
 )
 def test_claims_of_any_type_and_size_are_taken_or_refused(tmp_path: Path, name: str, value: Any) -> None:
-    async def body() -> None:
-        key = ed25519.Ed25519PrivateKey.generate()
-        path = tmp_path / "jwks.json"
-        publish(path, public("one", key))
-        issuer = Issuer(issuer="i", audience="a", jwks=str(path))
-        authenticator = Authenticator(issuer, KeySet(str(path), monotonic=Clock()), wall_clock=lambda: 1_000.0)
-        claims = {"iss": "i", "aud": "a", "tenant": "acme", "role": "writer", "exp": 2_000, "nbf": 900, name: value}
-        payload = json.dumps(claims).encode()
-        token = jwt.api_jws.encode(payload, key, algorithm="EdDSA", headers={"kid": "one"})
-        try:
-            principal = await authenticator.authenticate(with_token(token))
-        except IntelGraphError as error:
-            assert error.denied.code in ("bad_token", "token_expired", "role_not_allowed")
-        else:
-            assert principal.tenant == "acme"
-
-    run(body())
+    try:
+        principal = judged(tmp_path, {name: value})
+    except IntelGraphError as error:
+        assert error.denied.code in ("bad_token", "token_expired", "role_not_allowed")
+    else:
+        assert principal.tenant == "acme"
 
 
 @pytest.mark.parametrize("name", ["sub", "jti", "azp", "scope"])
 @pytest.mark.parametrize("value", [7, None, {}, [], "x"])
 def test_claims_that_nobody_reads_may_have_any_type(tmp_path: Path, name: str, value: Any) -> None:
-    async def body() -> None:
-        key = ed25519.Ed25519PrivateKey.generate()
-        path = tmp_path / "jwks.json"
-        publish(path, public("one", key))
-        issuer = Issuer(issuer="i", audience="a", jwks=str(path))
-        authenticator = Authenticator(issuer, KeySet(str(path), monotonic=Clock()), wall_clock=lambda: 1_000.0)
-        claims = {"iss": "i", "aud": "a", "tenant": "acme", "role": "writer", "exp": 2_000, "nbf": 900, name: value}
-        token = jwt.api_jws.encode(json.dumps(claims).encode(), key, algorithm="EdDSA", headers={"kid": "one"})
-        assert (await authenticator.authenticate(with_token(token))).tenant == "acme"
-
-    run(body())
+    assert judged(tmp_path, {name: value}).tenant == "acme"

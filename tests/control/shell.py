@@ -24,20 +24,11 @@ from intelgraph.placement.plan import Kind, Plan
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.view import View
 from intelgraph.settings import Database, Issuer, Peer, RegionConfig, SqliteControl
+from tests.fakes.clock import Clock
 
 US, EU = "us-east", "eu-west"
 POLICY = LeasePolicy()
 LOGIN = Database(host="127.0.0.1", port=1, user="nobody", password="", database="none")
-
-
-class Clock:
-    """A clock that stands until it is told."""
-
-    def __init__(self, now_s: float = 100.0) -> None:
-        self.now_s = now_s
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 def placement(**other: object) -> Placement:

@@ -24,20 +24,13 @@ from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.lease import LeasePolicy
 from intelgraph.placement.lease import Watched as Lease
 from intelgraph.placement.plan import Kind, Plan
+from tests.fakes.clock import Clock
 from tests.fakes.control_store import SteppedStore
 from tests.fakes.heartbeat import FakeHeartbeat
 
 US, EU = "us-east", "eu-west"
 POLICY = LeasePolicy()
 BOTH = Placement(id="both", home=US, standby=EU, regions=(US, EU), epoch=1, durability=Durability.HOME)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 def finish(process: Coroutine[Any, Any, Any]) -> Any:

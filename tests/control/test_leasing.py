@@ -24,6 +24,7 @@ from intelgraph.model.errors import IntelGraphError
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.lease import LeasePolicy, is_over
 from intelgraph.placement.observation import sightings
+from tests.fakes.clock import Clock
 from tests.fakes.heartbeat import FakeHeartbeat
 from tests.machine import stretched
 
@@ -32,14 +33,6 @@ from .stores import STORES, Open, Watched, opened, real_store, run
 US, EU = "us-east", "eu-west"
 POLICY = LeasePolicy()
 BOTH = Placement(id="both", home=US, standby=EU, regions=(US, EU), epoch=1, durability=Durability.HOME)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture(params=STORES)

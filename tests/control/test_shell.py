@@ -32,9 +32,10 @@ from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.model.errors import Denied, PermanentError
 from intelgraph.model.placement import Placement, StandbyLoss
 from intelgraph.placement.plan import OPEN, RAISE, Kind, Plan
+from tests.fakes.clock import Clock
 from tests.fakes.heartbeat import FakeHeartbeat
 
-from .shell import EU, LOGIN, POLICY, US, Clock, Shell, placement
+from .shell import EU, LOGIN, POLICY, US, Shell, placement
 from .stores import Watched, run
 
 

@@ -15,8 +15,9 @@ from intelgraph.control.agent.leases.watching import REPORT_OLD_S, Watching
 from intelgraph.control.directory.reports import Seen
 from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.settings import Database
+from tests.fakes.clock import Clock
 
-from .shell import EU, POLICY, US, Clock, Shell
+from .shell import EU, POLICY, US, Shell
 from .stores import run
 
 

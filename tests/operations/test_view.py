@@ -24,8 +24,9 @@ from intelgraph.operations.plan_progress import record_plan
 from intelgraph.operations.view import observe
 from intelgraph.placement.membership import by_hand, declare
 from intelgraph.placement.write_path import UNPROBED, WritePath
-from tests.control.shell import EU, POLICY, US, Clock, placement
+from tests.control.shell import EU, POLICY, US, placement
 from tests.control.stores import run
+from tests.fakes.clock import Clock
 from tests.fakes.heartbeat import FakeHeartbeat
 
 from .sites import PERSON
