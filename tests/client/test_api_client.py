@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from intelgraph.client import api_client
 from intelgraph.client.api_client import ApiClient, ClientPolicy, backoff_s, check_url
 from intelgraph.model.errors import IntelGraphError, PermanentError, TransientError
 from intelgraph.operations.edges import Edges
@@ -132,6 +133,25 @@ def test_an_unreachable_door_is_given_up_in_bounded_time_with_a_type() -> None:
         assert time.monotonic() - began < stretched(QUICK.retry_budget_s + 1, began)
 
     run(test)
+
+
+def test_whoever_waits_is_told_why_now_and_then_and_for_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_client, "_SAID_AFTER_S", 0.3)
+    monkeypatch.setattr(api_client, "_SAID_EVERY_S", 0.5)
+    told: list[tuple[str, float]] = []
+
+    async def test() -> None:
+        async with client(
+            "http://127.0.0.1:9", on_wait=lambda error, left_s: told.append((str(error), left_s))
+        ) as acme:
+            with pytest.raises(TransientError):
+                await asyncio.gather(*(acme.get("/v1/entities") for _ in range(4)))
+
+    run(test)
+    lefts_s = [left_s for _, left_s in told]
+    assert {reason for reason, _ in told} == {"the API at http://127.0.0.1:9 cannot be reached: Connection refused"}
+    assert lefts_s == sorted(lefts_s, reverse=True) and lefts_s[0] <= QUICK.retry_budget_s - 0.3
+    assert 1 <= len(told) <= 4, "once for all requests together"
 
 
 def test_a_permanent_refusal_is_not_tried_again() -> None:

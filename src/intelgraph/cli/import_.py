@@ -13,7 +13,7 @@ from intelgraph.cli.options import json_option, reason_option
 from intelgraph.cli.output import say, say_if_possible, say_json
 from intelgraph.cli.progress import Steps
 from intelgraph.graph.stix.sample_attack import SampleAttack
-from intelgraph.model.errors import refuse
+from intelgraph.model.errors import IntelGraphError, refuse
 from intelgraph.operations.transfer.access import AccessOptions
 from intelgraph.operations.transfer.imports import (
     SAMPLES,
@@ -104,6 +104,9 @@ class _Shown(ImportListener):
 
     def advance(self, things: int) -> None:
         self._steps.advance(things)
+
+    def wait(self, error: IntelGraphError, left_s: float) -> None:
+        self._steps.wait(error, left_s)
 
     def sample_read(self, sample: SampleAttack) -> None:
         if not self._quiet:

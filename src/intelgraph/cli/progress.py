@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from intelgraph.cli.output import say
+from intelgraph.model.errors import IntelGraphError
+from intelgraph.model.printable import printable
 
 LINE_EVERY_S = 5.0
 
@@ -48,6 +50,15 @@ class Steps:
         self._name, self._total, self._done, self._said_s = name, total, 0, time.monotonic()
         if self._bar is not None:
             self._task = self._bar.add_task(name, total=total)
+
+    def wait(self, error: IntelGraphError, left_s: float) -> None:
+        """Nothing gets on, and why; it is tried for ``left_s`` seconds more."""
+        if not self._quiet:
+            told = f"waiting: {error.denied.reason}; it is tried for {left_s:.0f} s more"
+            if self._bar is None:
+                say(told, err=True)
+            else:
+                self._bar.console.print(printable(told), markup=False, highlight=False, soft_wrap=True)
 
     def set(self, done: int) -> None:
         """So many of its things are done."""

@@ -12,6 +12,7 @@ the search starts again at ``url``.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import time
@@ -32,6 +33,7 @@ from intelgraph.model.errors import Fact, IntelGraphError, TransientError, refus
 _RETRIED = frozenset({408, 429, 502, 503, 504})
 _HOPS_MAX = 4
 _SHOWN_MAX = 200
+_SAID_AFTER_S, _SAID_EVERY_S = 2.0, 5.0
 _BROKEN_OFF = (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, aiohttp.ClientOSError, ConnectionError)
 
 
@@ -120,7 +122,10 @@ def backoff_s(failures: int, retry_after_s: float | None, policy: ClientPolicy, 
 
 
 class ApiClient:
-    """One tenant's way in. ``token()`` gives a bearer token that is still valid; ``edges`` maps regions to URLs."""
+    """One tenant's way in. ``token()`` gives a bearer token that is still valid; ``edges`` maps regions to URLs.
+
+    ``on_wait`` hears now and then, while requests are tried again, why and for how many seconds that goes on at most.
+    """
 
     def __init__(
         self,
@@ -130,12 +135,15 @@ class ApiClient:
         edges: Mapping[str, str] | None = None,
         policy: ClientPolicy | None = None,
         chance: Callable[[], float] = random.random,
+        on_wait: Callable[[IntelGraphError, float], None] | None = None,
     ) -> None:
         self._url = check_url(url)
         self._edges = {region: check_url(edge) for region, edge in (edges or {}).items()}
         self._token = token
         self._policy = policy or ClientPolicy()
         self._chance = chance
+        self._on_wait = on_wait
+        self._said_s = -math.inf
         self._settled: str | None = None
         self._settling = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
@@ -207,10 +215,18 @@ class ApiClient:
             error = result.error() if isinstance(result, Reply) else result
             after_s = result.retry_after_s if isinstance(result, Reply) else None
             wait_s = backoff_s(failures, after_s, self._policy, self._chance())
-            if time.monotonic() - started_s + wait_s > self._policy.retry_budget_s:
+            tried_s = time.monotonic() - started_s
+            if tried_s + wait_s > self._policy.retry_budget_s:
                 raise error
+            self._say(error, tried_s)
             self.retries += 1
             await asyncio.sleep(wait_s)
+
+    def _say(self, error: IntelGraphError, tried_s: float) -> None:
+        now_s = time.monotonic()
+        if self._on_wait is not None and tried_s >= _SAID_AFTER_S and now_s - self._said_s >= _SAID_EVERY_S:
+            self._said_s = now_s
+            self._on_wait(error, self._policy.retry_budget_s - tried_s)
 
     async def _try(self, call: _Call) -> tuple[str, Reply | TransientError]:
         """One attempt: where it went and what came back."""

@@ -21,6 +21,7 @@ from intelgraph.operations.edges import Edges, find_edges
 from intelgraph.operations.operator import Operator
 from intelgraph.operations.site import Site, the_site
 from intelgraph.operations.tokens import renewed_token
+from intelgraph.operations.transfer.progress import Progress
 
 NAME_SHOWN_MAX = 60
 
@@ -76,9 +77,9 @@ class Access:
         """Who is at work on a fleet of this machine; none where the API is another's."""
         return None if self.site is None else Operator(site=self.site, actor=self.actor)
 
-    def client(self) -> ApiClient:
-        """A client of its own: each event loop needs another one."""
-        return ApiClient(url=self.url, edges=self.edges, token=self.token)
+    def client(self, progress: Progress) -> ApiClient:
+        """A client of its own: each event loop needs another one. ``progress`` hears of it when it has to wait."""
+        return ApiClient(url=self.url, edges=self.edges, token=self.token, on_wait=progress.wait)
 
 
 def open_access(options: AccessOptions, actor: Actor, *, role: str) -> Access:

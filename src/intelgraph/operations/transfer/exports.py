@@ -61,9 +61,10 @@ async def export_graph(
     if target is not None and not target.is_open:
         _check_target(access, target)
     began_s = time.monotonic()
-    async with access.client() as client:
+    progress = progress or NoProgress()
+    async with access.client(progress) as client:
         await client.check_tenant()
-        walk = _Walk(client, bookmark, progress or NoProgress())
+        walk = _Walk(client, bookmark, progress)
         digest = await _digest(walk) if target is None else await _write(target, walk)
         written_since = await _written_since(client, bookmark)
     return Exported(

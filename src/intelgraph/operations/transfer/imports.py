@@ -141,7 +141,7 @@ def import_bundle(
     """
     options, listener = options or ImportOptions(), listener or ImportListener()
     _check(access, source, options)
-    asyncio.run(_check_tenant(access))
+    asyncio.run(_check_tenant(access, listener))
     imported: Imported | None = None
     try:
         with contextlib.ExitStack() as stack:
@@ -192,8 +192,8 @@ def _scan(source: ImportSource, rejects: Rejects, listener: ImportListener) -> I
             raise refuse("cannot_read", f"the import is refused while reading: {what_failed(error)}") from error
 
 
-async def _check_tenant(access: Access) -> None:
-    async with access.client() as client:
+async def _check_tenant(access: Access, listener: ImportListener) -> None:
+    async with access.client(listener) as client:
         await client.check_tenant()
 
 
@@ -230,7 +230,7 @@ async def _send(
             listener.start({"entity": "entities", "relationship": "relationships"}[kind], totals[cast(Any, kind)])
         listener.advance(objects)
 
-    async with access.client() as client:
+    async with access.client(listener) as client:
         run = ImportRun(
             plan=plan, sender=ApiSender(client), journal=journal, rejects=rejects, policy=policy, on_done=on_done
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from intelgraph.model.errors import IntelGraphError
+
 
 class Progress(Protocol):
     """The steps of one transfer, one at a time: ``start``, ``advance`` or ``set``, and the next ``start``."""
@@ -20,6 +22,10 @@ class Progress(Protocol):
         """So many more are done."""
         ...
 
+    def wait(self, error: IntelGraphError, left_s: float) -> None:
+        """Nothing gets on, and why; it is tried for ``left_s`` seconds more at most."""
+        ...
+
 
 class NoProgress:
     """For whoever wants to hear of none."""
@@ -31,4 +37,7 @@ class NoProgress:
         """Nothing."""
 
     def advance(self, things: int) -> None:
+        """Nothing."""
+
+    def wait(self, error: IntelGraphError, left_s: float) -> None:
         """Nothing."""
