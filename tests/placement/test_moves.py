@@ -301,8 +301,8 @@ class TestTheStandby:
         assert planned(decide(healthy(placement=degraded), POLICY)).after.standby == EU
         early = said(decide(healthy(placement=degraded, steady_s={EU: 3.0}), POLICY))
         assert early == (
-            "cannot give p a standby: eu-west: it has caught up for 3 s; 5 s are waited for; until then a loss of the "
-            "home stops its writes"
+            "cannot give p a standby: eu-west: it has caught up for 3.0 s; 5 s are waited for; until then a loss of "
+            "the home stops its writes"
         )
 
     def test_a_region_that_is_drained_or_down_is_not_called_slow(self) -> None:
@@ -330,12 +330,12 @@ class TestTheStandby:
         silent = healthy(placement=alone, unconfirmed_s={EU: POLICY.caught_up_s_max, WEST: 0.0}, steady_s={})
         assert said(decide(silent, POLICY)) == (
             "cannot give p a standby: eu-west: it has confirmed nothing for 2 s of what it was sent; us-west: it has "
-            "caught up for 0 s; 5 s are waited for; until then a loss of the home stops its writes"
+            "caught up for 0.0 s; 5 s are waited for; until then a loss of the home stops its writes"
         )
         unheard = said(decide(replace(silent, unconfirmed_s={}), POLICY))
         assert "us-west: it has confirmed nothing of what it was sent" in str(unheard)
         hasty = Policy(caught_up_s_max=0.5)
-        assert "eu-west: it has caught up for 0 s" in str(said(decide(replace(silent, unconfirmed_s=None), hasty)))
+        assert "eu-west: it has caught up for 0.0 s" in str(said(decide(replace(silent, unconfirmed_s=None), hasty)))
 
     def test_the_code_says_whether_there_is_none_or_it_is_lost(self) -> None:
         alone = placement(standby=None, durability=Durability.HOME, declared=declared())

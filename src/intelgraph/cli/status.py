@@ -133,8 +133,8 @@ def _placement_text(line: PlacementLine) -> str:
     state = style(f"read-only: {line.read_only}", "red") if line.read_only else "takes writes"
     turn = f"; plan {line.plan}: {line.turn}" if line.plan else ""
     return (
-        f"placement {line.placement:<16} epoch {line.epoch}, home {line.home}{away}, standby "
-        f"{line.standby or 'nobody'}, {durability}; {state}{turn}"
+        f"placement {line.placement:<16} epoch {line.epoch}, home {line.home}{away}, "
+        f"{f'standby {line.standby}' if line.standby else 'no standby'}, {durability}; {state}{turn}"
     )
 
 

@@ -196,6 +196,10 @@ class Drill:
                 proof = await _whole_in_thread(lambda: fault.inject(over_s))
                 self._prove(recorder, INJECTED, proof)
                 yield times
+            except asyncio.CancelledError:
+                where = "where each placement is written now; `intelgraph failback --all` moves them home"
+                self.told.say(f"interrupted: {fault.region} is healed first. `intelgraph status` says {where}")
+                raise
             finally:
                 healing = recorder.mark(HEAL, f"{fault.name} of {fault.region}")
                 self.told.step(f"{fault.region} is healed", None)

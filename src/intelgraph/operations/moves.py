@@ -241,6 +241,6 @@ def _what(intent: Intent) -> str:
     standby = f"standby {after.standby}" if after.standby else "no standby"
     what = f"{intent.plan.kind.value} from {before.home} to {after.home}"
     if intent.plan.kind is Kind.RESTAND:
-        what = f"stays in {after.home}, its standby was {before.standby or 'nobody'}"
+        what = f"stays in {after.home}, its standby was {before.standby or 'none'}"
     without = f"; {intent.denied.reason}" if intent.denied else ""
     return f"{what}, epoch {after.epoch}, {standby}, {after.durability.value}{without}"

@@ -97,7 +97,7 @@ def _unsteady(view: View, region: str, policy: Policy) -> str:
     if unconfirmed_s is None or unconfirmed_s >= policy.caught_up_s_max:
         told = "nothing" if unconfirmed_s is None else f"nothing for {unconfirmed_s:.0f} s"
         return f"it has confirmed {told} of what it was sent"
-    return f"it has caught up for {view.steady_s.get(region, 0.0):.0f} s; {policy.steady_s:g} s are waited for"
+    return f"it has caught up for {view.steady_s.get(region, 0.0):.1f} s; {policy.steady_s:g} s are waited for"
 
 
 def nobody_else(view: View, regions: Iterable[str], policy: Policy) -> str:

@@ -244,11 +244,14 @@ class Directory:
 
 
 def describe(placement: Placement) -> str:
-    """Say a placement's values in a few words, for people."""
+    """Say a placement's values in a few words, for people, and what was declared where that is something else."""
+    wanted = placement.wanted
     standby = f"standby {placement.standby}" if placement.standby else "no standby"
+    home = "" if placement.home == wanted.home else f" (declared {wanted.home})"
+    degraded = f" (declared {wanted.durability.value}: degraded)" if placement.is_degraded else ""
     return (
-        f"home {placement.home}, {standby}, regions {', '.join(placement.regions)}, "
-        f"durability {placement.durability.value}, epoch {placement.epoch}"
+        f"home {placement.home}{home}, {standby}, regions {', '.join(placement.regions)}, "
+        f"durability {placement.durability.value}{degraded}, epoch {placement.epoch}"
     )
 
 
