@@ -22,7 +22,15 @@ ASKED = json.dumps({"event": "request", "method": "GET", "route": "/v1/entities"
 
 
 @pytest.mark.parametrize(
-    ("line", "shown"), [(CHECK, False), (FAILED, True), (ASKED, True), ('no JSON of "/healthz"', True), ("", True)]
+    ("line", "shown"),
+    [
+        (CHECK, False),
+        (FAILED, True),
+        (ASKED, True),
+        ('no JSON of "/healthz"', True),
+        ("", True),
+        ('"/healthz"' + "[" * 200_000, True),
+    ],
 )
 def test_a_health_check_that_passed_is_left_out(line: str, shown: bool) -> None:
     assert is_no_check(line) is shown
@@ -47,6 +55,19 @@ def test_only_a_line_feed_begins_a_line(tmp_path: Path, capsys: pytest.CaptureFi
     assert growing.grown() == []
     shown = capsys.readouterr().out
     assert shown == "part a\\u2028forged\\u0085forged\\u000bforged\\rforged\\u001b[2J\npart b\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "entry"),
+    [(ASKED, json.loads(ASKED)), ("LOG:  ready", None), ("[1]", None), ("7", None), ("[" * 200_000, None)],
+    ids=["object", "text", "list", "number", "deep"],
+)
+def test_an_entry_is_given_to_programs_as_an_object(
+    capsys: pytest.CaptureFixture[str], line: str, entry: dict[str, object] | None
+) -> None:
+    Shown(width=4, as_json=True).line("part", line)
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"part": "part", "line": line, **({} if entry is None else {"entry": entry})}
 
 
 class Answering(BaseHTTPRequestHandler):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intelgraph.client import api_client
-from intelgraph.client.api_client import ApiClient, ClientPolicy, backoff_s, check_url
+from intelgraph.client.api_client import ApiClient, ClientPolicy, Reply, backoff_s, check_url
 from intelgraph.model.errors import IntelGraphError, PermanentError, TransientError
 from intelgraph.operations.edges import Edges
 from intelgraph.operations.transfer.access import AccessOptions, open_access, reach
@@ -133,6 +134,14 @@ def test_an_unreachable_door_is_given_up_in_bounded_time_with_a_type() -> None:
         assert time.monotonic() - began < stretched(QUICK.retry_budget_s + 1, began)
 
     run(test)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[" * 200_000, b'{"a": ' * 200_000, b"\xff"])
+def test_an_answer_that_cannot_be_read_is_refused(body: bytes) -> None:
+    reply = Reply(status=200, body=body, region=None, bookmark=None, retry_after_s=None)
+    with pytest.raises(PermanentError, match="is not JSON"):
+        reply.json()
+    assert replace(reply, status=502).error().denied.code == "bad_answer"
 
 
 def test_whoever_waits_is_told_why_now_and_then_and_for_how_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,6 +100,7 @@ def test_a_fleet_whose_topology_was_moved_or_written_since_is_still_ours(place: 
         '{"ports": {}}',
         '{"id": "x", "control": {"kind": "zookeeper", "members": []}}',
         '{"id": "x", "ports": {"us-east/api": "7401"}}',
+        pytest.param("[" * 200_000, id="deep"),
     ],
 )
 def test_where_the_fleets_file_cannot_be_understood_nothing_is_stopped_or_deleted(place: Path, text: str) -> None:

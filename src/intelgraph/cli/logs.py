@@ -68,8 +68,17 @@ def is_no_check(line: str) -> bool:
     try:
         told = json.loads(line)
         return not (told["event"] == "request" and told["route"] in _CHECKS and told["status"] == 200)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return True
+
+
+def _entry(line: str) -> dict[str, object]:
+    """What a line holds as ``entry``, where it is an object of JSON: most parts write those."""
+    try:
+        told = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return {"entry": told} if isinstance(told, dict) else {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +92,7 @@ class Shown:
     def line(self, name: str, line: str) -> None:
         """Show one."""
         if self.as_json:
-            say_json({"part": name, "line": line})
+            say_json({"part": name, "line": line} | _entry(line))
         else:
             say(f"{style(f'{name:<{self.width}}', 'cyan')} {line}")
 

@@ -64,7 +64,7 @@ class Reply:
         """The body, whole numbers exact; refuses with ``bad_answer`` what is not JSON."""
         try:
             return msgspec.json.decode(self.body)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise refuse("bad_answer", f"the API's answer of status {self.status} is not JSON") from error
 
     def error(self) -> IntelGraphError:

@@ -54,7 +54,10 @@ def read_kept(state: Path) -> Kept | None:
 
 def parse(text: bytes) -> Kept:
     """Read the file's text; ``ValueError`` says what is wrong with it."""
-    value = json.loads(text)
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(value, dict):
         raise ValueError("it is no object")
     found = cast(dict[str, object], value)

@@ -29,5 +29,5 @@ def _reasons(status: int, body: bytes) -> str:
     try:
         checks = json.loads(body)["checks"]
         return "; ".join(f"{name}: {why}" for name, why in checks.items() if why) or f"/readyz says {status}"
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return f"/readyz says {status}"
