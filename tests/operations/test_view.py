@@ -85,7 +85,7 @@ def test_what_an_agent_does_not_tell_at_first_is_waited_for(tmp_path: Path, at_f
         reporting = asyncio.create_task(_reports(store, [US, EU], itertools.repeat(at_first, 8)))
         while len((await store.read(prefix=REPORTS)).entries) < 2:  # noqa: ASYNC110 - as an operator would
             await asyncio.sleep(0.01)
-        seen = await observe(store)
+        seen = await observe(store, to_decide=True)
         reporting.cancel()
         await asyncio.gather(reporting, return_exceptions=True)
         told = {name: (report.copy("both"), report.writes) for name, report in seen.reports.items()}

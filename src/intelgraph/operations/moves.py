@@ -173,7 +173,7 @@ async def carry_out(
 ) -> Moved:
     """Decide, record and wait. ``declare`` is awaited before any plan is recorded, and not of a dry run."""
     async with operator.site.store() as store:
-        seen = await observe(store)
+        seen = await observe(store, to_decide=True)
         intents = decide(seen)
         if options.dry_run:
             return Moved(dry_run=True, intents=tuple(intents))
@@ -209,7 +209,7 @@ async def _record(
             except TransientError as error:
                 if error.denied.code != "plan_changed" or not left:
                     raise
-            seen = await observe(store)
+            seen = await observe(store, to_decide=True)
             again = {each.placement: each for each in decide(seen)}
             intent = again.get(name, Intent(placement=name))
         done.append(intent)

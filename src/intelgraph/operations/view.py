@@ -58,16 +58,18 @@ class OperatorsView:
         return others[0]
 
 
-async def observe(store: ControlStore) -> OperatorsView:
-    """Watch the reports until every one that is alive has changed and tells of every placement, then read the store.
+async def observe(store: ControlStore, *, to_decide: bool = False) -> OperatorsView:
+    """Watch the reports until every one that is alive has changed, then read the store.
 
-    An agent that has just started, or a placement that has just been made, is told of a second later: what is decided
-    before that would be refused because it is not known.
+    ``to_decide``: until they tell of every placement, too. An agent that has just started, or a placement that has just
+    been made, is told of a second later, and what is decided before is refused because it is not known.
     """
     first, known = await _reports(store), await read_known(store)
     until_s = time.monotonic() + FRESH_WAIT_S
     fresh: dict[str, Report] = {}
-    while time.monotonic() < until_s and not (fresh.keys() == first.keys() and is_told(known, fresh)):
+    while time.monotonic() < until_s and not (
+        fresh.keys() == first.keys() and (not to_decide or is_told(known, fresh))
+    ):
         await asyncio.sleep(_LOOK_S)
         now = await _reports(store)
         fresh |= {
