@@ -66,7 +66,7 @@ class Killer:
 
 def agents_are_ready(fleet: RunningFleet) -> None:
     def ready() -> bool:
-        parts = fleet.cli("status", "--quick")["parts"]
+        parts = fleet.cli_any("status", "--quick")["parts"]
         return all(each["part"]["phase"] == "ready" for each in parts if each["part"]["kind"] == "agent")
 
     until(ready, 60.0, "the agents are not ready")
