@@ -83,6 +83,21 @@ def test_what_a_later_row_has_deleted_is_not_brought_back_by_the_row_that_made_i
     alone(story)
 
 
+def test_a_deletion_at_the_other_end_of_what_dangles_already_is_for_people_too(alone: Tell) -> None:
+    """Somebody adopted the deletion of one end by hand; the relationship would lose the other one as well."""
+
+    async def story(region: Lone) -> None:
+        known = write(2, entity("a"), entity("b"), relation("r", "a", "b"))
+        await come_back(region, write(3, gone("a")), write(4, gone("b")), before=(known,))
+        assert await left(region) == {3: "conflict", 4: "conflict"}
+        name = [{"origin": "us-east", "life": 1, "position": 3}]
+        assert (await region.ask("select ig.adopt('p', $1, 'by hand')", name))["status"] == "ok"
+        assert await dangling(region) == ["r"]
+        assert await left(region) == {4: "conflict"}
+
+    alone(story)
+
+
 def test_a_tail_that_nothing_stands_against_goes_in_whole(alone: Tell) -> None:
     """Made, related, deleted with its relationship: the deletion waits for what was related before it."""
 

@@ -234,11 +234,14 @@ def outcomes(rows: Rows) -> dict[tuple[str, str], Identity]:
 
 def dangling(rows: Rows) -> set[ObjectKey]:
     """The live relationships of which an endpoint has no live state (an adoption by hand may leave some)."""
-    return _dangling(state(rows))
+    return {key for key, _ in _missing_ends(state(rows))}
 
 
-def _dangling(forms: Mapping[ObjectKey, Form]) -> set[ObjectKey]:
-    return {key for key, form in forms.items() if form.alive and _loose_ends(forms, key.tenant, form.object)}
+def _missing_ends(forms: Mapping[ObjectKey, Form]) -> set[tuple[ObjectKey, str]]:
+    """Each live relationship with each of its endpoints that has no live state."""
+    return {
+        (key, end) for key, form in forms.items() if form.alive for end in _loose_ends(forms, key.tenant, form.object)
+    }
 
 
 def _loose_ends(forms: Mapping[ObjectKey, Form], tenant: str, item: Object) -> set[str]:
@@ -281,7 +284,7 @@ def _class_of(rows: Rows, row: Row) -> Class:
             return Class.CONFLICT
         if _loose_ends(forms, tenant, item) - brought:
             return Class.CONFLICT
-    if _dangling(forms_of(rows, accepted(rows) | {row.identity})) - _dangling(forms):
+    if _missing_ends(forms_of(rows, accepted(rows) | {row.identity})) - _missing_ends(forms):
         return Class.CONFLICT
     return Class.ADOPTABLE
 
