@@ -97,7 +97,8 @@ async def write(store: ControlStore, key: str, value: bytes, *, within_s: float)
             await store.compare_and_set(expected={key: entry.version}, writes={key: value})
         except TransientError as error:
             assert error.denied.code == "control_store_unavailable"
-            assert time.monotonic() - began_s < within_s, f"{key} is not written {within_s:g} s later: {error}"
+            took_s = time.monotonic() - began_s
+            assert took_s < within_s * contention(began_s), f"{key} is not written {took_s:.0f} s later: {error}"
             await asyncio.sleep(0.05)
 
 
@@ -292,8 +293,9 @@ def test_the_loss_of_every_member_is_told_and_passes(fleet: RunningFleet) -> Non
 def test_the_death_of_the_ways_between_the_members_is_soon_forgotten(fleet: RunningFleet) -> None:
     everywhere_writes(fleet, SITES, b"before", 10)
     os.kill(fleet.main_process("wan:etcd-peers").pid, signal.SIGKILL)
+    began_s = time.monotonic()
     took = everywhere_writes(fleet, SITES, b"after", 15)
-    assert max(took.values()) < 2 * ELECTED_WITHIN_S, took
+    assert max(took.values()) < 2 * ELECTED_WITHIN_S * contention(began_s), took
 
 
 def test_a_watch_at_a_site_whose_member_is_cut_off_goes_on_over_the_wan(fleet: RunningFleet) -> None:
