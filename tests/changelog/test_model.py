@@ -291,30 +291,6 @@ def test_an_adoptable_row_leaves_nothing_dangling(story: Story) -> None:
             assert dangling(adopted) <= dangling(rows)
 
 
-def test_a_deletion_at_the_other_end_of_what_dangles_already_is_a_conflict() -> None:
-    """A home that had not heard of the relationship deleted both ends, and one deletion is adopted by hand."""
-    story = Story()
-    story.open("us-east")
-    story.append("us-east", write(1, "both", entity("a"), entity("b")))
-    story.carry_everything()
-    related = story.append("us-east", write(1, "related", relationship("r", "a", "b")))
-    story.open("eu-west")
-    deletions = [story.append("eu-west", write(2, id_, {"op": "delete_entity", "id": id_})) for id_ in ("a", "b")]
-    story.open("us-west")
-    story.carry_everything()
-    rows: Rows = story.holdings["us-west"].rows
-    assert isinstance(related, Row) and rows.keys() >= {related.identity}
-    first, second = [row.identity for row in deletions if isinstance(row, Row)]
-    of = classify(rows)
-    assert {of[related.identity], of[first], of[second]} == {Class.ADOPTABLE}
-    rows = _with_decision(story, rows, related.identity, Kind.ADOPT)
-    assert [classify(rows)[each] for each in (first, second)] == [Class.CONFLICT] * 2
-    story.write("us-west", Kind.ADOPT, story.epoch, named=frozenset({related.identity}))
-    rows = _with_decision(story, story.holdings["us-west"].rows, first, Kind.ADOPT)
-    assert dangling(rows)
-    assert classify(rows) == {second: Class.CONFLICT}
-
-
 @given(stories(), st.integers(0, 40))
 @settings(deadline=None)
 def test_digests_add_up_over_any_split_of_the_rows(story: Story, size: int) -> None:

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intelgraph.changelog.model.holding import arrive
-from intelgraph.changelog.model.log import Class, Identity, Kind, accepted, classify, dangling
+from intelgraph.changelog.model.log import Class, Identity, Kind, Row, Rows, accepted, classify, dangling
 from intelgraph.changelog.salvage_policy import Inert, SalvageClass, salvage
 
-from .test_model import Story, entity, stories, takeovers, write
+from .test_model import Story, entity, relationship, stories, takeovers, write
 
 
 def inert(story: Story) -> list[Inert]:
@@ -154,3 +154,28 @@ def test_by_hand_means_that_nothing_is_decided() -> None:
     one = Inert(row=("us-east", 1, 9), epoch=1, tenant="t", key="k", kind=SalvageClass.ADOPTABLE)
     said = salvage([one], automatic=False)
     assert not said.decides and said.people == (one.row,)
+
+
+def test_a_deletion_at_the_other_end_of_what_dangles_already_is_a_conflict() -> None:
+    """A home that had not heard of the relationship deleted both ends, and one deletion is adopted by hand."""
+    story = Story()
+    story.open("us-east")
+    story.append("us-east", write(1, "both", entity("a"), entity("b")))
+    story.carry_everything()
+    related = story.append("us-east", write(1, "related", relationship("r", "a", "b")))
+    story.open("eu-west")
+    deletions = [story.append("eu-west", write(2, id_, {"op": "delete_entity", "id": id_})) for id_ in ("a", "b")]
+    story.open("us-west")
+    story.carry_everything()
+    rows: Rows = story.holdings["us-west"].rows
+    assert isinstance(related, Row) and rows.keys() >= {related.identity}
+    first, second = [row.identity for row in deletions if isinstance(row, Row)]
+    of = classify(rows)
+    assert {of[related.identity], of[first], of[second]} == {Class.ADOPTABLE}
+    story.write("us-west", Kind.ADOPT, story.epoch, named=frozenset({related.identity}))
+    rows = story.holdings["us-west"].rows
+    assert classify(rows) == {first: Class.CONFLICT, second: Class.CONFLICT}
+    story.write("us-west", Kind.ADOPT, story.epoch, named=frozenset({first}))
+    rows = story.holdings["us-west"].rows
+    assert dangling(rows)
+    assert classify(rows) == {second: Class.CONFLICT}
