@@ -166,7 +166,7 @@ def test_every_acknowledged_write_is_in_both_regions_exactly_once(two_regions: R
     load.finish()
     two_regions.wait_until_whole()
     assert len(load.writes) > 500
+    assert not load.problems, load.problems[:5]
     unanswered = [write for write in load.writes if not write.acknowledged]
     assert not unanswered, f"{len(unanswered)} of {len(load.writes)} writes never had a certain answer"
-    assert not load.problems, load.problems[:5]
     assert not (found := faults(load.writes, load.reads, asyncio.run(load.held()))), found[:10]
