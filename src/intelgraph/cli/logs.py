@@ -75,10 +75,10 @@ def is_no_check(line: str) -> bool:
 def _entry(line: str) -> dict[str, object]:
     """What a line holds as ``entry``, where it is an object of JSON: most parts write those."""
     try:
-        told = json.loads(line)
+        entry = json.loads(line)
     except (ValueError, RecursionError):
         return {}
-    return {"entry": told} if isinstance(told, dict) else {}
+    return {"entry": entry} if isinstance(entry, dict) else {}
 
 
 @dataclass(frozen=True, kw_only=True)

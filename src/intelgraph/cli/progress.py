@@ -54,11 +54,11 @@ class Steps:
     def wait(self, error: IntelGraphError, left_s: float) -> None:
         """Nothing gets on, and why; it is tried for ``left_s`` seconds more."""
         if not self._quiet:
-            told = f"waiting: {error.denied.reason}; it is tried for {left_s:.0f} s more"
+            line = f"waiting: {error.denied.reason}; it is tried for {left_s:.0f} s more"
             if self._bar is None:
-                say(told, err=True)
+                say(line, err=True)
             else:
-                self._bar.console.print(printable(told), markup=False, highlight=False, soft_wrap=True)
+                self._bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
     def set(self, done: int) -> None:
         """So many of its things are done."""

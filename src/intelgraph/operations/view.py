@@ -61,14 +61,14 @@ class OperatorsView:
 async def observe(store: ControlStore, *, to_decide: bool = False) -> OperatorsView:
     """Watch the reports until every one that is alive has changed, then read the store.
 
-    ``to_decide``: until they tell of every placement, too. An agent that has just started, or a placement that has just
-    been made, is told of a second later, and what is decided before is refused because it is not known.
+    ``to_decide``: also wait until they cover every placement. An agent that has just started reports its copies a
+    second later. A decision before that would be refused, because the copies are not known.
     """
     first, known = await _reports(store), await read_known(store)
     until_s = time.monotonic() + FRESH_WAIT_S
     fresh: dict[str, Report] = {}
     while time.monotonic() < until_s and not (
-        fresh.keys() == first.keys() and (not to_decide or is_told(known, fresh))
+        fresh.keys() == first.keys() and (not to_decide or all_reported(known, fresh))
     ):
         await asyncio.sleep(_LOOK_S)
         now = await _reports(store)
@@ -85,15 +85,15 @@ async def observe(store: ControlStore, *, to_decide: bool = False) -> OperatorsV
     )
 
 
-def is_told(known: Known, reports: Mapping[str, Report]) -> bool:
-    """Whether each region that reports tells what it holds of each placement that may live there, and of its writes."""
-    told = (
+def all_reported(known: Known, reports: Mapping[str, Report]) -> bool:
+    """Whether each reporting region reports its copy of each placement that may live there, and its write path."""
+    reported = (
         (report.copy(name), report.writes)
         for name, record in known.placements.items()
         for region in record.placement.regions
         if (report := reports.get(region)) is not None
     )
-    return all(copy is not None and path is not None and (path.is_known or path.is_broken) for copy, path in told)
+    return all(copy is not None and path is not None and (path.is_known or path.is_broken) for copy, path in reported)
 
 
 async def read_placements(operator: Operator) -> Known:
