@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from intelgraph.control.directory.cache import CachedDirectory
+from intelgraph.control.directory.cache import CachedDirectory, Located
 from intelgraph.control.directory.placements import Directory
+from intelgraph.control.store.protocol import Snapshot
 from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.model.placement import Declared, Durability, Placement, StandbyLoss, Tenant
@@ -154,6 +155,43 @@ def test_a_tenant_created_a_moment_ago_is_served_and_an_unknown_one_is_denied(tm
             await tenants.create_placement(BOTH)
             await tenants.create_tenant(ACME)
             assert (await cache.locate("acme")).placement == BOTH
+
+    run(body())
+
+
+class _AskedAtTheEnd(SqliteControlStore):
+    """A store whose first answer is also the moment at which somebody else asks."""
+
+    ask: Callable[[], None] | None = None
+
+    async def read(self, keys: Sequence[str] = (), *, prefix: str | None = None) -> Snapshot:
+        found = await super().read(keys, prefix=prefix)
+        ask, self.ask = self.ask, None
+        if ask is not None:
+            ask()
+        return found
+
+
+@pytest.mark.parametrize("others", [1, 3])
+def test_who_asks_just_when_another_question_is_answered_gets_an_answer_of_its_own(tmp_path: Path, others: int) -> None:
+    async def body() -> None:
+        store = _AskedAtTheEnd(tmp_path / "control.db", poll_s=0.01)
+        try:
+            tenants = Directory(store)
+            await tenants.create_placement(BOTH)
+            for number in range(others):
+                await tenants.create_tenant(Tenant(id=f"acme-{number}", placement="both"))
+            cache = CachedDirectory(store, ttl_s=60.0)
+            asked: list[asyncio.Task[Located]] = []
+
+            def ask() -> None:
+                asked.extend(asyncio.ensure_future(cache.locate(f"acme-{number}")) for number in range(others))
+
+            store.ask = ask
+            await cache.refresh()
+            assert [found.tenant for found in await asyncio.gather(*asked)] == [f"acme-{n}" for n in range(others)]
+        finally:
+            await store.close()
 
     run(body())
 

@@ -61,9 +61,8 @@ class CachedDirectory:
         """The store's revision at which each placement was last read: an older answer changes nothing."""
         self._placements_followed, self._tenants_followed = _Followed(), _Followed()
         self._followed = {PLACEMENTS: self._placements_followed, TENANTS: self._tenants_followed}
-        self._sought: set[str] = set()
         self._refreshed_at = float("-inf")
-        self._refreshing: asyncio.Task[None] | None = None
+        self._reading: _Reading | None = None
 
     def cached(self, tenant: str) -> Located | None:
         """Look a tenant up in memory; ``None`` if it is not there or memory is too old even for reads."""
@@ -93,13 +92,16 @@ class CachedDirectory:
 
         Raises ``directory_unreadable`` if that fails.
         """
-        self._sought.update(tenants)
-        if self._refreshing is None:
-            self._refreshing = asyncio.ensure_future(self._refresh())
-            self._refreshing.add_done_callback(self._refreshed)
-        await asyncio.shield(self._refreshing)
-        if any(tenant in self._sought for tenant in tenants):
-            await self.refresh()  # the one that was under way had begun without them
+        while True:
+            reading = self._reading
+            if reading is None or reading.task.done():
+                reading = self._reading = self._begin()
+            if not reading.is_asked:
+                reading.sought.update(tenants)
+            is_of_all = reading.sought.issuperset(tenants)
+            await asyncio.shield(reading.task)
+            if is_of_all:
+                return
 
     def age_s(self) -> float:
         """Return how long ago the store was last heard from; infinite before the directory was read."""
@@ -162,14 +164,20 @@ class CachedDirectory:
                 self._take(change.revision, change.entries)
             followed.revision = max(followed.revision, change.revision)
 
-    async def _refresh(self) -> None:
+    def _begin(self) -> _Reading:
+        reading = _Reading()
+        reading.task = asyncio.ensure_future(self._refresh(reading))
+        reading.task.add_done_callback(_ended)
+        return reading
+
+    async def _refresh(self, reading: _Reading) -> None:
         wait_s = self._refreshed_at + REFRESH_MIN_S - self._monotonic()
         if wait_s > 0:
             await asyncio.sleep(wait_s)
-        sought, self._sought = self._sought, set()
+        reading.is_asked = True
         asked_at = self._monotonic()
         try:
-            snapshot = await self._store.read([TENANTS + tenant for tenant in sought], prefix=PLACEMENTS)
+            snapshot = await self._store.read([TENANTS + tenant for tenant in reading.sought], prefix=PLACEMENTS)
         except TransientError as error:
             raise retry(
                 "directory_unreadable",
@@ -184,11 +192,6 @@ class CachedDirectory:
             entries = [entry for entry in entries if entry.key.startswith(PLACEMENTS)]
         self._take(snapshot.revision, entries)
         self._placements_followed.heard_at = max(self._placements_followed.heard_at, asked_at)
-
-    def _refreshed(self, task: asyncio.Task[None]) -> None:
-        self._refreshing = None
-        if not task.cancelled():
-            task.exception()
 
     async def _replace(self, prefix: str, snapshot: Snapshot) -> None:
         """Take a whole prefix: what is not among the entries is gone."""
@@ -250,6 +253,22 @@ class _Followed:
 
     revision: int | None = None
     heard_at: float = float("-inf")
+
+
+class _Reading:
+    """One question to the store, together for all who wait for it; until it ``is_asked``, others may join it."""
+
+    task: asyncio.Task[None]
+
+    def __init__(self) -> None:
+        self.sought: set[str] = set()
+        self.is_asked = False
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    """Whoever waits is told of a failure; if nobody does any more, that is no fault."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _tenants_of(snapshot: Snapshot) -> dict[str, str]:
