@@ -198,6 +198,13 @@ def pytest_suite(name: str, *arguments: str) -> Suite:
     return Suite(name=name, command=(sys.executable, "-m", "pytest", *plugins, *arguments))
 
 
+def files_marked(mark: str) -> list[str]:
+    """The test files that have a mark: to read all of them takes as long as a fleet takes to come up."""
+    sought = f"mark.{mark}"
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [str(file.relative_to(ROOT)) for file in files if sought in file.read_text(encoding="utf-8")]
+
+
 def all_cases() -> Suite:
     """All generated cases, in the tests that try a part of them in the quick run."""
     return pytest_suite("cases", "-n", "3", "--dist", "worksteal", "-m", QUICK, cases.OPTION, *cases.files_with_cases())
@@ -209,8 +216,10 @@ def all_suites(proofs: str | None) -> list[Suite]:
     suites = [
         Suite(name="check", command=("make", "--no-print-directory", "check"), is_pytest=False),
         pytest_suite("quick", "-n", "3", "--dist", "worksteal", "-m", QUICK, *all_of_them),
-        pytest_suite("fleets", "-n", "2", "--dist", "loadfile", "-m", "fleet and not prove and not alone"),
-        pytest_suite("alone", "-m", "alone and not prove"),
+        pytest_suite(
+            "fleets", "-n", "2", "--dist", "loadfile", "-m", "fleet and not prove and not alone", *files_marked("fleet")
+        ),
+        pytest_suite("alone", "-m", "alone and not prove", *files_marked("alone")),
     ]
     if proofs:
         chosen = shlex.split(proofs)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.suites import INTERRUPTED, ROOT, Suite, all_suites, run_all, summary
+from tests.suites import INTERRUPTED, ROOT, Suite, all_suites, files_marked, run_all, summary
 
 GOOD = "def test_good(): pass\n"
 BAD = "def test_bad(): assert 1 == 2\n"
@@ -74,6 +74,7 @@ def test_where_nothing_fails_the_exit_code_is_0(tmp_path: Path) -> None:
     assert (len(told), what(told[-1]), code) == (1, "2 passed", 0)
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize(
     ("source", "wrong"),
     [
@@ -92,6 +93,7 @@ def test_a_suite_that_is_ended_has_told_what_it_found_and_is_an_error_itself(
     assert any(line.startswith("ERROR one - ") and wrong in line for line in told), told
 
 
+@pytest.mark.prove
 def test_a_file_that_cannot_be_read_and_a_suite_without_tests_are_errors(tmp_path: Path) -> None:
     told, code = run_tiny(
         tiny(tmp_path, "one", "import nothing_of_that_name\n"),
@@ -128,7 +130,7 @@ def test_waits(fleet):
 @pytest.mark.parametrize(
     ("number", "arguments", "stopping_s"),
     [
-        (signal.SIGINT, (), 0.5),
+        pytest.param(signal.SIGINT, (), 0.5, marks=pytest.mark.prove),
         (signal.SIGINT, ("-n", "2"), 0.5),
         pytest.param(signal.SIGINT, ("-n", "2"), 17.0, marks=pytest.mark.prove),
         (signal.SIGTERM, (), 0.5),
@@ -182,3 +184,10 @@ def test_every_test_is_in_exactly_one_suite_and_the_proofs_where_they_are_asked_
     for prove, fleet, alone in itertools.product((False, True), repeat=3):
         marks = {"prove": prove, "fleet": fleet, "alone": alone}
         assert sum(eval(each, {}, marks) for each in expressions) == (0 if prove and not proofs else 1), marks
+
+
+@pytest.mark.parametrize("name", ["fleet", "alone"])
+def test_a_suite_reads_every_file_whose_tests_have_its_mark(name: str) -> None:
+    marked = [file for file in (ROOT / "tests").rglob("*.py") if f"mark.{name}" in file.read_text(encoding="utf-8")]
+    assert marked
+    assert files_marked(name) == sorted(str(file.relative_to(ROOT)) for file in marked)
