@@ -31,7 +31,7 @@ BACK_S = 3.0
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    policy = ApiPolicy(remote_wait_s=1.0, body_timeout_s=1.0)
+    policy = ApiPolicy(remote_wait_s=1.0, body_timeout_s=1.0, hold_s_max=WAIT_S)
     with two_regions(tmp_path_factory.mktemp("outages"), policy=policy) as site:
         yield site
 
@@ -74,7 +74,8 @@ class SteadyWriter(threading.Thread):
 
     def _try(self, entity_id: str, key: str) -> int:
         try:
-            return self.client.write(entity(entity_id), key=key).status_code
+            headers = {"ig-deadline-ms": str(int(WAIT_S * 1000))}
+            return self.client.write(entity(entity_id), key=key, **headers).status_code
         except requests.RequestException:
             return 0
 
@@ -110,6 +111,7 @@ def test_postgres_killed_under_load_is_a_pause_without_a_failed_request(broken: 
     until(lambda: counted_once(broken, EU, writer.acknowledged))
 
 
+@pytest.mark.prove
 def test_a_longer_outage_of_postgres_is_refused_with_a_type_and_told_by_readyz(broken: Site) -> None:
     broken.us.postgres.stop()
     try:
@@ -140,6 +142,7 @@ def test_a_worker_that_is_killed_is_replaced(broken: Site) -> None:
     assert counted_once(broken, US, writer.acknowledged)
 
 
+@pytest.mark.prove
 def test_the_server_process_that_is_killed_leaves_no_worker_behind_and_its_port_is_free(broken: Site) -> None:
     server = broken.us.processes["api"]
     workers = psutil.Process(server.pid).children()
@@ -151,6 +154,7 @@ def test_the_server_process_that_is_killed_leaves_no_worker_behind_and_its_port_
     assert broken.client(US).write(entity()).status_code == 200
 
 
+@pytest.mark.prove
 def test_a_home_that_cannot_be_reached_is_refused_with_a_type_in_bounded_time(broken: Site) -> None:
     broken.us.stop("api")
     try:
@@ -221,7 +225,7 @@ def test_a_write_in_an_old_epoch_is_refused_and_a_bookmark_of_the_cut_off_tail_i
         "select ig.open('both', 2, 'us-east', array['us-east', 'eu-west'], 'eu-west', 'home', $1)", key
     )
     assert json.loads(opened)["status"] == "ok"
-    answer = broken.client(US).write(entity())
+    answer = broken.client(US).write(entity(), **{"ig-deadline-ms": "500"})
     assert (answer.status_code, answer.json()["code"]) == (503, "fenced")
     assert (answer.json()["facts"]["asked"], answer.json()["facts"]["epoch"]) == (1, 2)
     with sqlite3.connect(broken.control) as store:
@@ -262,6 +266,7 @@ def test_no_region_s_log_holds_a_failure_of_ours(broken: Site) -> None:
         assert '"request_failed"' not in log and '"internal"' not in log
 
 
+@pytest.mark.prove
 def test_a_feed_that_hangs_is_said_by_the_age_of_what_is_read_and_by_readyz(broken: Site) -> None:
     """It keeps its session, and so the lock by which a feed is known."""
     client = broken.client(US)
