@@ -105,6 +105,7 @@ def test_what_is_larger_than_a_share_is_made_and_not_remembered() -> None:
     assert cache.bytes == 0
 
 
+@pytest.mark.prove
 def test_a_tenant_with_a_thousand_documents_forgets_its_own_and_nobody_elses() -> None:
     planner = Planner(schema=load_schema())
     planner.document("{ stats { entities } }", None, tenant="b")

@@ -186,7 +186,7 @@ def test_a_file_that_breaks_off_changes_nothing_and_leaves_nothing(tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("stop", [pytest.param(signal.SIGINT, marks=pytest.mark.prove), signal.SIGKILL])
 def test_stopped_anywhere_the_same_command_goes_on(tmp_path: Path, door: FakeDoor, stop: signal.Signals) -> None:
     objects = [*(malware(n) for n in range(9_000)), *(uses(n, n, n + 1) for n in range(8_999))]
     (tmp_path / "in.json").write_text(bundle(*objects))

@@ -38,6 +38,7 @@ def test_what_a_former_home_has_not_sent_is_cut_off_and_never_arrives(replicatin
     replicating.tell(story)
 
 
+@pytest.mark.prove
 def test_a_former_home_that_has_not_heard_of_the_removal_could_send_rows_again(replicating: Fleet) -> None:
     async def story(world: World, placement: str) -> None:
         told = await world.append(placement, [upsert("kept")])

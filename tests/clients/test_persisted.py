@@ -32,7 +32,8 @@ def unnamed(data: Any) -> Any:
     return data
 
 
-@pytest.mark.parametrize("client", [pytest.param("apollo", marks=pytest.mark.prove), "urql"])
+@pytest.mark.prove
+@pytest.mark.parametrize("client", ["apollo", "urql"])
 def test_a_document_is_sent_once_and_again_when_a_worker_has_forgotten_it(
     site: Site, tmp_path: Path, client: str
 ) -> None:

@@ -47,6 +47,7 @@ def test_a_question_is_asked_by_a_click_and_the_region_is_told(site: Site, regio
     browse(site, story, width=width)
 
 
+@pytest.mark.prove
 def test_the_schema_is_shown(site: Site) -> None:
     async def story(page: Page) -> None:
         await open_with_token(page, site, US, site.issuer.token("acme", "analyst"))
@@ -57,6 +58,7 @@ def test_the_schema_is_shown(site: Site) -> None:
     browse(site, story)
 
 
+@pytest.mark.prove
 def test_a_subscription_shows_a_change_of_the_other_region(site: Site) -> None:
     name = f"Told {uuid.uuid4()}"
     start = site.client(US).write(entity()).json()["bookmark"]

@@ -116,6 +116,7 @@ def urls(layers: Layers) -> tuple[str, ...]:
     return tuple(f"http://127.0.0.1:{layers.ports[layer]}" for layer in LAYERS)
 
 
+@pytest.mark.prove
 def test_a_page_of_an_allowed_origin_asks_writes_and_follows_at_every_layer(
     open_site: Site, layers: Layers, origins: tuple[str, str]
 ) -> None:
@@ -146,6 +147,7 @@ def test_a_page_of_another_origin_reads_nothing(open_site: Site, layers: Layers,
     browse(open_site, story, also=(*origins, *urls(layers)), provokes=("CORS policy", "net::ERR_FAILED"))
 
 
+@pytest.mark.prove
 def test_a_websocket_is_refused_at_every_layer(open_site: Site, layers: Layers, origins: tuple[str, str]) -> None:
     async def story(page: Page) -> None:
         await page.goto(origins[0])

@@ -54,7 +54,7 @@ async def until_written(store: EtcdControlStore, key: str, value: bytes) -> floa
 
 
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "paused"])
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", [0, *(pytest.param(number, marks=pytest.mark.prove) for number in (1, 2))])
 def test_one_member_of_three_may_be_lost(cluster: Cluster, fault: signal.Signals, number: int) -> None:
     async def story(store: EtcdControlStore) -> None:
         await until_written(store, "a", b"1")
@@ -126,6 +126,7 @@ def test_writers_through_every_member_never_both_win_while_members_come_and_go(c
     run(story, cluster.members)
 
 
+@pytest.mark.prove
 def test_a_watch_resumed_at_another_member_misses_nothing(cluster: Cluster) -> None:
     async def story(store: EtcdControlStore) -> None:
         seen: list[bytes | None] = []
@@ -240,6 +241,7 @@ def test_a_watch_goes_on_at_another_member_without_its_reader_noticing(cluster: 
     run(story, [*cluster.members])
 
 
+@pytest.mark.prove
 def test_a_prefix_of_many_keys_is_read_from_one_instant(cluster: Cluster) -> None:
     async def story(store: EtcdControlStore) -> None:
         count = PAGE_KEYS + 50
@@ -294,6 +296,7 @@ def test_a_member_that_failed_is_asked_last_until_it_has_answered() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.prove
 def test_a_member_that_is_back_takes_its_place_without_a_request_that_waits_for_it(cluster: Cluster) -> None:
     async def story(store: EtcdControlStore) -> None:
         await until_written(store, "a", b"0")

@@ -24,6 +24,7 @@ def record(number: int) -> PlacementRecord:
     return PlacementRecord(placement=place, digest_key="6b" * 32, version=1)
 
 
+@pytest.mark.prove
 def test_a_loss_of_hundreds_of_placements_is_opened_without_taking_every_session() -> None:
     async def body() -> None:
         with start_scratch(name="openings") as postgres:

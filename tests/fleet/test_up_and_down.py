@@ -196,6 +196,7 @@ def test_who_asked_is_recorded_whether_it_was_typed_or_called(running: Path) -> 
     assert [(line.operation, line.actor) for line in added] == [("restart", PERSON)]
 
 
+@pytest.mark.prove
 def test_a_hold_that_was_released_early_does_not_end_the_next_one(running: Path) -> None:
     part = "eu-west/feed"
 
@@ -217,7 +218,16 @@ def test_a_hold_that_was_released_early_does_not_end_the_next_one(running: Path)
     _until(lambda: phase() == "ready")
 
 
-@pytest.mark.parametrize("name", ["us-east/postgres", "eu-west/api", "us-east/edge", "global-edge", "eu-west/feed"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "us-east/postgres",
+        *(
+            pytest.param(name, marks=pytest.mark.prove)
+            for name in ("eu-west/api", "us-east/edge", "global-edge", "eu-west/feed")
+        ),
+    ],
+)
 def test_a_killed_part_is_replaced(running: Path, name: str) -> None:
     before = _pids(running)
     os.kill(before[name], signal.SIGKILL)
@@ -232,6 +242,7 @@ def test_a_killed_part_is_replaced(running: Path, name: str) -> None:
     assert {each for each in before if before[each] != after[each]} - feeds == {name} - feeds
 
 
+@pytest.mark.prove
 def test_killing_the_supervisor_stops_nothing_and_up_takes_over_what_runs(running: Path) -> None:
     before, addresses = _pids(running), _status(running, "--quick")["addresses"]
     os.kill(_status(running, "--quick")["supervisor_pid"], signal.SIGKILL)
@@ -246,6 +257,7 @@ def test_killing_the_supervisor_stops_nothing_and_up_takes_over_what_runs(runnin
     )
 
 
+@pytest.mark.prove
 def test_a_part_that_died_unwatched_is_replaced_and_one_that_was_not_noted_is_found(running: Path) -> None:
     before, fleet = _pids(running), _fleet(running)
     os.kill(_status(running, "--quick")["supervisor_pid"], signal.SIGKILL)
@@ -268,6 +280,7 @@ def test_down_without_a_supervisor_stops_everything_and_up_starts_it_again(runni
     _ok(running, "up", "--timeout", "120")
 
 
+@pytest.mark.prove
 def test_a_pid_of_another_program_in_the_notes_is_left_alone(running: Path) -> None:
     _ok(running, "down")
     fleet = _fleet(running)
@@ -293,6 +306,7 @@ def test_a_pid_of_another_program_in_the_notes_is_left_alone(running: Path) -> N
         bystander.wait(WAIT_S)
 
 
+@pytest.mark.prove
 def test_a_region_whose_database_was_lost_begins_a_life_it_never_had(running: Path) -> None:
     def lives() -> dict[str, int]:
         return {region["region"]: region["life"] for region in _status(running)["regions"]}
@@ -328,6 +342,7 @@ def test_data_whose_schema_another_release_made_is_refused_at_once_and_left_as_i
     _ok(running, "up", "--timeout", "120")
 
 
+@pytest.mark.prove
 def test_a_taken_port_is_told_with_the_part_that_wants_it_and_who_holds_it(running: Path) -> None:
     _ok(running, "down")
     port = _fleet(running).ports["us-east/edge"]

@@ -18,7 +18,7 @@ import pytest
 from intelgraph.control.directory.plans import PlanRecord, plan_from
 from intelgraph.control.store.keys import PLANS
 from intelgraph.control.store.protocol import Entry
-from intelgraph.placement.plan import CLOSE, RAISE, TABLES, Kind, is_under_way
+from intelgraph.placement.plan import RAISE, TABLES, Kind, is_under_way
 from intelgraph.plans.table import ActionType
 from tests.fleet_e2e.moving import control, hold, release, settled_at, until_placed, wait_until_nothing_moves
 from tests.fleet_e2e.patient import Patient
@@ -28,7 +28,7 @@ from tests.machine import WAIT_S
 pytestmark = pytest.mark.fleet
 _SEEN_S = WAIT_S
 _STORY_S = 280.0
-IN_EVERY_RUN = {(Kind.SWITCHOVER, CLOSE), (Kind.FAILOVER, RAISE)}
+IN_EVERY_RUN = {(Kind.FAILOVER, RAISE)}
 
 
 def create(fleet: RunningFleet, tenant: str) -> Patient:
@@ -78,7 +78,7 @@ async def until_settled(fleet: RunningFleet, placement: str, home: str, standby:
 
 
 def points(*kinds: Kind) -> list[Any]:
-    """Every action of some kinds of plan; all but one of each kind are for `make prove`."""
+    """Every action of some kinds of plan; all but one are for `make prove`."""
     return [
         pytest.param(
             kind, do, id=f"{kind.value}-{do.name}", marks=() if (kind, do) in IN_EVERY_RUN else pytest.mark.prove

@@ -90,7 +90,8 @@ def test_without_a_fault_there_is_nothing_to_find(
     assert {each.kind for each in history.operations} == set(Kind)
 
 
-@pytest.mark.parametrize("part", [pytest.param("api", marks=pytest.mark.prove), "postgres"])
+@pytest.mark.prove
+@pytest.mark.parametrize("part", ["api", "postgres"])
 def test_patient_clients_lose_nothing_and_see_no_failure_when_a_part_of_the_home_is_killed(
     part: str, two_regions: RunningFleet, tmp_path: Path
 ) -> None:

@@ -113,6 +113,7 @@ def _drilling(fleet: RunningFleet, fault: str, region: str) -> Iterator[subproce
         running.wait(WAIT_S)
 
 
+@pytest.mark.prove
 def test_the_dead_man_heals_when_the_drill_is_killed(fleet: RunningFleet) -> None:
     region = _lost(fleet)
     with _drilling(fleet, "pause", region) as running:

@@ -163,6 +163,7 @@ def test_a_home_that_wakes_up_acknowledges_nothing_of_the_epoch_that_is_over(fle
     asyncio.run(move_back(fleet))
 
 
+@pytest.mark.prove
 def test_a_home_that_is_killed_costs_no_reader_a_second(fleet: RunningFleet) -> None:
     async def body() -> None:
         reading = Client(fleet=fleet, door=GLOBAL)

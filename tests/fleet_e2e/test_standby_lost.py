@@ -114,6 +114,7 @@ def test_a_subscription_disabled_by_hand_is_said_by_both_sides(
     until_found(two_regions, HOME, "link_down")
 
 
+@pytest.mark.prove
 def test_without_its_standby_a_remote_placement_goes_on_as_home_or_refuses_as_declared(
     two_regions: RunningFleet, disabled: Callable[[], None]
 ) -> None:

@@ -104,6 +104,7 @@ def test_a_home_that_takes_no_writes_says_so_and_hands_over(fleet: RunningFleet,
     assert said(fleet, HOME).home(placement) == AWAY, "nothing comes back by itself"
 
 
+@pytest.mark.prove
 def test_a_strict_placement_whose_standby_hears_nothing_is_not_called_ready(fleet: RunningFleet) -> None:
     well(fleet)
     fleet.tenant("strict", *BOTH, "--durability", "remote", "--on-standby-loss", "strict")
@@ -135,6 +136,7 @@ def strict_link_cut_is_said(fleet: RunningFleet) -> None:
     comes(fleet, HOME, doors_know, SAID_WITHIN_S, "the doors do not say it")
 
 
+@pytest.mark.prove
 def test_a_region_whose_processes_are_stopped_has_no_part_that_is_called_ready(fleet: RunningFleet) -> None:
     well(fleet)
     parts = [f"{AWAY}/{kind}" for kind in ("postgres", "agent", "api", "feed", "edge")]
@@ -184,6 +186,7 @@ async def _idle_transactions(fleet: RunningFleet) -> None:
         await asyncio.to_thread(fleet.cli, "switchover", "--placement", "moves", "--to", AWAY)
 
 
+@pytest.mark.prove
 def test_clients_are_led_past_a_region_that_cannot_hand_writes_on(fleet: RunningFleet) -> None:
     well(fleet)
     # A region is passed over when more placements are written at the one that it cannot reach.

@@ -173,6 +173,7 @@ AS_LARGE_AS_STORED: dict[str, Any] = {
 }
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("name", AS_LARGE_AS_STORED)
 def test_whatever_size_the_api_stores_is_taken_when_it_was_exported(name: str) -> None:
     assert LIMITS.object_bytes_max == STORED_BYTES_MAX
@@ -310,6 +311,7 @@ def test_a_single_value_that_would_not_fit_in_memory_is_refused() -> None:
     assert refused.value.denied.code == "value_too_large"
 
 
+@pytest.mark.prove
 def test_memory_does_not_grow_with_the_bundle() -> None:
     def pieces() -> Iterator[bytes]:
         yield b'{"type":"bundle","objects":['

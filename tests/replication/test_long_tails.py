@@ -144,6 +144,7 @@ def test_a_page_ends_with_so_many_objects_but_has_a_row_at_least(alone: Tell) ->
     alone(story)
 
 
+@pytest.mark.prove
 def test_a_page_reads_no_more_of_the_log_than_the_page_and_neither_does_deciding_about_it(alone: Tell) -> None:
     async def story(region: Lone) -> None:
         await beyond_a_cut(region, ROWS)
@@ -211,6 +212,7 @@ def test_of_two_streams_that_bring_tails_the_one_that_commits_last_is_not_overlo
     alone(story)
 
 
+@pytest.mark.prove
 def test_a_look_costs_the_same_however_many_rows_were_decided_about(alone: Tell) -> None:
     async def story(region: Lone) -> None:
         await beyond_a_cut(region, ROWS)

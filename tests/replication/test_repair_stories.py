@@ -51,6 +51,7 @@ def test_the_tail_that_only_the_new_home_has_reaches_the_other_survivor_by_itsel
     regions(story)
 
 
+@pytest.mark.prove
 def test_a_placement_whose_first_row_was_lost_is_asked_for(regions: Tell) -> None:
     async def story(world: World, placement: str) -> None:
         await world.cut("us-east", "eu-west")
@@ -95,6 +96,7 @@ def test_a_gap_is_not_closed_by_agreeing_with_a_region_that_lacks_the_same_rows(
     regions(story)
 
 
+@pytest.mark.prove
 def test_a_region_that_joins_after_a_compaction_is_filled_and_agrees(regions: Tell) -> None:
     async def story(world: World, placement: str) -> None:
         await world.open(placement, "us-east", ["us-east"])

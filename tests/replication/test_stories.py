@@ -186,6 +186,7 @@ def test_a_removed_region_keeps_identities_only_and_may_come_back(regions: Tell)
     regions(story)
 
 
+@pytest.mark.prove
 def test_what_a_removed_region_had_not_received_never_arrives(regions: Tell) -> None:
     async def story(world: World, placement: str) -> None:
         await world.open(placement, "us-east", ["us-east", "eu-west"])

@@ -166,7 +166,16 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("name", RULES)
+IN_PROOFS = {
+    "a planned move waits until its target has everything, home writes too",
+    "who takes over is not behind by more than the RPO, however few writes that are",
+    "what the agent measured ages until it measures again",
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.prove] if name in IN_PROOFS else []) for name in RULES]
+)
 def test_a_rule_that_is_left_out_is_missed(name: str) -> None:
     rule = RULES[name]
     for seed in SEEDS:
