@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help clients console browser demo etcd faketime test check prove mutate cases bench bench-write bench-graph bench-read bench-flood bench-failover bench-erase bench-idle bench-against clean setup setup-dev lock
+.PHONY: check-types check-rest help clients console browser demo etcd faketime test check prove mutate cases bench bench-write bench-graph bench-read bench-flood bench-failover bench-erase bench-idle bench-against clean setup setup-dev lock
 ARGS ?=
 PROOFS ?=
 PY := .venv/bin/python
@@ -36,13 +36,19 @@ etcd: ## put etcd into .cache for --control etcd and its tests, from Debian's pa
 faketime: ## put libfaketime into .cache for drills that set clocks, from Debian's package, without root
 	@scripts/faketime.sh
 
-check: setup-dev ## ruff, mypy --strict, import contracts, the tidy test, retired words
+check: check-types check-rest ## ruff, mypy --strict, import contracts, the tidy test, retired words; -j2 for two cores
+
+check-types: setup-dev
+	@.venv/bin/mypy
+
+# Last: what pytest compiles of the tests while types are checked, no suite compiles again.
+check-rest: setup-dev
 	@.venv/bin/ruff check src tests bench scripts
 	@.venv/bin/ruff format --check src tests bench scripts
-	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(PY) scripts/tidy.py
 	@$(PY) scripts/words.py
+	@mkdir -p build && $(PY) -m pytest --collect-only -qq > build/collected.txt 2>&1 || { tail -n 40 build/collected.txt; exit 1; }
 
 test: setup-dev ## everything that must hold, in suites (tests/suites.py); all failures at the end; PROOFS=tests/… runs proofs too
 	@$(PY) -m scripts.console || echo "test: it goes on without /graphiql" >&2

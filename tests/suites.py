@@ -214,7 +214,7 @@ def all_suites(proofs: str | None) -> list[Suite]:
     """What `make test` runs. ``proofs``: which of the long proofs run too, as arguments of pytest, and all cases."""
     all_of_them = (cases.OPTION,) if proofs else ()
     suites = [
-        Suite(name="check", command=("make", "--no-print-directory", "check"), is_pytest=False),
+        Suite(name="check", command=("make", "--no-print-directory", "-j", "2", "check"), is_pytest=False),
         pytest_suite("quick", "-n", "3", "--dist", "worksteal", "-m", QUICK, *all_of_them),
         pytest_suite(
             "fleets", "-n", "2", "--dist", "loadfile", "-m", "fleet and not prove and not alone", *files_marked("fleet")
