@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from intelgraph import cli
 from intelgraph.changelog.salvage_policy import SalvageClass
+from intelgraph.cli import verbs
 from intelgraph.cli.output import say_lines
 from intelgraph.cli.salvage import _lines
 from intelgraph.cli.verbs import VERBS
@@ -210,3 +211,15 @@ def test_ctrl_c_is_one_sentence(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert b"Traceback" not in err
     assert err.decode().strip().splitlines()[-1] == "intelgraph: interrupted"
+
+
+def test_what_did_not_answer_in_time_is_not_called_an_output_that_is_not_complete(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def asks(**_: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(verbs.cli, "main", asks)
+    with pytest.raises(TimeoutError):
+        verbs.run()
+    assert "output" not in capsys.readouterr().err

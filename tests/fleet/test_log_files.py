@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+
+import pytest
 
 from intelgraph.fleet.supervisor.log_files import KEPT, last_lines, rotate
 
@@ -33,3 +36,20 @@ def test_the_last_lines_of_a_long_log(tmp_path: Path) -> None:
     assert last_lines(log, 3) == ["line 49997", "line 49998", "line 49999"]
     assert len(last_lines(log, 100_000)) == 50_000
     assert last_lines(log, 0) == []
+
+
+def test_a_disk_that_is_full_costs_no_older_log_and_no_more_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, older = tmp_path / "part.log", tmp_path / "part.log.1"
+    log.write_bytes(b"now" * 100)
+    older.write_bytes(b"before")
+
+    def half(_source: Path, target: Path) -> None:
+        target.write_bytes(b"now")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copy2", half)
+    assert not rotate(log, bytes_max=100)
+    assert older.read_bytes() == b"before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["part.log", "part.log.1"]

@@ -146,3 +146,36 @@ def test_notes_that_cannot_be_read_are_no_notes(two_regions: Path) -> None:
     fleet = settle(load_topology(two_regions), start=two_regions.parent)
     (fleet.common / "parts.json").write_text("{", encoding="utf-8")
     assert read_notes(fleet) == Notes(plan="", parts={})
+
+
+def test_whoever_asks_with_another_tmpdir_finds_the_same_sockets(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = place / ("d" * 90)
+    deep.mkdir(exist_ok=True)
+    one = locate(load_topology(None), start=deep).supervisor_socket
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    assert locate(load_topology(None), start=deep).supervisor_socket == one
+
+
+@pytest.mark.parametrize("state", [".", "photos"])
+def test_a_directory_with_other_things_in_it_becomes_no_fleets(place: Path, state: str) -> None:
+    home = place / f"home-{len(state)}"
+    (home / "photos" / "2025").mkdir(parents=True)
+    home.chmod(0o755)
+    file = home / "intelgraph.toml"
+    file.write_text(f'state = "{state}"\nzones = ["us"]\n[[region]]\nname = "us-east"\nzone = "us"\n', "utf-8")
+    with pytest.raises(IntelGraphError) as refused:
+        settle(load_topology(file), start=home)
+    assert refused.value.denied.code == "state_not_empty"
+    assert stat.S_IMODE(home.stat().st_mode) == 0o755
+    assert not (home / state / "fleet").exists()
+
+
+def test_what_an_up_that_was_stopped_has_left_is_taken(place: Path) -> None:
+    for name in ("fleet", "regions/us-east", "lost+found"):
+        (place / "begun" / name).mkdir(parents=True)
+    file = place / "begun.toml"
+    file.write_text('state = "begun"\nzones = ["us"]\n[[region]]\nname = "us-east"\nzone = "us"\n', "utf-8")
+    assert settle(load_topology(file), start=place).id

@@ -56,3 +56,12 @@ def test_a_topology_with_another_delay_starts_afresh() -> None:
 def test_settings_out_of_range_are_refused(ask: Ask) -> None:
     with pytest.raises(IntelGraphError, match="refused"):
         change(fresh(0), ask, now_unix_s=0)
+
+
+def test_a_lasting_delay_does_not_make_a_temporary_cut_last() -> None:
+    cut = change(fresh(0), Ask(a_to_b_cut=Cut.SILENT, b_to_a_cut=Cut.SILENT, for_s=30), now_unix_s=0)
+    slow = change(cut, Ask(a_to_b_delay_ms=40, b_to_a_delay_ms=40), now_unix_s=10)
+    assert (slow.effective.a_to_b.cut, slow.effective.a_to_b.delay_ms) == (Cut.SILENT, 40)
+    after = expire(slow, now_unix_s=30).effective
+    assert (after.a_to_b.cut, after.b_to_a.cut) == (Cut.NONE, Cut.NONE)
+    assert (after.a_to_b.delay_ms, after.b_to_a.delay_ms) == (40, 40)

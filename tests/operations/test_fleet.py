@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
+from intelgraph.fleet.composition.parts import mark
+from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.layout.topology import ControlKind
+from intelgraph.fleet.supervisor import supervisor as supervisor_
+from intelgraph.fleet.supervisor.process import MARK
 from intelgraph.fleet.supervisor.status import FleetStatus, Phase
-from intelgraph.fleet.supervisor.supervision import the_only_one
+from intelgraph.fleet.supervisor.supervision import SUPERVISOR, refusal_path, the_only_one
 from intelgraph.fleet.wan.settings import Ask, Cut
 from intelgraph.model.errors import IntelGraphError
+from intelgraph.operations.fleet import shutdown, startup
 from intelgraph.operations.fleet.links import change_links, read_links
 from intelgraph.operations.fleet.location import FleetLocation
 from intelgraph.operations.fleet.parts import restart_part, start_part, stop_part
@@ -19,6 +27,7 @@ from intelgraph.operations.fleet.shutdown import bring_down, state_to_wipe
 from intelgraph.operations.fleet.startup import bring_up, stay_up
 from intelgraph.operations.operator import Step
 from intelgraph.operations.record import Recorded, read_record, record_file
+from tests.machine import WAIT_S
 
 from .fleets import answering, located, person_at, relaying
 from .sites import EU, PERSON, US
@@ -205,3 +214,83 @@ def test_a_link_is_cut_as_it_was_named_and_healed_and_who_did_is_recorded(locati
         ("wan", PERSON, {"between": ["eu-west us-east"], "a_to_b_cut": "reset", "a_to_b_delay_ms": 0.0}),
         ("wan", PERSON, {"between": ["us-east eu-west"], "heal": True}),
     ]
+
+
+def test_a_supervisor_that_has_just_been_started_does_not_outlive_a_stop(location: FleetLocation) -> None:
+    fleet = location.founded(None)
+    environment = {**os.environ, MARK: mark(fleet, SUPERVISOR)}
+    with subprocess.Popen(["sleep", "60"], env=environment) as starting:  # it has not come to the fleet's lock yet
+        assert asyncio.run(bring_down(location, PERSON)).stopped == 0
+        assert starting.wait(WAIT_S) == -signal.SIGKILL
+
+
+def test_nobody_can_start_a_fleet_while_it_is_deleted(location: FleetLocation, monkeypatch: pytest.MonkeyPatch) -> None:
+    location.founded(None)
+    codes: list[str] = []
+
+    def delete(fleet: Fleet) -> None:
+        with pytest.raises(IntelGraphError) as refused, the_only_one(fleet):
+            pass
+        codes.append(refused.value.denied.code)
+
+    monkeypatch.setattr(shutdown, "delete_state", delete)
+    assert asyncio.run(bring_down(location, PERSON, wipe=True)).wiped
+    assert codes == ["already_supervised"]
+
+
+def test_a_part_that_does_not_become_ready_in_time_is_told_with_its_reason(location: FleetLocation) -> None:
+    fleet = location.founded(None)
+
+    async def body() -> None:
+        async with answering(fleet) as supervisor:
+            supervisor._tended["us-east/api"]._become(Phase.BACKING_OFF, "it ended with exit code 1")
+            with pytest.raises(IntelGraphError) as refused:
+                await restart_part(person_at(fleet), "us-east/api", timeout_s=0.2)
+            assert refused.value.denied.code == "not_ready"
+            assert "us-east/api is backing off (it ended with exit code 1)" in refused.value.denied.reason
+
+    asyncio.run(body())
+
+
+def test_who_brings_up_what_was_just_being_stopped_is_told_so_at_once(
+    location: FleetLocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def comes_too_early(fleet: Fleet, **_: object) -> subprocess.Popen[bytes]:
+        refusal_path(fleet).write_text('{"code": "already_supervised", "reason": "it is being stopped"}')
+        return subprocess.Popen(["true"])
+
+    monkeypatch.setattr(startup, "spawn", comes_too_early)
+    with pytest.raises(IntelGraphError) as refused:
+        asyncio.run(bring_up(location, PERSON, timeout_s=WAIT_S))
+    assert refused.value.denied.code == "not_started"
+
+
+def test_the_end_of_a_hold_does_not_end_one_that_was_asked_for_while_it_began(
+    location: FleetLocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed, kills = asyncio.Event(), list[object]()
+
+    async def kills_slowly(*marks: str, **_: float) -> int:
+        kills.append(marks)
+        await killed.wait()
+        return 0
+
+    monkeypatch.setattr(supervisor_, "end_leftovers", kills_slowly)
+    fleet = location.founded(None)
+
+    async def body() -> None:
+        async with answering(fleet) as supervisor:
+            short = asyncio.create_task(stop_part(person_at(fleet), US, for_s=60.0))
+            async with asyncio.timeout(WAIT_S):
+                while not kills:  # noqa: ASYNC110 - it is asked over a socket
+                    await asyncio.sleep(0.01)
+            lasting = asyncio.create_task(stop_part(person_at(fleet), US))
+            async with asyncio.timeout(WAIT_S):
+                while len(kills) < 2:  # noqa: ASYNC110 - it is asked over a socket
+                    await asyncio.sleep(0.01)
+            killed.set()
+            await asyncio.gather(short, lasting)
+            assert supervisor._tended["us-east/api"].is_held
+            assert not supervisor._releasing, "nothing lets it go by itself"
+
+    asyncio.run(body())

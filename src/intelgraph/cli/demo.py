@@ -19,8 +19,9 @@ from intelgraph.demo.stage import Stage
 def command(leave: bool, topology: Path | None) -> int:
     """Bring two regions up, load MITRE ATT&CK, and show what IntelGraph promises: everything is done for real.
 
-    It stays up until Ctrl-C, which stops the fleet. ATT&CK comes with the extra `attack` of the package. Exit code 1:
-    something that was promised did not hold.
+    It stays up until Ctrl-C, which stops the fleet. A fleet that runs already, or that has not these two regions, is
+    left alone: call it in a directory of its own then. ATT&CK comes with the extra `attack` of the package. Exit code
+    1: something that was promised did not hold.
 
     \b
     Examples:

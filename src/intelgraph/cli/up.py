@@ -10,7 +10,7 @@ import click
 from intelgraph.cli.duration import Duration
 from intelgraph.cli.fleet_place import address_lines, json_option, phase_text, topology_option
 from intelgraph.cli.options import reason_option, run, the_actor
-from intelgraph.cli.output import say, say_json, say_lines, style
+from intelgraph.cli.output import flush, say, say_json, say_lines, style
 from intelgraph.fleet.layout.topology import ControlKind
 from intelgraph.fleet.supervisor.log_files import last_lines
 from intelgraph.fleet.supervisor.status import FleetStatus, PartStatus, Phase
@@ -57,7 +57,7 @@ def command(
     location, actor = find_location(topology), the_actor(reason)
     kind = ControlKind(control) if control else None
     if foreground:
-        _stay(location, actor, kind)
+        _stay(location, actor, kind, as_json=as_json)
         return
     shown, begun = _Shown(quiet=as_json), list[Step]()
     work = bring_up(location, actor, control=kind, timeout_s=timeout_s, on_step=begun.append, on_status=shown.show)
@@ -121,17 +121,22 @@ def _finish(done: BroughtUp, *, as_json: bool) -> None:
     say(f"Data and logs are in {fleet.state}. `intelgraph down` stops it.")
 
 
-def _stay(location: FleetLocation, actor: Actor, control: ControlKind | None) -> None:
-    shown, greeted = _Shown(quiet=False), False
+def _stay(location: FleetLocation, actor: Actor, control: ControlKind | None, *, as_json: bool) -> None:
+    shown, greeted = _Shown(quiet=as_json), False
 
     def on_status(status: FleetStatus) -> None:
         nonlocal greeted
         shown.show(status)
         if status.ready and not greeted:
             greeted = True
+            if as_json:
+                _finish(BroughtUp(fleet=location.fleet(), status=status, already=False), as_json=True)
+                flush()
+                return
             say("The fleet is up; Ctrl-C stops it. It answers at")
             for line in address_lines(location.fleet()):
                 say(line)
 
     stay_up(location, actor, control=control, on_status=on_status)
-    say("The fleet is stopped.")
+    if not as_json:
+        say("The fleet is stopped.")

@@ -114,7 +114,7 @@ def _run() -> int:
             name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
             why = f"the command stops: {name}: {what_failed(error)}"
             return _refused(Denied(code="file_failed", reason=why, facts={"file": name}))
-        if isinstance(error, ConnectionError) and not reader_is_gone():
+        if isinstance(error, TimeoutError) or (isinstance(error, ConnectionError) and not reader_is_gone()):
             raise
         raise OutputFailed(error) from error
 

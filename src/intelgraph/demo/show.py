@@ -9,14 +9,20 @@ from types import FrameType
 
 from intelgraph.demo.stage import INTERRUPTED, ActFailed, Stage
 from intelgraph.demo.story import AWAY, HOME, tell
+from intelgraph.fleet.supervisor.status import Request
+from intelgraph.fleet.supervisor.supervision import ask
+from intelgraph.model.errors import refuse
 from intelgraph.operations.edges import find_edges
+from intelgraph.operations.fleet.location import find_location
 
 
 def show(stage: Stage, *, leave: bool) -> int:
     """Play it all; returns the exit code: 1 if something did not hold. ``leave``: the fleet is stopped after the show.
 
     Ctrl-C and SIGTERM end it, and the fleet is stopped all the same; the exit code is 130 if the show was not over.
+    ``not_for_the_demo``: a fleet that somebody uses is neither written to nor stopped.
     """
+    _refuse_another_fleet(stage)
     signal.signal(signal.SIGTERM, _interrupt)
     began_s = time.monotonic()
     code = INTERRUPTED
@@ -35,6 +41,24 @@ def show(stage: Stage, *, leave: bool) -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         _stop(stage)
     return code
+
+
+def _refuse_another_fleet(stage: Stage) -> None:
+    location = find_location(stage.topology)
+    regions = [region.name for region in location.file.topology.regions]
+    fleet, elsewhere = location.recorded(), "call it in a directory of its own"
+    if not {HOME, AWAY} <= set(regions):
+        raise refuse(
+            "not_for_the_demo",
+            f"the demo is refused: it plays in {HOME} and {AWAY}, and {location.file.path} has {', '.join(regions)}; "
+            f"{elsewhere}",
+        )
+    if fleet.id and ask(fleet, Request(do="status")) is not None:
+        raise refuse(
+            "not_for_the_demo",
+            f"the demo is refused: the fleet in {fleet.state} runs already, and the demo would write to it and stop it "
+            f"at its end; `intelgraph down` first, or {elsewhere}",
+        )
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

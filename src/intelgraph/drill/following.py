@@ -71,18 +71,25 @@ class Follower:
         self._back = 1
         self._setbacks: list[Setback] = []
         self._changed = asyncio.Event()
+        self._kept = False
 
     async def run(self) -> None:
         """Open streams, one after the other."""
         doors, tried = list(self._followed.urls), 0
+        first = _Stream(door=doors[0], invoked_s=self._now(), carried=self._told[-1] if self._told else None)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=SILENT_S)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
-            while True:
-                stream = await self._follow(session, doors[tried % len(doors)])
-                tried = 0 if stream.told else tried + 1
-                if stream.refused is not None:
-                    self._setbacks.append(Setback(at_s=self._now(), code=stream.refused, region=stream.door))
-                await asyncio.sleep(_AGAIN_S)
+        try:
+            async with aiohttp.ClientSession(timeout=timeout) as session:
+                while True:
+                    stream = await self._follow(session, doors[tried % len(doors)])
+                    tried = 0 if stream.told else tried + 1
+                    if stream.refused is not None:
+                        self._setbacks.append(Setback(at_s=self._now(), code=stream.refused, region=stream.door))
+                    await asyncio.sleep(_AGAIN_S)
+        finally:
+            if not self._kept:  # it is to be seen that there was a follower, and that nothing was told to it
+                first.refused = self._setbacks[-1].code if self._setbacks else "no_answer"
+                self._keep_stream(first)
 
     async def has_told(self, bookmark: str | None, *, within_s: float) -> bool:
         """Wait until it was told a bookmark, or a later one; of none: until it has been told nothing for a while."""
@@ -147,6 +154,10 @@ class Follower:
             self._back *= 2
         if stream.region is None and stream.refused != "superseded":
             return
+        self._keep_stream(stream)
+
+    def _keep_stream(self, stream: _Stream) -> None:
+        self._kept = True
         setbacks, self._setbacks = tuple(self._setbacks), []
         self._keep(
             Operation(

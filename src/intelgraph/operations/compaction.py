@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from intelgraph.changelog.compaction import Compacted, compact_placement
-from intelgraph.operations.database import owner_connection
+from intelgraph.operations.database import owner_connection, told_failures
 from intelgraph.operations.operator import Operator
 from intelgraph.operations.placements import show_placement
 from intelgraph.operations.record import record
@@ -28,4 +28,5 @@ async def compact(
             name: await stack.enter_async_context(owner_connection(operator.site.region(name).admin_database))
             for name in regions
         }
-        return await compact_placement(at, placement=placement, keep_rows=keep_rows, dry_run=dry_run)
+        with told_failures(" or ".join(regions)):
+            return await compact_placement(at, placement=placement, keep_rows=keep_rows, dry_run=dry_run)

@@ -17,7 +17,7 @@ from intelgraph.control.directory.placements import PlacementRecord
 from intelgraph.model.errors import Denied, PermanentError, TransientError
 from intelgraph.model.placement import Durability, Placement, StandbyLoss
 from intelgraph.operations.change import Changed, change
-from intelgraph.operations.database import owner_connection
+from intelgraph.operations.database import owner_connection, told_failures
 from intelgraph.operations.operator import Operator
 from intelgraph.operations.record import record
 from intelgraph.operations.site import Site
@@ -126,7 +126,8 @@ async def remove_region(
     changed = await change(operator, found, following)
     async with AsyncExitStack() as stack:
         fleet = {each: await _owner(stack, operator.site, each) for each in operator.site.regions if each != region}
-        removal = await complete_removal(fleet, placement=name, region=region, wait_s=wait_s, cut=cut_off)
+        with told_failures(" or ".join(fleet)):
+            removal = await complete_removal(fleet, placement=name, region=region, wait_s=wait_s, cut=cut_off)
     return Removed(removal=removal, placement=changed.record.placement)
 
 

@@ -26,7 +26,7 @@ from intelgraph.control.agent.controller.salvaging import (
 )
 from intelgraph.control.directory.placements import unknown_placement
 from intelgraph.model.errors import IntelGraphError, refuse, why_no_answer
-from intelgraph.operations.database import owner_connection
+from intelgraph.operations.database import owner_connection, told_failures
 from intelgraph.operations.operator import Operator
 from intelgraph.operations.record import record
 from intelgraph.operations.site import Site
@@ -162,7 +162,8 @@ async def _home(site: Site, placement: str) -> AsyncIterator[_Home]:
     async with site.directory() as directory:
         found = await directory.placement(placement)
     async with _database(site, found.placement.home) as home:
-        yield home
+        with told_failures(found.placement.home):
+            yield home
 
 
 @asynccontextmanager

@@ -78,7 +78,8 @@ async def verify(operator: Operator, *, placement: str | None = None, wait_s: fl
             for one, other in itertools.combinations(record.placement.regions, 2):
                 ends: dict[Stream, int] | None = None
                 while True:
-                    line = await _compare(at, record.placement.id, one, other)
+                    with told_failures(f"{one} or {other}"):
+                        line = await _compare(at, record.placement.id, one, other)
                     ends = line.ends if ends is None else ends
                     now = time.monotonic()
                     if now >= deadline or (line.good and (line.compares(ends) or settling_s >= _SETTLES_S)):

@@ -1,11 +1,12 @@
 """The log of a background process: one JSON object a line, written at once.
 
 RESIDENCY: facts are names, codes and numbers; never a tenant's data. A process that answers requests gathers its
-lines instead (``intelgraph.api.logs``).
+lines instead (``intelgraph.api.logs``). A line that cannot be written (a full disk) is lost, and nothing else is.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -22,8 +23,9 @@ class JsonLog:
     def __call__(self, event: str, **facts: object) -> None:
         """Write one line: the wall clock's Unix seconds, the part, the event and its facts."""
         sink = self._sink or sys.stdout
-        sink.write(json_line(part=self._part, event=event, **facts))
-        sink.flush()
+        with contextlib.suppress(OSError):
+            sink.write(json_line(part=self._part, event=event, **facts))
+            sink.flush()
 
 
 def json_line(**facts: object) -> str:

@@ -4,7 +4,7 @@ A follower's connections each begin behind a bookmark (``carried``) and tell boo
 each connection: every bookmark is of a higher (epoch, position) than the one before and than the one it began behind
 (``doubled`` if it had been told already, else ``out_of_order``); every acknowledged write between where it began and
 what it told last was told (``gap``); and, when the history has ended, the follower's last connection has told every
-acknowledged write behind its beginning (``never_told``).
+acknowledged write behind its beginning (``never_told``). A follower that no stream was opened for was told nothing.
 
 What it cannot: judge events of writes without an acknowledgement, or what an event says besides its place. A write that
 was left behind and adopted later is told by the decision; its key is listed, and explains that it was not told itself.
@@ -29,17 +29,21 @@ def check(history: History) -> Verdict:
     """Judge every follower's connections."""
     writes: dict[str, list[_Placed]] = defaultdict(list)
     followers: dict[tuple[str, str], list[Operation]] = defaultdict(list)
+    last: dict[tuple[str, str], Operation] = {}
     for operation in history.operations:
         at = operation.at if operation.is_write and operation.acknowledged else None
         if at is not None:
             writes[operation.tenant].append((_rank(at), operation))
-        elif operation.kind is Kind.FOLLOW and operation.acknowledged:
-            followers[operation.tenant, operation.client].append(operation)
+        elif operation.kind is Kind.FOLLOW:
+            followers[operation.tenant, operation.client] += [operation] if operation.acknowledged else []
+            last[operation.tenant, operation.client] = operation
     ended = any(mark.what == END for mark in history.marks)
     anomalies: list[Anomaly] = []
     counted = {"followers": len(followers), "connections": 0, "events": 0}
-    for (tenant, _), connections in followers.items():
+    for (tenant, client), connections in followers.items():
         theirs = sorted(writes[tenant], key=lambda placed: placed[0])
+        if ended and not connections:
+            anomalies += _unopened(last[tenant, client], theirs)
         connections.sort(key=lambda each: each.invoked_s)
         for connection in connections:
             anomalies += _order(connection)
@@ -75,6 +79,13 @@ def _order(connection: Operation) -> Iterator[Anomaly]:
         else:
             highest, last = rank, bookmark
         told.add(bookmark)
+
+
+def _unopened(last: Operation, writes: Sequence[_Placed]) -> list[Anomaly]:
+    if not writes:
+        return []
+    reason = f"{name_of(last)} was told none of {len(writes)} writes: no stream was opened for it ({last.code})"
+    return [Anomaly(check=NAME, kind="never_told", reason=reason, operations=(last.id,), objects=(last.client,))]
 
 
 def _gaps(connection: Operation, writes: Sequence[_Placed], *, to_the_end: bool) -> Iterator[Anomaly]:

@@ -11,7 +11,6 @@ import hashlib
 import os
 import re
 import stat
-import tempfile
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -36,6 +35,9 @@ from intelgraph.runtime.file_lock import locked
 from intelgraph.runtime.whole_file import write_whole
 
 STATE_NAME = ".intelgraph"
+_OURS = frozenset({"fleet", "regions", WITNESS, "run", "lost+found"})
+"""What may be in a state directory before there is a fleet: an ``up`` that was stopped, a file system of its own."""
+_SHORT = Path("/tmp")  # noqa: S108 - its owner is looked at; TMPDIR is not the same for everybody who asks
 _SOCKET_PATH_BYTES_MAX = 100
 _NAME_LENGTH_MAX = 24
 
@@ -211,6 +213,7 @@ def check_may_be_wiped(file: TopologyFile, *, start: Path) -> None:
 def settle(file: TopologyFile, *, start: Path, control: ControlKind | None = None) -> Fleet:
     """Create the fleet's directories, choose the control store and the ports that are open, and keep the choice."""
     state = state_directory(file, start=start)
+    _refuse_what_is_somebodys(state)
     _create_directories(state, file.topology)
     with locked(state / "fleet" / "settle.lock", wait=True):
         kept = read_kept(state)
@@ -221,6 +224,21 @@ def settle(file: TopologyFile, *, start: Path, control: ControlKind | None = Non
         if kept is None:
             kept = Kept(id=str(uuid.uuid4()))
         return _settle(topology, replace(kept, topology=mine if belongs_to(kept, mine) else kept.topology), state)
+
+
+def _refuse_what_is_somebodys(state: Path) -> None:
+    """Refuse with ``state_not_empty`` a directory with other things in it: its mode is set, a wipe deletes it all."""
+    if kept_path(state).exists() or not state.is_dir():
+        return
+    strange = sorted({entry.name for entry in state.iterdir()} - _OURS)
+    if strange:
+        shown = ", ".join(strange[:3]) + (f" and {len(strange) - 3} more" if len(strange) > 3 else "")
+        raise refuse(
+            "state_not_empty",
+            f"the state directory {state} is refused: it is no fleet's and holds {shown}; a fleet's is its alone, and "
+            "`intelgraph down --wipe` deletes all of it: name one that is empty or not there yet",
+            state=str(state),
+        )
 
 
 def _settle(topology: Topology, kept: Kept, state: Path) -> Fleet:
@@ -284,4 +302,4 @@ def _run_directory(state: Path) -> Path:
     if len(os.fsencode(run)) + 30 <= _SOCKET_PATH_BYTES_MAX:
         return run
     digest = hashlib.sha256(os.fsencode(state)).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"intelgraph-{os.geteuid()}-{digest}"
+    return _SHORT / f"intelgraph-{os.geteuid()}-{digest}"

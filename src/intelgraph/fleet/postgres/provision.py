@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import asyncpg
 
@@ -18,6 +19,7 @@ from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.layout.topology import wan_port
 from intelgraph.fleet.postgres import server as postgres
 from intelgraph.fleet.postgres.server import server_of
+from intelgraph.model.errors import refuse
 from intelgraph.runtime.whole_file import write_whole
 
 _LIVES_BEGIN_S = 1_767_225_600
@@ -53,11 +55,26 @@ async def _keep_life(fleet: Fleet, region: str, connection: asyncpg.Connection, 
     wiped knows none: it begins at the seconds since ``_LIVES_BEGIN_S``, so that it takes no bookmark of before.
     """
     kept = fleet.common / f"life-{region}"
-    lived = int(kept.read_text(encoding="ascii")) if kept.exists() else 0
+    lived = _lived(kept, fresh=fresh)
     life: int = await connection.fetchval("SELECT life FROM ig.region")
     if fresh:
         life = await begin_new_life(connection, least=max(lived + 1, int(time.time() - _LIVES_BEGIN_S)))
     write_whole(kept, str(max(life, lived)))
+
+
+def _lived(kept: Path, *, fresh: bool) -> int:
+    """The highest life that was kept; the file of a database that is not new can be written anew from it."""
+    try:
+        return int(kept.read_text(encoding="ascii")) if kept.exists() else 0
+    except ValueError as error:
+        if not fresh:
+            return 0
+        raise refuse(
+            "life_unreadable",
+            f"a new database is refused: {kept} holds no number, so which positions were drawn in lives before is not "
+            "known; put the file back from a copy, or delete it, which lets the new life begin by the clock",
+            file=str(kept),
+        ) from error
 
 
 async def link_region(fleet: Fleet, region: str) -> None:

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -31,6 +31,8 @@ ROLES = (ADMIN, API, PEER, REPLICATION)
 DATABASE = "intelgraph"
 _SOCKET_PATH_BYTES_MAX = 100
 _INITDB_TIMEOUT_S = 120.0
+_NOBODYS_PID = 2**31 - 1
+"""More than any system gives out."""
 
 SETTINGS: Mapping[str, str] = {
     # the log leaves by logical replication, in up to some 15 directions
@@ -204,6 +206,29 @@ def says_ready(server: Server, pid: int) -> bool:
     except OSError:
         return False
     return len(lines) >= 8 and lines[0].strip() == str(pid) and lines[7].strip() == "ready"
+
+
+def forget_another(server: Server, seen: Sequence[str] | None) -> None:
+    """Call the pid file's postmaster dead where ``seen``, the command line now under its pid, is another program's.
+
+    A pid is given to others after a loss of power, or in a container that is started anew. PostgreSQL would take any
+    process of its account for the postmaster, and never start. It still looks for sessions that were left, by the
+    shared memory that the rest of the file names.
+    """
+    if seen is not None and tuple(seen) != tuple(command(server)):
+        path = server.data / "postmaster.pid"
+        _, _, rest = path.read_text(encoding="utf-8", errors="surrogateescape").partition("\n")
+        text = f"{_NOBODYS_PID}\n{rest}".encode(errors="surrogateescape")
+        account = server_account()
+        write_whole(path, text, owner=None if account is None else (account.uid, account.gid))
+
+
+def noted_pid(server: Server) -> int | None:
+    """The pid that the last postmaster left; none where it ended in an orderly way, or the file says nothing."""
+    try:
+        return int((server.data / "postmaster.pid").read_bytes().split(b"\n", 1)[0])
+    except (OSError, ValueError):
+        return None
 
 
 async def create_roles(server: Server) -> None:

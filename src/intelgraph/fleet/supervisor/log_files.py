@@ -21,11 +21,17 @@ def rotate(path: Path, *, bytes_max: int = LOG_BYTES_MAX) -> bool:
     with contextlib.suppress(OSError):
         if path.stat().st_size <= bytes_max:
             return False
+        copy = path.with_name(f"{path.name}.new")
+        try:
+            shutil.copy2(path, copy)
+        except OSError:  # a part of a copy is of no use, and takes the last room of a disk that is full
+            copy.unlink(missing_ok=True)
+            return False
         for number in range(KEPT, 1, -1):
             older = path.with_name(f"{path.name}.{number - 1}")
             if older.exists():
                 older.replace(path.with_name(f"{path.name}.{number}"))
-        shutil.copy2(path, path.with_name(f"{path.name}.1"))
+        copy.replace(path.with_name(f"{path.name}.1"))
         os.truncate(path, 0)
         return True
     return False

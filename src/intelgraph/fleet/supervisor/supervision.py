@@ -18,7 +18,7 @@ import msgspec
 from intelgraph.fleet.composition.parts import mark, python_environment
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.supervisor.notes import Notes, read_notes, write_notes
-from intelgraph.fleet.supervisor.process import ENDED_WITHIN_S, MARK, adopt, marks_beginning, survey
+from intelgraph.fleet.supervisor.process import ENDED_WITHIN_S, MARK, adopt, end_leftovers, marks_beginning, survey
 from intelgraph.fleet.supervisor.status import Failed, FleetStatus, Request
 from intelgraph.fleet.supervisor.stopping import stop_parts
 from intelgraph.model.errors import PermanentError, refuse
@@ -50,9 +50,9 @@ def ask(fleet: Fleet, request: Request) -> FleetStatus | None:
     return _status(answer)
 
 
-async def ask_async(fleet: Fleet, request: Request) -> FleetStatus | None:
-    """Do what ``ask`` does without blocking: a cancellation ends the wait at once."""
-    timeout_s = ANSWER_WITHIN_S[request.do]
+async def ask_async(fleet: Fleet, request: Request, *, within_s: float | None = None) -> FleetStatus | None:
+    """Do what ``ask`` does without blocking: a cancellation ends the wait at once, and so does ``within_s``."""
+    timeout_s = ANSWER_WITHIN_S[request.do] if within_s is None else within_s
     try:
         async with asyncio.timeout(timeout_s):
             answer = await _exchange(fleet.supervisor_socket, msgspec.json.encode(request))
@@ -153,10 +153,12 @@ def the_only_one(fleet: Fleet) -> Iterator[None]:
 
 
 async def stop_without_supervisor(fleet: Fleet) -> int:
-    """End the parts that a dead supervisor left running; returns how many there were.
+    """End the parts that a dead supervisor left running; returns how many there were. The caller holds the lock.
 
     Which those are is told by its notes and by the marks on this machine, not by the topology: that may have changed.
+    A supervisor that was started and has not come to the lock yet would bring all of it up again: it is ended first.
     """
+    await end_leftovers(mark(fleet, SUPERVISOR), patience_s=0.0)
     notes = read_notes(fleet)
     found = {carried.removeprefix(mark(fleet, "")) for carried in marks_beginning(mark(fleet, ""))}
     marks = {name: mark(fleet, name) for name in (notes.parts.keys() | found) - {SUPERVISOR}}

@@ -35,6 +35,12 @@ _STEP_RETRY_S = 0.5
 _ROTATE_EVERY_S = 10.0
 
 
+def _note(line: str) -> None:
+    """Write a line of the supervisor's own log, where there is room: nothing that runs may end for want of it."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"{line}\n")
+
+
 def unknown_part(wanted: str, known: list[str]) -> str:
     """Say that there is no such part or region, and what may be meant: a bare kind names its part of every region."""
     meant = [name for name in known if name.endswith(f"/{wanted}")]
@@ -167,7 +173,7 @@ class Supervisor:
             step = PartStatus(name=name, kind=kind, region=region, phase=phase, reason=reason)
             if self._steps.get(name) != step:
                 self._steps[name] = step
-                self._on_change()
+                self._tell()
 
         tell(Phase.WAITING)
         await self._needs(needs)()
@@ -200,7 +206,12 @@ class Supervisor:
 
     def _changed(self) -> None:
         self._write_notes()
-        self._on_change()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell of a change. Who is told may have nowhere to show it: a full disk, a terminal that was closed."""
+        with contextlib.suppress(Exception):
+            self._on_change()
 
     def _write_notes(self) -> None:
         parts: dict[str, Note] = {}
@@ -214,10 +225,13 @@ class Supervisor:
                     started_unix_s=tended.started_unix_s,
                     restarts=tended.restarts,
                 )
+        self._keep_notes(parts)
+
+    def _keep_notes(self, parts: dict[str, Note]) -> None:
         try:
             write_notes(self._fleet, Notes(plan=self._plan, parts=parts))
         except OSError as error:  # a full disk must not end the one that keeps everything running
-            sys.stderr.write(f"the notes for the next supervisor are not written: {error}\n")
+            _note(f"the notes for the next supervisor are not written: {error}")
 
     async def _rotate_logs(self) -> None:
         own = self._fleet.common_logs / "supervisor.log"
@@ -232,7 +246,7 @@ class Supervisor:
         for link in self._fleet.topology.links:
             # What was asked of a link at run time ends with the fleet: a forgotten cut would puzzle the next user.
             (self._fleet.common / "wan" / f"{link.name}.kept.json").unlink(missing_ok=True)
-        write_notes(self._fleet, Notes(plan=self._plan, parts={}))
+        self._keep_notes({})
 
     async def _listen(self) -> asyncio.Server:
         self._fleet.supervisor_socket.unlink(missing_ok=True)
@@ -267,7 +281,7 @@ class Supervisor:
                 names = f"{', '.join(held)} {'is' if len(held) == 1 else 'are'} held down"
                 way_out = f"`intelgraph fault start {request.part}` starts what is held"
                 return Failed(code="held_down", reason=f"{request.part} is not restarted: {names}; {way_out}")
-            sys.stderr.write(f"{request.do} of {request.part} was asked for\n")
+            _note(f"{request.do} of {request.part} was asked for")
             await self._do_to(chosen, request)
         return self.status()
 
@@ -277,10 +291,10 @@ class Supervisor:
         if request.do == "hold":
             for tended in chosen:
                 tended.hold()
-            await end_leftovers(*(mark(self._fleet, tended.part.name) for tended in chosen), patience_s=0.0)
-            if request.for_s is not None:
+            if request.for_s is not None:  # before anything is waited for: who asks meanwhile has the last word
                 later = asyncio.get_running_loop().call_later
                 self._releasing |= {each.part.name: later(request.for_s, each.release) for each in chosen}
+            await end_leftovers(*(mark(self._fleet, tended.part.name) for tended in chosen), patience_s=0.0)
         elif request.do == "release":
             for tended in chosen:
                 tended.release()

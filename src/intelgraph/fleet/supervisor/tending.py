@@ -7,6 +7,7 @@ merely slow makes outages. Only a process that has ended is replaced.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import signal
 import time
@@ -17,8 +18,9 @@ from intelgraph.fleet.composition.parts import Kind, Part, mark
 from intelgraph.fleet.layout.binaries import server_account
 from intelgraph.fleet.layout.places import Fleet
 from intelgraph.fleet.layout.ports import holder, is_free
+from intelgraph.fleet.postgres.server import forget_another, noted_pid, server_of
 from intelgraph.fleet.supervisor.probes import why_not_ready
-from intelgraph.fleet.supervisor.process import Launch, Running, end_leftovers, start
+from intelgraph.fleet.supervisor.process import Launch, Running, end_leftovers, look, start
 from intelgraph.fleet.supervisor.restart import RestartPolicy, after_death
 from intelgraph.fleet.supervisor.status import PartStatus, Phase
 from intelgraph.fleet.supervisor.stopping import stop_part
@@ -57,12 +59,19 @@ class Tended:
         """Run until cancelled; the process outlives the cancellation."""
         while True:
             if self.running is None:
-                await self._released.wait()
-                await self.needs()
+                await self._may_start()
                 await self._start()
             if self.running is not None:
                 await self._watch(self.running)
             await self._recover()
+
+    async def _may_start(self) -> None:
+        """Wait for what it needs; who holds it down meanwhile is waited for as well."""
+        while True:
+            await self._released.wait()
+            await self.needs()
+            if not self.is_held:
+                return
 
     async def restart(self) -> None:
         """End the process in an orderly way; ``tend`` starts it again at once. Returns when it is ready again."""
@@ -114,6 +123,8 @@ class Tended:
             return
         for path in self.part.private_sockets:
             path.unlink(missing_ok=True)
+        if self.part.kind is Kind.POSTGRES:
+            self._forget_another_postmaster()
         launch = Launch(
             command=self.part.command,
             directory=self.part.directory,
@@ -129,6 +140,13 @@ class Tended:
             return
         self.started_unix_s = time.time()
         self._become(Phase.STARTING, None)
+
+    def _forget_another_postmaster(self) -> None:
+        server = server_of(self.fleet, str(self.part.region))
+        pid = noted_pid(server)
+        seen = None if pid is None else look(pid)
+        with contextlib.suppress(OSError):
+            forget_another(server, None if seen is None else seen.command)
 
     async def _watch(self, running: Running) -> None:
         """Return once the process has ended, having told meanwhile whether it is ready."""

@@ -121,9 +121,9 @@ class Relay:
         if kept.temporary is not None:
             remaining_s = max(0.0, kept.until_unix_s - time.time())
             self._reverting = asyncio.get_running_loop().call_later(remaining_s + 0.001, self._revert)
-        _write_kept(Path(self._config.kept), kept)
         self._ways[self._config.a].become(kept.effective.a_to_b)
         self._ways[self._config.b].become(kept.effective.b_to_a)
+        _write_kept(Path(self._config.kept), kept)
 
     def _revert(self) -> None:
         # The timer ran its full length on the monotonic clock; that decides, whatever the wall clock says.
@@ -156,7 +156,13 @@ def _read_kept(path: Path) -> Kept | None:
 
 
 def _write_kept(path: Path, kept: Kept) -> None:
-    write_whole(path, msgspec.json.encode(kept))
+    """A full disk keeps no link cut and no relay from starting: then nothing is kept, and the next begins afresh."""
+    try:
+        write_whole(path, msgspec.json.encode(kept))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+            sys.stderr.write(f"what is asked of this link is not kept: {error}\n")
 
 
 def main() -> None:

@@ -93,25 +93,33 @@ def expire(kept: Kept, *, now_unix_s: float) -> Kept:
 
 
 def change(kept: Kept, ask: Ask, *, now_unix_s: float) -> Kept:
-    """Apply a change. A temporary one is laid over what holds now; a lasting one replaces it."""
+    """Apply a change. A temporary one is laid over what holds now; a lasting one holds now too, and ends nothing.
+
+    What is temporary ends when it would have: a change to something else must not make a cut last.
+    """
     if ask.for_s is not None and not 0.0 < ask.for_s <= FOR_S_MAX:
         raise refuse(
             "bad_duration",
             f"a duration of {duration_text(ask.for_s)} is refused: it must be more than 0 s, and "
             f"{duration_text(FOR_S_MAX)} at most",
         )
-    base = kept.lasting if ask.heal else kept.effective
-    wanted = Settings(
-        a_to_b=_direction(base.a_to_b, ask.a_to_b_delay_ms, ask.a_to_b_cut, heal=ask.heal),
-        b_to_a=_direction(base.b_to_a, ask.b_to_a_delay_ms, ask.b_to_a_cut, heal=ask.heal),
-    )
     if ask.for_s is None:
-        return Kept(default_delay_ms=kept.default_delay_ms, lasting=wanted)
+        lasting = _laid_over(kept.lasting, ask)
+        if ask.heal or kept.temporary is None:
+            return Kept(default_delay_ms=kept.default_delay_ms, lasting=lasting)
+        return msgspec.structs.replace(kept, lasting=lasting, temporary=_laid_over(kept.temporary, ask))
     return Kept(
         default_delay_ms=kept.default_delay_ms,
         lasting=kept.lasting,
-        temporary=wanted,
+        temporary=_laid_over(kept.lasting if ask.heal else kept.effective, ask),
         until_unix_s=now_unix_s + ask.for_s,
+    )
+
+
+def _laid_over(base: Settings, ask: Ask) -> Settings:
+    return Settings(
+        a_to_b=_direction(base.a_to_b, ask.a_to_b_delay_ms, ask.a_to_b_cut, heal=ask.heal),
+        b_to_a=_direction(base.b_to_a, ask.b_to_a_delay_ms, ask.b_to_a_cut, heal=ask.heal),
     )
 
 

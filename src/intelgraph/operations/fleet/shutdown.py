@@ -52,20 +52,22 @@ async def bring_down(
     stopped = 0
     if fleet.id:
         record(FleetOperator(fleet=fleet, actor=actor), "down", wipe=wipe)
-        stopped = await _stop(fleet, timeout_s)
-    if wipe:
-        await asyncio.to_thread(delete_state, fleet)
+        stopped = await _stop(fleet, timeout_s, wipe=wipe)
     return BroughtDown(state=fleet.state, stopped=stopped, wiped=wipe)
 
 
-async def _stop(fleet: Fleet, timeout_s: float) -> int:
+async def _stop(fleet: Fleet, timeout_s: float, *, wipe: bool) -> int:
+    """Stop it, and delete it while nobody else can start it."""
     deadline_s = time.monotonic() + timeout_s
     status = await ask_async(fleet, Request(do="stop"))
     count = sum(1 for part in status.parts if part.pid) if status else 0
     while time.monotonic() < deadline_s:
         try:
             with the_only_one(fleet):
-                return count + await stop_without_supervisor(fleet)
+                count += await stop_without_supervisor(fleet)
+                if wipe:
+                    await asyncio.to_thread(delete_state, fleet)
+                return count
         except IntelGraphError as error:
             if error.denied.code != "already_supervised":
                 raise

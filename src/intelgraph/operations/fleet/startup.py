@@ -20,7 +20,7 @@ from intelgraph.fleet.supervisor.status import FleetStatus, PartStatus, Phase, R
 from intelgraph.fleet.supervisor.supervision import ask, ask_async, log_path, spawn, the_only_one, told_refusal
 from intelgraph.fleet.supervisor.supervisor import Supervisor
 from intelgraph.model.actor import Actor
-from intelgraph.model.errors import refuse
+from intelgraph.model.errors import IntelGraphError, refuse
 from intelgraph.operations.fleet.location import FleetLocation, FleetOperator
 from intelgraph.operations.operator import OnStep, Step, StepKind, no_step
 from intelgraph.operations.record import record
@@ -130,7 +130,13 @@ async def _until_ready(
         elif supervisor is None or supervisor.poll() is not None:
             code, reason = told_refusal(fleet)
             if code != "already_supervised" or supervisor is None:
-                raise refuse(code, reason)  # else another `up` was faster: its supervisor will answer
+                raise refuse(code, reason)
+            if _nobody_supervises(fleet):  # else another `up` was faster: its supervisor will answer
+                raise refuse(
+                    "not_started",
+                    f"the fleet in {fleet.state} is not started: it was just being stopped, or another `up` has "
+                    "failed; `intelgraph up` again starts it",
+                )
         await asyncio.sleep(_POLL_S)
     if last is None:
         raise refuse("not_ready", f"the supervisor has not answered for {timeout_s:g} s; its log is {log_path(fleet)}")
@@ -141,6 +147,16 @@ async def _until_ready(
         "the fleet goes on trying; `intelgraph status` and `intelgraph logs` tell more",
         parts=waiting,
     )
+
+
+def _nobody_supervises(fleet: Fleet) -> bool:
+    try:
+        with the_only_one(fleet):
+            return True
+    except FileNotFoundError:  # it was deleted
+        return True
+    except IntelGraphError:
+        return False
 
 
 def _stop_at_refusal(status: FleetStatus) -> None:
