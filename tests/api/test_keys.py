@@ -321,3 +321,22 @@ def test_claims_of_any_type_and_size_are_taken_or_refused(tmp_path: Path, name: 
 @pytest.mark.parametrize("value", [7, None, {}, [], "x"])
 def test_claims_that_nobody_reads_may_have_any_type(tmp_path: Path, name: str, value: Any) -> None:
     assert judged(tmp_path, {name: value}).tenant == "acme"
+
+
+def test_however_many_wait_for_an_issuer_that_does_not_answer_it_is_asked_once(tmp_path: Path) -> None:
+    async def body() -> None:
+        clock, asked = Clock(), []
+        keys = KeySet("https://issuer.example/jwks", monotonic=clock)
+
+        async def fetch() -> bytes:
+            asked.append(clock.now_s)
+            await asyncio.sleep(0)
+            clock.now_s += 5.0
+            raise TimeoutError
+
+        keys._fetch = fetch  # type: ignore[method-assign]
+        told = await asyncio.gather(*(keys.find("one") for _ in range(20)), return_exceptions=True)
+        assert [error.denied.code for error in told if isinstance(error, IntelGraphError)] == ["keys_unavailable"] * 20
+        assert len(asked) == 1
+
+    run(body())

@@ -113,3 +113,25 @@ def test_a_parser_that_was_closed_is_freed_without_the_collector() -> None:
         assert parser() is None
     finally:
         gc.enable()
+
+
+def head(size: int) -> bytes:
+    """A head with lines of 1,000 bytes, ``size`` bytes of values together."""
+    lines = [b"x%d: %b" % (number, b"a" * 1_000) for number in range(size // 1_000)]
+    return b"\r\n".join([b"GET / HTTP/1.1", b"host: x", *lines, b"", b""])
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+def test_a_head_that_is_too_large_is_refused_in_however_many_pieces_it_comes(pieces: int) -> None:
+    taken, data = Taken(), head(90_000)
+    with pytest.raises(NotARequest) as caught:
+        for at in range(pieces):
+            taken.parser.feed(data[at * len(data) // pieces : (at + 1) * len(data) // pieces])
+    assert caught.value.denied == HEAD_TOO_LARGE
+    assert taken.requests == []
+
+
+def test_a_head_that_is_too_large_is_refused_behind_another_request_of_the_same_piece() -> None:
+    taken = Taken()
+    assert taken.refused(head(0) + head(90_000)) == HEAD_TOO_LARGE.code
+    assert len(taken.requests) == 1

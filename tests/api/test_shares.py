@@ -148,3 +148,14 @@ def test_who_leaves_much_unread_waits_and_others_do_not() -> None:
 def test_how_large_each_of_some_objects_may_be(objects: int, bytes_max: int | None) -> None:
     assert object_bytes_max(objects) == bytes_max
     assert objects * (bytes_max or OBJECT_BYTES_MAX) <= ANSWER_BYTES_MAX
+
+
+def test_what_takes_nothing_costs_nobody_what_it_has() -> None:
+    shares = Shares(most=5, each=3)
+    assert shares.take("a", 0) is None
+    assert shares.take("a", 2) is None
+    assert shares.take("a", 0) is None
+    shares.give("a", 2)
+    shares.give("a", 0)
+    shares.give("a", 0)
+    assert (shares.taken, shares.of("a")) == (0, 0)

@@ -178,3 +178,15 @@ def test_a_write_whose_time_is_over_as_others_are_woken_just_ends(tmp_path: Path
             await one
 
     run(tmp_path, body)
+
+
+def test_writes_without_a_body_are_held_like_others_and_hold_nobody_up(tmp_path: Path) -> None:
+    async def body(write_queue: WriteQueue, home: Home) -> None:
+        empty = [asyncio.create_task(write(write_queue, Home(), wait_s=wait_s, size=0)) for wait_s in (0.1, 0.2)]
+        assert await asyncio.gather(*empty) == [False, False]
+        waiting = asyncio.create_task(write(write_queue, home, wait_s=2.0))
+        await asyncio.sleep(0)
+        home.opens.set()
+        assert await waiting
+
+    run(tmp_path, body)

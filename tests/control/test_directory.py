@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -275,5 +275,64 @@ def test_a_malformed_placement_denies_its_tenants(tmp_path: Path) -> None:
             await store.compare_and_set(expected={"placements/both": record.version}, writes={"placements/both": b"{}"})
             cache = CachedDirectory(store, ttl_s=1.0)
             assert await refusal(cache.locate("acme")) == "unknown_tenant"
+
+    run(body())
+
+
+def test_a_store_that_was_made_anew_is_believed_though_it_has_counted_less(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with directory(tmp_path / "old") as (store, tenants):
+            record = await tenants.create_placement(BOTH)
+            for _ in range(5):
+                record = await tenants.update_placement(
+                    record, replace(record.placement, epoch=record.placement.epoch + 1)
+                )
+            await tenants.create_placement(replace(BOTH, id="gone"))
+            await tenants.create_tenant(ACME)
+            cache = CachedDirectory(store, ttl_s=1.0)
+            following = asyncio.create_task(cache.run())
+            while not cache.is_current:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            following.cancel()
+        async with directory(tmp_path / "new") as (store, tenants):
+            moved_ = replace(BOTH, home="eu-west", standby="us-east")
+            await tenants.create_placement(moved_)
+            await tenants.create_tenant(ACME)
+            cache._store = store
+            following = asyncio.create_task(cache.run())
+            for _ in range(50):
+                await asyncio.sleep(0.01)
+            following.cancel()
+            found = cache.cached("acme")
+            assert found is not None and found.placement == moved_
+            assert cache.epoch_of("gone") == 0
+
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    run(body())
+
+
+class _MovedMeanwhile(SqliteControlStore):
+    """A store in which a placement moves just before the first tenant is written."""
+
+    move: Callable[[], Awaitable[object]] | None = None
+
+    async def compare_and_set(self, *, expected: Mapping[str, int], writes: Mapping[str, bytes | None]) -> bool:
+        move, self.move = self.move, None
+        if move is not None:
+            await move()
+        return await super().compare_and_set(expected=expected, writes=writes)
+
+
+def test_a_tenant_is_created_though_its_placement_moves_meanwhile(tmp_path: Path) -> None:
+    async def body() -> None:
+        store = _MovedMeanwhile(tmp_path / "control.db", poll_s=0.01)
+        try:
+            tenants = Directory(store)
+            record = await tenants.create_placement(BOTH)
+            store.move = lambda: tenants.update_placement(record, replace(BOTH, epoch=2))
+            assert await tenants.create_tenant(ACME) == ACME
+        finally:
+            await store.close()
 
     run(body())

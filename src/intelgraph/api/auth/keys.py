@@ -123,13 +123,14 @@ class KeySet:
         async with self._lock:
             if self._monotonic() - self._tried_at < REREAD_MIN_S:
                 return
-            self._tried_at = self._monotonic()
             try:
                 raw = await self._fetch()
                 parsed = parse(raw)
             except (OSError, ValueError, aiohttp.ClientError) as error:
                 self._failed = str(error)[:200] or type(error).__name__
                 return
+            finally:
+                self._tried_at = self._monotonic()  # from its end: whoever waited meanwhile does not ask again
             self._read_at, self._failed = self._monotonic(), None
             if raw != self._raw:
                 self._raw, self._parsed = raw, parsed

@@ -76,6 +76,10 @@ _BROKEN = (
 Action = Callable[[asyncpg.Connection], Awaitable[Any]]
 
 
+class _NotConnected(Exception):
+    """No connection was made in time: of this attempt nothing was sent."""
+
+
 class Database:
     """A pool of connections as ``ig_api``, and calls on it that are repeated while the server is away."""
 
@@ -250,12 +254,18 @@ class Database:
 
     async def _attempts(self, action: Action, whose: str, until: float, *, writes: bool) -> Any:
         assert self._pool is not None
+        sent = False
         while True:
             try:
                 return await self._on_a_connection(action, whose)
+            except _NotConnected as error:
+                if time.monotonic() >= until:
+                    raise (unavailable(error, writes=writes) if sent else no_connection(HOLD_S)) from None
+                self._on_retry()
             except _BROKEN as error:
                 if isinstance(error, TimeoutError):
                     raise timed_out(self._policy.request_timeout_s, writes=writes) from None
+                sent = True
                 if time.monotonic() >= until:
                     raise unavailable(error, writes=writes) from None
                 self._on_retry()
@@ -294,11 +304,10 @@ class Database:
             if not connection.is_closed():
                 return connection
             await self._pool.release(connection)
-        timeout_s = self._policy.request_timeout_s
         try:
-            return await self._pool.acquire(timeout=timeout_s)
+            return await self._pool.acquire(timeout=self._policy.request_timeout_s)
         except TimeoutError:
-            raise no_connection(timeout_s) from None
+            raise _NotConnected from None
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:

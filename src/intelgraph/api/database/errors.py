@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncpg
 
 from intelgraph.graph.engines.postgres.weight import ANSWER_BYTES_MAX
-from intelgraph.model.errors import Fact, TransientError, refuse, retry
+from intelgraph.model.errors import Denied, Fact, TransientError, refuse, retry
 
 _TOO_LARGE = {
     "IG413": f"the read is refused: its answer would have more than {ANSWER_BYTES_MAX} bytes; ask for fewer objects at "
@@ -18,6 +18,9 @@ _TOO_LARGE = {
     "would say so; ask for completeness and next, and go on page by page",
 }
 """What the functions that count an answer's bytes raise."""
+_WHOEVERS = frozenset({"database_unavailable", "read_timed_out", "overloaded"})
+_WHOEVERS_STATES = ("08", "53", "57")
+"""Classes of SQLSTATE: the connection broke, a resource is used up, an operator has intervened."""
 
 
 def translate(error: asyncpg.PostgresError, *, writes: bool = False) -> Exception:
@@ -47,6 +50,11 @@ def translate(error: asyncpg.PostgresError, *, writes: bool = False) -> Exceptio
     if state[:2] == "42":  # what we ask is wrong, or we may not ask it: no client can do anything about it
         return RuntimeError(f"the database refuses a statement of ours (SQLSTATE {state})")
     return unavailable(error, writes=writes)
+
+
+def is_whoevers(denied: Denied) -> bool:
+    """Whether the database fails so whoever asks: it is away or busy, and what was asked is not to blame."""
+    return denied.code in _WHOEVERS and str(denied.facts.get("sqlstate", "57"))[:2] in _WHOEVERS_STATES
 
 
 def no_schema() -> TransientError:

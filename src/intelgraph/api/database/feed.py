@@ -25,9 +25,13 @@ class FeedNotices:
         self._news = asyncio.Event()
         self._gathering = False
 
-    async def wait(self) -> None:
+    @property
+    def next(self) -> asyncio.Event:
+        """What the next notice sets. Taken before a look, it tells of all that the look may not have seen."""
+        return self._news
+
+    async def wait(self, news: asyncio.Event) -> None:
         """Return when there may be something new, after ``LOOK_S`` at the latest."""
-        news = self._news
         try:
             async with asyncio.timeout(LOOK_S):
                 await news.wait()

@@ -5,7 +5,8 @@ of them alike. The first of a kind goes alone and at once; who arrives while as 
 way as it has lanes waits for one of them to end, and is then asked with the others that wait. A kind of cheap reads has
 one lane: while PostgreSQL answers one batch the worker sends the answers of the one before, so that a second lane makes
 batches smaller and nothing sooner. Behind a statement that is slow all the same, further lanes are opened. A batch that
-fails is asked again one by one: an error is only that of the read that caused it. Kinds do not wait for each other.
+fails is asked again one by one, since an error is only that of the read that caused it; where the database is away, or
+too busy, all are told so at once. Kinds do not wait for each other.
 
 An answer is bounded in bytes. A statement makes its data only where the tenant's largest object leaves no doubt that it
 is small enough, of all that are asked together; else the read is asked alone, in the form that counts
@@ -15,7 +16,6 @@ is small enough, of all that are asked together; else the read is asked alone, i
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -26,6 +26,7 @@ import msgspec
 from cachetools import FIFOCache
 
 from intelgraph.api.database.database import Database
+from intelgraph.api.database.errors import is_whoevers
 from intelgraph.api.database.readable import Readable
 from intelgraph.api.limits.shares import Full, Shares, overloaded
 from intelgraph.graph.engines.postgres.statement import Statement
@@ -201,20 +202,25 @@ class QueryBatcher:
         """Answer those that still wait: together, or one by one when that failed."""
         wanted = [(read, future) for read, future in asked if not future.done()]
         told: list[Told] | None = None
-        if len(wanted) > 1:
-            with contextlib.suppress(IntelGraphError):
-                told = await self._together([read for read, _ in wanted])
-        for number, (read, future) in enumerate(wanted):
-            try:
-                answer = told[number] if told is not None else await self._alone(read)
-            except BaseException as error:
-                if not future.done():
-                    future.set_exception(error if isinstance(error, Exception) else _stopped())
-                if not isinstance(error, IntelGraphError):
-                    raise
-            else:
-                if not future.done():
-                    future.set_result(answer)
+        try:
+            if len(wanted) > 1:
+                try:
+                    told = await self._together([read for read, _ in wanted])
+                except Exception as error:
+                    if _is_for_all(error):
+                        _fail(wanted, error)
+            for number, (read, future) in enumerate(wanted):
+                if future.done():
+                    continue
+                try:
+                    answer = told[number] if told is not None else await self._alone(read)
+                except Exception as error:
+                    _fail(wanted if _is_for_all(error, alone=True) else [(read, future)], error)
+                else:
+                    if not future.done():
+                        future.set_result(answer)
+        finally:
+            _fail(wanted, _stopped())
 
     async def _together(self, reads: list[Read]) -> list[Told] | None:
         first, many = reads[0], reads[0].statement.for_many
@@ -229,6 +235,20 @@ class QueryBatcher:
             return None if self._may_be_large(first, readable) else [(readable, None)] * len(reads)
         self._on_batch(len(reads))
         return [(readable, text) for text in texts]
+
+
+def _is_for_all(error: Exception, *, alone: bool = False) -> bool:
+    """Whether all others would be told the same, and later; one that was asked ``alone`` may itself take too long."""
+    if not isinstance(error, IntelGraphError) or not is_whoevers(error.denied):
+        return False
+    return not alone or error.denied.code == "database_unavailable"
+
+
+def _fail(asked: list[_Waiting], error: Exception) -> None:
+    """Tell those that have no answer."""
+    for _, future in asked:
+        if not future.done():
+            future.set_exception(error)
 
 
 def _stopped() -> IntelGraphError:

@@ -3,11 +3,12 @@
 Guarantees: requests are answered one at a time, in their order; a request reaches the application once its head is
 there, with as much of its body as came with it; an answer leaves in one piece; what is not a request (``parser``) is
 refused behind the answers of those before it, and ends the connection. A connection is idle from when nothing waits to
-be sent any more: idle for ``idle_s`` between two answers it is closed, and so is one whose client takes nothing of what
-waits for ``stalled_s``; a client that reads slowly gets all of its answer. A body that nobody wanted is thrown away up
-to ``unwanted_bytes_max``; beyond that, and after an answer that says so, the connection ends: once nothing has come for
-``linger_s``, after ``linger_s_max`` at the latest. What comes until then is read and thrown away. Which process accepts
-(``server``) and what all connections share (``connections``) does not belong here.
+be sent any more: idle for ``idle_s`` between two answers it is closed (for twice as long if something still comes), and
+so is one whose client takes nothing of what waits for ``stalled_s``; a client that reads slowly gets all of its answer.
+A body that nobody wanted is thrown away up to ``unwanted_bytes_max``; beyond that, and after an answer that says so,
+the connection ends: once nothing has come for ``linger_s``, after ``linger_s_max`` at the latest. What comes until then
+is read and thrown away. Which process accepts (``server``) and what all connections share (``connections``) does not
+belong here.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ class Connection(asyncio.Protocol):
         """The answer under way is the last."""
         self._lingers = self._is_silent = False
         self._idle_since = self._progressed_at = all_.loop.time()
+        self._overdue = (0.0, 0.0)
+        """Since when it was idle that a look found idle for too long, and when that look was."""
         self._waited = 0
         """How many bytes waited to be taken by the client at the last look."""
         self._drained: asyncio.Future[None] | None = None
@@ -248,7 +251,10 @@ class Connection(asyncio.Protocol):
             return
         if not (waits or self._is_silent or (self._lingers and now - self._progressed_at > policy.linger_s_max)):
             self._is_silent = True  # as far as was read: what came while this process had to wait is read by then
-            return
+            if self._overdue[0] != self._idle_since:
+                self._overdue = self._idle_since, now
+            if self._lingers or now - self._overdue[1] <= policy.idle_s:  # what comes may yet become a request
+                return
         waits = waits or unacknowledged(self._transport)
         if not waits:
             self._transport.abort()
@@ -315,6 +321,7 @@ class Connection(asyncio.Protocol):
         close before it has read the answer takes the answer back, and an edge says that nobody was reached.
         """
         self._deaf = self._closing = True
+        self._queue.clear()  # their clients were told that there is no answer
         if self._transport.is_closing():
             return
         if politely and not self._lingers:

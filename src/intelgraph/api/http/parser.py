@@ -112,14 +112,11 @@ class RequestParser:
         if name != b"transfer-encoding":  # of that one nothing is mended: httptools has read it as it came
             value = value.rstrip(b" \t")  # white space around a value is not part of it, and httptools leaves this
         self._header_count += 1
-        if self._unended_bytes > HEAD_BYTES_MAX or not self._in_head:  # else no head can be too long
-            self._head_bytes += len(name) + len(value)
-            if not self._in_head:
-                if self._header_count > HEADERS_MAX or self._head_bytes > HEAD_BYTES_MAX:
-                    raise NotARequest(HEAD_TOO_LARGE)
-                return
-        if self._header_count > HEADERS_MAX:
+        self._head_bytes += len(name) + len(value)
+        if self._header_count > HEADERS_MAX or self._head_bytes > HEAD_BYTES_MAX:
             raise NotARequest(HEAD_TOO_LARGE)
+        if not self._in_head:
+            return
         if name in self._headers:
             if name in SINGLE:
                 self._flaw = flaw_of_repeated(name)

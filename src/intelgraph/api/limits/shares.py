@@ -51,12 +51,15 @@ class Shares:
         if full is not None:
             self._on_full(full)
             return full
-        self.taken += amount
-        self._of[owner] = has + amount
+        if amount:
+            self.taken += amount
+            self._of[owner] = has + amount
         return None
 
     def give(self, owner: str, amount: int = 1) -> None:
         """Give back what was taken."""
+        if not amount:
+            return
         self.taken -= amount
         left = self._of[owner] - amount
         if left:

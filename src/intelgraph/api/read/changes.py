@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+
 import msgspec
 
 from intelgraph.api.admission import Admitted
@@ -22,12 +25,23 @@ class ChangesAnswer(Readable, kw_only=True):
 
 
 async def ask_changes(
-    reader: Reader, admitted: Admitted, after: str | None, limit: int, bytes_max: int | None = None
+    reader: Reader,
+    admitted: Admitted,
+    after: str | None,
+    limit: int,
+    bytes_max: int | None = None,
+    *,
+    turn: Callable[[], contextlib.AbstractAsyncContextManager[None]] = contextlib.nullcontext,
 ) -> ChangesAnswer:
     """Read the tenant's changes after a bookmark, waiting for the bookmark's own row if need be.
 
-    ``bytes_max``: where they end, if sooner than a page.
+    ``bytes_max``: where they end, if sooner than a page. ``turn``: what each question to the database needs.
     """
     arguments = (admitted.placement.id, admitted.principal.tenant, after, limit)
     statement = (READ_CHANGES, *arguments) if bytes_max is None else (READ_SOME_CHANGES, *arguments, bytes_max)
-    return await reader.ask(admitted.placement, after, statement, ChangesAnswer)
+
+    async def send() -> ChangesAnswer:
+        async with turn():
+            return msgspec.json.decode(await reader.database.call(*statement), type=ChangesAnswer)
+
+    return await reader.ask_until_seen(admitted.placement, after, send)

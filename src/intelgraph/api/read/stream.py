@@ -98,9 +98,8 @@ class Streams:
         place = self.open.hold(admitted.principal.tenant, retry_after_s=self.policy.retry_after_s)
         place.take()
         request.at_end(place.give_back)
-        first = await self.read(request, admitted, start)
         following = _Following(self, request, admitted, start.limit, form)
-        following.first = first
+        following.first = await self.read(request, admitted, start)
         return Stream(
             run=following.run,
             content_type=EVENTS,
@@ -109,10 +108,28 @@ class Streams:
 
     async def read(self, request: Request, admitted: Admitted, start: Start) -> ChangesAnswer | None:
         """Return the changes behind a place in the log; nothing is asked for a client that has gone meanwhile."""
-        async with self.turns:
-            if request.incoming.gone:
-                return None
-            return await ask_changes(self.reader, admitted, start.after, start.limit, self.policy.batch_bytes)
+
+        def turn() -> contextlib.AbstractAsyncContextManager[None]:
+            return self._turn(request, admitted.principal.tenant)
+
+        try:
+            return await ask_changes(
+                self.reader, admitted, start.after, start.limit, self.policy.batch_bytes, turn=turn
+            )
+        except _ClientGone:
+            return None
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, request: Request, tenant: str) -> AsyncIterator[None]:
+        """Have a turn at the database; who waits until there is room for what it answers has none meanwhile."""
+        while True:
+            await self.outgoing.room(tenant)
+            async with self.turns:
+                if request.incoming.gone:
+                    raise _ClientGone
+                if not self.outgoing.is_full(tenant):
+                    yield
+                    return
 
     def why_ended(self, admitted: Admitted) -> Denied | None:
         """Say why a stream must end by now, if so."""
@@ -130,6 +147,10 @@ class Streams:
         )
 
 
+class _ClientGone(Exception):
+    """Nobody waits for what would be read."""
+
+
 class _Following:
     """One open stream."""
 
@@ -140,6 +161,8 @@ class _Following:
         self._admitted = admitted
         self._limit = limit
         self._spoke_at = time.monotonic()
+        self._news = streams.feed.next
+        """Tells of what the last batch may not have seen."""
         self.first: ChangesAnswer | None = None
         """What was read before the head was written, until it is sent."""
 
@@ -155,6 +178,7 @@ class _Following:
                     return False
                 try:
                     if answer is None:
+                        self._news = self._streams.feed.next
                         start = Start(after=after, limit=self._limit)
                         answer = await self._streams.read(self._request, self._admitted, start)
                         if answer is None:
@@ -174,10 +198,11 @@ class _Following:
                 after, more, answer = answer.next, answer.more, None
                 if text:
                     await self._say(send, text)
+                else:
+                    await self._idle(send)
                 del text  # what the client has is not needed any more
                 if not more:
-                    await self._idle(send)
-                    await self._streams.feed.wait()
+                    await self._streams.feed.wait(self._news)
         return False
 
     async def _part(self, send: Send, ended: Denied) -> None:

@@ -19,7 +19,7 @@ import msgspec
 from intelgraph.api.http.request import Request
 from intelgraph.api.http.response import Header, Response
 from intelgraph.api.metrics import Metrics
-from intelgraph.api.write.attempts import UNANSWERED
+from intelgraph.api.write.attempts import UNANSWERED, maybe_written
 from intelgraph.http_body import BodyTooLarge, read_body
 from intelgraph.model.errors import Denied, TransientError, retry, why_no_answer
 from intelgraph.settings import Peer
@@ -99,6 +99,9 @@ class Forwarder:
         self._metrics.forwards.labels(home, "answered").inc()
         if answer.status in (502, 503, 504):
             _raise_passing(answer, home)
+        if unanswered is not None and 400 <= answer.status < 500:
+            # Refused before the write was looked at: as to what became of it, nothing is said.
+            raise maybe_written(_denied(answer), unanswered)
         return answer
 
     async def stop(self) -> None:
@@ -110,7 +113,7 @@ class Forwarder:
         self, request: Request, body: bytes, peer: Peer, timeout_s: float, unanswered: str | None
     ) -> Response:
         if self._session is None:
-            connector = aiohttp.TCPConnector(limit_per_host=_CONNECTIONS_PER_HOME_MAX)
+            connector = aiohttp.TCPConnector(limit=0, limit_per_host=_CONNECTIONS_PER_HOME_MAX)
             self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(timeout_s, _CONNECT_TIMEOUT_S))
         headers = {
@@ -153,18 +156,30 @@ def moved_meanwhile(home: str) -> TransientError:
 
 def _raise_passing(answer: Response, home: str) -> None:
     """Raise a refusal that may pass by itself; what the home's edge says when nobody is behind it is one too."""
-    try:
-        refusal = msgspec.json.decode(answer.body, type=_Refusal)
-    except msgspec.DecodeError:
-        return
-    for error in refusal.errors[:1]:
-        told = error.extensions
-        refusal = _Refusal(code=told.code, reason=error.message, facts=told.facts, retry_after_s=told.retry_after_s)
+    refusal = _refusal(answer)
     if refusal.code == _NOBODY_BEHIND_THE_EDGE:
         raise _unreachable(home, "its edge reaches no API worker there", sent=True)
     if refusal.code in PASSING and refusal.reason:
         denied = Denied(code=refusal.code, reason=refusal.reason, facts=refusal.facts)
         raise TransientError(denied, retry_after_s=refusal.retry_after_s or 1.0)
+
+
+def _refusal(answer: Response) -> _Refusal:
+    """Read a refusal in either of its forms; one without a code if it is none."""
+    try:
+        refusal = msgspec.json.decode(answer.body, type=_Refusal)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _Refusal()
+    for error in refusal.errors[:1]:
+        told = error.extensions
+        refusal = _Refusal(code=told.code, reason=error.message, facts=told.facts, retry_after_s=told.retry_after_s)
+    return refusal
+
+
+def _denied(answer: Response) -> Denied:
+    refusal = _refusal(answer)
+    code = refusal.code.lower() if refusal.code.replace("_", "").isalnum() else "refused"
+    return Denied(code=code, reason=refusal.reason or f"status {answer.status}")
 
 
 def _unreachable(home: str, why: str, *, sent: bool) -> TransientError:

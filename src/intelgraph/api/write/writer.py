@@ -78,7 +78,8 @@ class Writer:
             return trying.result()
         trying.add_done_callback(lambda done: None if done.cancelled() else done.exception())
         reason = f"{before.denied.reason}; the last attempt has no answer yet: repeat it with the same Idempotency-Key"
-        denied = Denied(code=before.denied.code, reason=reason, facts=before.denied.facts)
+        facts = {name: name == "sent" or fact for name, fact in before.denied.facts.items()}  # by now it may be sent
+        denied = Denied(code=before.denied.code, reason=reason, facts=facts)
         return TransientError(denied, retry_after_s=before.retry_after_s)
 
     async def _attempt_anew(self, write: Write, until_s: float) -> Acknowledged | Response | TransientError:

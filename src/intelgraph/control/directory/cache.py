@@ -154,8 +154,10 @@ class CachedDirectory:
         if followed.revision is not None and (await self._store.read()).revision < followed.revision:
             followed.revision = None  # another store than the one that was followed: it was made anew
         if followed.revision is None:
-            asked_at = self._monotonic()
+            asked_at, newest = self._monotonic(), max(self._versions.values(), default=0)
             snapshot = await self._store.read(prefix=prefix)
+            if snapshot.revision < newest:
+                self._versions.clear()  # of a store that has counted further, and is no more
             await self._replace(prefix, snapshot)
             followed.revision, followed.heard_at = snapshot.revision, asked_at
         async for change in self._store.watch(prefix, since=followed.revision):

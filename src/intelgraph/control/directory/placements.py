@@ -214,11 +214,15 @@ class Directory:
     async def create_tenant(self, tenant: Tenant) -> Tenant:
         """Create a tenant in an existing placement; the same one again is returned, another is ``tenant_exists``."""
         key, home = TENANTS + tenant.id, PLACEMENTS + tenant.placement
-        placement = await self.placement(tenant.placement)
-        await self._store.compare_and_set(
-            expected={key: ABSENT, home: placement.version},
-            writes={key: msgspec.json.encode(_TenantValue(id=tenant.id, placement=tenant.placement))},
-        )
+        written = False
+        while not written:
+            placement = await self.placement(tenant.placement)
+            written = await self._store.compare_and_set(
+                expected={key: ABSENT, home: placement.version},
+                writes={key: msgspec.json.encode(_TenantValue(id=tenant.id, placement=tenant.placement))},
+            )
+            # not written although it is absent: its placement has moved meanwhile
+            written = written or (await self._store.read([key])).entries[key].value is not None
         found = await self.tenant(tenant.id)
         if found != tenant:
             raise refuse(
