@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from intelgraph.changelog.compaction import safe_floors
 from intelgraph.changelog.comparison import BUCKET_BITS, Stream, Sum, lacking_buckets, stable_cut
-from intelgraph.changelog.durability import Waiting, lsn_number, pause_s, reached
+from intelgraph.changelog.durability import Flushed, Waiting, lsn_number, pause_s, reached
 from intelgraph.changelog.feed.rounds import GapWatch
 
 US = Stream(origin="us-east", life=1)
@@ -53,15 +53,16 @@ def test_an_unknown_flush_position_is_below_every_other() -> None:
 
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), positions), max_size=9),
-    st.dictionaries(st.sampled_from("ab"), positions),
+    st.dictionaries(st.sampled_from("ab"), st.builds(Flushed, since=positions, upto=positions)),
 )
 def test_a_write_is_confirmed_by_its_own_standby_and_only_from_its_position_on(
-    targets: list[tuple[str, int]], flushed: dict[str, int]
+    targets: list[tuple[str, int]], flushed: dict[str, Flushed]
 ) -> None:
     waiting = [Waiting(slot=slot, target=target, done=cast(Any, None)) for slot, target in targets]
     confirmed = reached(waiting, flushed)
     for waiter in waiting:
-        assert (waiter in confirmed) == (waiter.slot in flushed and flushed[waiter.slot] >= waiter.target)
+        it = flushed.get(waiter.slot)
+        assert (waiter in confirmed) == (it is not None and it.upto >= waiter.target > it.since)
 
 
 @given(st.lists(st.floats(0, 100)))
@@ -81,6 +82,13 @@ def test_a_gap_that_is_said_anew_is_looked_into_anew() -> None:
     assert not watch.may_close("p", "first", home=US, reached=9, cut={US: 7})
     assert not watch.may_close("p", "second", home=US, reached=20, cut={US: 9})
     assert watch.may_close("p", "second", home=US, reached=20, cut={US: 20})
+
+
+def test_a_gap_whose_home_has_changed_is_looked_into_anew() -> None:
+    watch = GapWatch()
+    assert not watch.may_close("p", "marks were lost", home=US, reached=1_000_000, cut={US: 7})
+    assert not watch.may_close("p", "marks were lost", home=EU, reached=20, cut={EU: 19})
+    assert watch.may_close("p", "marks were lost", home=EU, reached=30, cut={EU: 20})
 
 
 def test_a_comparison_that_did_not_look_at_the_home_closes_nothing() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ from intelgraph.client.api_client import ApiClient, ClientPolicy, Reply, backoff
 from intelgraph.model.errors import IntelGraphError, PermanentError, TransientError
 from intelgraph.operations.edges import Edges
 from intelgraph.operations.transfer.access import AccessOptions, open_access, reach
-from tests.fakes.door import FakeDoor, Store
+from tests.fakes.door import FakeDoor, Refusal, Store
 from tests.machine import stretched
 from tests.operations.sites import PERSON, site_of
 
@@ -61,6 +62,59 @@ def test_no_body_reaches_a_region_where_the_tenant_may_not_be() -> None:
                 assert (await acme.get("/v1/entities/a")).status == 200
             assert us.requests == [("GET", "/v1/entities")]
             assert (us.bodies, eu.bodies) == (0, 3)
+
+    run(test)
+
+
+def test_no_body_reaches_a_region_that_another_only_named() -> None:
+    """The tenant has moved; the region that took its writes does not know yet where it moved on to."""
+
+    async def test() -> None:
+        us = FakeDoor(region="us-east")
+        eu = FakeDoor(region="eu-west", allowed=["eu-north"])
+        async with us.serve(), eu.serve(), client(us.url, edges={"us-east": us.url, "eu-west": eu.url}) as acme:
+            assert (await acme.post("/v1/changes", body=BODY, key="k1")).status == 200
+            us.allowed = ("eu-west",)
+            with pytest.raises(PermanentError) as refused:
+                await acme.post("/v1/changes", body=BODY, key="k2")
+            assert refused.value.denied.code == "region_not_allowed"
+            assert [method for method, _ in eu.requests] == ["GET"]
+
+    run(test)
+
+
+def test_a_region_that_refuses_a_body_is_sent_no_other() -> None:
+    async def test() -> None:
+        async with FakeDoor().serve() as us, client(us.url) as acme:
+            assert (await acme.post("/v1/changes", body=BODY, key="k1")).status == 200
+            us.allowed = ("eu-west",)
+            assert (await acme.post("/v1/changes", body=BODY, key="k2")).status == 421
+            with pytest.raises(PermanentError):
+                await acme.post("/v1/changes", body=BODY, key="k3")
+            assert [method for method, _ in us.requests] == ["GET", "POST", "POST", "GET"]
+
+    run(test)
+
+
+def test_whoever_only_asks_where_to_write_waits_as_long_as_the_door_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float | None] = []
+
+    def noted(failures: int, retry_after_s: float | None, policy: ClientPolicy, chance: float) -> float:
+        waited.append(retry_after_s)
+        return backoff_s(failures, None, policy, chance)
+
+    async def refused(_door: FakeDoor, request: web.Request) -> web.StreamResponse:
+        if waited:
+            raise Refusal(404, "not_found")
+        return web.json_response({"code": "overloaded"}, status=503, headers={"Retry-After": "30"})
+
+    async def test() -> None:
+        monkeypatch.setattr(api_client, "backoff_s", noted)
+        monkeypatch.setattr(FakeDoor, "_route", refused)
+        async with FakeDoor().serve() as door, client(door.url) as acme:
+            with pytest.raises(PermanentError):
+                await acme.post("/v1/changes", body=BODY, key="k")
+        assert waited == [30.0]
 
     run(test)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.control.agent.agent import Agent, Hook, OnlyLooks, Parts
+from intelgraph.control.agent.agent import SUSPECT_S_MAX, Agent, Hook, OnlyLooks, Parts, is_any_suspect
 from intelgraph.control.agent.leases.grants import serve_grants
 from intelgraph.control.agent.leases.keeper import LeaseKeeper
 from intelgraph.control.agent.leases.steady import steady_s
@@ -24,7 +24,7 @@ from intelgraph.control.directory.reports import REPORTS, Seen
 from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.model.errors import Denied
 from intelgraph.model.placement import Durability, Placement
-from intelgraph.placement.lease import LeasePolicy
+from intelgraph.placement.lease import LeasePolicy, Watched
 from intelgraph.runtime.loops import Loop
 from tests.fakes.heartbeat import FakeHeartbeat
 from tests.machine import WAIT_S, stretched
@@ -180,3 +180,12 @@ def test_a_door_that_talks_nonsense_is_hung_up_on_and_others_are_answered(tmp_pa
             assert (await ask(socket))["generation"]
 
     run(body())
+
+
+def test_a_lease_that_stands_still_is_looked_at_often_although_another_ended_long_ago() -> None:
+    def still(*for_s: float) -> list[Watched]:
+        return [Watched(counter=1, version=1, still_s=each, looked_s=0.0) for each in for_s]
+
+    assert not is_any_suspect(still(0.1, SUSPECT_S_MAX), POLICY)
+    assert is_any_suspect(still(0.1, 0.6, SUSPECT_S_MAX), POLICY)
+    assert not is_any_suspect([], POLICY)

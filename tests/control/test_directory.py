@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from intelgraph.control.directory import cache as cached_directory
 from intelgraph.control.directory.cache import CachedDirectory, Located
 from intelgraph.control.directory.placements import Directory
 from intelgraph.control.store.protocol import Snapshot
 from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.model.placement import Declared, Durability, Placement, StandbyLoss, Tenant
+from tests.machine import WAIT_S
 from tests.next_epoch import moved
 
 BOTH = Placement(
@@ -211,6 +213,66 @@ def test_a_changed_placement_reaches_the_cache_by_its_watch(tmp_path: Path) -> N
                 await asyncio.sleep(0.005)
             following.cancel()
             await other.close()
+
+    run(body())
+
+
+def test_a_tenant_that_was_created_while_all_tenants_are_read_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        async with directory(tmp_path) as (store, tenants):
+            await tenants.create_placement(BOTH)
+            kept = CachedDirectory(store, ttl_s=1.0)
+            asked: list[asyncio.Task[Located]] = []
+
+            async def of(snapshot: Snapshot) -> dict[str, str]:
+                if not asked:
+                    await tenants.create_tenant(ACME)
+                    asked.append(asyncio.ensure_future(kept.locate("acme")))
+                    while "acme" not in kept._tenants:  # noqa: ASYNC110
+                        await asyncio.sleep(0)
+                return {}
+
+            monkeypatch.setattr(cached_directory, "_tenants_of", of)
+            async with followed(kept):
+                assert (await asked[0]).placement == BOTH
+
+    run(body())
+
+
+def replaced(path: Path, by: Path) -> None:
+    """Put another file in a store's place, at once."""
+    for file in path.parent.glob(f"{path.name}-*"):
+        file.unlink()
+    by.rename(path)
+
+
+@pytest.mark.parametrize("is_seen_missing", [True, False])
+def test_a_store_that_was_made_anew_is_believed_although_its_revisions_are_lower(
+    tmp_path: Path, is_seen_missing: bool
+) -> None:
+    async def body() -> None:
+        async with directory(tmp_path) as (store, tenants):
+            record = await tenants.create_placement(BOTH)
+            await tenants.create_tenant(ACME)
+            for _ in range(3):
+                record = await tenants.update_placement(record, moved(record.placement, record.placement.standby or ""))
+            anew = SqliteControlStore(tmp_path / "anew.db")
+            await Directory(anew).create_placement(replace(BOTH, home="eu-west", standby="us-east"))
+            await Directory(anew).create_tenant(ACME)
+            await anew.close()
+            cache = CachedDirectory(store, ttl_s=1.0)
+            async with followed(cache):
+                assert (await cache.locate("acme")).placement.epoch == 4
+                if is_seen_missing:
+                    (tmp_path / "control.db").unlink()
+                    assert await refusal(cache.refresh()) == "directory_unreadable"
+                replaced(tmp_path / "control.db", tmp_path / "anew.db")
+                async with asyncio.timeout(WAIT_S):
+                    while (located := cache.cached("acme")) is None or located.placement.epoch != 1:  # noqa: ASYNC110
+                        await asyncio.sleep(0.005)
+                assert located.placement.home == "eu-west"
 
     run(body())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,14 +16,16 @@ from intelgraph.changelog.install import install_schema
 from intelgraph.control.agent.leases.heartbeat import PostgresHeartbeat
 from intelgraph.control.agent.leases.keeper import LeaseKeeper, lease_from
 from intelgraph.control.agent.leases.watching import REPORT_OLD_S, Watching
-from intelgraph.control.directory.placements import Directory
+from intelgraph.control.directory.placements import PLACEMENTS, Directory
+from intelgraph.control.directory.plans import Times, changing, read_plan, record, unchanged, wall_now
 from intelgraph.control.directory.reports import Held, Holding, Seen
 from intelgraph.control.store.keys import LEASES
-from intelgraph.control.store.protocol import ControlStore
+from intelgraph.control.store.protocol import ControlStore, Snapshot
 from intelgraph.model.errors import IntelGraphError
 from intelgraph.model.placement import Durability, Placement
 from intelgraph.placement.lease import LeasePolicy, is_over
 from intelgraph.placement.observation import sightings
+from intelgraph.placement.plan import Kind, Plan
 from tests.fakes.clock import Clock
 from tests.fakes.heartbeat import FakeHeartbeat
 from tests.machine import stretched
@@ -103,6 +105,50 @@ def test_an_epoch_that_is_raised_just_after_the_counter_is_not_granted_as_it_was
 
             between.after_set = taken_over
             assert (await keeper(between).renew()).epochs == {}
+
+    run(body())
+
+
+class _BetweenReads:
+    """A store to which something happens after placements were read, and before their plans are."""
+
+    def __init__(self, store: ControlStore, happens: Callable[[], Awaitable[None]]) -> None:
+        self._store = store
+        self._happens = happens
+        self.compare_and_set = store.compare_and_set
+        self.watch = store.watch
+        self.close = store.close
+
+    async def read(self, keys: Sequence[str] = (), *, prefix: str | None = None) -> Snapshot:
+        found = await self._store.read(keys, prefix=prefix)
+        if prefix == PLACEMENTS:
+            await self._happens()
+        return found
+
+
+def test_an_epoch_that_was_never_opened_is_not_granted_by_a_plan_that_came_after_it(open_store: Open) -> None:
+    """us-east has raised 2 and could not open it: eu-west opens 3, and the next plan is recorded, between two reads."""
+    raised = replace(BOTH, home=US, standby=None, epoch=2)
+    taken, following = replace(BOTH, home=EU, standby=US, epoch=3), replace(BOTH, home=EU, standby=None, epoch=4)
+
+    async def body() -> None:
+        async with opened(open_store) as [store]:
+            placement = await Directory(store).create_placement(BOTH)
+            failover = Plan(id="both/2/failover", kind=Kind.FAILOVER, before=replace(BOTH, home=EU, standby=US),
+                            after=raised, next=1)  # fmt: skip
+            times = Times(decided_at=wall_now(), decided_by=US)
+            assert await record(store, await read_plan(store, "both"), failover, times, changing(placement, raised))
+            assert (await keeper(store).renew()).epochs == {}
+
+            async def goes_on() -> None:
+                for before, after, granted, at in ((raised, taken, BOTH, 3), (taken, following, None, 0)):
+                    plan = Plan(id=f"both/{after.epoch}/x", kind=Kind.FAILOVER, before=before, after=after,
+                                granted=granted, next=at)  # fmt: skip
+                    now = await Directory(store).placement("both")
+                    joined = changing(now, after) if at else unchanged(now)
+                    assert await record(store, await read_plan(store, "both"), plan, times, joined)
+
+            assert (await keeper(_BetweenReads(store, goes_on)).renew()).epochs == {}
 
     run(body())
 

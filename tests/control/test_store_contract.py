@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from intelgraph.control.store.etcd import EtcdControlStore
-from intelgraph.control.store.protocol import ABSENT, WATCH_HEARTBEAT_S, Change, ControlStore
+from intelgraph.control.store.protocol import ABSENT, COMPACTED, WATCH_HEARTBEAT_S, Change, ControlStore
 from intelgraph.control.store.sqlite import SqliteControlStore
 from intelgraph.model.errors import TransientError
 from tests.machine import WAIT_S, stretched
@@ -54,6 +54,24 @@ def test_an_absent_key_reads_as_version_zero_without_value(open_store: Open) -> 
         async with opened(open_store) as [store]:
             entry = (await store.read(["a"])).entries["a"]
             assert (entry.version, entry.value) == (0, None)
+
+    run(body())
+
+
+def test_many_keys_are_read_at_once_and_from_one_instant(open_store: Open) -> None:
+    async def body() -> None:
+        async with opened(open_store) as (store,):
+            names = [f"many/{number:03}" for number in range(300)]
+            for number in (0, 299):
+                assert await store.compare_and_set(
+                    expected={names[number]: ABSENT}, writes={names[number]: b"%d" % number}
+                )
+            found = await store.read(names, prefix="many/")
+            assert list(found.entries) == names
+            assert {key: entry.value for key, entry in found.entries.items() if entry.value is not None} == {
+                names[0]: b"0",
+                names[299]: b"299",
+            }
 
     run(body())
 
@@ -151,6 +169,21 @@ def test_a_quiet_watch_says_that_nothing_has_changed(open_store: Open) -> None:
                 change = await anext(store.watch("", since=0))
             assert change == Change(revision=0, entries=())
             assert time.monotonic() - began_s < stretched(WATCH_HEARTBEAT_S, began_s)
+
+    run(body())
+
+
+def test_a_watch_from_a_revision_that_the_store_has_not_come_to_says_so(open_store: Open) -> None:
+    """It was made anew, or an earlier state of it was put back."""
+
+    async def body() -> None:
+        async with opened(open_store) as (store,):
+            later = (await store.read()).revision + 100
+            with pytest.raises(TransientError) as caught:
+                async with asyncio.timeout(WAIT_S):
+                    async for _ in store.watch("", since=later):
+                        pass
+            assert caught.value.denied.code == COMPACTED
 
     run(body())
 

@@ -8,17 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from intelgraph.control.directory.plans import read_plan
+from intelgraph.control.agent.observer.observing import read_known
+from intelgraph.control.directory.placements import Directory
+from intelgraph.control.directory.plans import Times, changing, read_plan, record, wall_now
 from intelgraph.control.directory.regions import reasons
 from intelgraph.control.store.protocol import ControlStore
 from intelgraph.model.actor import Actor
 from intelgraph.model.errors import IntelGraphError
-from intelgraph.model.placement import Declared, Durability
-from intelgraph.operations.moves import MoveOptions, fail_back, fail_over, nothing_to_move, switch_over
+from intelgraph.model.placement import Declared, Durability, Placement
+from intelgraph.operations import moves
+from intelgraph.operations.moves import Intent, MoveOptions, fail_back, fail_over, nothing_to_move, switch_over
 from intelgraph.operations.operator import Step, StepKind
 from intelgraph.operations.record import read_record
 from intelgraph.operations.regions import drain_region, resume_region
+from intelgraph.operations.view import OperatorsView
 from intelgraph.placement.membership import by_hand
+from intelgraph.placement.plan import Kind, Plan
 
 from .sites import BOTH, EU, PERSON, US, agents_of, operator_of, placement_now, site_of
 
@@ -183,3 +188,48 @@ def test_a_switchover_to_where_it_is_says_that_another_home_is_declared() -> Non
 def test_a_switchover_to_where_it_is_about_to_leave_is_decided_about() -> None:
     under_way = by_hand(BOTH, replace(BOTH, epoch=2), None)
     assert nothing_to_move(BOTH, under_way, US, every=False) is None
+
+
+async def taken_over(store: ControlStore, before: Placement) -> None:
+    """The agent of eu-west has raised the placement's epoch, and is about to open it."""
+    after = replace(before, home=EU, standby=None, epoch=2)
+    plan = Plan(id=f"{before.id}/2/failover", kind=Kind.FAILOVER, before=before, after=after).moved()
+    joined = changing(await Directory(store).placement(before.id), after)
+    times = Times(decided_at=wall_now(), decided_by=EU)
+    assert await record(store, await read_plan(store, before.id), plan, times, joined)
+
+
+def test_no_plan_takes_the_place_of_one_that_was_not_there_when_it_was_decided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several placements, where an agent was faster with the first one, and with the others meanwhile."""
+    site, both = site_of(tmp_path), (BOTH, replace(BOTH, id="other"))
+
+    async def seen(store: ControlStore, *, to_decide: bool) -> OperatorsView:
+        return OperatorsView(known=await read_known(store), reports={}, schemas={}, versions={})
+
+    async def body() -> None:
+        async with site.store() as store:
+            for each in both:
+                await Directory(store).create_placement(each)
+            before = await seen(store, to_decide=True)
+            plans = [by_hand(each, replace(each, standby=None, epoch=2), None) for each in both]
+            intents = [Intent(placement=plan.before.id, plan=plan) for plan in plans]
+            for each in both:
+                await taken_over(store, each)
+            notes = [Intent(placement=each.id, note="is in eu-west already") for each in both]
+            done, records = await moves._record(operator_of(site), store, before, intents, lambda view: notes)
+            assert (done, records) == (notes, [])
+            assert [(await read_plan(store, each.id)).plan for each in both] == [
+                Plan(
+                    id=f"{each.id}/2/failover",
+                    kind=Kind.FAILOVER,
+                    before=each,
+                    after=replace(each, home=EU, standby=None, epoch=2),
+                    next=1,
+                )
+                for each in both
+            ]
+
+    monkeypatch.setattr(moves, "observe", seen)
+    asyncio.run(body())

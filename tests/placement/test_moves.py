@@ -9,7 +9,7 @@ import pytest
 
 from intelgraph.model.errors import Denied
 from intelgraph.model.placement import Durability, StandbyLoss
-from intelgraph.placement.decision import Decision, Start
+from intelgraph.placement.decision import Decision, Stand, Start
 from intelgraph.placement.drain import complete, drain
 from intelgraph.placement.plan import Kind, Plan
 from intelgraph.placement.policy import Policy
@@ -281,6 +281,20 @@ class TestTheStandby:
             "cannot replace the standby of p: eu-west is lost: it has no lease now, and us-west: it is 9 s behind; "
             "writes wait for it, as was declared"
         )
+
+    def test_a_standby_that_is_drained_and_confirms_is_not_lost_to_a_strict_placement(self) -> None:
+        """Draining it was refused, and its writes stop when the region does: not before."""
+        drained = healthy(placement=placement(declared=STRICT), drained=frozenset({EU}))
+        stands = decide(drained, POLICY)
+        assert said(stands) == (
+            "cannot replace the standby of p: eu-west is drained, and no other region is allowed; until then a loss of "
+            "the home stops its writes"
+        )
+        assert isinstance(stands, Stand) and stands.denied is not None and stands.denied.code == "no_standby"
+        for silent in (replace(drained, stalled_s=5.0), replace(drained, leases=self.lost().leases)):
+            stands = decide(silent, POLICY)
+            assert isinstance(stands, Stand) and stands.denied is not None and stands.denied.code == "standby_lost"
+        assert planned(decide(replace(drained, placement=placement()), POLICY)).after.standby is None
 
     def test_a_second_try_in_one_epoch_has_a_name_of_its_own(self) -> None:
         tried = undone(planned(decide(self.lost(), POLICY)))

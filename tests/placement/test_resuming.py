@@ -86,6 +86,9 @@ def test_an_epoch_may_be_granted_before_its_raise_and_after_its_open_and_not_bet
         now = plan.after if plan.has_committed else plan.before
         assert is_open(now, plan) is not plan.has_committed
     assert is_open(plan_at(kind, None).after, plan_at(kind, None))
+    earlier = replace(placement(regions=THREE), epoch=2)
+    for each in (None, *TABLES[kind.value].actions):
+        assert not is_open(earlier, plan_at(kind, each)), "nobody knows whether it was: it was read before the plan"
 
 
 class TestBeforeTheEpochIsRaised:
@@ -186,6 +189,13 @@ class TestBeforeTheEpochIsRaised:
         assert isinstance(changed, GiveUp) and changed.why.code == "placement_changed"
         assert changed.why.reason == "plan p/4/x is given up: p is in epoch 3 now"
         assert step(plan, WEST, placement=placement(regions=(US, EU))) == Nothing(), "it is no party to it"
+
+    def test_a_placement_that_was_read_before_the_plan_s_own_epoch_gives_nothing_up(self) -> None:
+        """Placements are read first: one may have moved, and have its next plan, before the plans are read."""
+        earlier = replace(placement(regions=THREE), epoch=2)
+        for kind in Kind:
+            for here in THREE:
+                assert step(plan_at(kind, TABLES[kind.value].actions[0]), here, placement=earlier) == Nothing()
 
 
 class TestAfterTheEpochIsRaised:
@@ -314,6 +324,13 @@ def test_a_close_that_outlived_its_plan_is_undone_by_the_home() -> None:
     assert next_step(healthy(), POLICY) == Nothing(), "nothing is closed"
     assert next_step(healthy(copies=copies, here=EU), POLICY) == Nothing()
     assert next_step(healthy(copies={US: copy(closed=True, epoch=2)}), POLICY) == Nothing()
+
+
+@pytest.mark.parametrize("kind", [Kind.SWITCHOVER, Kind.FAILBACK])
+def test_a_close_is_not_undone_of_a_placement_that_was_read_before_it_moved(kind: Kind) -> None:
+    """The plan was read after it had finished: there is a writer elsewhere."""
+    plan = plan_at(kind, None)
+    assert step(plan, US, placement=plan.before, copies={US: copy(closed=True), EU: copy()}) == Nothing()
 
 
 def test_two_agents_that_see_the_same_view_name_the_same_action() -> None:

@@ -220,3 +220,78 @@ def test_the_past_beneath_a_snapshot_is_refused_and_history_says_that_it_is_cut(
         assert (await point(FLOOR + 1))["epoch"] is None
 
     alone(story)
+
+
+def rejected_and_compacted(region: Lone) -> Any:
+    """A row that was beyond the cut of the home ``eu-central``, rejected, and compacted here; and its adoption."""
+
+    async def told() -> tuple[Json, Json]:
+        home = {"origin": "eu-central"}
+        tail = await touched(region, write(3, entity("b")))
+        await region.apply(opening(1))
+        await region.settle("us-east", 2)
+        await region.apply(opening(1, 2, cut=[("us-east", 1, "{[1,3)}")], **home))
+        await region.apply(tail)
+        body = {"rows": [{"origin": "us-east", "life": 1, "position": 3}], "reason": "r"}
+        decision: Json = {"epoch": 2, "body": body, "tenant": None, "key_hash": None, **home}
+        await region.apply(write(2, kind="reject", **decision))
+        assert (await compacted(region))["rows"] == 1
+        return tail, write(3, kind="adopt", **decision)
+
+    return told()
+
+
+def test_a_rejected_row_that_was_compacted_here_counts_when_it_comes_behind_its_adoption(alone: Tell) -> None:
+    async def story(region: Lone) -> None:
+        tail, adoption = await rejected_and_compacted(region)
+        await region.apply(adoption)
+        await region.signal("eu-central", "row", tail)
+        assert (await region.entity("b"))["entity"]["id"] == "b"
+
+    alone(story)
+
+
+SENT = """
+    create table public.sent (n int generated always as identity, what text, destination text);
+    create function public.note() returns trigger language plpgsql as $$ begin
+        insert into public.sent (what, destination)
+        select coalesce(j -> 'body' ->> 'kind', j ->> 'kind'), j ->> 'destination'
+        from to_jsonb(new) j where j -> 'body' ->> 'kind' is distinct from 'open';
+        return null;
+    end $$;
+    create trigger note after insert on ig.signal for each row execute function public.note();
+    create trigger note after insert on ig.change for each row execute function public.note();
+"""
+
+
+def test_an_adopted_row_is_sent_behind_its_adoption_also_when_that_is_sent_again(alone: Tell) -> None:
+    async def story(region: Lone) -> None:
+        await region.apply(opening(1))
+        await region.settle("us-east", 2)
+        await region.open(2)
+        await region.apply(await touched(region, write(3, entity("b"))))
+        rows = [{"origin": "us-east", "life": 1, "position": 3}]
+        await region.main.execute(SENT)
+        assert (await region.ask("select ig.adopt('p', $1, 'r')", rows))["status"] == "ok"
+        told = "select array_agg(what order by n) from public.sent where destination is null or destination = 'us-east'"
+        assert await region.ask(told) == ["adopt", "write"]
+        await region.ask("truncate public.sent")
+        assert (await region.ask("select ig.reissue('p', 'us-east', $1, 1, 1)", HERE))["status"] == "ok"
+        assert await region.ask(told) == ["adopt", "write"]
+
+    alone(story)
+
+
+def test_nothing_is_sent_again_to_a_region_once_its_removal_is_known(alone: Tell) -> None:
+    async def story(region: Lone) -> None:
+        await region.open(1)
+        await region.append(1, upsert("a"))
+        peer, other = await region.connect("ig_peer"), await region.connect()
+        for again in ("ig.reissue('p', 'us-east', 'eu-west', 1, 1)", "ig.reissue_snapshot('p', 'us-east')"):
+            async with peer.transaction():
+                assert (await peer.fetchval(f"select {again}"))["status"] == "ok"
+                closed = asyncio.create_task(other.fetchval("select ig.close('p', 1)"))
+                await region.blocked(other)
+            assert (await closed)["status"] in ("ok", "repeated")
+
+    alone(story)

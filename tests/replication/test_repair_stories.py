@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import asyncpg
 import pytest
 
 from intelgraph.changelog import links
+from intelgraph.changelog.durability import StandbyWaiter
 from tests.replication.conftest import Story
 from tests.replication.world import World, upsert
 
@@ -120,6 +122,30 @@ def test_a_region_that_joins_after_a_compaction_is_filled_and_agrees(regions: Te
         cuts = f'[{{"origin": "us-east", "life": 1, "position": {(1 << 62) - 1}}}]'
         digests = [await world.ask(one, "select ig.digests($1, $2)", placement, cuts) for one in ("us-east", "eu-west")]
         assert digests[0] == digests[1]
+
+    regions(story)
+
+
+@pytest.mark.prove
+def test_a_standby_whose_slot_was_made_anew_confirms_nothing_that_went_by(regions: Tell) -> None:
+    async def story(world: World, placement: str) -> None:
+        await world.open(placement, "us-east", ["us-east", "eu-west"])
+        home = world.at["us-east"]
+        await world.arrived("eu-west", (await world.append(placement, [upsert("a")]))["bookmark"])
+        async with asyncpg.create_pool(**world.servers["us-east"].connect_arguments("ig_api"), min_size=1) as pool:
+            waiter = StandbyWaiter(pool=pool, here="us-east")
+            await world.cut("us-east", "eu-west")
+            lost = await world.append(placement, [upsert("b")])
+            went_by = str(await pool.fetchval("select pg_current_wal_flush_lsn()::text"))
+            await links.recreate_slot(home, here="us-east", destination="eu-west")
+            await world.heal("us-east", "eu-west")
+            after = await world.append(placement, [upsert("c")])
+            position = str(await pool.fetchval("select pg_current_wal_flush_lsn()::text"))
+            assert await waiter.wait("eu-west", position, 15.0)
+            assert await world.arrived("eu-west", after["bookmark"]) == "applied"
+            assert not await waiter.wait("eu-west", went_by, 0.3)
+        count = "select count(*) from ig.change where position = $1 and placement = $2"
+        assert await world.at["eu-west"].fetchval(count, int(lost["bookmark"].rsplit("/", 1)[1]), placement) == 0
 
     regions(story)
 

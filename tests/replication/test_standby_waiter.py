@@ -12,6 +12,7 @@ import pytest
 
 from intelgraph.api.database.database import APPEND_AND_PLACE
 from intelgraph.changelog.durability import StandbyWaiter, lsn_number
+from intelgraph.changelog.links import slot_name
 from tests.machine import WAIT_S
 from tests.replication.lone import Lone, upsert
 
@@ -23,6 +24,7 @@ class Server:
     """Plays the pool and its connection."""
 
     flushed: dict[str, str]
+    since: str | None = None
     looks: int = 0
 
     @contextlib.asynccontextmanager
@@ -31,7 +33,7 @@ class Server:
 
     async def fetch(self, _statement: str, **_limits: float) -> list[dict[str, Any]]:
         self.looks += 1
-        return [{"slot": slot, "lsn": lsn} for slot, lsn in self.flushed.items()]
+        return [{"slot": slot, "lsn": lsn, "since": self.since} for slot, lsn in self.flushed.items()]
 
 
 def test_a_standby_that_is_behind_or_away_confirms_nothing() -> None:
@@ -45,6 +47,33 @@ def test_a_standby_that_is_behind_or_away_confirms_nothing() -> None:
         assert await waiter.wait("b", "0/20", 5.0)
 
     asyncio.run(story())
+
+
+def test_what_was_written_before_the_slot_was_made_is_not_confirmed() -> None:
+    async def story() -> None:
+        waiter = StandbyWaiter(pool=cast(Any, Server(flushed={"a__b": "F/0"}, since="0/20")), here="a")
+        assert not await waiter.wait("b", "0/20", 0.1)
+        assert await waiter.wait("b", "0/21", 5.0)
+
+    asyncio.run(story())
+
+
+@pytest.mark.postgres
+def test_slots_of_regions_with_long_names_differ_and_have_one_name_everywhere(alone: Tell) -> None:
+    async def story(region: Lone) -> None:
+        origin = "europe-west-of-the-rhine-data-centre-one"
+        names = [
+            slot_name(origin, destination) for destination in ("us", *(f"europe-north-of-berlin-{n}" for n in "ab"))
+        ]
+        assert len(set(names)) == 3
+        assert max(map(len, names)) <= 63
+        told = [
+            await region.ask("select ig.slot_name($1, $2)", origin, destination)
+            for destination in ("us", *(f"europe-north-of-berlin-{n}" for n in "ab"))
+        ]
+        assert told == names
+
+    alone(story)
 
 
 def test_a_position_that_nobody_knows_is_not_confirmed() -> None:

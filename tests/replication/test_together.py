@@ -244,3 +244,19 @@ def test_replication_that_says_how_a_row_was_judged_is_not_believed(alone: Tell)
         assert await region.status(row) == "dropped"
 
     alone(story)
+
+
+def test_requests_that_raise_the_largest_size_of_several_tenants_are_in_no_deadlock(alone: Tell) -> None:
+    async def story(region: Lone) -> None:
+        await region.open(1)
+        first, second = await region.connect(), await region.connect()
+        transaction = first.transaction()
+        await transaction.start()
+        await region.append(1, upsert("a", name="x" * 5_000), tenant="a", on=first)
+        other = asyncio.create_task(region.append(1, upsert("b", name="x" * 15_000), tenant="b", on=second))
+        await region.blocked(second)
+        assert statuses(await together(region, ("k", [upsert("c", name="x" * 5_000)], "b"), on=first)) == ["ok"]
+        await transaction.commit()
+        assert (await other)["status"] == "ok"
+
+    alone(story)

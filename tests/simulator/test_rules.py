@@ -22,6 +22,7 @@ from intelgraph.placement.policy import Policy
 from intelgraph.placement.view import View
 from intelgraph.simulator.clients import Habit
 from intelgraph.simulator.faults import Fault
+from intelgraph.simulator.network import STORE
 from intelgraph.simulator.operators import Order
 from intelgraph.simulator.schedule import LONG, Schedule, run
 from intelgraph.simulator.setting import Setting
@@ -79,6 +80,11 @@ def takes_measurements_for_new() -> Any:
         return right(oldest_s, measured_s_ago=0.0, **rest)
 
     return left_out(granted, "admit", admit)
+
+
+def takes_a_plan_for_that_of_an_earlier_placement() -> Any:
+    """A placement that was read before its plan moved it is taken for what it is now."""
+    return left_out(resuming, "is_past", lambda placement, plan: False)
 
 
 THREE = (US, EU, WEST)
@@ -142,6 +148,17 @@ RULES = {
         orders=(Order(at_s=9.0, verb="switchover", placement="p", region=EU),),
         placement=AT_HOME,
         promises=(NO_LOSS,),
+    ),
+    "a close is not undone by whoever read its placement before the move and the plan after it": Rule(
+        without=takes_a_plan_for_that_of_an_earlier_placement,
+        faults=(
+            Fault(at_s=8.5, kind="slow", region=STORE, other=US, amount=0.3, for_s=9.0),
+            Fault(at_s=8.5, kind="slow", region=EU, other=US, amount=2.0, for_s=9.0),
+            Fault(at_s=9.5, kind="api-starved", region=US, for_s=9.0, action="open switchover", amount=1.1),
+        ),
+        orders=(Order(at_s=9.0, verb="switchover", placement="p", region=EU),),
+        placement=replace(REMOTE, durability=Durability.HOME),
+        promises=(ONE_WRITER,),
     ),
     "who takes over is not behind by more than the RPO, however few writes that are": Rule(
         without=never_behind,

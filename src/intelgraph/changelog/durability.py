@@ -47,9 +47,24 @@ class Waiting:
     since: float = field(default_factory=time.monotonic)
 
 
-def reached(waiting: Iterable[Waiting], flushed: Mapping[str, int]) -> list[Waiting]:
-    """Return those whose standby has flushed their target; ``flushed`` is by slot, in bytes of the WAL."""
-    return [waiter for waiter in waiting if flushed.get(waiter.slot, -1) >= waiter.target]
+@dataclass(frozen=True, kw_only=True)
+class Flushed:
+    """Of which bytes of the WAL a standby says that it has flushed them: beyond ``since``, up to ``upto``."""
+
+    since: int = -1
+    upto: int = -1
+
+
+_NOTHING = Flushed()
+
+
+def reached(waiting: Iterable[Waiting], flushed: Mapping[str, Flushed]) -> list[Waiting]:
+    """Return those whose standby has flushed their target; ``flushed`` is by slot.
+
+    A slot that was made anew never delivers what was written before: of that nobody knows whether the standby has it.
+    """
+    known = ((waiter, flushed.get(waiter.slot, _NOTHING)) for waiter in waiting)
+    return [waiter for waiter, it in known if it.since < waiter.target <= it.upto]
 
 
 def pause_s(usual_waits_s: Iterable[float]) -> float:
@@ -117,6 +132,7 @@ class StandbyWaiter:
         self._usual_s[slot] = usual + (waited_s - usual) * _LEARNING
 
 
-async def _look(connection: PoolConnectionProxy) -> dict[str, int]:
-    rows = await connection.fetch("select slot, lsn::text from ig.flushed()", timeout=_LOOK_S_MAX)
-    return {row["slot"]: lsn_number(row["lsn"]) for row in rows}
+async def _look(connection: PoolConnectionProxy) -> dict[str, Flushed]:
+    asked = "select slot, lsn::text, since::text from ig.flushed()"
+    rows = await connection.fetch(asked, timeout=_LOOK_S_MAX)
+    return {row["slot"]: Flushed(since=lsn_number(row["since"]), upto=lsn_number(row["lsn"])) for row in rows}

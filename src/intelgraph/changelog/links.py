@@ -13,6 +13,7 @@ remote writes/s instead of 224, and no stalls of seconds).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -46,8 +47,14 @@ def subscription_name(origin: str) -> str:
 
 @lru_cache(maxsize=1024)
 def slot_name(origin: str, destination: str) -> str:
-    """Name the slot that ``origin`` keeps for ``destination``; at most 63 bytes."""
-    return f"{check_name('region', origin)}__{check_name('region', destination)}".replace("-", "_")[:63]
+    """Name the slot that ``origin`` keeps for ``destination``; 63 bytes at most, the last of a longer one by its hash.
+
+    ``ig.slot_name`` says the same.
+    """
+    name = f"{check_name('region', origin)}__{check_name('region', destination)}".replace("-", "_")
+    return (
+        name if len(name) <= 63 else f"{name[:54]}_{hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()[:8]}"
+    )
 
 
 async def publish(origin: Connection, *, here: str, destination: str) -> None:
@@ -73,8 +80,8 @@ async def ensure_slot(origin: Connection, *, here: str, destination: str) -> boo
     await origin.fetchval("select pg_create_logical_replication_slot($1, 'pgoutput')", slot)
     # What was written between two slots went by: a mark number is used up, and the next one tells at once of the hole.
     await origin.execute(
-        "update ig.peer set sent = sent + 1, slots_made = slots_made + 1, slot_made_at = clock_timestamp() "
-        "where name = $1",
+        "update ig.peer set sent = sent + 1, slots_made = slots_made + 1, slot_made_at = clock_timestamp(), "
+        "slot_from = pg_current_wal_insert_lsn() where name = $1",
         destination,
     )
     await origin.execute("select ig.echo($1, null)", destination)
@@ -207,6 +214,7 @@ async def cut_off(origin: Connection, *, here: str, destination: str) -> None:
             f"cannot skip what {destination} has not received yet: it is connected to {here} and receiving",
             destination=destination,
         ) from error
+    await origin.execute("update ig.peer set slot_from = pg_current_wal_insert_lsn() where name = $1", destination)
 
 
 async def receiver_patience_s(origin: Connection) -> float:

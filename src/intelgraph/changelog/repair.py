@@ -139,9 +139,18 @@ def _told_stream(told: dict[str, Any]) -> _ToldStream:
     )
 
 
-async def ask_for_missing(pace: Pace, compared: Compared) -> int:
-    """Have the peer reissue every bucket we lack rows of, no faster than they arrive; returns the rows it sent."""
+@dataclass(frozen=True, kw_only=True)
+class Reissued:
+    """How many ``rows`` a peer sent again; ``whole``: all that were asked for, and they have arrived."""
+
+    rows: int
+    whole: bool
+
+
+async def ask_for_missing(pace: Pace, compared: Compared) -> Reissued:
+    """Have the peer reissue every bucket we lack rows of, no faster than they arrive."""
     sent: int = 0
+    refused = False
     for stream, buckets in sorted(compared.lacking.items()):
         for first, last in _runs(buckets):
             position: int | None = first << BUCKET_BITS
@@ -154,13 +163,13 @@ async def ask_for_missing(pace: Pace, compared: Compared) -> int:
                     )
                 )  # fmt: skip
                 if told["status"] != "ok":
+                    refused = True
                     break
                 sent += told["rows"]
                 position = told["next"]
                 if not await pace.portion_sent():
-                    return sent
-    await pace.all_arrived()
-    return sent
+                    return Reissued(rows=sent, whole=False)
+    return Reissued(rows=sent, whole=await pace.all_arrived() and not refused)
 
 
 def _runs(buckets: Sequence[int]) -> list[tuple[int, int]]:
@@ -175,7 +184,10 @@ def _runs(buckets: Sequence[int]) -> list[tuple[int, int]]:
 
 
 async def ask_for_snapshot(pace: Pace, placement: str) -> None:
-    """Have the peer send what it has compacted: the objects of the prefix, its floors and digests."""
+    """Have the peer send what it has compacted: the objects of the prefix, its floors and digests.
+
+    Its digests count what it kept beneath: that must have been sent before, for it is not missed any more.
+    """
     after: str | None = None
     while True:
         told = _json(await pace.there.fetchval("select ig.reissue_snapshot($1, $2, $3)", placement, pace.region, after))

@@ -200,13 +200,17 @@ class ApiClient:
     async def _request(self, call: _Call) -> Reply:
         started_s = time.monotonic()
         failures = hops = 0
+        named: str | None = None
         while True:
-            url, result = await self._try(call)
+            url, result = await self._try(call, named)
+            named = None
             if isinstance(result, Reply):
+                if result.status == 421:
+                    self._settled = None
                 edge = self._edge_after_421(result, refused=url)
                 if edge is not None and hops < _HOPS_MAX:
                     hops += 1
-                    self._settled = edge
+                    named = edge
                     continue
                 if result.status not in _RETRIED:
                     return result
@@ -228,12 +232,15 @@ class ApiClient:
             self._said_s = now_s
             self._on_wait(error, self._policy.retry_budget_s - tried_s)
 
-    async def _try(self, call: _Call) -> tuple[str, Reply | TransientError]:
-        """One attempt: where it went and what came back."""
-        url = self._settled or self._url
+    async def _try(self, call: _Call, named: str | None) -> tuple[str, Reply | TransientError]:
+        """One attempt: where it went and what came back. ``named``: an edge that a 421 sent us to."""
+        url = named or self._settled or self._url
         try:
             if call.body is not None:
-                url = await self._settle()
+                found = await self._settle(url)
+                if isinstance(found, Reply):
+                    return url, found
+                url = found
             reply = await self._once(url, call)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return url, _no_answer(url, error, self._policy)
@@ -243,10 +250,10 @@ class ApiClient:
             self._settled = self._edges[reply.region]
         return url, reply
 
-    async def _settle(self) -> str:
-        """Find, with requests that have no body, an edge of a region that may serve the tenant."""
+    async def _settle(self, url: str) -> str | Reply:
+        """Find, from ``url`` and with requests that have no body, an edge of a region that may serve the tenant; or the
+        answer that may pass."""
         async with self._settling:
-            url = self._url
             for _ in range(_HOPS_MAX):
                 if self._settled is not None:
                     return self._settled
@@ -257,6 +264,8 @@ class ApiClient:
                     self._settled = self._edges.get(reply.region or "", url)
                 elif edge is not None:
                     url = edge
+                elif reply.status in _RETRIED:
+                    return reply
                 else:
                     raise reply.error()
             raise refuse("region_not_allowed", f"no region that may serve the tenant was found in {_HOPS_MAX} steps")

@@ -192,25 +192,29 @@ async def carry_out(
 async def _record(
     operator: Operator, store: ControlStore, seen: OperatorsView, intents: list[Intent], decide: Decide
 ) -> tuple[list[Intent], list[PlanRecord]]:
-    """Record every plan; where an agent was faster, look and decide again: it may have done what was asked for."""
+    """Record every plan, on what it was decided on; where an agent was faster, look and decide again.
+
+    It may have done what was asked for.
+    """
     done: list[Intent] = []
     records: list[PlanRecord] = []
     for intent in intents:
+        decided_on = seen
         for left in reversed(range(_TRIES)):
             if intent.plan is None:
                 break
             name = intent.placement
-            before = seen.known.plan_of(name)
+            known = decided_on.known
             try:
                 records.append(
-                    await record_plan(store, seen.known.placements[name], before, intent.plan, operator.actor)
+                    await record_plan(store, known.placements[name], known.plan_of(name), intent.plan, operator.actor)
                 )
                 break
             except TransientError as error:
                 if error.denied.code != "plan_changed" or not left:
                     raise
-            seen = await observe(store, to_decide=True)
-            again = {each.placement: each for each in decide(seen)}
+            decided_on = await observe(store, to_decide=True)
+            again = {each.placement: each for each in decide(decided_on)}
             intent = again.get(name, Intent(placement=name))
         done.append(intent)
     return done, records

@@ -161,13 +161,26 @@ def is_open(placement: Placement, plan: Plan | None) -> bool:
     """Say whether writes may be granted in the placement's epoch: not while its plan still has to open it.
 
     So nothing was ever acknowledged in an epoch whose plan is at ``open``, and whoever had all of the epoch before has
-    all there is. Nor was it in one that a plan was to replace before it had been opened.
+    all there is. Nor was it in one that a plan was to replace before it had been opened. Of a placement that was read
+    before its plan changed it nobody can tell.
     """
     if plan is None:
         return True
+    if is_past(placement, plan):
+        return False
     if plan.before.epoch == placement.epoch:
         return plan.granted is None
     return plan.after.epoch != placement.epoch or plan.abandoned is not None or plan.current is None
+
+
+def is_past(placement: Placement, plan: Plan | None) -> bool:
+    """Say whether the placement has gone on since it was read: its plan, read after it, tells of a later epoch.
+
+    Nothing follows from such a pair: neither that an epoch is open, nor that a close has outlived its plan.
+    """
+    if plan is None:
+        return False
+    return (plan.after if plan.has_committed else plan.before).epoch > placement.epoch
 
 
 def is_under_way(placement: Placement, plan: Plan | None) -> bool:

@@ -16,7 +16,7 @@ from intelgraph.model.errors import Denied
 from intelgraph.placement.decision import Start
 from intelgraph.placement.failover import decide as decide_failover
 from intelgraph.placement.fitness import is_leased, unfit_copy
-from intelgraph.placement.plan import CATCH_UP, CLOSE, GATHER, OPEN, RAISE, REOPEN, Kind, Plan, is_under_way
+from intelgraph.placement.plan import CATCH_UP, CLOSE, GATHER, OPEN, RAISE, REOPEN, Kind, Plan, is_past, is_under_way
 from intelgraph.placement.policy import Policy
 from intelgraph.placement.view import View
 from intelgraph.plans.plan import Action
@@ -62,6 +62,8 @@ class _Turn:
 def next_step(view: View, policy: Policy) -> Step:
     """Say what the agent of ``view.here`` does about the plan in ``view``."""
     plan = view.plan
+    if is_past(view.placement, plan):
+        return Nothing()  # the next look has both
     if plan is None or plan.current is None or not is_under_way(view.placement, plan):
         return _left_over(view)
     stale = _stale(view, plan)

@@ -9,6 +9,7 @@ been caught up for a while, what was declared is restored. Losing is acted on af
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from intelgraph.model.placement import Durability, StandbyLoss
 from intelgraph.placement.decision import Decision, Stand, Start, cannot, plan_id
@@ -36,6 +37,8 @@ def decide(view: View, policy: Policy) -> Decision:
         return _stand_without(view, policy)
     if placement.wanted.on_standby_loss is StandbyLoss.DEGRADE and _may_drop(view, policy):
         return _restand(view, None)
+    if why_lost(replace(view, drained=frozenset()), policy) is None:
+        return _stand_with_drained(view, policy)
     remote = placement.durability is Durability.REMOTE
     return cannot(
         f"replace the standby of {placement.id}",
@@ -88,6 +91,18 @@ def _stand_without(view: View, policy: Policy) -> Stand:
         nobody_else(view, _others(view), policy),
         "until then a loss of the home stops its writes",
         code="no_standby",
+    )
+
+
+def _stand_with_drained(view: View, policy: Policy) -> Stand:
+    """A standby that is drained goes on confirming until it stops: it takes nothing over, and writes need not wait."""
+    placement = view.placement
+    return cannot(
+        f"replace the standby of {placement.id}",
+        f"{placement.standby} is drained, and {nobody_else(view, _others(view), policy)}",
+        "until then a loss of the home stops its writes",
+        code="no_standby",
+        standby=placement.standby,
     )
 
 

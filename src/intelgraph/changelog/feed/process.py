@@ -178,10 +178,10 @@ class Feed:
             self.log("gap_opened", peer=peer, buckets=missing)
         if missing:
             pace = Pace(here=here, there=there, region=self.here, peer=peer)
-            if compared.snapshot:
-                await repair.ask_for_snapshot(pace, placement)
             sent = await repair.ask_for_missing(pace, compared)
-            self.log("reissued", peer=peer, rows=sent)
+            if compared.snapshot and sent.whole:
+                await repair.ask_for_snapshot(pace, placement)
+            self.log("reissued", peer=peer, rows=sent.rows)
             return True
         if not (compared.equal and compared.covers and at.is_home(placement)):
             return gap is not None

@@ -67,14 +67,14 @@ class GapWatch:
     Digests that agree up to an older position prove nothing about a loss that came after it.
     """
 
-    _seen: dict[str, tuple[str, int]] = field(default_factory=dict)
+    _seen: dict[str, tuple[str, Stream, int]] = field(default_factory=dict)
 
     def may_close(self, placement: str, gap: str, *, home: Stream, reached: int, cut: Mapping[Stream, int]) -> bool:
         """Whether a comparison equal up to ``cut`` closes ``gap``; ``reached`` is the home's last position now."""
         known = self._seen.get(placement)
-        if known is None or known[0] != gap:
-            self._seen[placement] = known = (gap, reached)
-        if cut.get(home, 0) < known[1]:
+        if known is None or known[:2] != (gap, home):  # positions of another home's stream say nothing of this one's
+            self._seen[placement] = known = (gap, home, reached)
+        if cut.get(home, 0) < known[2]:
             return False
         del self._seen[placement]
         return True

@@ -27,6 +27,7 @@ create table ig.peer (
     stands_ms bigint not null default 0, -- for how long its own settled position stood when it said so last
     slots_made int not null default 0,   -- slots for it that were made here; beyond the first, rows may have gone by
     slot_made_at timestamptz,
+    slot_from pg_lsn,                    -- what was written up to here and had not been delivered is not in its stream
     has_life int,                        -- up to where it was last known to have our stream (our agent notes it)
     has_position bigint
 ) with (fillfactor = 20);

@@ -10,7 +10,8 @@ create function ig.answer_bytes_max() returns int language sql immutable paralle
 
 -- From above, as a power of two, how large any form of any object of a tenant is that this database ever held, and of any
 -- of a placement's tenants. It only rises, so that few writes touch it. Tenants whose objects are all small have no row,
--- and a write of a small one looks for none.
+-- and a write of a small one looks for none. Whoever raises it has a lock of the placement: a transaction may raise it for
+-- several tenants, in any order.
 create function ig.small_bytes() returns int language sql immutable parallel safe return 2048;
 create table ig.largest (
     tenant text primary key,
@@ -22,6 +23,7 @@ declare
     rounded int;
 begin
     if p_bytes > ig.small_bytes() and not exists (select from ig.largest l where l.tenant = p_tenant and l.bytes >= p_bytes) then
+        perform pg_advisory_xact_lock(3, hashtext(p_placement));
         rounded := 2 ^ ceil(log(2.0, p_bytes));
         insert into ig.largest as l (tenant, bytes) values (p_tenant, rounded)
         on conflict (tenant) do update set bytes = excluded.bytes where l.bytes < excluded.bytes;

@@ -122,7 +122,7 @@ declare
     refused jsonb;
     p ig.placement;
     bad record;
-    region text;
+    bookmark text;
 begin
     perform ig.lock_placement(p_placement);
     select * into p from ig.placement where id = p_placement;
@@ -152,18 +152,12 @@ begin
         return ig.refusal('erasure_goes_on',
             'cannot decide about these rows yet: relationships still live at ids that they have erased; the home deletes these by itself, within seconds');
     end if;
+    bookmark := ig.write_row(p, case when p_adopt then 'adopt' else 'reject' end, null, null, null,
+        jsonb_build_object('rows', p_rows, 'reason', p_reason), '{}', p.regions, p.epoch, p.digest_key);
     if p_adopt then
-        -- The rows go with the decision: a region that lacks one (the old home may be gone) must not lack what counts.
-        foreach region in array p.regions loop
-            perform ig.send(region, 'row', to_jsonb(c) - 'arrived' - 'arrival' - 'status')
-            from jsonb_to_recordset(p_rows) as r(origin text, life int, position bigint)
-            join ig.change c on (c.origin, c.life, c.position) = (r.origin, r.life, r.position)
-            where region <> ig.here();
-        end loop;
+        perform ig.send_named(region, p_placement, p_rows) from unnest(p.regions) region where region <> p.home;
     end if;
-    return jsonb_build_object('status', 'ok', 'bookmark', ig.write_row(
-        p, case when p_adopt then 'adopt' else 'reject' end, null, null, null,
-        jsonb_build_object('rows', p_rows, 'reason', p_reason), '{}', p.regions, p.epoch, p.digest_key));
+    return jsonb_build_object('status', 'ok', 'bookmark', bookmark);
 end $$;
 
 create function ig.adopt(p_placement text, p_rows jsonb, p_reason text) returns jsonb

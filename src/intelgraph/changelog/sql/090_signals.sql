@@ -146,8 +146,28 @@ end $$;
 create trigger receive before insert on ig.signal for each row execute function ig.receive();
 alter table ig.signal enable always trigger receive;
 
+-- Send the rows that an `adopt` names, behind it: a region that lacks one (the old home may be gone) must not lack what
+-- counts, and beneath a compaction (`ig.arrive`) it takes only what it knows to be adopted. Returns their bytes.
+create function ig.send_named(p_destination text, p_placement text, p_rows jsonb) returns bigint language plpgsql as $$
+declare
+    row_ jsonb;
+    bytes bigint := 0;
+begin
+    for row_ in
+        select to_jsonb(c) - 'arrived' - 'arrival' - 'status'
+        from jsonb_to_recordset(p_rows) as r(origin text, life int, position bigint)
+        join ig.change c on (c.origin, c.life, c.position) = (r.origin, r.life, r.position)
+        where c.placement = p_placement and c.status <> 'dropped'
+    loop
+        perform ig.send(p_destination, 'row', row_);
+        bytes := bytes + octet_length(row_::text);
+    end loop;
+    return bytes;
+end $$;
+
 -- Send rows of one stream again, to one region, keeping their identity. At most `p_limit` rows and about 2 MB a call;
--- returns the position to go on from, or null when done. RESIDENCY: only to a region the placement allows now.
+-- returns the position to go on from, or null when done. RESIDENCY: only to a region the placement allows now; under the
+-- placement's lock, so that nothing is sent once a removal is known here.
 create function ig.reissue(p_placement text, p_destination text, p_origin text, p_life int, p_from bigint,
                            p_limit int default 200)
 returns jsonb language plpgsql security definer set search_path = '' as $$
@@ -158,6 +178,7 @@ declare
     sent int := 0;
     bytes bigint := 0;
 begin
+    perform ig.lock_placement_shared(p_placement);
     select * into p from ig.placement where id = p_placement;
     if p.id is null or p.epoch = 0 or not p_destination = any (p.regions) then
         return ig.refusal('region_not_allowed', format('cannot reissue %s to %s: it may live in %s only', p_placement,
@@ -174,6 +195,9 @@ begin
         perform ig.send(p_destination, 'row', row_);
         sent := sent + 1;
         bytes := bytes + octet_length(row_::text);
+        if row_ ->> 'kind' = 'adopt' then
+            bytes := bytes + ig.send_named(p_destination, p_placement, row_ #> '{body,rows}');
+        end if;
         exit when bytes >= 2097152;
     end loop;
     return jsonb_build_object('status', 'ok', 'rows', sent,

@@ -55,12 +55,20 @@ begin
         select from ig.cursor k where k.subscriber <> 'digest' and (k.arrived, k.arrival) < (a.arrived, a.arrival));
 end $$;
 
+-- The slot that a region keeps for another: `slot_name` of links.py.
+create function ig.slot_name(p_origin text, p_destination text) returns text language sql immutable as $$
+    select case when length(n) <= 63 then n else left(n, 54) || '_' || left(md5(n), 8) end
+    from replace(p_origin || '__' || p_destination, '-', '_') n;
+$$;
+
 -- How far each destination says it has flushed what this server wrote. It is asked hundreds of times a second while
 -- somebody waits: pg_stat_replication would look at every session for it. (A slot's own confirmed_flush_lsn will not do:
--- an operator may have moved it past rows that were never delivered.)
-create function ig.flushed() returns table (slot text, lsn pg_lsn)
+-- an operator may have moved it past rows that were never delivered.) `since`: it says nothing of what was written up to
+-- there, since the slot was made anew, or moved.
+create function ig.flushed() returns table (slot text, lsn pg_lsn, since pg_lsn)
 language sql volatile security definer set search_path = '' as $$
-    select s.slot_name, w.flush_lsn
+    select s.slot_name, w.flush_lsn, q.slot_from
     from pg_stat_get_wal_senders() w join pg_get_replication_slots() s on s.active_pid = w.pid
+    left join (ig.region g cross join ig.peer q) on s.slot_name = ig.slot_name(g.name, q.name)
     where w.state = 'streaming' and w.flush_lsn is not null;
 $$;

@@ -106,6 +106,7 @@ declare
     bytes bigint := 0;
     more boolean := false;
 begin
+    perform ig.lock_placement_shared(p_placement);
     select * into p from ig.placement where id = p_placement;
     if p.id is null or not p_destination = any (p.regions) or not ig.here() = any (p.regions) then
         return ig.refusal('region_not_allowed', format('cannot reissue %s to %s: it may live in %s only', p_placement,
@@ -134,7 +135,8 @@ begin
 end $$;
 
 -- Take the sender's compaction over: its objects by rank, then its floors and digests, and drop the rows beneath. What
--- is kept beneath (erasures, opens, decisions, adopted rows) is counted in the sender's digests and comes by reissue.
+-- is kept beneath (erasures, opens, decisions, adopted rows) is counted in the sender's digests, so that nobody would miss
+-- it any more: it comes by reissue before the floors do.
 create function ig.take_snapshot(m jsonb) returns void language plpgsql as $$
 declare
     s record;

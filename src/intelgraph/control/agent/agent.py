@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -40,7 +40,7 @@ from intelgraph.control.directory.reports import Seen
 from intelgraph.control.store.keys import LEASES, PLANS
 from intelgraph.control.store.protocol import ControlStore
 from intelgraph.model.errors import Denied, IntelGraphError, TransientError
-from intelgraph.placement.lease import LeasePolicy, is_over
+from intelgraph.placement.lease import LeasePolicy, Watched, is_over
 from intelgraph.runtime.json_log import JsonLog
 from intelgraph.runtime.loops import Loop, Loops
 from intelgraph.settings import RegionConfig
@@ -268,14 +268,14 @@ class Agent:
         while True:
             await self.watching.look()
             self._loops.works("look")
-            still_s = max((lease.still_s for lease in self.watching.leases.values()), default=0.0)
             now_over = frozenset(name for name, each in self.watching.leases.items() if is_over(each, self.policy))
             if now_over != over:
                 over = now_over
                 self._report.set()
                 await self._wake(LEASES)
-            suspects = self.policy.lease_s / 2 < still_s < SUSPECT_S_MAX
-            await asyncio.sleep(min(self._parts.look_s, self._parts.suspect_look_s) if suspects else self._parts.look_s)
+            look_s = self._parts.look_s
+            suspects = is_any_suspect(self.watching.leases.values(), self.policy)
+            await asyncio.sleep(min(look_s, self._parts.suspect_look_s) if suspects else look_s)
 
     async def _publish(self) -> None:
         while True:
@@ -299,6 +299,11 @@ class Agent:
         async with self._changed:
             self._changes += 1
             self._changed.notify_all()
+
+
+def is_any_suspect(leases: Iterable[Watched], policy: LeasePolicy) -> bool:
+    """Say whether a lease stands still that may be about to end, whichever others ended long ago."""
+    return any(policy.lease_s / 2 < lease.still_s < SUSPECT_S_MAX for lease in leases)
 
 
 async def _set_within(event: asyncio.Event, timeout_s: float) -> None:

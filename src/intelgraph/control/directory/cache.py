@@ -81,8 +81,11 @@ class CachedDirectory:
         found = self.cached(tenant)
         if found is not None:
             return found
-        await self.refresh(tenant)
+        told = await self._read_now(tenant)
         found = self._found(tenant)
+        placement = self._placements.get(told.placements.get(tenant, ""))
+        if found is None and placement is not None:  # all tenants were read meanwhile, as they were before
+            found = Located(tenant=tenant, placement=placement)
         if found is None:
             raise refuse("unknown_tenant", f"the tenant {tenant} is refused: the directory does not know it")
         return found
@@ -92,6 +95,9 @@ class CachedDirectory:
 
         Raises ``directory_unreadable`` if that fails.
         """
+        await self._read_now(*tenants)
+
+    async def _read_now(self, *tenants: str) -> _Reading:
         while True:
             reading = self._reading
             if reading is None or reading.task.done():
@@ -101,7 +107,7 @@ class CachedDirectory:
             is_of_all = reading.sought.issuperset(tenants)
             await asyncio.shield(reading.task)
             if is_of_all:
-                return
+                return reading
 
     def age_s(self) -> float:
         """Return how long ago the store was last heard from; infinite before the directory was read."""
@@ -152,19 +158,20 @@ class CachedDirectory:
     async def _follow(self, prefix: str, followed: _Followed) -> None:
         """Go on from where the last watch ended; read everything only when that cannot be told any more."""
         if followed.revision is not None and (await self._store.read()).revision < followed.revision:
-            followed.revision = None  # another store than the one that was followed: it was made anew
+            followed.revision = None
         if followed.revision is None:
-            asked_at, newest = self._monotonic(), max(self._versions.values(), default=0)
+            asked_at, newest = self._monotonic(), max(followed.upto, *self._versions.values(), 0)
             snapshot = await self._store.read(prefix=prefix)
-            if snapshot.revision < newest:
-                self._versions.clear()  # of a store that has counted further, and is no more
+            if prefix == PLACEMENTS and snapshot.revision < newest:
+                self._versions.clear()  # of another store, which has counted further: this one was made anew
             await self._replace(prefix, snapshot)
-            followed.revision, followed.heard_at = snapshot.revision, asked_at
+            followed.upto = followed.revision = snapshot.revision
+            followed.heard_at = asked_at
         async for change in self._store.watch(prefix, since=followed.revision):
             followed.heard_at = self._monotonic()
             if change.entries:
                 self._take(change.revision, change.entries)
-            followed.revision = max(followed.revision, change.revision)
+            followed.upto = followed.revision = max(followed.revision, change.revision)
 
     def _begin(self) -> _Reading:
         reading = _Reading()
@@ -188,6 +195,7 @@ class CachedDirectory:
             ) from error
         finally:
             self._refreshed_at = self._monotonic()
+        reading.tell(snapshot)
         entries: Iterable[Entry] = snapshot.entries.values()
         if (self._tenants_followed.revision or -1) >= snapshot.revision:
             # The watch has told of tenants what this answer tells, and perhaps what came later.
@@ -254,6 +262,8 @@ class _Followed:
     """How far one prefix has been read, and when the store was last heard about it."""
 
     revision: int | None = None
+    upto: int = 0
+    """How far it had been read when it was heard of last: also while everything has to be read anew."""
     heard_at: float = float("-inf")
 
 
@@ -265,6 +275,13 @@ class _Reading:
     def __init__(self) -> None:
         self.sought: set[str] = set()
         self.is_asked = False
+        self.placements: dict[str, str] = {}
+        """By tenant that was sought and is there: its placement, as the store answered."""
+
+    def tell(self, snapshot: Snapshot) -> None:
+        """Take the answer."""
+        named = {tenant: _placement_of(snapshot.entries[TENANTS + tenant]) for tenant in self.sought}
+        self.placements = {tenant: name for tenant, name in named.items() if name is not None}
 
 
 def _ended(task: asyncio.Task[None]) -> None:

@@ -20,11 +20,13 @@ import aiohttp
 import msgspec
 
 from intelgraph.control.store.etcd_members import ANY_REVISION, BULK, FAILURES, Json, Members, unavailable
-from intelgraph.control.store.protocol import ABSENT, COMPACTED, WATCH_HEARTBEAT_S, Change, Entry, Snapshot
+from intelgraph.control.store.protocol import ABSENT, COMPACTED, WATCH_HEARTBEAT_S, Change, Entry, Snapshot, made_anew
 from intelgraph.model.errors import retry, why_no_answer
 
 NAMESPACE = "intelgraph/"
 FIRST_PAGE_KEYS, PAGE_KEYS = 500, 5_000
+OPERATIONS_MAX = 100
+"""In one transaction; etcd takes 128 (`--max-txn-ops`)."""
 WATCH_SILENT_MAX_S = 1.5
 _PULSE_S = 0.4
 _PULSE_ANSWER_S = 0.7
@@ -46,11 +48,15 @@ class EtcdControlStore:
         if prefix is not None:
             asked.append({**_under(prefix), "limit": FIRST_PAGE_KEYS})
         # Without anything to read there is still a revision to tell.
-        operations = [{"request_range": each} for each in asked or [ANY_REVISION]]
-        answer = await self._members.read("/v3/kv/txn", {"success": operations})
+        first, rest = (asked or [ANY_REVISION])[:OPERATIONS_MAX], asked[OPERATIONS_MAX:]
+        answer = await self._in_one_go(first)
         entries = {key: Entry(key=key, value=None, version=ABSENT) for key in keys}
         revision = _revision(answer)
-        for response in answer.get("responses", ()):
+        responses: list[Json] = [*answer.get("responses", ())]
+        for start in range(0, len(rest), OPERATIONS_MAX):
+            part = [{**each, "revision": str(revision)} for each in rest[start : start + OPERATIONS_MAX]]
+            responses += (await self._in_one_go(part)).get("responses", ())
+        for response in responses:
             page = response.get("response_range", {})
             entries |= _entries(page)
             while page.get("more"):
@@ -98,6 +104,9 @@ class EtcdControlStore:
         self._closed.set()
         await self._members.close()
 
+    async def _in_one_go(self, ranges: Sequence[Json]) -> Json:
+        return await self._members.read("/v3/kv/txn", {"success": [{"request_range": each} for each in ranges]})
+
     async def _next_page(self, prefix: str, last_key: str, revision: int) -> Json:
         """Read on after a key, in the instant of the first page: any member that has come so far can tell."""
         after = base64.b64encode(base64.b64decode(last_key) + b"\0").decode()
@@ -108,7 +117,7 @@ class EtcdControlStore:
         """Yield what one member tells, and between, that it is still one of the majority; raises ``FAILURES``."""
         create = {"create_request": {**_under(prefix), "start_revision": str(since + 1), "progress_notify": True}}
         async with self._members.stream(member, "/v3/watch", create) as content:
-            news = _Gathered(_messages(content), self._pulses(member))
+            news = _Gathered(_messages(content), self._pulses(member, since))
             try:
                 async for told in news:
                     change = change_told(told, since)
@@ -118,14 +127,17 @@ class EtcdControlStore:
             finally:
                 await news.close()
 
-    async def _pulses(self, member: str) -> AsyncIterator[Json]:
+    async def _pulses(self, member: str, since: int) -> AsyncIterator[Json]:
         """Ask the member, again and again, for what only one of a majority can answer.
 
-        A member that lost the majority goes on holding its watches open, and tells nothing.
+        A member that lost the majority goes on holding its watches open, and tells nothing; nor does one that was put
+        back to before ``since`` until it has come so far again.
         """
         while not self._closed.is_set():
             await asyncio.sleep(_PULSE_S)
-            await self._members.ask(member, "/v3/kv/range", ANY_REVISION, timeout_s=_PULSE_ANSWER_S)
+            told = await self._members.ask(member, "/v3/kv/range", ANY_REVISION, timeout_s=_PULSE_ANSWER_S)
+            if _revision(told) < since:
+                raise made_anew()
             yield {}
 
     def _refuse_if_closed(self) -> None:

@@ -13,8 +13,8 @@ implementations stand behind it: SQLite for one machine, etcd for real regions. 
   nothing has changed; silence means that the store cannot be reached.
 
 A store that cannot be reached raises ``TransientError`` with the code ``control_store_unavailable``; a watch that
-cannot be told any more what was written since its revision raises ``control_store_compacted``: read anew. What the
-values mean does not belong here.
+cannot be told any more what was written since its revision, or whose store is another one by now that has not come so
+far, raises ``control_store_compacted``: read anew. What the values mean does not belong here.
 """
 
 from __future__ import annotations
@@ -23,9 +23,17 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from intelgraph.model.errors import TransientError, retry
+
 ABSENT = 0
 WATCH_HEARTBEAT_S = 1.0
 COMPACTED = "control_store_compacted"
+
+
+def made_anew() -> TransientError:
+    """Build the error of a watch whose store has not come as far as what was read of it."""
+    why = "the control store is another one than what was read, or an earlier state of it was put back; read anew"
+    return retry(COMPACTED, why, retry_after_s=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
 
-from intelgraph.control.store.protocol import ABSENT, WATCH_HEARTBEAT_S, Change, Entry, Snapshot
+from intelgraph.control.store.protocol import ABSENT, WATCH_HEARTBEAT_S, Change, Entry, Snapshot, made_anew
 from intelgraph.model.errors import TransientError, retry
 
 T = TypeVar("T")
@@ -169,6 +169,8 @@ class _Watcher:
         if (connection, version) != self._seen:
             with _transaction(connection, "deferred"):
                 revision = _revision(connection)
+                if revision < self._revision:
+                    raise made_anew()
                 entries = tuple(_written_since(connection, self._prefix, self._revision))
             self._revision, self._seen = revision, (connection, version)
         return Change(revision=self._revision, entries=entries)
