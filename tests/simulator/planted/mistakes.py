@@ -23,7 +23,7 @@ from intelgraph.control.directory.plans import Joined, PlanRecord, Times
 from intelgraph.control.plans import execution
 from intelgraph.control.plans.execution import Due, Outcome
 from intelgraph.control.store.protocol import ControlStore
-from intelgraph.placement import failover, observation, standby
+from intelgraph.placement import failover, observation, resuming, standby
 from intelgraph.placement.fitness import caught_up
 from intelgraph.placement.observation import Observation, Own
 from intelgraph.placement.plan import OPEN, Plan
@@ -68,14 +68,16 @@ def _entry(table: Any, key: Any, wrong: Any) -> Iterator[None]:
 # ------------------------------------------------------------------------------------------------------- the twelve
 
 
-def stale_read_before_an_opening() -> Any:
-    """The epoch of the placement that is opened is not held against the plan's: it may have been read before."""
+@contextmanager
+def stale_read_before_an_opening() -> Iterator[None]:
+    """The epoch of a placement is held against its plan's nowhere: it may have been read before."""
 
     async def opens(due: Due[Plan], work: acting.Work) -> Outcome:
         await work.opener.open_epoch(work.placement, force=due.plan.force)
         return Outcome()
 
-    return _entry(acting.MOVES._lines, OPEN, opens)
+    with _entry(acting.MOVES._lines, OPEN, opens), _instead(resuming, "is_past", lambda placement, plan: False):
+        yield
 
 
 def no_lease_check_after_the_commit() -> Any:
@@ -182,7 +184,9 @@ def _both(*contexts: Any) -> Iterator[None]:
 MISTAKES: Sequence[Mistake] = (
     Mistake(
         name="stale read before an epoch's opening",
-        place="controller/acting.py `_open`",
+        place="controller/acting.py `_open`, placement/plan.py `is_past`",
+        unit_test="tests/control/test_acting.py::"
+        "test_an_epoch_is_not_opened_with_a_placement_that_was_read_before_its_raise",
         plant=stale_read_before_an_opening,
     ),
     Mistake(
