@@ -14,6 +14,7 @@ from intelgraph.graph.engines.postgres.engine import PostgresEngine
 from intelgraph.graph.query.planning import Planner
 from intelgraph.graph.query.schema import load_schema
 from intelgraph.model.errors import IntelGraphError
+from tests.machine import WAIT_S
 
 _MANY = 8
 _PLANNER = Planner(schema=load_schema())
@@ -46,7 +47,7 @@ def told(database: Failing) -> list[Any]:
     async def story() -> list[Any]:
         reads = QueryBatcher(database, batch_max=_MANY, waiting_max=100, on_batch=lambda _: None)  # type: ignore[arg-type]
         asking: list[Awaitable[Any]] = [reads.ask(read(number)) for number in range(1 + _MANY)]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_S):
             return await asyncio.gather(*asking, return_exceptions=True)
 
     return asyncio.run(story())
